@@ -1,0 +1,18 @@
+"""Strata: distributed training of image and video VAEs on JAX, from data to a pretrained codec."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.codec.codec import Codec
+
+__all__ = ["Codec"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `strata --help` does not wait for jax.
+    if name == "Codec":
+        from pipeline.codec.codec import Codec
+
+        return Codec
+    raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

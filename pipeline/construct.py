@@ -1,0 +1,60 @@
+"""Builds an object from a recipe: dict(name="vdvae.VDVAE", width=384, ...) -> the class, called with the rest.
+
+The constructor's signature is the schema. An unknown or missing key is a ConfigError naming the nearest known one.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pipeline.errors import ConfigError
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Says "did you mean ...?" when something close is known, else lists what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
+    """Imports `package`.`name`, where name is "module.Class"."""
+    module_name, _, attribute = name.rpartition(".")
+    if not module_name:
+        raise ConfigError(f"{where}.name={name!r} must be 'module.Name', a name in {package}")
+    try:
+        module = importlib.import_module(f"{package}.{module_name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{package}.{module_name}":
+            raise
+        raise ConfigError(f"{where}.name={name!r}: there is no module {package}.{module_name}") from None
+    if not hasattr(module, attribute):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise ConfigError(f"{where}.name={name!r}: {nearest(attribute, public)}")
+    return getattr(module, attribute)
+
+
+def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], *, where: str, given: Iterable[str] = ()):
+    """Raises ConfigError for keys that `function` does not take, or lacks; `given` are supplied by the caller."""
+    parameters = inspect.signature(function).parameters
+    given = set(given)
+    known = [name for name in parameters if name not in given]
+    for key in arguments:
+        if key not in known:
+            raise ConfigError(f"{where}.{key} is not a setting of {function.__qualname__}: {nearest(key, known)}")
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in arguments and name not in given:
+            raise ConfigError(f"{where}.{name} is missing: {function.__qualname__} needs it")
+
+
+def construct(package: str, recipe: Mapping[str, Any], *, where: str, **given: Any) -> Any:
+    """Builds the object that `recipe` names in `package`; `given` are arguments that are not the recipe's to choose."""
+    arguments = dict(recipe)
+    name = arguments.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}.name is missing: name a class of {package}")
+    target = find(package, name, where=where)
+    check_arguments(target, arguments, where=where, given=given)
+    return target(**arguments, **given)

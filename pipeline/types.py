@@ -1,0 +1,58 @@
+"""What models, losses, metrics and evaluators exchange.
+
+Letters in shapes: b batch, t frames, h height, w width, c image channels, d latent channels,
+n tokens, k codebook size or mixtures, l levels of a hierarchy. Channels come last.
+Likelihoods, KL and all other information is in nats; an evaluator converts to bits.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import flax.struct
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+
+# A batch as it comes from pipeline.data: "image" uint8 [b h w c], "label" int32 [b] (-1 where unknown),
+# "index" int32 [b] position in the dataset, "mask" float32 [b] (0 marks padding of the last evaluation batch).
+Batch = dict[str, Any]
+
+
+@flax.struct.dataclass
+class Latent:
+    """One stochastic layer: the sample, its posterior and prior, and the KL between them.
+
+    `kl` is never reduced over an example, so that free bits, active units and bits per dimension
+    all reduce the same array. A discrete bottleneck has `indices` and no mean.
+    """
+
+    z: Float[Array, "b *shape"]
+    kl: Float[Array, "b *shape"]
+    mean: Float[Array, "b *shape"] | None = None
+    logvar: Float[Array, "b *shape"] | None = None
+    prior_mean: Float[Array, "b *shape"] | None = None
+    prior_logvar: Float[Array, "b *shape"] | None = None
+    indices: Int[Array, "b *tokens"] | None = None
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """p(x | z) over whole images; a pytree, so that jit can return it."""
+
+    def log_prob(self, image: Shaped[Array, "b *shape"]) -> Float[Array, " b"]:
+        """Log-probability of each uint8 image, summed over its pixels and channels, in nats."""
+        ...
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "b *shape"]:
+        """Random images in [-1, 1]."""
+        ...
+
+    def mean(self) -> Float[Array, "b *shape"]:
+        """Expected images in [-1, 1]: what a reconstruction shows."""
+        ...
+
+
+@flax.struct.dataclass
+class Outputs:
+    """What a model makes of a batch. `aux` holds extra named values for a paper's own losses."""
+
+    recon: Any  # a Likelihood
+    latents: tuple[Latent, ...]
+    aux: dict[str, Any] = flax.struct.field(default_factory=dict)
