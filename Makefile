@@ -1,0 +1,55 @@
+# Each target builds .venv first when it is missing or older than the project's metadata.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/quickstart
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
+
+.PHONY: install quickstart test parity lint bench clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Strata needs Python 3.11 or newer: make PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv/parity-installed: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,parity]'
+	@touch $@
+
+# Minutes on two cores: trains on scikit-learn's photographs, then does everything one does with a trained codec.
+quickstart: install
+	$(BIN)/strata train --config configs/quickstart.py --workdir $(RUN)
+	$(BIN)/strata eval --workdir $(RUN) --json $(RUN)/eval.json
+	$(BIN)/strata sample --workdir $(RUN) --out $(RUN)/grid.png
+	$(BIN)/strata export --workdir $(RUN) --out $(RUN)/codec --overwrite
+	$(BIN)/strata data examples --config configs/quickstart.py --split eval --num 1 --out $(RUN)/heldout
+	$(BIN)/strata reconstruct --codec $(RUN)/codec $(RUN)/heldout --out $(RUN)/reconstructed --json $(RUN)/reconstruct.json
+	@echo
+	@echo "Trained run      $(RUN)   (metrics.jsonl, tb/, samples/, checkpoints/)"
+	@echo "Evaluation       $(RUN)/eval.json"
+	@echo "Samples          $(RUN)/grid.png"
+	@echo "Codec            $(RUN)/codec   (Codec.from_pretrained)"
+	@echo "Held-out crop    $(RUN)/heldout"
+	@echo "Reconstruction   $(RUN)/reconstructed"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+test: lint
+	$(BIN)/python -m pytest -m "not parity and not slow"
+
+# Against the authors' torch mathematics and released weights.
+parity: .venv/parity-installed
+	$(BIN)/python -m pytest -m parity tests/parity
+
+bench: install
+	$(BIN)/strata bench train --config configs/vdvae/cifar10.py --config.batch_size=4 --steps 5 --json -
+	$(BIN)/strata bench data --json -
+	$(BIN)/strata bench checkpoint --json -
+
+clean:
+	rm -rf .venv .jax_cache build *.egg-info
