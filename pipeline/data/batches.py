@@ -1,0 +1,157 @@
+"""Batch k as a pure function of (seed, k): what Grain's threads and worker processes compute."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from pipeline.data import randomness
+from pipeline.data.decode import decode
+from pipeline.data.sources.base import Source
+from pipeline.data.transforms import Transform
+from pipeline.data.unreadable import Unreadable
+from pipeline.errors import DataError
+
+# Unreadable replacements in a row before an example is given up. Far beyond what chance does to a usable dataset.
+_ATTEMPTS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A batch (pipeline.types.Batch) and what could not be read on the way: "name: reason"."""
+
+    batch: dict[str, np.ndarray]
+    skipped: tuple[str, ...]
+
+
+def read_example(source: Source, index: int, transform: Transform, bits_y: int, bits_x: int):
+    """One example's square of pixels [size size c] and its label. Raises Unreadable."""
+    record = source[index]
+    image = record.data
+    if isinstance(image, bytes):
+        image = decode(image, transform.channels, at_least=transform.at_least)
+    return transform.square(image, bits_y, bits_x), record.label
+
+
+def over_budget(skipped: list[str], budget: int) -> DataError:
+    """The error for more unreadable images than data.max_unreadable allows; names up to three."""
+    shown = "; ".join(skipped[:3]) + (f"; and {len(skipped) - 3} more" if len(skipped) > 3 else "")
+    return DataError(f"{len(skipped)} unreadable images, more than data.max_unreadable={budget}: {shown}")
+
+
+class TrainingBatches:
+    """Random access to the endless stream of training batches; item i is batch start_step + i.
+
+    Position p = k * batch_size + row of the stream shows example shuffled(seed, p), cropped and flipped by draws at
+    p. An unreadable example is replaced by another one drawn at (p, attempt). `rows` is this process's slice.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        transform: Transform,
+        *,
+        batch_size: int,
+        rows: slice,
+        seed: int,
+        start_step: int,
+        max_unreadable: int,
+    ):
+        self.source, self.transform, self.seed, self.max_unreadable = source, transform, seed, max_unreadable
+        self.batch_size, self.rows, self.start_step = batch_size, rows, start_step
+
+    def __len__(self) -> int:
+        return 1 << 48  # Grain wants a length; no run is as long
+
+    def __getitem__(self, item: int) -> Loaded:
+        first = (self.start_step + int(item)) * self.batch_size
+        position = np.arange(first + self.rows.start, first + self.rows.stop)
+        index = np.array(
+            [randomness.shuffled(self.seed, p, len(self.source)) for p in position.tolist()], np.int32
+        )
+        skipped: list[str] = []
+        if self.source.shape == self.transform.shape:
+            image, label = self.source.gather(index)
+        else:
+            image, label = self._read(position, index, skipped)
+        mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(bool)
+        image = self.transform.finish(image, mirrored)
+        mask = np.ones(len(index), np.float32)
+        return Loaded(dict(image=image, label=label, index=index, mask=mask), tuple(skipped))
+
+    def _read(
+        self, position: Int[np.ndarray, " b"], index: Int[np.ndarray, " b"], skipped: list[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels one by one; corrects `index` where an example had to be replaced."""
+        image = np.empty((len(index), *self.transform.shape), np.uint8)
+        label = np.empty(len(index), np.int32)
+        bits_y = randomness.draw(self.seed, randomness.CROP_Y, position).tolist()
+        bits_x = randomness.draw(self.seed, randomness.CROP_X, position).tolist()
+        for row in range(len(index)):
+            for attempt in range(_ATTEMPTS):
+                try:
+                    image[row], label[row] = read_example(
+                        self.source, int(index[row]), self.transform, bits_y[row], bits_x[row]
+                    )
+                    break
+                except Unreadable as error:
+                    message = f"{self.source.name(int(index[row]))}: {error}"
+                    if message not in skipped:
+                        skipped.append(message)
+                    if len(skipped) > self.max_unreadable:
+                        raise over_budget(skipped, self.max_unreadable) from None
+                    stream = randomness.REPLACEMENT + attempt
+                    bits = randomness.draw(self.seed, stream, position[row : row + 1])[0]
+                    index[row] = randomness.below(int(bits), len(self.source))
+            else:
+                raise over_budget(skipped, self.max_unreadable)
+        return image, label
+
+
+class EvaluationBatches:
+    """Random access to the batches that show each of `num_examples` examples once, in one fixed random order.
+
+    The last batch is padded with zeros, mask 0 and index -1. So is an unreadable example: it is counted, not replaced.
+    """
+
+    def __init__(
+        self, source: Source, transform: Transform, *, batch_size: int, rows: slice, num_examples: int
+    ):
+        self.source, self.transform = source, transform.for_evaluation()
+        self.batch_size, self.rows, self.num_examples = batch_size, rows, num_examples
+
+    def __len__(self) -> int:
+        return -(-self.num_examples // self.batch_size)
+
+    def __getitem__(self, item: int) -> Loaded:
+        first = int(item) * self.batch_size
+        position = np.arange(first + self.rows.start, first + self.rows.stop)
+        mask = position < self.num_examples
+        index = np.full(len(position), -1, np.int32)
+        index[mask] = [randomness.shuffled(0, p, len(self.source)) for p in position[mask].tolist()]
+        image = np.zeros((len(index), *self.transform.shape), np.uint8)
+        label = np.full(len(index), -1, np.int32)
+        skipped: list[str] = []
+        if self.source.shape == self.transform.shape and mask.any():
+            image[mask], label[mask] = self.source.gather(index[mask])
+        elif mask.any():
+            self._read(index, image, label, mask, skipped)
+        image = self.transform.finish(image, np.zeros(len(index), bool))
+        batch = dict(image=image, label=label, index=index, mask=mask.astype(np.float32))
+        return Loaded(batch, tuple(skipped))
+
+    def _read(
+        self,
+        index: Int[np.ndarray, " b"],
+        image: np.ndarray,
+        label: np.ndarray,
+        mask: Bool[np.ndarray, " b"],
+        skipped: list[str],
+    ) -> None:
+        """Fills `image` and `label` one by one; an unreadable row becomes padding."""
+        for row in np.flatnonzero(mask):
+            try:
+                image[row], label[row] = read_example(self.source, int(index[row]), self.transform, 0, 0)
+            except Unreadable as error:
+                skipped.append(f"{self.source.name(int(index[row]))}: {error}")
+                index[row], mask[row] = -1, False

@@ -1,0 +1,118 @@
+"""Images held in NumPy arrays: .npz, .npy (memory-mapped), or given in memory."""
+
+import hashlib
+import pathlib
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Int32, UInt8
+
+from pipeline.data.sources.base import Record
+from pipeline.errors import DataError
+
+_HASH_BLOCK, _HASH_BLOCKS = 1 << 20, 256
+
+
+class Arrays:
+    """images uint8 [n h w] or [n h w c] with c 1 or 3, and optionally integer labels [n]."""
+
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray | None = None, where: str = "array"):
+        if images.dtype != np.uint8:
+            raise DataError(f"{where}: images are {images.dtype}, but must be uint8 with values 0..255")
+        if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+            raise DataError(
+                f"{where}: images have shape {images.shape}, but must be [n h w] or [n h w c] with c 1 or 3"
+            )
+        if not len(images):
+            raise DataError(f"{where}: images has no examples")
+        if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"):
+            raise DataError(
+                f"{where}: labels are {labels.dtype} {labels.shape}, but must be integers ({len(images)},), one an image"
+            )
+        self.images = images if images.ndim == 4 else images[..., None]
+        self.labels = np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
+        self.where = where
+        self.shape: tuple[int, int, int] | None = tuple(self.images.shape[1:])  # type: ignore[assignment]
+        self.fingerprint = f"arrays:{_content_hash(self.images, self.labels)}"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Record:
+        return Record(np.asarray(self.images[index]), int(self.labels[index]))
+
+    def gather(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+        return np.asarray(self.images[indices]), self.labels[indices]
+
+    def name(self, index: int) -> str:
+        return f"{self.where}[{index}]"
+
+
+class ArrayFile(Arrays):
+    """Arrays read from `path`; a worker process opens the file again instead of being sent its content.
+
+    An .npz holds `images` and optionally `labels`; an .npy holds the images alone; a folder holds images.npy and
+    optionally labels.npy. An .npy stays on disk and is read as needed.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        images, labels = _load(pathlib.Path(path))
+        super().__init__(images, labels, where=path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key not in ("images", "labels")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        images, labels = _load(pathlib.Path(self.path))
+        self.images = images if images.ndim == 4 else images[..., None]
+        self.labels = np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
+
+
+def _load(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        if path.is_dir():
+            return _load_folder(path)
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded, None
+        with loaded:
+            if "images" not in loaded:
+                keys = ", ".join(loaded.files) or "nothing"
+                raise DataError(
+                    f"{path} holds {keys}, but must hold an array 'images' (and may hold 'labels')"
+                )
+            return loaded["images"], loaded["labels"] if "labels" in loaded else None
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
+        raise DataError(f"{path} cannot be read as a NumPy file: {error}") from error
+
+
+def _load_folder(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
+    if not (path / "images.npy").exists():
+        raise DataError(
+            f"{path} has no images.npy: point data.path at an .npz, an .npy or a folder with images.npy"
+        )
+    labels = np.load(path / "labels.npy", allow_pickle=False) if (path / "labels.npy").exists() else None
+    return np.load(path / "images.npy", mmap_mode="r", allow_pickle=False), labels
+
+
+def _content_hash(images: np.ndarray, labels: np.ndarray) -> str:
+    """sha256 of shapes and contents; beyond 256 MiB of evenly spaced blocks of 1 MiB and of the last one."""
+    digest = hashlib.sha256(repr((images.shape, labels.shape)).encode())
+    digest.update(np.ascontiguousarray(labels).data)
+    content = images.reshape(-1).view(np.uint8)
+    if content.nbytes <= _HASH_BLOCK * _HASH_BLOCKS:
+        digest.update(np.ascontiguousarray(content).data)
+    else:
+        for start in np.linspace(0, content.nbytes - _HASH_BLOCK, _HASH_BLOCKS).astype(np.int64):
+            digest.update(np.ascontiguousarray(content[start : start + _HASH_BLOCK]).data)
+    return digest.hexdigest()

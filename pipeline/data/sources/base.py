@@ -1,0 +1,71 @@
+"""What a dataset of images offers to the loader."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Int, Int32, UInt8
+
+from pipeline.data import randomness
+
+
+class Record(NamedTuple):
+    """One example: an encoded file's bytes, or uint8 pixels [h w c] with c 1 or 3; and its class, -1 if unknown."""
+
+    data: bytes | np.ndarray
+    label: int
+
+
+class Source(Protocol):
+    """Random access to images. Reading is thread-safe, and a source pickles small enough to go to worker processes.
+
+    Attributes:
+      fingerprint: changes when the examples or their order change.
+      classes: names of the labels, or empty.
+      shape: (h, w, c) when all examples are pixels of this one shape, so that `gather` works; else None.
+    """
+
+    fingerprint: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int] | None
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Record:
+        """Raises Unreadable when this example cannot be used."""
+        ...
+
+    def gather(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+        """Pixels, in a new array, and labels of several examples at once. Only where `shape` is known."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What to call an example in a message."""
+        ...
+
+
+class Part:
+    """A fixed random part of a source: places [start, stop) of one permutation that no seed changes."""
+
+    def __init__(self, source: Source, start: int, stop: int):
+        self.source, self.start, self.stop = source, start, stop
+        self.classes, self.shape = source.classes, source.shape
+        self.fingerprint = f"{source.fingerprint}[{start}:{stop}]"
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def _index(self, index: int) -> int:
+        return randomness.shuffled(randomness.HELD_OUT, self.start + index, len(self.source))
+
+    def __getitem__(self, index: int) -> Record:
+        return self.source[self._index(index)]
+
+    def gather(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+        return self.source.gather(np.array([self._index(int(index)) for index in indices], np.int64))
+
+    def name(self, index: int) -> str:
+        return self.source.name(self._index(index))
