@@ -12,7 +12,7 @@ from pipeline.data.transforms import Transform
 from pipeline.data.unreadable import Unreadable
 from pipeline.errors import DataError
 
-# Unreadable replacements in a row before an example is given up. Far beyond what chance does to a usable dataset.
+# Unreadable replacements in a row before a run gives up: far more than chance brings in a usable dataset.
 _ATTEMPTS = 200
 
 
@@ -42,8 +42,9 @@ def over_budget(skipped: list[str], budget: int) -> DataError:
 class TrainingBatches:
     """Random access to the endless stream of training batches; item i is batch start_step + i.
 
-    Position p = k * batch_size + row of the stream shows example shuffled(seed, p), cropped and flipped by draws at
-    p. An unreadable example is replaced by another one drawn at (p, attempt). `rows` is this process's slice.
+    Position p = k * batch_size + row of the stream shows example shuffled(seed, p), cropped and flipped by
+    draws at p. An unreadable example is replaced by another one drawn at (p, attempt). `rows` is this
+    process's slice.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class TrainingBatches:
         mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(bool)
         image = self.transform.finish(image, mirrored)
         mask = np.ones(len(index), np.float32)
-        return Loaded(dict(image=image, label=label, index=index, mask=mask), tuple(skipped))
+        return Loaded({"image": image, "label": label, "index": index, "mask": mask}, tuple(skipped))
 
     def _read(
         self, position: Int[np.ndarray, " b"], index: Int[np.ndarray, " b"], skipped: list[str]
@@ -111,7 +112,8 @@ class TrainingBatches:
 class EvaluationBatches:
     """Random access to the batches that show each of `num_examples` examples once, in one fixed random order.
 
-    The last batch is padded with zeros, mask 0 and index -1. So is an unreadable example: it is counted, not replaced.
+    The last batch is padded with zeros, mask 0 and index -1. So is an unreadable example: it is counted, not
+    replaced.
     """
 
     def __init__(
@@ -137,7 +139,7 @@ class EvaluationBatches:
         elif mask.any():
             self._read(index, image, label, mask, skipped)
         image = self.transform.finish(image, np.zeros(len(index), bool))
-        batch = dict(image=image, label=label, index=index, mask=mask.astype(np.float32))
+        batch = {"image": image, "label": label, "index": index, "mask": mask.astype(np.float32)}
         return Loaded(batch, tuple(skipped))
 
     def _read(

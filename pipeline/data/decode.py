@@ -1,8 +1,9 @@
 """Bytes of an image file -> uint8 pixels, whatever the file's mode.
 
-Grey, palette, CMYK and 1-bit images become what `channels` asks for. Transparency is composited on white. 16-bit
-grey is scaled to 8 bits (65535 -> 255); 16-bit colour loses its low byte in the decoder. Of an animation the first
-frame is taken. The EXIF orientation is applied. Float images have no known range and are refused.
+Grey, palette, CMYK and 1-bit images become what `channels` asks for. Transparency is composited on white.
+16-bit grey is scaled to 8 bits (65535 -> 255); 16-bit colour loses its low byte in the decoder. Of an
+animation the first frame is taken. The EXIF orientation is applied. Float images have no known range and are
+refused.
 """
 
 import io
@@ -19,8 +20,8 @@ _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 def decode(data: bytes, channels: int, *, at_least: int = 0) -> UInt8[np.ndarray, "h w c"]:
     """Pixels of an encoded image with 1 channel (grey) or 3 (RGB). Thread-safe; raises Unreadable.
 
-    With `at_least` a JPEG may come back smaller by 2, 4 or 8, as long as its shorter side keeps twice that many
-    pixels: the decoder then does a part of the shrinking at a fraction of the time.
+    With `at_least` a JPEG may come back smaller by 2, 4 or 8, as long as its shorter side keeps twice that
+    many pixels: the decoder then does a part of the shrinking at a fraction of the time.
     """
     try:
         with Image.open(io.BytesIO(data)) as file:

@@ -20,28 +20,31 @@ _READ_AHEAD_BYTES = 256 << 20  # of finished batches, over all workers
 
 
 class ImageData:
-    """Images as batches of uint8 [b h w c]; the constructor's parameters are the keys of a recipe's config.data.
+    """Images as batches of uint8 [b h w c]; the parameters are the keys of a recipe's config.data.
 
-    Batch k of training is a pure function of (settings, seed, k): worker processes, host processes and restarts do
-    not change it, so the position in the data is the step and nothing else needs saving.
+    Batch k of training is a pure function of (settings, seed, k): worker processes, host processes and
+    restarts do not change it, so the position in the data is the step and nothing else needs saving.
 
     Args:
-      source: "folder", "zip", "records" (from `strata data pack`), "arrays" (.npz, .npy), "sklearn_images", "digits".
+      source: "folder", "zip", "records" (from `strata data pack`), "arrays" (.npz, .npy), "sklearn_images",
+        "digits".
       path: the folder or file; empty for scikit-learn's.
       image_size: height and width of the batches' images, in pixels.
       channels: 3 (grey is repeated) or 1 (colour becomes luma).
       crop: "random" or "center": which square of an image; evaluation always takes the centre.
-      resize: "shrink" scales the largest square down to image_size and counts smaller images as unreadable; "fit"
-        also enlarges them; "none" takes a square of image_size pixels without scaling.
+      resize: "shrink" scales the largest square down to image_size and counts smaller images as unreadable;
+        "fit" also enlarges them; "none" takes a square of image_size pixels without scaling.
       flip: mirror at random, in training.
       bits: bit depth kept, 1..8; values stay in 0..255 with their lower bits zero.
-      num_workers: processes that read ahead; 0 reads ahead in threads of this one, which is enough for small images.
+      num_workers: processes that read ahead; 0 reads ahead in threads of this one, which is enough for small
+        images.
       max_unreadable: how many images may turn out unreadable before the run stops.
       eval_path: a second set of the same kind, for evaluation.
       eval_fraction: share of the examples held out for evaluation where there is no eval_path.
 
     Attributes:
-      fingerprint: sha256 over the training examples and the settings that alter their stream; not the evaluation set.
+      fingerprint: sha256 over the training examples and the settings that alter their stream; not the
+        evaluation set.
       classes: names of the labels, or empty.
       unreadable: "name: reason" of each image skipped so far by any iterator of this object.
 
@@ -98,7 +101,8 @@ class ImageData:
     ) -> "Batches":
         """Endless batches from batch `start_step` on, reading ahead from now on.
 
-        `batch_size` is global; this process gets rows process_index * batch_size / process_count and on of each.
+        `batch_size` is global; this process gets rows process_index * batch_size / process_count and on of
+        each.
         """
         rows = _rows(batch_size, process_index, process_count)
         if batch_size > self.num_examples:
@@ -120,10 +124,10 @@ class ImageData:
     def evaluate(
         self, batch_size: int, num_examples: int | None = None, process_index: int = 0, process_count: int = 1
     ) -> "Batches":
-        """Each held-out example once, in an order that is random but always the same; `num_examples` takes the first.
+        """Each held-out example once, or `num_examples` of them, in an order that is random but always the same.
 
-        Every process gets the same number of batches; padding has mask 0. Reads in threads: an evaluation is too
-        short to wait for worker processes to start.
+        Every process gets the same number of batches; padding has mask 0. Reads in threads: an evaluation is
+        too short to wait for worker processes to start.
         """
         rows = _rows(batch_size, process_index, process_count)
         if self._eval_source is None:
@@ -178,7 +182,7 @@ class ImageData:
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):
-    """An iterator of batches that stops its threads and processes on close(), or on leaving a `with` block."""
+    """Batches, read ahead by threads and processes that stop on close() or on leaving a `with` block."""
 
     def __init__(
         self, data: ImageData, batches: TrainingBatches | EvaluationBatches, iterator: grain.DatasetIterator

@@ -1,7 +1,7 @@
 """Counter-based randomness: every draw is a pure function of (seed, stream, position).
 
-A position is the place of an example in the endless training stream, k * batch_size + row for batch k. Nothing else
-enters: not the worker, the process, nor what was drawn before.
+A position is the place of an example in the endless training stream, k * batch_size + row for batch k.
+Nothing else enters: not the worker, the process, nor what was drawn before.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def key_of(seed: int, *words: int) -> int:
 
 
 def draw(seed: int, stream: int, position: Int[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """64 random bits for each position: SplitMix64 started at a key of (seed, stream) and moved on by the position."""
+    """64 random bits a position: SplitMix64 started at a key of (seed, stream) and moved on by the position."""
     word = np.uint64(key_of(seed, stream)) + (position.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -47,7 +47,8 @@ def below(bits: int, limit: int) -> int:
 def shuffled(seed: int, position: int, length: int) -> int:
     """The index at `position` of an endless stream that visits each of `length` examples once an epoch.
 
-    Grain's index_shuffle is a keyed permutation computed at one point, so that nothing grows with the dataset.
+    Grain's index_shuffle is a keyed permutation computed at one point, so that nothing grows with the
+    dataset.
     """
     epoch, place = divmod(position, length)
     return index_shuffle(place, max_index=length - 1, seed=key_of(seed, ORDER, epoch) & 0xFFFFFFFF, rounds=4)

@@ -22,8 +22,8 @@ class Transform:
       image_size: height and width of the result, in pixels.
       channels: 3 (RGB) or 1 (grey).
       crop: "random" or "center": where the square lies.
-      resize: "shrink" takes the largest square and scales it down, and refuses smaller images; "fit" also enlarges;
-        "none" takes image_size pixels at the image's own resolution.
+      resize: "shrink" takes the largest square and scales it down, and refuses smaller images; "fit" also
+        enlarges; "none" takes image_size pixels at the image's own resolution.
       flip: mirror every second image, at random, left to right.
       bits: bit depth kept, 1..8: the lower 8 - bits are set to zero.
     """

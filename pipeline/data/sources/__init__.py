@@ -26,8 +26,9 @@ def open_split(
 ) -> tuple[Source, Source | None]:
     """The training source and the one held out for evaluation (None when there is none).
 
-    scikit-learn's photographs have their own division. Otherwise `eval_path` holds another set of the same kind, or
-    the fraction `eval_fraction` of the examples, chosen at random once and for all seeds, is kept out of training.
+    scikit-learn's photographs have their own division. Otherwise `eval_path` holds another set of the same
+    kind, or the fraction `eval_fraction` of the examples, chosen at random once and for all seeds, is kept
+    out of training.
     """
     if kind not in KINDS:
         raise ConfigError(f"data.source={kind!r} is not known: {nearest(kind, KINDS)}")

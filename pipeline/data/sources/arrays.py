@@ -29,7 +29,7 @@ class Arrays:
             raise DataError(f"{where}: images has no examples")
         if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"):
             raise DataError(
-                f"{where}: labels are {labels.dtype} {labels.shape}, but must be integers ({len(images)},), one an image"
+                f"{where}: labels are {labels.dtype} {labels.shape}, but must be {len(images)} integers, one an image"
             )
         self.images = images if images.ndim == 4 else images[..., None]
         self.labels = np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
@@ -55,8 +55,8 @@ class Arrays:
 class ArrayFile(Arrays):
     """Arrays read from `path`; a worker process opens the file again instead of being sent its content.
 
-    An .npz holds `images` and optionally `labels`; an .npy holds the images alone; a folder holds images.npy and
-    optionally labels.npy. An .npy stays on disk and is read as needed.
+    An .npz holds `images` and optionally `labels`; an .npy holds the images alone; a folder holds images.npy
+    and optionally labels.npy. An .npy stays on disk and is read as needed.
     """
 
     def __init__(self, path: str):
@@ -87,7 +87,7 @@ def _load(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
                 raise DataError(
                     f"{path} holds {keys}, but must hold an array 'images' (and may hold 'labels')"
                 )
-            return loaded["images"], loaded["labels"] if "labels" in loaded else None
+            return loaded["images"], loaded.get("labels")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except DataError:

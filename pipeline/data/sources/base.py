@@ -9,14 +9,14 @@ from pipeline.data import randomness
 
 
 class Record(NamedTuple):
-    """One example: an encoded file's bytes, or uint8 pixels [h w c] with c 1 or 3; and its class, -1 if unknown."""
+    """One example: an encoded file's bytes or uint8 pixels [h w c] with c 1 or 3; its class, -1 if unknown."""
 
     data: bytes | np.ndarray
     label: int
 
 
 class Source(Protocol):
-    """Random access to images. Reading is thread-safe, and a source pickles small enough to go to worker processes.
+    """Random access to images. Reading is thread-safe; a source pickles, to go to worker processes.
 
     Attributes:
       fingerprint: changes when the examples or their order change.

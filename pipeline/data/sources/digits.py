@@ -13,6 +13,6 @@ class Digits(Arrays):
     def __init__(self):
         from sklearn.datasets import load_digits  # takes a second to import
 
-        digits = load_digits()
-        images = np.round(digits.images * (255 / 16)).astype(np.uint8)  # [1797 8 8]
-        super().__init__(images, digits.target, where="scikit-learn's digits")
+        pixels, target = load_digits(return_X_y=True)
+        images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # [1797 8 8]
+        super().__init__(images, target, where="scikit-learn's digits")

@@ -12,8 +12,9 @@ from pipeline.errors import ConfigError
 class SklearnImages:
     """Crops of image_size from a church in China (label 0) and a flower (label 1).
 
-    Training takes every crop that fits into the left three quarters of a photograph, one for each pixel position.
-    Evaluation takes the right quarter, cut into tiles: no pixel is in two of them, or in a training crop.
+    Training takes every crop that fits into the left three quarters of a photograph, one for each pixel
+    position. Evaluation takes the right quarter, cut into tiles: no pixel is in two of them, or in a training
+    crop.
     """
 
     classes = ("china", "flower")
@@ -21,7 +22,7 @@ class SklearnImages:
     def __init__(self, image_size: int, split: str):
         from sklearn.datasets import load_sample_images  # takes a second to import
 
-        photos = np.stack(load_sample_images().images)  # [2 427 640 3]
+        photos = np.stack(load_sample_images()["images"])  # [2 427 640 3]
         border = photos.shape[2] * 3 // 4
         region = photos[:, :, :border] if split == "train" else photos[:, :, border:]
         self.photos = np.ascontiguousarray(region)
