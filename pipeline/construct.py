@@ -38,7 +38,9 @@ def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
 
 def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], *, where: str, given: Iterable[str] = ()):
     """Raises ConfigError for keys that `function` does not take, or lacks; `given` are supplied by the caller."""
-    parameters = inspect.signature(function).parameters
+    # A class is asked through its constructor: that of nnx.Module hides behind the metaclass's (*args, **kwargs).
+    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    parameters = {name: value for name, value in signature.parameters.items() if name != "self"}
     given = set(given)
     known = [name for name in parameters if name not in given]
     for key in arguments:

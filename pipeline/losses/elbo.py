@@ -1,0 +1,166 @@
+"""The evidence lower bound and its variants, one value an example, in nats.
+
+    objective = elbo.create(config.objective)              # once; ConfigError where it cannot work
+    loss, terms = objective(outputs, batch, step)           # in the step, under jit
+
+`loss` [b] is what to minimise: reduce it with `masked_mean(loss, batch.get("mask"))`, after dividing by the
+number of image dimensions where the unit is nats per dimension. `terms` are named values to log, reduced the
+same way: per example [b], or scalars (weights). "distortion" + "rate" is the negative ELBO, whatever the loss
+weights.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Shaped
+
+from pipeline import schedules
+from pipeline.construct import check_arguments
+from pipeline.errors import ConfigError
+from pipeline.schedules import Schedule
+from pipeline.types import Batch, Latent, Outputs
+
+
+def masked_mean(values: Float[Array, " b"], mask: Shaped[Array, " b"] | None = None) -> Float[Array, ""]:
+    """Mean over the examples whose mask is not 0; 0 where there are none."""
+    if mask is None:
+        return values.mean()
+    mask = mask.astype(values.dtype)
+    # where, not a product: padding may hold infinities.
+    return jnp.where(mask > 0, values * mask, 0.0).sum() / jnp.maximum(mask.sum(), 1.0)
+
+
+def distortion(outputs: Outputs, image: Shaped[Array, "b ..."]) -> Float[Array, " b"]:
+    """-log p(x | z)."""
+    return -outputs.recon.log_prob(image)
+
+
+def layer_rates(latents: tuple[Latent, ...]) -> Float[Array, "b l"]:
+    """KL of each stochastic layer, summed over its elements; top first."""
+    return jnp.stack([latent.kl.reshape(latent.kl.shape[0], -1).sum(axis=-1) for latent in latents], axis=-1)
+
+
+def rate(latents: tuple[Latent, ...]) -> Float[Array, " b"]:
+    """KL of all layers."""
+    return layer_rates(latents).sum(axis=-1)
+
+
+def group_rates(latents: tuple[Latent, ...]) -> Float[Array, "b g"]:
+    """KL of each group that free bits are given to.
+
+    A hierarchy's groups are its stochastic layers. A single layer's are its channels (the last axis), each
+    summed over positions: the dimensions of a vector, the feature maps of IAF (1606.04934, section 5.2).
+    """
+    if len(latents) == 1:
+        kl = latents[0].kl
+        return kl.reshape(kl.shape[0], -1, kl.shape[-1]).sum(axis=1)
+    return layer_rates(latents)
+
+
+def free_bits(
+    rates: Float[Array, "b g"], minimum: float, mask: Shaped[Array, " b"] | None = None
+) -> Float[Array, " b"]:
+    """Free bits of the batch mean: the sum over groups of max(minimum, mean_b KL_g) (1606.04934, eq. 15).
+
+    Given an example each, so that the (masked) mean over the batch is that sum, with its gradient: a group
+    whose mean is below `minimum` counts `minimum`, and no example of the batch pulls on it. The batch is what
+    the caller differentiates at once: with accumulated gradients, each part of it.
+    """
+    mean = jnp.stack([masked_mean(rates[:, group], mask) for group in range(rates.shape[-1])])
+    return jnp.where(mean > minimum, rates, minimum).sum(axis=-1)
+
+
+def free_bits_per_example(rates: Float[Array, "b g"], minimum: float) -> Float[Array, " b"]:
+    """Free bits of each example: sum over groups of max(minimum, KL_g); at least `free_bits`, by Jensen."""
+    return jnp.maximum(rates, minimum).sum(axis=-1)
+
+
+def capacity_gap(
+    rates: Float[Array, " b"], target: Float[Array, ""], mask: Shaped[Array, " b"] | None = None
+) -> Float[Array, " b"]:
+    """|KL - C| of the batch's mean KL (Burgess et al., 1804.03599, eq. 7), given an example each.
+
+    The (masked) mean over the batch is |mean KL - C|, with its gradient.
+    """
+    return jnp.sign(masked_mean(rates, mask) - target) * (rates - target)
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What the ELBO step minimises; see `create`."""
+
+    beta: Schedule
+    capacity: Schedule | None
+    gamma: float
+    free_bits: float
+    free_bits_per_example: float
+
+    def __call__(
+        self, outputs: Outputs, batch: Batch, step: Int[Array, ""] | int
+    ) -> tuple[Float[Array, " b"], dict[str, Float[Array, "..."]]]:
+        """Loss of each example and named terms, in nats; `step` may be traced."""
+        terms = {"distortion": distortion(outputs, batch["image"]), "rate": rate(outputs.latents)}
+        mask = batch.get("mask")
+        if self.capacity is not None:
+            terms["capacity"] = self.capacity(step)
+            penalty = self.gamma * capacity_gap(terms["rate"], terms["capacity"], mask)
+        else:
+            terms["beta"] = self.beta(step)
+            penalty = terms["beta"] * self._free(outputs.latents, terms, mask)
+        return terms["distortion"] + penalty, terms
+
+    def _free(
+        self, latents: tuple[Latent, ...], terms: dict[str, Array], mask: Shaped[Array, " b"] | None
+    ) -> Float[Array, " b"]:
+        """The rate, or with free bits what is charged for it."""
+        if self.free_bits > 0:
+            terms["charged_rate"] = free_bits(group_rates(latents), self.free_bits, mask)
+        elif self.free_bits_per_example > 0:
+            terms["charged_rate"] = free_bits_per_example(group_rates(latents), self.free_bits_per_example)
+        return terms.get("charged_rate", terms["rate"])
+
+
+def create(recipe: Mapping[str, Any] | None = None, *, where: str = "objective") -> Objective:
+    """The objective that a recipe's `objective` asks for; an empty one is the ELBO.
+
+    beta: weight of the rate, a number or a schedule. capacity: dict(gamma=, end=, steps=, ...), any
+    schedule's keys and the factor gamma: minimises distortion + gamma * |rate - C| instead, with C linear
+    from 0 unless `name` says otherwise. free_bits, free_bits_per_example: nats a group, at most one of the
+    two.
+
+    Raises:
+      ConfigError: an unknown key, or settings that exclude one another.
+    """
+    recipe = dict(recipe or {})
+    check_arguments(elbo, recipe, where=where, given=("where",))
+    return elbo(**recipe, where=where)
+
+
+def elbo(
+    *,
+    beta: float | Mapping[str, Any] = 1.0,
+    capacity: Mapping[str, Any] | None = None,
+    free_bits: float = 0.0,
+    free_bits_per_example: float = 0.0,
+    where: str = "objective",
+) -> Objective:
+    """`create` with the recipe's keys as arguments."""
+    if free_bits > 0 and free_bits_per_example > 0:
+        raise ConfigError(f"{where}: free_bits and free_bits_per_example exclude one another; set one to 0")
+    if min(free_bits, free_bits_per_example) < 0:
+        raise ConfigError(f"{where}: free bits are nats a group, 0 or more")
+    target, gamma = None, 0.0
+    if capacity is not None:
+        if free_bits > 0 or free_bits_per_example > 0 or beta != 1.0:
+            raise ConfigError(f"{where}.capacity replaces beta and free bits; leave them at 1 and 0")
+        settings = {"name": "linear"} | dict(capacity)
+        if "gamma" not in settings:
+            raise ConfigError(
+                f"{where}.capacity.gamma is missing: the factor of |rate - C|, 1000 in 1804.03599"
+            )
+        gamma = float(settings.pop("gamma"))
+        target = schedules.create(settings, where=f"{where}.capacity")
+    weight = schedules.create(beta, where=f"{where}.beta")
+    return Objective(weight, target, gamma, free_bits, free_bits_per_example)

@@ -1,0 +1,215 @@
+"""A flat convolutional VAE: one vector of latents, a diagonal Gaussian (arXiv 1312.6114), any likelihood.
+
+Burgess et al.'s network (arXiv 1804.03599, appendix A) is channels=(32, 32, 32) at 32x32 or (32,) * 4 at
+64x64, with hidden=(256, 256), likelihood="bernoulli" and input_range=(0.0, 1.0), exactly. Weights of another
+library need its layout changed: feature maps are flattened as [h w c], transposed kernels are [height, width,
+in, out] applied as convolutions of the dilated input (torch's flipped in both directions), and the last
+encoder layer gives all means, then all log-variances.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from pipeline import pixels
+from pipeline.distributions import clip_logvar, gaussian_kl, gaussian_sample
+from pipeline.errors import ConfigError
+from pipeline.nn import heads
+from pipeline.types import Batch, Latent, Likelihood, Outputs
+
+HE = nnx.initializers.he_uniform()
+
+
+class Scale(nnx.Module):
+    """Residual 3x3 convolutions at one resolution: x + relu(conv(x)), `depth` times."""
+
+    def __init__(self, channels: int, depth: int, *, rngs: nnx.Rngs, dtype: Any):
+        self.convs = nnx.List(
+            [
+                nnx.Conv(channels, channels, (3, 3), kernel_init=HE, dtype=dtype, rngs=rngs)
+                for _ in range(depth)
+            ]
+        )
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        for conv in self.convs:
+            x = x + nnx.relu(conv(x))
+        return x
+
+
+class Encoder(nnx.Module):
+    """4x4 convolutions of stride 2, then linear layers, ReLU after each; a linear one to 2 * latent_dim."""
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        latent_dim: int,
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        depth: int,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any,
+    ):
+        widths = [image_shape[-1], *channels]
+        self.convs = nnx.List(
+            [
+                nnx.Conv(i, o, (4, 4), 2, padding=((1, 1), (1, 1)), kernel_init=HE, dtype=dtype, rngs=rngs)
+                for i, o in itertools.pairwise(widths)
+            ]
+        )
+        self.scales = nnx.List([Scale(width, depth, rngs=rngs, dtype=dtype) for width in channels])
+        sizes = [(image_shape[0] >> len(channels)) ** 2 * widths[-1], *hidden]
+        self.linears = nnx.List(_linears(sizes, rngs=rngs, dtype=dtype))
+        self.posterior = nnx.Linear(sizes[-1], 2 * latent_dim, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+        """Mean and clipped log-variance, float32."""
+        for conv, scale in zip(self.convs, self.scales):
+            x = scale(nnx.relu(conv(x)))
+        flat = x.reshape(x.shape[0], -1)
+        for linear in self.linears:
+            flat = nnx.relu(linear(flat))
+        mean, logvar = jnp.split(self.posterior(flat).astype(jnp.float32), 2, axis=-1)
+        return mean, clip_logvar(logvar)
+
+
+class Decoder(nnx.Module):
+    """The encoder mirrored: linear layers, then 4x4 transposed convolutions of stride 2.
+
+    With depth 0 the last of these gives the head's channels, and nothing follows it; else it keeps the width
+    of channels[0] and a 1x1 convolution follows the residual ones.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        latent_dim: int,
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        depth: int,
+        *,
+        num_outputs: int,
+        rngs: nnx.Rngs,
+        dtype: Any,
+    ):
+        self.shape = (image_shape[0] >> len(channels),) * 2 + (channels[-1],)
+        sizes = [latent_dim, *reversed(hidden), self.shape[0] ** 2 * self.shape[2]]
+        self.linears = nnx.List(_linears(sizes, rngs=rngs, dtype=dtype))
+        widths = [*reversed(channels), channels[0] if depth else num_outputs]
+        self.convs = nnx.List(
+            [
+                # Padding 2 of the dilated input is torch's padding=1: the output is exactly twice as large.
+                nnx.ConvTranspose(
+                    i, o, (4, 4), 2, padding=((2, 2), (2, 2)), kernel_init=HE, dtype=dtype, rngs=rngs
+                )
+                for i, o in itertools.pairwise(widths)
+            ]
+        )
+        self.scales = nnx.List([Scale(width, depth, rngs=rngs, dtype=dtype) for width in widths[1:]])
+        self.out = nnx.Conv(channels[0], num_outputs, (1, 1), dtype=dtype, rngs=rngs) if depth else None
+
+    def __call__(self, z: Float[Array, "b d"]) -> Float[Array, "b h w p"]:
+        flat = z
+        for linear in self.linears:
+            flat = nnx.relu(linear(flat))
+        x = flat.reshape(flat.shape[0], *self.shape)
+        for conv, scale in zip(self.convs[:-1], self.scales[:-1]):
+            x = scale(nnx.relu(conv(x)))
+        x = self.convs[-1](x)
+        return x if self.out is None else self.out(self.scales[-1](nnx.relu(x)))
+
+
+class VAE(nnx.Module):
+    """q(z | x) and p(x | z), with p(z) = N(0, 1).
+
+    Args:
+      image_size: height and width; must divide by 2 ** len(channels).
+      latent_dim: size of z.
+      channels: width after each halving of the resolution; the decoder has them in reverse.
+      hidden: widths of the linear layers between the smallest feature map and the latents; may be empty.
+      depth: residual 3x3 convolutions at each resolution; 0 is Burgess et al.'s network.
+      likelihood: a name or dict for pipeline.nn.heads.create.
+      input_range: where the network sees black and white.
+
+    Attributes:
+      num_layers, latent_shapes: 1 and ((latent_dim,),).
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        image_channels: int = 3,
+        latent_dim: int = 32,
+        channels: Sequence[int] = (32, 32, 32),
+        hidden: Sequence[int] = (256,),
+        depth: int = 0,
+        likelihood: str | Mapping[str, Any] = "discretized_gaussian",
+        input_range: Sequence[float] = (-1.0, 1.0),
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        if not channels or image_size % 2 ** len(channels):
+            raise ConfigError(
+                f"model.channels has {len(channels)} widths, each of which halves the image: "
+                f"model.image_size={image_size} must be a multiple of {2 ** max(1, len(channels))}"
+            )
+        self.image_size, self.image_channels = image_size, image_channels
+        self.num_layers = 1
+        self.latent_shapes = ((latent_dim,),)
+        self.input_range = (float(input_range[0]), float(input_range[1]))
+        self.head = heads.create(likelihood, image_channels)
+        shape = (image_size, image_size, image_channels)
+        networks = (shape, latent_dim, tuple(channels), tuple(hidden), depth)
+        self.encoder = Encoder(*networks, rngs=rngs, dtype=dtype)
+        self.decoder = Decoder(*networks, num_outputs=self.head.num_channels, rngs=rngs, dtype=dtype)
+
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
+        """The posterior of uint8 or [-1, 1] images: z is its mean, or with a key a sample."""
+        low, high = self.input_range
+        mean, logvar = self.encoder((pixels.to_float(image) + 1) * ((high - low) / 2) + low)
+        z = mean if key is None else gaussian_sample(jax.random.fold_in(key, 0), mean, logvar)
+        kl = gaussian_kl(mean, logvar)
+        zeros = jnp.zeros_like(mean)
+        return (Latent(z, kl, mean, logvar, prior_mean=zeros, prior_logvar=zeros),)
+
+    def decode(
+        self,
+        latents: Sequence[Float[Array, "b d"]],
+        *,
+        num: int | None = None,
+        key: PRNGKeyArray | None = None,
+        temperature: float | Float[Array, ""] | Sequence[float] = 1.0,
+    ) -> Likelihood:
+        """p(x | z); without latents, of `num` z from the prior (of its mean, where there is no key).
+
+        `temperature` multiplies the prior's standard deviation, a number or a sequence of one.
+        """
+        if latents:
+            (z,) = latents
+        else:
+            if num is None:
+                raise ValueError("decode needs `num`, a batch size, when it is given no latents")
+            scale = temperature[0] if isinstance(temperature, Sequence) else temperature
+            z = jnp.zeros((num, *self.latent_shapes[0]), jnp.float32)
+            if key is not None:
+                z = gaussian_sample(jax.random.fold_in(key, 0), z, z, scale)
+        return self.head(self.decoder(z))
+
+    def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
+        """Posterior and likelihood of a batch; `train` changes nothing here."""
+        del train
+        latents = self.encode(batch["image"], key=key)
+        return Outputs(self.decode([latent.z for latent in latents]), latents)
+
+
+def _linears(sizes: Sequence[int], *, rngs: nnx.Rngs, dtype: Any) -> list[nnx.Linear]:
+    return [nnx.Linear(i, o, kernel_init=HE, dtype=dtype, rngs=rngs) for i, o in itertools.pairwise(sizes)]
