@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt8
 
 from pipeline.data import randomness
 from pipeline.data.decode import decode
@@ -14,6 +14,7 @@ from pipeline.errors import DataError
 
 # Unreadable replacements in a row before a run gives up: far more than chance brings in a usable dataset.
 _ATTEMPTS = 200
+_EVALUATION_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,21 @@ def read_example(source: Source, index: int, transform: Transform, bits_y: int, 
     return transform.square(image, bits_y, bits_x), record.label
 
 
+def gather(
+    source: Source, example: Int[np.ndarray, " n"], transform: Transform
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and labels read all at once, where the source's pixels have the right shape already; else None.
+
+    None also when one of them is unreadable: reading one by one finds out which.
+    """
+    if source.shape != transform.shape or not len(example):
+        return None
+    try:
+        return source.gather(example)
+    except Unreadable:
+        return None
+
+
 def over_budget(skipped: list[str], budget: int) -> DataError:
     """The error for more unreadable images than data.max_unreadable allows; names up to three."""
     shown = "; ".join(skipped[:3]) + (f"; and {len(skipped) - 3} more" if len(skipped) > 3 else "")
@@ -40,7 +56,7 @@ def over_budget(skipped: list[str], budget: int) -> DataError:
 
 
 class TrainingBatches:
-    """Random access to the endless stream of training batches; item i is batch start_step + i.
+    """Random access to the endless stream of training batches: number i is batch start_step + i.
 
     Position p = k * batch_size + row of the stream shows example shuffled(seed, p), cropped and flipped by
     draws at p. An unreadable example is replaced by another one drawn at (p, attempt). `rows` is this
@@ -64,46 +80,43 @@ class TrainingBatches:
     def __len__(self) -> int:
         return 1 << 48  # Grain wants a length; no run is as long
 
-    def __getitem__(self, item: int) -> Loaded:
-        first = (self.start_step + int(item)) * self.batch_size
+    def __getitem__(self, index: int) -> Loaded:
+        first = (self.start_step + int(index)) * self.batch_size
         position = np.arange(first + self.rows.start, first + self.rows.stop)
-        index = np.array(
-            [randomness.shuffled(self.seed, p, len(self.source)) for p in position.tolist()], np.int32
-        )
+        length = len(self.source)
+        example = np.array([randomness.shuffled(self.seed, p, length) for p in position.tolist()], np.int32)
         skipped: list[str] = []
-        if self.source.shape == self.transform.shape:
-            image, label = self.source.gather(index)
-        else:
-            image, label = self._read(position, index, skipped)
+        loaded = gather(self.source, example, self.transform)
+        image, label = loaded or self._read(position, example, skipped)
         mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(bool)
         image = self.transform.finish(image, mirrored)
-        mask = np.ones(len(index), np.float32)
-        return Loaded({"image": image, "label": label, "index": index, "mask": mask}, tuple(skipped))
+        mask = np.ones(len(example), np.float32)
+        return Loaded({"image": image, "label": label, "index": example, "mask": mask}, tuple(skipped))
 
     def _read(
-        self, position: Int[np.ndarray, " b"], index: Int[np.ndarray, " b"], skipped: list[str]
+        self, position: Int[np.ndarray, " b"], example: Int[np.ndarray, " b"], skipped: list[str]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels one by one; corrects `index` where an example had to be replaced."""
-        image = np.empty((len(index), *self.transform.shape), np.uint8)
-        label = np.empty(len(index), np.int32)
+        """Images and labels one by one; corrects `example` where an example had to be replaced."""
+        image = np.empty((len(example), *self.transform.shape), np.uint8)
+        label = np.empty(len(example), np.int32)
         bits_y = randomness.draw(self.seed, randomness.CROP_Y, position).tolist()
         bits_x = randomness.draw(self.seed, randomness.CROP_X, position).tolist()
-        for row in range(len(index)):
+        for row in range(len(example)):
             for attempt in range(_ATTEMPTS):
                 try:
                     image[row], label[row] = read_example(
-                        self.source, int(index[row]), self.transform, bits_y[row], bits_x[row]
+                        self.source, int(example[row]), self.transform, bits_y[row], bits_x[row]
                     )
                     break
                 except Unreadable as error:
-                    message = f"{self.source.name(int(index[row]))}: {error}"
+                    message = f"{self.source.name(int(example[row]))}: {error}"
                     if message not in skipped:
                         skipped.append(message)
                     if len(skipped) > self.max_unreadable:
                         raise over_budget(skipped, self.max_unreadable) from None
                     stream = randomness.REPLACEMENT + attempt
                     bits = randomness.draw(self.seed, stream, position[row : row + 1])[0]
-                    index[row] = randomness.below(int(bits), len(self.source))
+                    example[row] = randomness.below(int(bits), len(self.source))
             else:
                 raise over_budget(skipped, self.max_unreadable)
         return image, label
@@ -125,35 +138,37 @@ class EvaluationBatches:
     def __len__(self) -> int:
         return -(-self.num_examples // self.batch_size)
 
-    def __getitem__(self, item: int) -> Loaded:
-        first = int(item) * self.batch_size
+    def __getitem__(self, index: int) -> Loaded:
+        first = int(index) * self.batch_size
         position = np.arange(first + self.rows.start, first + self.rows.stop)
         mask = position < self.num_examples
-        index = np.full(len(position), -1, np.int32)
-        index[mask] = [randomness.shuffled(0, p, len(self.source)) for p in position[mask].tolist()]
-        image = np.zeros((len(index), *self.transform.shape), np.uint8)
-        label = np.full(len(index), -1, np.int32)
+        length = len(self.source)
+        example = np.full(len(position), -1, np.int32)
+        example[mask] = [randomness.shuffled(_EVALUATION_SEED, p, length) for p in position[mask].tolist()]
+        image = np.zeros((len(example), *self.transform.shape), np.uint8)
+        label = np.full(len(example), -1, np.int32)
         skipped: list[str] = []
-        if self.source.shape == self.transform.shape and mask.any():
-            image[mask], label[mask] = self.source.gather(index[mask])
-        elif mask.any():
-            self._read(index, image, label, mask, skipped)
-        image = self.transform.finish(image, np.zeros(len(index), bool))
-        batch = {"image": image, "label": label, "index": index, "mask": mask.astype(np.float32)}
+        loaded = gather(self.source, example[mask], self.transform)
+        if loaded:
+            image[mask], label[mask] = loaded
+        else:
+            self._read(example, image, label, mask, skipped)
+        image = self.transform.finish(image, np.zeros(len(example), bool))
+        batch = {"image": image, "label": label, "index": example, "mask": mask.astype(np.float32)}
         return Loaded(batch, tuple(skipped))
 
     def _read(
         self,
-        index: Int[np.ndarray, " b"],
-        image: np.ndarray,
-        label: np.ndarray,
+        example: Int[np.ndarray, " b"],
+        image: UInt8[np.ndarray, "b h w c"],
+        label: Int[np.ndarray, " b"],
         mask: Bool[np.ndarray, " b"],
         skipped: list[str],
     ) -> None:
         """Fills `image` and `label` one by one; an unreadable row becomes padding."""
         for row in np.flatnonzero(mask):
             try:
-                image[row], label[row] = read_example(self.source, int(index[row]), self.transform, 0, 0)
+                image[row], label[row] = read_example(self.source, int(example[row]), self.transform, 0, 0)
             except Unreadable as error:
-                skipped.append(f"{self.source.name(int(index[row]))}: {error}")
-                index[row], mask[row] = -1, False
+                skipped.append(f"{self.source.name(int(example[row]))}: {error}")
+                example[row], mask[row] = -1, False

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import grain
 import numpy as np
 from absl import flags
+from grain.sources import RandomAccessDataSource
 
 from pipeline.data.batches import EvaluationBatches, Loaded, TrainingBatches, over_budget, read_example
 from pipeline.data.sources import open_split
@@ -107,8 +108,8 @@ class ImageData:
         rows = _rows(batch_size, process_index, process_count)
         if batch_size > self.num_examples:
             raise DataError(
-                f"{self._where} has {self.num_examples} training examples, fewer than batch_size={batch_size}: "
-                "lower batch_size or add images"
+                f"{self._where} has {self.num_examples} training examples, fewer than "
+                f"batch_size={batch_size}: lower batch_size or add images"
             )
         batches = TrainingBatches(
             self._train_source,
@@ -119,12 +120,12 @@ class ImageData:
             start_step=start_step,
             max_unreadable=self.max_unreadable,
         )
-        return Batches(self, batches, self._read_ahead(batches, rows, self.num_workers))
+        return Batches(self, self._read_ahead(batches, rows, self.num_workers))
 
     def evaluate(
         self, batch_size: int, num_examples: int | None = None, process_index: int = 0, process_count: int = 1
     ) -> "Batches":
-        """Each held-out example once, or `num_examples` of them, in an order that is random but always the same.
+        """Each held-out example once, or `num_examples` of them, in one fixed random order.
 
         Every process gets the same number of batches; padding has mask 0. Reads in threads: an evaluation is
         too short to wait for worker processes to start.
@@ -140,10 +141,10 @@ class ImageData:
         batches = EvaluationBatches(
             self._eval_source, self.transform, batch_size=batch_size, rows=rows, num_examples=count
         )
-        return Batches(self, batches, self._read_ahead(batches, rows, num_workers=0))
+        return Batches(self, self._read_ahead(batches, rows, num_workers=0))
 
     def _read_ahead(
-        self, batches: TrainingBatches | EvaluationBatches, rows: slice, num_workers: int
+        self, batches: RandomAccessDataSource[Loaded], rows: slice, num_workers: int
     ) -> grain.DatasetIterator:
         """A Grain iterator over `batches`: threads here, or worker processes of a few threads each."""
         batch_bytes = (rows.stop - rows.start) * int(np.prod(self.transform.shape))
@@ -184,10 +185,8 @@ class ImageData:
 class Batches(Iterator[dict[str, np.ndarray]]):
     """Batches, read ahead by threads and processes that stop on close() or on leaving a `with` block."""
 
-    def __init__(
-        self, data: ImageData, batches: TrainingBatches | EvaluationBatches, iterator: grain.DatasetIterator
-    ):
-        self._data, self._batches, self._iterator = data, batches, iterator
+    def __init__(self, data: ImageData, iterator: grain.DatasetIterator):
+        self._data, self._iterator = data, iterator
 
     def __next__(self) -> dict[str, np.ndarray]:
         loaded: Loaded = next(self._iterator)

@@ -32,7 +32,7 @@ def key_of(seed: int, *words: int) -> int:
 
 
 def draw(seed: int, stream: int, position: Int[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """64 random bits a position: SplitMix64 started at a key of (seed, stream) and moved on by the position."""
+    """64 random bits a position: SplitMix64 started at a key of (seed, stream), moved on by the position."""
     word = np.uint64(key_of(seed, stream)) + (position.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -18,6 +18,18 @@ def open_source(kind: str, path: str) -> Source:
         from pipeline.data.sources.arrays import ArrayFile
 
         return ArrayFile(path)
+    if kind == "folder":
+        from pipeline.data.sources.folder import Folder
+
+        return Folder(path)
+    if kind == "zip":
+        from pipeline.data.sources.archive import Archive
+
+        return Archive(path)
+    if kind == "records":
+        from pipeline.data.sources.records import Records
+
+        return Records(path)
     raise ConfigError(f"data.source={kind!r} is not known: {nearest(kind, KINDS)}")
 
 

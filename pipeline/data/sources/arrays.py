@@ -29,7 +29,7 @@ class Arrays:
             raise DataError(f"{where}: images has no examples")
         if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"):
             raise DataError(
-                f"{where}: labels are {labels.dtype} {labels.shape}, but must be {len(images)} integers, one an image"
+                f"{where}: labels are {labels.dtype} {labels.shape}, not {len(images)} integers, one an image"
             )
         self.images = images if images.ndim == 4 else images[..., None]
         self.labels = np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)

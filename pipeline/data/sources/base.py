@@ -9,7 +9,7 @@ from pipeline.data import randomness
 
 
 class Record(NamedTuple):
-    """One example: an encoded file's bytes or uint8 pixels [h w c] with c 1 or 3; its class, -1 if unknown."""
+    """One example: an encoded file's bytes or uint8 pixels [h w c] with c 1 or 3; its class or -1."""
 
     data: bytes | np.ndarray
     label: int
@@ -24,9 +24,14 @@ class Source(Protocol):
       shape: (h, w, c) when all examples are pixels of this one shape, so that `gather` works; else None.
     """
 
-    fingerprint: str
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int] | None
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None: ...
 
     def __len__(self) -> int: ...
 

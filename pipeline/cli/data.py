@@ -1,0 +1,141 @@
+"""Packs images for training (data pack), or writes examples of a recipe's data as files (data examples).
+
+strata data pack SRC --out DIR [--image_size N] [--raw] [--shard_mb 256] [--max_unreadable 10] [--json FILE]
+strata data examples --config F --out DIR [--split eval] [--num 8]
+"""
+
+import json
+import sys
+import time
+from typing import Any
+
+from absl import flags
+
+from pipeline.construct import nearest
+from pipeline.errors import ConfigError
+
+
+def run(argv: list[str]) -> int:
+    """`argv` begins with the subcommand."""
+    commands = {"pack": _pack, "examples": _examples}
+    if not argv or argv[0] in ("--help", "-h", "--helpfull", "help"):
+        print(__doc__)
+        return 0 if argv else ConfigError.exit_code
+    if argv[0] not in commands:
+        raise ConfigError(f"data {argv[0]} is not a command: {nearest(argv[0], commands)}")
+    return commands[argv[0]](argv[1:])
+
+
+def _pack(argv: list[str]) -> int:
+    values = flags.FlagValues()
+    flags.DEFINE_string("out", None, "Folder to make; must not exist.", flag_values=values, required=True)
+    flags.DEFINE_integer(
+        "image_size", 0, "Shrink larger images to this shorter side; 0 keeps them.", flag_values=values
+    )
+    flags.DEFINE_bool("raw", False, "Store pixels, not files: fastest for small images.", flag_values=values)
+    flags.DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
+    flags.DEFINE_integer("max_unreadable", 10, "Unreadable images to leave out.", flag_values=values)
+    flags.DEFINE_string(
+        "json", None, "Write the manifest here too; - for standard output.", flag_values=values
+    )
+    rest = _parse(values, argv, "data pack SRC")
+    if rest is None:
+        return 0
+    if len(rest) != 1:
+        raise ConfigError(f"data pack takes one SRC (a folder, a .zip, an .npz or an .npy), not {len(rest)}")
+    from pipeline.data.pack import pack
+
+    progress = _Progress()
+    manifest = pack(
+        rest[0],
+        values.out,
+        image_size=values.image_size,
+        shard_bytes=values.shard_mb << 20,
+        raw=values.raw,
+        max_unreadable=values.max_unreadable,
+        progress=progress.show,
+    )
+    progress.end()
+    for name in manifest["unreadable"]:
+        print(f"left out: {name}", file=sys.stderr)
+    print(_summary(manifest, values.out), file=sys.stderr if values.json == "-" else sys.stdout)
+    _write_json(manifest, values.json)
+    return 0
+
+
+def _summary(manifest: dict[str, Any], out: str) -> str:
+    megabytes = sum(shard["bytes"] for shard in manifest["shards"]) / 1e6
+    shape = manifest["schema"]["shape"]
+    what = manifest["schema"]["encoding"] + (f" {'x'.join(map(str, shape))}" if shape else "")
+    return (
+        f"{manifest['num_examples']} images ({what}, {len(manifest['classes'])} classes, "
+        f"{len(manifest['unreadable'])} unreadable left out) in {len(manifest['shards'])} shards, "
+        f"{megabytes:.1f} MB: {out}"
+    )
+
+
+def _examples(argv: list[str]) -> int:
+    from ml_collections import config_flags
+
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "The recipe.", flag_values=values)
+    flags.DEFINE_string("out", None, "Folder for the PNG files.", flag_values=values, required=True)
+    flags.DEFINE_string("split", "eval", "train or eval.", flag_values=values)
+    flags.DEFINE_integer("num", 8, "How many.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Order and crops of the training images.", flag_values=values)
+    rest = _parse(values, argv, "data examples")
+    if rest is None:
+        return 0
+    if rest:
+        raise ConfigError(f"data examples takes no argument {rest[0]!r}")
+    if values.config is None:
+        raise ConfigError("data examples needs --config FILE")
+    from pipeline.construct import check_arguments
+    from pipeline.data.examples import write_examples
+    from pipeline.data.image_data import ImageData
+
+    settings = values.config.data.to_dict()
+    check_arguments(ImageData, settings, where="config.data")
+    written = write_examples(
+        ImageData(**settings), values.out, split=values.split, num=values.num, seed=values.seed
+    )
+    print(f"{len(written)} images of the {values.split} set: {values.out}")
+    return 0
+
+
+def _parse(values: flags.FlagValues, argv: list[str], command: str) -> list[str] | None:
+    """The arguments that are no flags; None after showing help."""
+    if "--help" in argv or "-h" in argv:
+        print(f"strata {command}\n{values.main_module_help() or values.get_help()}")
+        return None
+    try:
+        return values([command, *argv])[1:]
+    except flags.Error as error:
+        raise ConfigError(str(error).removeprefix("flag ")) from None
+
+
+def _write_json(result: dict[str, Any], path: str | None) -> None:
+    if path == "-":
+        print(json.dumps(result))
+    elif path:
+        with open(path, "w") as file:
+            json.dump(result, file, indent=1)
+
+
+class _Progress:
+    """Progress on standard error: one line kept up to date on a terminal, else a line every ten seconds."""
+
+    def __init__(self):
+        self._terminal = sys.stderr.isatty()
+        self._shown = time.monotonic()
+
+    def show(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._shown < (0.2 if self._terminal else 10):
+            return
+        self._shown = now
+        print(f"packed {done} of {total}", end="\r" if self._terminal else "\n", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._terminal:
+            print(" " * 60, end="\r", file=sys.stderr)
