@@ -51,10 +51,10 @@ def gaussian_sample(
 
 def gaussian_log_prob(
     z: Float[Array, "*shape"],
-    mean: Float[Array, "*shape"] | float = 0.0,
-    logvar: Float[Array, "*shape"] | float = 0.0,
+    mean: Float[Array, "..."] | float = 0.0,
+    logvar: Float[Array, "..."] | float = 0.0,
 ) -> Float[Array, "*shape"]:
-    """Log-density of every element of z, in nats."""
+    """Log-density of every element of z, in nats; mean and logvar broadcast to it."""
     return -0.5 * (LOG_2PI + logvar + jnp.square(z - mean) * jnp.exp(-jnp.asarray(logvar)))
 
 

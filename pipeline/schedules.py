@@ -4,6 +4,7 @@ A schedule is a function of the step. Recipes give a number, which stays, or dic
 the other keys are the arguments of the function of that name below.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,16 +14,17 @@ from jaxtyping import Array, Float, Int
 from pipeline.construct import check_arguments, nearest
 from pipeline.errors import ConfigError
 
+Number = float | int
 Step = Int[Array, ""] | int
 Schedule = Callable[[Step], Float[Array, ""]]
 
 
-def constant(value: float) -> Schedule:
+def constant(value: Number) -> Schedule:
     """The same `value` at every step."""
     return lambda step: jnp.asarray(value, jnp.float32)
 
 
-def linear(*, steps: int, start: float = 0.0, end: float = 1.0, begin: int = 0) -> Schedule:
+def linear(*, steps: int, start: Number = 0.0, end: Number = 1.0, begin: int = 0) -> Schedule:
     """`start` until step `begin`, a straight line to `end` at begin + steps, `end` from then on.
 
     Burgess et al. (1804.03599) raise the capacity so, from 0.
@@ -32,7 +34,7 @@ def linear(*, steps: int, start: float = 0.0, end: float = 1.0, begin: int = 0) 
 
 
 def cyclical(
-    *, steps: int, cycles: int = 4, ratio: float = 0.5, start: float = 0.0, end: float = 1.0
+    *, steps: int, cycles: int = 4, ratio: Number = 0.5, start: Number = 0.0, end: Number = 1.0
 ) -> Schedule:
     """`cycles` saw teeth over `steps` steps, then `end` for good (Fu et al., 1903.10145, eq. 6 and 7).
 
@@ -55,7 +57,7 @@ def cyclical(
 
 
 def sigmoid(
-    *, steps: int, start: float = 0.0, end: float = 1.0, begin: int = 0, steepness: float = 10.0
+    *, steps: int, start: Number = 0.0, end: Number = 1.0, begin: int = 0, steepness: Number = 10.0
 ) -> Schedule:
     """A logistic curve from exactly `start` at step `begin` to exactly `end` at begin + steps; flat outside.
 
@@ -67,8 +69,11 @@ def sigmoid(
         raise ConfigError(f"sigmoid schedule: steepness={steepness} must be positive")
 
     def weight(step: Step) -> Float[Array, ""]:
-        curve = jnp.tanh(steepness / 2 * (_progress(step, begin, steps) - 0.5))
-        return start + (end - start) * (0.5 + 0.5 * curve / jnp.tanh(jnp.float32(steepness / 4)))
+        progress = _progress(step, begin, steps)
+        curve = jnp.tanh(steepness / 2 * (progress - 0.5)) / math.tanh(steepness / 4)
+        # Not left to rounding: a beta of -3e-8 is no 0.
+        curve = jnp.where(progress <= 0, -1.0, jnp.where(progress >= 1, 1.0, curve))
+        return start + (end - start) * (0.5 + 0.5 * curve)
 
     return weight
 
@@ -81,7 +86,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 
-def create(recipe: float | Mapping[str, Any], *, where: str) -> Schedule:
+def create(recipe: Number | Mapping[str, Any], *, where: str) -> Schedule:
     """The schedule that a recipe asks for; `where` is its key there, for errors.
 
     >>> create(dict(name="linear", steps=100), where="objective.beta")(25)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from pipeline import schedules
 from pipeline.construct import check_arguments
 from pipeline.errors import ConfigError
-from pipeline.schedules import Schedule
+from pipeline.schedules import Number, Schedule
 from pipeline.types import Batch, Latent, Outputs
 
 
@@ -60,7 +60,7 @@ def group_rates(latents: tuple[Latent, ...]) -> Float[Array, "b g"]:
 
 
 def free_bits(
-    rates: Float[Array, "b g"], minimum: float, mask: Shaped[Array, " b"] | None = None
+    rates: Float[Array, "b g"], minimum: Number, mask: Shaped[Array, " b"] | None = None
 ) -> Float[Array, " b"]:
     """Free bits of the batch mean: the sum over groups of max(minimum, mean_b KL_g) (1606.04934, eq. 15).
 
@@ -72,7 +72,7 @@ def free_bits(
     return jnp.where(mean > minimum, rates, minimum).sum(axis=-1)
 
 
-def free_bits_per_example(rates: Float[Array, "b g"], minimum: float) -> Float[Array, " b"]:
+def free_bits_per_example(rates: Float[Array, "b g"], minimum: Number) -> Float[Array, " b"]:
     """Free bits of each example: sum over groups of max(minimum, KL_g); at least `free_bits`, by Jensen."""
     return jnp.maximum(rates, minimum).sum(axis=-1)
 
@@ -93,9 +93,9 @@ class Objective:
 
     beta: Schedule
     capacity: Schedule | None
-    gamma: float
-    free_bits: float
-    free_bits_per_example: float
+    gamma: Number
+    free_bits: Number
+    free_bits_per_example: Number
 
     def __call__(
         self, outputs: Outputs, batch: Batch, step: Int[Array, ""] | int
@@ -140,10 +140,10 @@ def create(recipe: Mapping[str, Any] | None = None, *, where: str = "objective")
 
 def elbo(
     *,
-    beta: float | Mapping[str, Any] = 1.0,
+    beta: Number | Mapping[str, Any] = 1.0,
     capacity: Mapping[str, Any] | None = None,
-    free_bits: float = 0.0,
-    free_bits_per_example: float = 0.0,
+    free_bits: Number = 0.0,
+    free_bits_per_example: Number = 0.0,
     where: str = "objective",
 ) -> Objective:
     """`create` with the recipe's keys as arguments."""
@@ -155,12 +155,12 @@ def elbo(
     if capacity is not None:
         if free_bits > 0 or free_bits_per_example > 0 or beta != 1.0:
             raise ConfigError(f"{where}.capacity replaces beta and free bits; leave them at 1 and 0")
-        settings = {"name": "linear"} | dict(capacity)
+        settings: dict[str, Any] = {"name": "linear"} | dict(capacity)
         if "gamma" not in settings:
             raise ConfigError(
                 f"{where}.capacity.gamma is missing: the factor of |rate - C|, 1000 in 1804.03599"
             )
-        gamma = float(settings.pop("gamma"))
+        gamma = settings.pop("gamma")
         target = schedules.create(settings, where=f"{where}.capacity")
     weight = schedules.create(beta, where=f"{where}.beta")
     return Objective(weight, target, gamma, free_bits, free_bits_per_example)

@@ -151,7 +151,7 @@ class VAE(nnx.Module):
         hidden: Sequence[int] = (256,),
         depth: int = 0,
         likelihood: str | Mapping[str, Any] = "discretized_gaussian",
-        input_range: Sequence[float] = (-1.0, 1.0),
+        input_range: Sequence[float | int] = (-1.0, 1.0),
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
@@ -187,7 +187,7 @@ class VAE(nnx.Module):
         *,
         num: int | None = None,
         key: PRNGKeyArray | None = None,
-        temperature: float | Float[Array, ""] | Sequence[float] = 1.0,
+        temperature: float | int | Float[Array, ""] | Sequence[float | int] = 1.0,
     ) -> Likelihood:
         """p(x | z); without latents, of `num` z from the prior (of its mean, where there is no key).
 

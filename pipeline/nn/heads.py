@@ -40,7 +40,7 @@ class GaussianHead(nnx.Module):
 
     likelihood: Any = distributions.Gaussian
 
-    def __init__(self, image_channels: int, *, scale: float | str = "learned", bits: int = 8):
+    def __init__(self, image_channels: int, *, scale: float | int | str = "learned", bits: int = 8):
         if isinstance(scale, str) and scale not in ("learned", "pixel"):
             raise ConfigError(f"model.likelihood.scale={scale!r} must be a number, 'learned' or 'pixel'")
         if not isinstance(scale, str) and scale <= 0:
