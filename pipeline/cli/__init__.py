@@ -1,0 +1,59 @@
+"""The command `strata`: finds the module of a subcommand, and turns a StrataError into one line and an exit code."""
+
+import importlib
+import sys
+
+from pipeline.errors import ConfigError, StrataError
+
+# Subcommand -> (module in pipeline.cli, what it does). Modules are imported only when they are run.
+COMMANDS = {
+    "train": ("train", "train a model; the same command again resumes"),
+    "eval": ("eval", "bits per dimension, reconstruction quality, active units of a run"),
+    "sample": ("sample", "a grid of samples from a run"),
+    "inspect": ("inspect", "parameters, latents and state of a recipe, a run or a codec"),
+    "export": ("export", "turn a run into a codec folder"),
+    "reconstruct": ("reconstruct", "encode and decode image files with a codec"),
+    "encode": ("encode", "image files to latents"),
+    "decode": ("decode", "latents to image files"),
+    "data": ("data", "pack a dataset, or look at its examples"),
+    "import": ("import_weights", "other people's weights as a run at step 0"),
+    "bench": ("bench", "time training, data or checkpoints"),
+}
+
+
+def usage() -> str:
+    """What `strata --help` prints."""
+    lines = ["usage: strata COMMAND [flags]     (strata COMMAND --help tells a command's flags)", ""]
+    lines += [f"  {command:<12} {purpose}" for command, (_, purpose) in COMMANDS.items()]
+    lines += ["", "exit codes: 0 done, 2 usage or config, 65 bad data, 70 hung, 75 preempted, 76 diverged"]
+    return "\n".join(lines)
+
+
+def dispatch(argv: list[str]) -> int:
+    """Runs `argv` (without the program's name) and returns the exit code."""
+    if not argv:
+        print(usage(), file=sys.stderr)
+        return ConfigError.exit_code
+    command, *rest = argv
+    if command in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    try:
+        if command not in COMMANDS:
+            from pipeline.construct import nearest
+
+            raise ConfigError(f"{command!r} is not a command: {nearest(command, COMMANDS)}")
+        return importlib.import_module(f"pipeline.cli.{COMMANDS[command][0]}").run(rest)
+    except StrataError as error:
+        print(f"strata {command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"strata {command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(dispatch(sys.argv[1:]))
