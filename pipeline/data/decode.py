@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from pipeline.data.unreadable import Unreadable
 
+_ORIENTATION = 0x0112  # EXIF tag
 _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -28,7 +29,8 @@ def decode(data: bytes, channels: int, *, at_least: int = 0) -> UInt8[np.ndarray
             if at_least and file.format == "JPEG":
                 _draft(file, 2 * at_least)
             file.load()
-            image = ImageOps.exif_transpose(file)
+            upright = file.getexif().get(_ORIENTATION, 1) == 1
+            image = file if upright else ImageOps.exif_transpose(file)
     except MemoryError:
         raise
     except Exception as error:  # on damaged bytes Pillow's decoders raise nearly anything
