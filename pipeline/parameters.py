@@ -1,0 +1,55 @@
+"""A model taken apart: a static definition, and its arrays as flat dicts {"decoder.blocks.0.c1.kernel": array}.
+
+Flat names are what checkpoints, safetensors, sharding rules and error messages speak of. The definition is
+hashable, so that jit can close over it, and no nnx object has to live in a training loop.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Shaped
+
+Arrays = dict[str, Shaped[Array, "..."]]
+Abstract = dict[str, jax.ShapeDtypeStruct]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDef:
+    """What is left of a model without its arrays."""
+
+    graphdef: Any
+    params: Any  # tree structures of the two states, whose leaves are named below
+    other: Any
+    param_names: tuple[str, ...]
+    other_names: tuple[str, ...]
+
+    def merge(self, params: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> Any:
+        """The model with these arrays. Raises KeyError for a name that is missing."""
+        other = other or {}
+        return nnx.merge(
+            self.graphdef,
+            jax.tree.unflatten(self.params, [params[name] for name in self.param_names]),
+            jax.tree.unflatten(self.other, [other[name] for name in self.other_names]),
+        )
+
+
+def split(model: nnx.Module) -> tuple[ModelDef, Arrays, Arrays]:
+    """The definition, the parameters, and the other variables (running statistics, codebooks), by name."""
+    graphdef, params, other = nnx.split(model, nnx.Param, ...)
+    params, params_tree = _flatten(params)
+    other, other_tree = _flatten(other)
+    return ModelDef(graphdef, params_tree, other_tree, tuple(params), tuple(other)), params, other
+
+
+def abstract(create: Callable[[], nnx.Module]) -> tuple[ModelDef, Abstract, Abstract]:
+    """`split` of the model that `create` makes, with shapes for arrays: nothing is allocated."""
+    return split(nnx.eval_shape(create))
+
+
+def _flatten(state: Any) -> tuple[dict[str, Any], Any]:
+    leaves, tree = jax.tree_util.tree_flatten_with_path(state)
+    # The last entry of a path is the variable's own `value`.
+    return {".".join(str(entry.key) for entry in path[:-1]): leaf for path, leaf in leaves}, tree

@@ -1,0 +1,77 @@
+"""Which axis of the mesh each array is split over. Model code knows nothing of it."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pipeline.errors import ConfigError
+
+BATCH = PartitionSpec(("replica", "fsdp"))
+# Below this many elements the collectives cost more than the memory is worth.
+MIN_SHARDED = 2**12
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first dimension over all devices that hold different examples."""
+    return NamedSharding(mesh, BATCH)
+
+
+def spec_for(shape: Sequence[int], fsdp: int, *, min_size: int = MIN_SHARDED) -> PartitionSpec:
+    """The largest dimension that `fsdp` divides is split; small arrays, and those without one, are replicated."""
+    if fsdp == 1 or math.prod(shape) < min_size:
+        return PartitionSpec()
+    divisible = [dim for dim, size in enumerate(shape) if size % fsdp == 0]
+    if not divisible:
+        return PartitionSpec()
+    largest = max(divisible, key=lambda dim: shape[dim])
+    return PartitionSpec(*[None] * largest, "fsdp")
+
+
+def state_shardings(
+    mesh: Mesh, state: Any, overrides: Mapping[str, Sequence[str | None]] | None = None
+) -> Any:
+    """A sharding for each array of a state of shapes, by `spec_for` or by the first override whose regex its name matches.
+
+    Optimiser state follows the parameters, because the rule sees nothing but shapes. Overrides are
+    {regex: axes}, such as {"out_conv.kernel": [None, None, None, "fsdp"]}; the regex is searched in the
+    array's path, as "params.decoder.out_conv.kernel".
+
+    Raises:
+      ConfigError: an override that does not fit the array, or matches none.
+    """
+    rules = [(re.compile(pattern), axes) for pattern, axes in (overrides or {}).items()]
+    unused = {pattern.pattern for pattern, _ in rules}
+
+    def choose(path: Any, leaf: Any) -> NamedSharding:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        for pattern, axes in rules:
+            if pattern.search(name):
+                unused.discard(pattern.pattern)
+                return NamedSharding(mesh, _override(mesh, name, leaf.shape, axes))
+        return NamedSharding(mesh, spec_for(leaf.shape, mesh.shape["fsdp"]))
+
+    shardings = jax.tree_util.tree_map_with_path(choose, state)
+    if unused:
+        raise ConfigError(f"sharding override {sorted(unused)[0]!r} matches no array of the state")
+    return shardings
+
+
+def _override(mesh: Mesh, name: str, shape: Sequence[int], axes: Sequence[str | None]) -> PartitionSpec:
+    if len(axes) > len(shape):
+        raise ConfigError(f"sharding override {list(axes)} has more axes than {name} {tuple(shape)}")
+    for axis, size in zip(axes, shape):
+        if axis is not None and (axis not in mesh.shape or size % mesh.shape[axis]):
+            raise ConfigError(
+                f"sharding override {list(axes)} does not divide {name} {tuple(shape)} on {dict(mesh.shape)}"
+            )
+    return PartitionSpec(*axes)
+
+
+def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
+    """Global arrays from this process's rows of a batch."""
+    return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()}

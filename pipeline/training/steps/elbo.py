@@ -1,0 +1,92 @@
+"""The training step of a likelihood model: one batch, the gradient of its negative ELBO, one update."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from pipeline import parameters
+from pipeline.losses.elbo import Objective, layer_rates, masked_mean
+from pipeline.parameters import Arrays, ModelDef
+from pipeline.training.state import TrainState
+from pipeline.training.steps.update import Update
+from pipeline.types import Batch
+
+NATS_TO_BITS = 1 / math.log(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class ElboStep:
+    """(state, batch) -> (next state, metrics): pure, to be compiled once with the state donated.
+
+    The loss that is differentiated is in nats per dimension of the image, summed over an example and averaged
+    over the batch. Metrics in bits per dimension: "loss" (what is minimised), "elbo" (the unweighted negative
+    ELBO), "distortion", "rate", and "kl" [l], the rate of each stochastic layer. All noise comes from
+    fold_in(seed, step).
+
+    `accumulate` parts of the batch are differentiated one after the other, each with noise of its own, and
+    their gradients averaged: the memory of a part, the gradient of the whole.
+    """
+
+    modeldef: ModelDef
+    objective: Objective
+    update: Update
+    seed: int
+    accumulate: int = 1
+
+    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        key = jax.random.fold_in(jax.random.key(self.seed), state.step)
+        if self.accumulate == 1:
+            gradients, metrics, other = self._gradients(state, state.other, batch, key)
+        else:
+            gradients, metrics, other = self._accumulated(state, batch, key)
+        state, report = self.update(state, metrics["loss"], gradients, other)
+        return state, metrics | report
+
+    def _gradients(
+        self, state: TrainState, other: Arrays, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Arrays, dict[str, Array], Arrays]:
+        dims = math.prod(batch["image"].shape[1:])
+
+        def loss_of(params: Arrays) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
+            model = self.modeldef.merge(params, other)
+            outputs = model({"image": batch["image"], "label": batch["label"]}, key=key, train=True)
+            loss, terms = self.objective(outputs, batch, state.step)
+            mask = batch["mask"]
+            bits = {
+                "elbo": masked_mean(terms["distortion"] + terms["rate"], mask),
+                "distortion": masked_mean(terms["distortion"], mask),
+                "rate": masked_mean(terms["rate"], mask),
+                "kl": jax.vmap(masked_mean, in_axes=(1, None))(layer_rates(outputs.latents), mask),
+            }
+            metrics = jax.tree.map(lambda nats: nats * (NATS_TO_BITS / dims), bits)
+            metrics |= {name: value for name, value in terms.items() if value.ndim == 0}
+            value = masked_mean(loss, mask) / dims
+            metrics["loss"] = value * NATS_TO_BITS
+            return value, (metrics, parameters.split(model)[2])
+
+        gradients, (metrics, other) = jax.grad(loss_of, has_aux=True)(state.params)
+        return gradients, metrics, other
+
+    def _accumulated(
+        self, state: TrainState, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Arrays, dict[str, Array], Arrays]:
+        # Part i takes every accumulate-th row, so that each device cuts the rows that it holds.
+        parts = jax.tree.map(
+            lambda rows: jnp.moveaxis(rows.reshape(-1, self.accumulate, *rows.shape[1:]), 1, 0), batch
+        )
+
+        def add(carry, part):
+            total, other, index = carry
+            gradients, metrics, other = self._gradients(state, other, part, jax.random.fold_in(key, index))
+            return (jax.tree.map(jnp.add, total, gradients), other, index + 1), metrics
+
+        zero = jax.tree.map(jnp.zeros_like, state.params)
+        # XLA runs convolutions inside a loop on one thread on the CPU: unrolled there.
+        unroll = jax.default_backend() == "cpu"
+        start = (zero, state.other, jnp.zeros((), jnp.int32))
+        (total, other, _), metrics = jax.lax.scan(add, start, parts, unroll=self.accumulate if unroll else 1)
+        mean = jax.tree.map(lambda values: values.mean(axis=0), metrics)
+        return jax.tree.map(lambda g: g / self.accumulate, total), mean, other

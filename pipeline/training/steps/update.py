@@ -1,0 +1,76 @@
+"""One update of the state from a gradient: clip, skip or apply, and move the EMA, in a single pass over the arrays."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from pipeline.errors import ConfigError
+from pipeline.parameters import Arrays
+from pipeline.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """How a gradient changes the state.
+
+    The gradient is clipped to a global norm of `clip_norm`. A step whose norm, before clipping, reaches
+    `skip_norm`, or whose loss or norm is not finite, changes nothing but the counters: not the parameters,
+    nor the optimiser's state, nor the EMA. VDVAE (2011.10650) trains so, with a threshold that can hold a
+    run up for ever; here, after `max_skips` large gradients in a row, clipped updates are applied until the
+    norm is below the threshold again. A non-finite one is never applied. 0 turns clip_norm or skip_norm off.
+    """
+
+    optimizer: optax.GradientTransformation
+    learning_rate: Callable[[Array], Array]
+    ema: float
+    clip_norm: float = 0.0
+    skip_norm: float = 0.0
+    max_skips: int = 100
+
+    def __post_init__(self):
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema={self.ema} must be at least 0 and below 1")
+        if min(self.clip_norm, self.skip_norm, self.max_skips) < 0:
+            raise ConfigError("optimizer.clip_norm, skip_norm and max_skips are 0 or more")
+
+    def __call__(
+        self, state: TrainState, loss: Float[Array, ""], gradients: Arrays, other: Arrays
+    ) -> tuple[TrainState, dict[str, Array]]:
+        """The next state, and what happened, to log."""
+        norm = optax.global_norm(gradients)
+        finite = jnp.isfinite(norm) & jnp.isfinite(loss)
+        large = (norm >= self.skip_norm) if self.skip_norm else jnp.zeros((), bool)
+        apply = finite & (~large | (state.large_in_a_row >= self.max_skips))
+        rate = self.learning_rate(state.step)
+        shrink = jnp.minimum(1.0, self.clip_norm / (norm + 1e-6)) if self.clip_norm else 1.0
+        gradients = jax.tree.map(lambda g: g * shrink, gradients)
+        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
+        params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+        ema = jax.tree.map(lambda e, p: e * self.ema + p * (1 - self.ema), state.ema, params)
+
+        # A select, not a branch: it fuses with the update, and donated buffers are written in place.
+        def keep(new, old):
+            return jax.tree.map(lambda n, o: jnp.where(apply, n, o), new, old)
+
+        in_a_row = jnp.where(large, jnp.where(apply, state.large_in_a_row, state.large_in_a_row + 1), 0)
+        next_state = TrainState(
+            step=state.step + 1,
+            params=keep(params, state.params),
+            ema=keep(ema, state.ema),
+            other=keep(other, state.other),
+            opt_state=keep(opt_state, state.opt_state),
+            skipped=state.skipped + ~apply,
+            large_in_a_row=jnp.where(finite, in_a_row, state.large_in_a_row),
+            nonfinite_in_a_row=jnp.where(finite, 0, state.nonfinite_in_a_row + 1),
+        )
+        report = {
+            "gradient_norm": norm,
+            "learning_rate": rate,
+            "skipped": next_state.skipped,
+            "nonfinite_in_a_row": next_state.nonfinite_in_a_row,
+        }
+        return next_state, report
