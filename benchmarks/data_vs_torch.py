@@ -3,8 +3,8 @@
     python benchmarks/data_vs_torch.py --folder JPEGS --records PACKED --torch_python VENV/bin/python
 
 JPEGS is a folder of class folders and PACKED what `strata data pack JPEGS --raw --out PACKED` made of it. The
-peer is a plain Dataset of files opened with Pillow, flipped at random, with two workers that persist; both give
-uint8 batches in host memory. Prints one JSON row with the ratio of each pair.
+peer is a plain Dataset of files opened with Pillow, flipped at random, with two workers that persist; both
+give uint8 batches in host memory. Prints one JSON row with the ratio of each pair.
 """
 
 import argparse

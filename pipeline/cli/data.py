@@ -4,13 +4,13 @@ strata data pack SRC --out DIR [--image_size N] [--raw] [--shard_mb 256] [--max_
 strata data examples --config F --out DIR [--split eval] [--num 8]
 """
 
-import json
 import sys
 import time
 from typing import Any
 
-from absl import flags
+from absl.flags import DEFINE_bool, DEFINE_integer, DEFINE_string
 
+from pipeline.cli import flags
 from pipeline.construct import nearest
 from pipeline.errors import ConfigError
 
@@ -27,28 +27,28 @@ def run(argv: list[str]) -> int:
 
 
 def _pack(argv: list[str]) -> int:
-    values = flags.FlagValues()
-    flags.DEFINE_string("out", None, "Folder to make; must not exist.", flag_values=values, required=True)
-    flags.DEFINE_integer(
+    """strata data pack SRC --out DIR: SRC is a folder of images, a .zip of one, an .npz or an .npy."""
+    values = flags.new()
+    DEFINE_string("out", None, "Folder to make; must not exist.", flag_values=values)
+    DEFINE_integer(
         "image_size", 0, "Shrink larger images to this shorter side; 0 keeps them.", flag_values=values
     )
-    flags.DEFINE_bool("raw", False, "Store pixels, not files: fastest for small images.", flag_values=values)
-    flags.DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
-    flags.DEFINE_integer("max_unreadable", 10, "Unreadable images to leave out.", flag_values=values)
-    flags.DEFINE_string(
-        "json", None, "Write the manifest here too; - for standard output.", flag_values=values
-    )
-    rest = _parse(values, argv, "data pack SRC")
+    DEFINE_bool("raw", False, "Store pixels, not files: fastest for small images.", flag_values=values)
+    DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
+    DEFINE_integer("max_unreadable", 10, "Unreadable images to leave out.", flag_values=values)
+    DEFINE_string("json", None, "Write the manifest here too; - for standard output.", flag_values=values)
+    rest = flags.parse(values, argv, _pack.__doc__)
     if rest is None:
         return 0
     if len(rest) != 1:
         raise ConfigError(f"data pack takes one SRC (a folder, a .zip, an .npz or an .npy), not {len(rest)}")
+    out = flags.required(values, "out")
     from pipeline.data.pack import pack
 
     progress = _Progress()
     manifest = pack(
         rest[0],
-        values.out,
+        out,
         image_size=values.image_size,
         shard_bytes=values.shard_mb << 20,
         raw=values.raw,
@@ -58,8 +58,8 @@ def _pack(argv: list[str]) -> int:
     progress.end()
     for name in manifest["unreadable"]:
         print(f"left out: {name}", file=sys.stderr)
-    print(_summary(manifest, values.out), file=sys.stderr if values.json == "-" else sys.stdout)
-    _write_json(manifest, values.json)
+    print(_summary(manifest, out), file=flags.report_stream(values.json))
+    flags.write_json(manifest, values.json)
     return 0
 
 
@@ -75,51 +75,28 @@ def _summary(manifest: dict[str, Any], out: str) -> str:
 
 
 def _examples(argv: list[str]) -> int:
-    from ml_collections import config_flags
-
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "The recipe.", flag_values=values)
-    flags.DEFINE_string("out", None, "Folder for the PNG files.", flag_values=values, required=True)
-    flags.DEFINE_string("split", "eval", "train or eval.", flag_values=values)
-    flags.DEFINE_integer("num", 8, "How many.", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Order and crops of the training images.", flag_values=values)
-    rest = _parse(values, argv, "data examples")
+    """strata data examples --config F --out DIR: images as a model sees them, cropped, as PNG files."""
+    values = flags.new()
+    flags.define_config(values, argv)
+    DEFINE_string("out", None, "Folder for the PNG files.", flag_values=values)
+    DEFINE_string("split", "eval", "train or eval.", flag_values=values)
+    DEFINE_integer("num", 8, "How many.", flag_values=values)
+    DEFINE_integer("seed", 0, "Order and crops of the training images.", flag_values=values)
+    rest = flags.parse(values, argv, _examples.__doc__)
     if rest is None:
         return 0
     if rest:
         raise ConfigError(f"data examples takes no argument {rest[0]!r}")
-    if values.config is None:
-        raise ConfigError("data examples needs --config FILE")
+    config, out = flags.config_of(values), flags.required(values, "out")
     from pipeline.construct import check_arguments
     from pipeline.data.examples import write_examples
     from pipeline.data.image_data import ImageData
 
-    settings = values.config.data.to_dict()
+    settings = config.to_dict()["data"]
     check_arguments(ImageData, settings, where="config.data")
-    written = write_examples(
-        ImageData(**settings), values.out, split=values.split, num=values.num, seed=values.seed
-    )
-    print(f"{len(written)} images of the {values.split} set: {values.out}")
+    written = write_examples(ImageData(**settings), out, split=values.split, num=values.num, seed=values.seed)
+    print(f"{len(written)} images of the {values.split} set: {out}")
     return 0
-
-
-def _parse(values: flags.FlagValues, argv: list[str], command: str) -> list[str] | None:
-    """The arguments that are no flags; None after showing help."""
-    if "--help" in argv or "-h" in argv:
-        print(f"strata {command}\n{values.main_module_help() or values.get_help()}")
-        return None
-    try:
-        return values([command, *argv])[1:]
-    except flags.Error as error:
-        raise ConfigError(str(error).removeprefix("flag ")) from None
-
-
-def _write_json(result: dict[str, Any], path: str | None) -> None:
-    if path == "-":
-        print(json.dumps(result))
-    elif path:
-        with open(path, "w") as file:
-            json.dump(result, file, indent=1)
 
 
 class _Progress:
