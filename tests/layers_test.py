@@ -7,12 +7,12 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
-    {"types", "errors", "pixels", "construct", "distributions", "logistic_mixture", "schedules", "nn"},
+    {"types", "errors", "pixels", "construct", "distributions", "logistic_mixture", "schedules", "parameters", "nn"},
     {"bottlenecks", "priors", "features", "distances", "grids", "data"},
     {"models", "losses", "metrics"},
     {"codec", "evaluators"},
-    {"training"},
-    {"build", "cli"},
+    {"training", "build"},
+    {"cli"},
 ]
 # Recipes are data: they may build on one another (by path, as they are loaded) and on nothing else.
 RECIPE_IMPORTS = {"ml_collections", "pathlib", "runpy"}

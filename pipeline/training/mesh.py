@@ -42,5 +42,6 @@ def check_batch(mesh: Mesh, batch_size: int, *, accumulate: int = 1, key: str = 
     if batch_size < 1 or batch_size % (shards * accumulate):
         raise ConfigError(
             f"{key}={batch_size} must be a multiple of {shards * accumulate}: the mesh splits a batch over "
-            f"replica={mesh.shape['replica']} x fsdp={mesh.shape['fsdp']} devices, each part into accumulate={accumulate}"
+            f"replica={mesh.shape['replica']} x fsdp={mesh.shape['fsdp']} devices, "
+            f"and each part into accumulate={accumulate}"
         )

@@ -1,4 +1,4 @@
-"""Optimisers and learning rates. Clipping and skipping belong to the step (steps/update.py), which knows the loss too."""
+"""Optimisers and learning rates. Clipping and skipping belong to the step (steps/update.py), which knows the loss."""
 
 import jax.numpy as jnp
 import optax

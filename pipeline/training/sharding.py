@@ -32,10 +32,8 @@ def spec_for(shape: Sequence[int], fsdp: int, *, min_size: int = MIN_SHARDED) ->
     return PartitionSpec(*[None] * largest, "fsdp")
 
 
-def state_shardings(
-    mesh: Mesh, state: Any, overrides: Mapping[str, Sequence[str | None]] | None = None
-) -> Any:
-    """A sharding for each array of a state of shapes, by `spec_for` or by the first override whose regex its name matches.
+def state_shardings(mesh: Mesh, state: Any, overrides: Mapping[str, Sequence[str | None]] | None = None) -> Any:
+    """A sharding for each array of a state of shapes: by the first override whose regex matches, or `spec_for`.
 
     Optimiser state follows the parameters, because the rule sees nothing but shapes. Overrides are
     {regex: axes}, such as {"out_conv.kernel": [None, None, None, "fsdp"]}; the regex is searched in the

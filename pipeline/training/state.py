@@ -68,9 +68,7 @@ def abstract(
     return modeldef, shapes
 
 
-def initialise(
-    create: Any, optimizer: optax.GradientTransformation, shapes: TrainState, seed: int
-) -> TrainState:
+def initialise(create: Any, optimizer: optax.GradientTransformation, shapes: TrainState, seed: int) -> TrainState:
     """The first state, made in place: each device computes its own shards."""
 
     def make(key: jax.Array) -> TrainState:

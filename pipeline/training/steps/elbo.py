@@ -74,9 +74,7 @@ class ElboStep:
         self, state: TrainState, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Arrays, dict[str, Array], Arrays]:
         # Part i takes every accumulate-th row, so that each device cuts the rows that it holds.
-        parts = jax.tree.map(
-            lambda rows: jnp.moveaxis(rows.reshape(-1, self.accumulate, *rows.shape[1:]), 1, 0), batch
-        )
+        parts = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, self.accumulate, *rows.shape[1:]), 1, 0), batch)
 
         def add(carry, part):
             total, other, index = carry

@@ -1,0 +1,132 @@
+"""A recipe -> the objects of a run. Where config keys become keyword arguments; nothing below reads a config."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from pipeline import models
+from pipeline.construct import check_arguments, nearest
+from pipeline.data.image_data import ImageData
+from pipeline.errors import ConfigError
+from pipeline.losses import elbo
+from pipeline.parameters import ModelDef
+from pipeline.training import mesh as meshes
+from pipeline.training import optim
+from pipeline.training.steps.elbo import ElboStep
+from pipeline.training.steps.update import Update
+
+REQUIRED = ("num_steps", "batch_size", "data", "model", "optimizer")
+# Every other key of a recipe, with the value that a recipe without it gets.
+DEFAULTS: dict[str, Any] = {
+    "seed": 0,
+    "dtype": "float32",
+    "accumulate": 1,
+    "ema": 0.9999,
+    "objective": {"beta": 1.0},
+    "mesh": {"replica": 1, "fsdp": -1, "context": 1},
+    "sharding": {},
+    "checkpoint": {"every": 1000, "keep": 3},
+    "eval": {"every": 0, "num_examples": 256, "batch_size": 0},
+    "log": {"every": 50},
+    "sample": {"every": 0, "num": 16},
+}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def complete(config: ConfigDict) -> dict[str, Any]:
+    """The recipe as plain dicts, with every key there; the form that is saved and compared.
+
+    Raises:
+      ConfigError: an unknown or missing key, or a value that cannot be.
+    """
+    given = config.to_dict()
+    known = (*REQUIRED, *DEFAULTS)
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"config.{key} is not a key of a recipe: {nearest(key, known)}")
+    for key in REQUIRED:
+        if key not in given:
+            raise ConfigError(f"config.{key} is missing")
+    full = {key: given.get(key, default) for key, default in DEFAULTS.items()} | {key: given[key] for key in REQUIRED}
+    for key in ("mesh", "checkpoint", "eval", "log", "sample"):
+        for name in full[key]:
+            if name not in DEFAULTS[key]:
+                raise ConfigError(f"config.{key}.{name} is not known: {nearest(name, DEFAULTS[key])}")
+        full[key] = DEFAULTS[key] | full[key]
+    full["eval"]["batch_size"] = full["eval"]["batch_size"] or full["batch_size"]
+    for key in ("num_steps", "batch_size"):
+        if not isinstance(full[key], int) or full[key] < 1:
+            raise ConfigError(f"config.{key}={full[key]!r} must be a whole number above 0")
+    if full["dtype"] not in DTYPES:
+        raise ConfigError(f"config.dtype={full['dtype']!r}: {nearest(str(full['dtype']), DTYPES)}")
+    return full
+
+
+def data(config: dict[str, Any]) -> ImageData:
+    """The dataset that config.data describes."""
+    check_arguments(ImageData, config["data"], where="data")
+    return ImageData(**config["data"])
+
+
+def model_maker(config: dict[str, Any]) -> Callable[[nnx.Rngs], nnx.Module]:
+    """rngs -> the model that config.model names."""
+    return lambda rngs: models.create(config["model"], rngs=rngs, dtype=DTYPES[config["dtype"]])
+
+
+def mesh(config: dict[str, Any]) -> Mesh:
+    """The mesh, which must be able to split the batch."""
+    made = meshes.create(**config["mesh"])
+    meshes.check_batch(made, config["batch_size"], accumulate=config["accumulate"])
+    meshes.check_batch(made, config["eval"]["batch_size"], key="eval.batch_size")
+    return made
+
+
+def update(config: dict[str, Any]) -> Update:
+    """The optimiser with its learning rate, clipping, skipping and EMA."""
+    settings = dict(config["optimizer"])
+    check_arguments(_update, settings, where="optimizer", given=("num_steps", "ema"))
+    return _update(**settings, num_steps=config["num_steps"], ema=config["ema"])
+
+
+def _update(
+    *,
+    learning_rate: float,
+    name: str = "adamw",
+    warmup_steps: int = 0,
+    decay: str = "constant",
+    final_learning_rate: float = 0.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    clip_norm: float = 0.0,
+    skip_norm: float = 0.0,
+    max_skips: int = 100,
+    num_steps: int,
+    ema: float,
+) -> Update:
+    """The keys of config.optimizer."""
+
+    def rate(step: Any) -> Any:
+        return optim.learning_rate(
+            step,
+            peak=learning_rate,
+            warmup_steps=warmup_steps,
+            decay=decay,
+            num_steps=num_steps,
+            final=final_learning_rate,
+        )
+
+    rate(0)  # an unknown decay is an error now, not at the first step
+    optimizer = optim.create(name, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+    return Update(optimizer, rate, ema, clip_norm, skip_norm, max_skips)
+
+
+def step(config: dict[str, Any], modeldef: ModelDef) -> ElboStep:
+    """The training step."""
+    objective = elbo.create(config["objective"])
+    return ElboStep(modeldef, objective, update(config), config["seed"], config["accumulate"])

@@ -1,0 +1,86 @@
+"""What a run shows of itself on the way: the evaluation and the pictures of its EMA weights."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pipeline import grids
+from pipeline.data.image_data import ImageData
+from pipeline.evaluators import likelihood, reconstruction
+from pipeline.parameters import ModelDef
+from pipeline.training import sharding
+from pipeline.training.progress import Progress
+from pipeline.training.state import TrainState
+from pipeline.training.writer import MetricWriter
+
+
+class Reports:
+    """Evaluates and draws; the noise is the same each time, so that pictures of two steps compare."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        data: ImageData,
+        modeldef: ModelDef,
+        mesh: Mesh,
+        writer: MetricWriter,
+        progress: Progress,
+    ):
+        self._settings, self._data, self._modeldef = settings, data, modeldef
+        self._writer, self._progress = writer, progress
+        self._batch_sharding = sharding.batch_sharding(mesh)
+        self._replicated = NamedSharding(mesh, PartitionSpec())
+        self._key = jax.random.key(settings["seed"])
+        self._draw = jax.jit(self._grids, out_shardings=self._replicated)
+
+    def evaluate(self, step: int, state: TrainState) -> None:
+        """The ELBO and reconstructions of the held-out examples, or config.eval.num_examples of them."""
+        began = time.monotonic()
+        model = self._modeldef.merge(state.ema, state.other)
+        where = dict(place=self._place, replicated=self._replicated)
+        result = likelihood.evaluate(model, self._batches(), key=self._key, **where)
+        quality = reconstruction.evaluate(model, self._batches(), **where)
+        scalars = {name: result[name] for name in ("bits_per_dim", "distortion", "rate", "num_examples")}
+        scalars |= {"kl_per_layer": result["kl_per_layer"], "psnr": quality["psnr"], "ssim": quality["ssim"]}
+        self._writer.scalars(step, "eval", scalars)
+        self._progress.say(
+            f"step {step}: eval {result['bits_per_dim']:.4f} bits/dim, psnr {quality['psnr']:.2f} dB "
+            f"({result['num_examples']} held-out examples, EMA weights)"
+        )
+        self._progress.paused(time.monotonic() - began)
+
+    def pictures(self, step: int, state: TrainState) -> None:
+        """A grid of samples, and one of originals over reconstructions."""
+        began = time.monotonic()
+        num = self._settings["sample"]["num"]
+        images = next(iter(self._batches()))["image"][:num] if self._data.num_eval_examples else None
+        samples, recon = self._draw(state.ema, state.other, images)
+        self._writer.image(step, "samples", grids.grid(np.asarray(samples)))
+        if images is not None:
+            columns = len(images)
+            if columns > 8:  # a strip of many columns is too small to see
+                columns = 8
+            images, recon = images[:columns], np.asarray(recon)[:columns]
+            pair = grids.grid(np.concatenate([images, recon]), columns=columns, labels=("original", "recon"))
+            self._writer.image(step, "reconstructions", pair)
+        self._writer.flush()
+        self._progress.paused(time.monotonic() - began)
+
+    def _grids(self, ema: Any, other: Any, images: Any) -> tuple[Any, Any]:
+        model = self._modeldef.merge(ema, other)
+        latents_key, pixels_key = jax.random.split(self._key)
+        prior = model.decode((), num=self._settings["sample"]["num"], key=latents_key)
+        samples = prior.sample(pixels_key)
+        return samples, None if images is None else reconstruction.reconstruct(model, images)
+
+    def _batches(self):
+        settings = self._settings["eval"]
+        where = dict(process_index=jax.process_index(), process_count=jax.process_count())
+        return self._data.evaluate(settings["batch_size"], settings["num_examples"] or None, **where)
+
+    def _place(self, batch: Any) -> Any:
+        return sharding.place(batch, self._batch_sharding)

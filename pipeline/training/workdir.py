@@ -1,0 +1,86 @@
+"""The folder of a run: whose it is, and what may change between one start and the next.
+
+config.json  env.json  checkpoints/<step>/  metrics.jsonl  tb/  samples/  eval/  DONE
+"""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from pipeline.errors import ConfigError
+
+# What a resumed run may change without being another run: how often things are done, on what it runs, and where
+# the data lies (a fingerprint tells whether it is the same data).
+FREE = ("checkpoint", "eval", "log", "sample", "mesh", "sharding", "data.path", "data.eval_path", "data.num_workers",
+        "data.max_unreadable")  # fmt: skip
+
+
+def claim(workdir: pathlib.Path, config: dict[str, Any], *, force: bool = False) -> None:
+    """Makes the folder this run's, by its config.json.
+
+    Raises:
+      ConfigError: it holds something else, or a run of another config (and not `force`).
+    """
+    path = workdir / "config.json"
+    if workdir.exists() and not workdir.is_dir():
+        raise ConfigError(f"--workdir {workdir} is a file, not a folder")
+    if path.exists():
+        refuse_changes(load(workdir), config, where=str(path), force=force)
+    elif workdir.exists() and any(workdir.iterdir()):
+        raise ConfigError(f"--workdir {workdir} is not empty and holds no run (no config.json): give another folder")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(path, config)
+    except OSError as error:
+        raise ConfigError(f"--workdir {workdir}: {error.strerror}") from None
+
+
+def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
+    """The config of the run in `workdir`. Raises ConfigError where there is none."""
+    path = pathlib.Path(workdir) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"--workdir {workdir} holds no run: there is no {path}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {error}") from None
+
+
+def refuse_changes(saved: dict[str, Any], config: dict[str, Any], *, where: str, force: bool = False) -> None:
+    """Raises ConfigError with the differences that would make it another run."""
+    changes = differences(saved, config)
+    if changes and not force:
+        shown = "; ".join(changes[:8]) + (f"; and {len(changes) - 8} more" if len(changes) > 8 else "")
+        raise ConfigError(f"the config differs from {where}: {shown} (--force_config goes on with the new one)")
+
+
+def differences(saved: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    """ "key: old -> new" for each key that is not free to change."""
+    old, new = _flatten(saved), _flatten(json.loads(json.dumps(config)))
+    return [
+        f"{key}: {old.get(key, 'absent')!r} -> {new.get(key, 'absent')!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, "absent") != new.get(key, "absent") and not _is_free(key)
+    ]
+
+
+def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
+    """Writes in one go: a reader sees the old file or the new one."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(free + ".") for free in FREE)
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        name: value
+        for key, child in tree.items()
+        for name, value in _flatten(child, f"{prefix}.{key}" if prefix else str(key)).items()
+    }

@@ -1,0 +1,106 @@
+"""Metrics and pictures of a run: metrics.jsonl always, TensorBoard and the log through CLU where it is installed."""
+
+import importlib.util
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline import grids
+
+
+class MetricWriter:
+    """Writes scalars and images by step, on the first process only (`enabled`).
+
+    metrics.jsonl has one object a line, {"step": 50, "train": {...}}, and is cut back to the step that a run
+    resumes from, so that an interrupted run leaves the file of an uninterrupted one.
+    """
+
+    def __init__(self, workdir: pathlib.Path, *, resume_step: int, enabled: bool = True):
+        self._enabled = enabled
+        self._workdir = workdir
+        self._clu: Any = None
+        if not enabled:
+            return
+        path = workdir / "metrics.jsonl"
+        _cut_back(path, resume_step)
+        self._file = path.open("a")
+        self._clu = _clu_writer(workdir / "tb")
+
+    def scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
+        """One line of metrics.jsonl; vectors become lists there, and one scalar an entry in TensorBoard."""
+        if not self._enabled:
+            return
+        plain = {name: np.asarray(value, np.float64).tolist() for name, value in values.items()}
+        # NaN and infinities are no JSON: a reader gets null, and the step's log line says it in words.
+        plain = {name: _finite(value) for name, value in plain.items()}
+        self._file.write(json.dumps({"step": step, group: plain}) + "\n")
+        self._file.flush()
+        if self._clu is not None:
+            self._clu.write_scalars(step, dict(_flat_scalars(group, plain)))
+
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """A uint8 picture [h w 3] as samples/<name>_<step>.png and in TensorBoard."""
+        if not self._enabled:
+            return
+        grids.save(self._workdir / "samples" / f"{name}_{step:08d}.png", image)
+        if self._clu is not None:
+            self._clu.write_images(step, {name: image[None]})
+
+    def flush(self) -> None:
+        """Everything so far is on disk."""
+        if self._enabled:
+            os.fsync(self._file.fileno())
+        if self._clu is not None:
+            self._clu.flush()
+
+    def close(self) -> None:
+        """Flushes and closes; the writer cannot be used after that."""
+        self.flush()
+        if self._enabled:
+            self._file.close()
+        if self._clu is not None:
+            self._clu.close()
+
+
+def _clu_writer(folder: pathlib.Path) -> Any:
+    """CLU's writer for TensorBoard, off the training thread; None without CLU or tensorflow, which it needs."""
+    if any(importlib.util.find_spec(package) is None for package in ("clu", "tensorflow")):
+        return None
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from clu import metric_writers
+
+    return metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder)))
+
+
+def _cut_back(path: pathlib.Path, step: int) -> None:
+    """Drops lines after `step`, and a last line that a kill left half-written."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= step and line.endswith("\n"):
+                kept.append(line)
+        except ValueError:
+            continue
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(kept))
+    partial.replace(path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return value if np.isfinite(value) else None
+
+
+def _flat_scalars(group: str, values: Mapping[str, Any]):
+    for name, value in values.items():
+        if isinstance(value, list):
+            yield from ((f"{group}/{name}/{index}", entry) for index, entry in enumerate(value) if entry is not None)
+        elif value is not None:
+            yield f"{group}/{name}", value
