@@ -129,9 +129,7 @@ class EvaluationBatches:
     replaced.
     """
 
-    def __init__(
-        self, source: Source, transform: Transform, *, batch_size: int, rows: slice, num_examples: int
-    ):
+    def __init__(self, source: Source, transform: Transform, *, batch_size: int, rows: slice, num_examples: int):
         self.source, self.transform = source, transform.for_evaluation()
         self.batch_size, self.rows, self.num_examples = batch_size, rows, num_examples
 

@@ -67,7 +67,7 @@ class ImageData:
         num_workers: int = 0,
         max_unreadable: int = 10,
         eval_path: str = "",
-        eval_fraction: float = 0.05,
+        eval_fraction: float | int = 0.05,
     ):
         if num_workers < 0:
             raise ConfigError(f"data.num_workers={num_workers} must be 0 or more")
@@ -132,9 +132,7 @@ class ImageData:
         """
         rows = _rows(batch_size, process_index, process_count)
         if self._eval_source is None:
-            raise ConfigError(
-                "there is nothing to evaluate on: set data.eval_path, or data.eval_fraction above 0"
-            )
+            raise ConfigError("there is nothing to evaluate on: set data.eval_path, or data.eval_fraction above 0")
         if num_examples is not None and num_examples < 1:
             raise ConfigError(f"num_examples={num_examples} must be at least 1")
         count = min(num_examples or self.num_eval_examples, self.num_eval_examples)
@@ -206,8 +204,6 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
 def _rows(batch_size: int, process_index: int, process_count: int) -> slice:
     if batch_size < 1 or batch_size % process_count:
-        raise ConfigError(
-            f"batch_size={batch_size} must be a positive multiple of the {process_count} processes"
-        )
+        raise ConfigError(f"batch_size={batch_size} must be a positive multiple of the {process_count} processes")
     local = batch_size // process_count
     return slice(process_index * local, (process_index + 1) * local)

@@ -55,23 +55,16 @@ def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
     """The manifest of a packed dataset. Raises DataError when it or the size of a shard is not as packed."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise DataError(
-            f"data.path={str(folder)!r} does not exist: point it at a folder that `strata data pack` made"
-        )
+        raise DataError(f"data.path={str(folder)!r} does not exist: point it at a folder that `strata data pack` made")
     if not path.exists():
         raise DataError(f"{folder} has no {MANIFEST}: make it with `strata data pack SRC --out {folder}`")
     try:
         manifest = json.loads(path.read_text())
         known = (manifest["format"], manifest["version"]) == (FORMAT, VERSION)
         counts = [shard["num_examples"] for shard in manifest["shards"]]
-        whole = (
-            sum(counts) == manifest["num_examples"] > 0
-            and fingerprint_of(manifest) == manifest["fingerprint"]
-        )
+        whole = sum(counts) == manifest["num_examples"] > 0 and fingerprint_of(manifest) == manifest["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is not a manifest of packed images ({error!r}): pack the data again"
-        ) from error
+        raise DataError(f"{path} is not a manifest of packed images ({error!r}): pack the data again") from error
     if not known:
         raise DataError(f"{path} is not version {VERSION} of {FORMAT}: pack the data again with this version")
     if not whole:

@@ -60,9 +60,7 @@ class Transform:
         """The same without chance: centre crop, no flip."""
         return dataclasses.replace(self, crop="center", flip=False)
 
-    def square(
-        self, image: UInt8[np.ndarray, "h w k"], bits_y: int, bits_x: int
-    ) -> UInt8[np.ndarray, "size size c"]:
+    def square(self, image: UInt8[np.ndarray, "h w k"], bits_y: int, bits_x: int) -> UInt8[np.ndarray, "size size c"]:
         """Crops and resizes one image; `bits_y` and `bits_x` are 64 random bits each, used by a random crop.
 
         Raises Unreadable when the image is too small for `resize`.

@@ -34,7 +34,7 @@ def open_source(kind: str, path: str) -> Source:
 
 
 def open_split(
-    kind: str, path: str, *, eval_path: str, eval_fraction: float, image_size: int
+    kind: str, path: str, *, eval_path: str, eval_fraction: float | int, image_size: int
 ) -> tuple[Source, Source | None]:
     """The training source and the one held out for evaluation (None when there is none).
 

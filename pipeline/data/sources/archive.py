@@ -36,9 +36,7 @@ class Archive:
             if entry.flag_bits & 1:
                 raise DataError(f"{path} is encrypted ({entry.filename}): unpack it first")
             if entry.compress_type not in _METHODS:
-                raise DataError(
-                    f"{path} uses a rare compression ({entry.filename}): zip it with deflate or store"
-                )
+                raise DataError(f"{path} uses a rare compression ({entry.filename}): zip it with deflate or store")
         shared = _shared_folder([entry.filename for entry in entries])
         self._offsets = np.array([entry.header_offset for entry in entries], np.int64)
         self._sizes = np.array([entry.compress_size for entry in entries], np.int64)
@@ -62,9 +60,7 @@ class Archive:
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
             raise Unreadable("its entry in the zip is damaged")
         _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        data = os.pread(
-            self._file, int(self._sizes[index]), offset + _LOCAL_HEADER.size + name_length + extra_length
-        )
+        data = os.pread(self._file, int(self._sizes[index]), offset + _LOCAL_HEADER.size + name_length + extra_length)
         try:
             data = zlib.decompress(data, wbits=-15) if self._deflated[index] else data
         except zlib.error as error:
@@ -73,9 +69,7 @@ class Archive:
             raise Unreadable("its entry in the zip is damaged (wrong checksum)")
         return Record(data, int(self.listing.labels[index]))
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         raise NotImplementedError("files have no common shape")
 
     def name(self, index: int) -> str:

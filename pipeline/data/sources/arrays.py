@@ -43,9 +43,7 @@ class Arrays:
     def __getitem__(self, index: int) -> Record:
         return Record(np.asarray(self.images[index]), int(self.labels[index]))
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         return np.asarray(self.images[indices]), self.labels[indices]
 
     def name(self, index: int) -> str:
@@ -84,9 +82,7 @@ def _load(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
         with loaded:
             if "images" not in loaded:
                 keys = ", ".join(loaded.files) or "nothing"
-                raise DataError(
-                    f"{path} holds {keys}, but must hold an array 'images' (and may hold 'labels')"
-                )
+                raise DataError(f"{path} holds {keys}, but must hold an array 'images' (and may hold 'labels')")
             return loaded["images"], loaded.get("labels")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
@@ -98,9 +94,7 @@ def _load(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _load_folder(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
     if not (path / "images.npy").exists():
-        raise DataError(
-            f"{path} has no images.npy: point data.path at an .npz, an .npy or a folder with images.npy"
-        )
+        raise DataError(f"{path} has no images.npy: point data.path at an .npz, an .npy or a folder with images.npy")
     labels = np.load(path / "labels.npy", allow_pickle=False) if (path / "labels.npy").exists() else None
     return np.load(path / "images.npy", mmap_mode="r", allow_pickle=False), labels
 

@@ -1,6 +1,6 @@
 """What a dataset of images offers to the loader."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Int32, UInt8
@@ -15,6 +15,7 @@ class Record(NamedTuple):
     label: int
 
 
+@runtime_checkable
 class Source(Protocol):
     """Random access to images. Reading is thread-safe; a source pickles, to go to worker processes.
 
@@ -39,9 +40,7 @@ class Source(Protocol):
         """Raises Unreadable when this example cannot be used."""
         ...
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         """Pixels, in a new array, and labels of several examples at once. Only where `shape` is known."""
         ...
 
@@ -67,9 +66,7 @@ class Part:
     def __getitem__(self, index: int) -> Record:
         return self.source[self._index(index)]
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         return self.source.gather(np.array([self._index(int(index)) for index in indices], np.int64))
 
     def name(self, index: int) -> str:

@@ -43,9 +43,7 @@ class Folder:
             # Other errors, like a lost network mount, end the run: skipping would change the stream.
             raise Unreadable(error.strerror or str(error)) from error
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         raise NotImplementedError("files have no common shape")
 
     def name(self, index: int) -> str:

@@ -32,9 +32,7 @@ class Records:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._readers: dict[
-            int, ArrayRecordReader
-        ] = {}  # opened when first needed, in the process that needs them
+        self._readers: dict[int, ArrayRecordReader] = {}  # opened when first needed, in the process that needs them
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -60,9 +58,7 @@ class Records:
         shard, place = self._shard_of(index)
         return records.from_bytes(self._read(shard, [place])[0])
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         assert self.shape is not None
         length = records.HEADER.size + int(np.prod(self.shape))
         stored = np.empty((len(indices), length), np.uint8)
