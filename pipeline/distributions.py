@@ -202,9 +202,7 @@ def _clip_log_scale(log_scale: Float[Array, "*shape"]) -> Float[Array, "*shape"]
     return jnp.clip(log_scale.astype(jnp.float32), MIN_LOG_SCALE, MAX_LOG_SCALE)
 
 
-def _log_normal_interval(
-    lower: Float[Array, "*shape"], upper: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
+def _log_normal_interval(lower: Float[Array, "*shape"], upper: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """log(Phi(upper) - Phi(lower)), finite with finite gradients however far out or narrow the interval."""
     # Mirrored into the lower tail, where log Phi keeps its relative precision.
     far = lower + upper > 0

@@ -20,9 +20,7 @@ def every_value(bits: int):
 def one_pixel(likelihood, bits: int, **parameters):
     """The likelihood of `every_value`, the same parameters for each."""
     shape = (2**bits, 1, 1, 1)
-    return likelihood(
-        **{name: jnp.broadcast_to(value, shape) for name, value in parameters.items()}, bits=bits
-    )
+    return likelihood(**{name: jnp.broadcast_to(value, shape) for name, value in parameters.items()}, bits=bits)
 
 
 def test_gaussian_kl_agrees_with_sampling_and_is_zero_only_at_the_prior():
@@ -34,7 +32,7 @@ def test_gaussian_kl_agrees_with_sampling_and_is_zero_only_at_the_prior():
     kl = distributions.gaussian_kl(mean, logvar, prior_mean, prior_logvar)
     np.testing.assert_allclose(estimate.mean(), kl[0], rtol=0.01)
     assert distributions.gaussian_kl(mean, logvar, mean, logvar).max() == 0
-    # KL = (mu^2 + s^2 - 1 - log s^2) / 2 against the standard normal, kept near 0 where the textbook form cancels.
+    # Near the prior the textbook form, (mu^2 + s^2 - 1 - log s^2) / 2, would cancel to 0.
     near = distributions.gaussian_kl(jnp.array([0.0, 1e-4]), jnp.array([1e-4, 0.0]))
     np.testing.assert_allclose(near, [2.5e-9, 5e-9], rtol=0.01)
 
@@ -72,9 +70,7 @@ def test_log_ratio_averages_to_minus_the_kl_and_needs_no_prior_when_standard():
 @pytest.mark.parametrize("location", LOCATIONS)
 def test_discretized_gaussian_sums_to_one(bits, location):
     for log_scale in LOG_SCALES:
-        likelihood = one_pixel(
-            distributions.DiscretizedGaussian, bits, location=location, log_scale=log_scale
-        )
+        likelihood = one_pixel(distributions.DiscretizedGaussian, bits, location=location, log_scale=log_scale)
         total = jnp.exp(likelihood.log_prob(every_value(bits))).sum()
         # A mean 20 away at the least scale leaves its mass on the last value.
         np.testing.assert_allclose(total, 1.0, atol=2e-4, err_msg=f"{location=} {log_scale=}")
@@ -82,9 +78,7 @@ def test_discretized_gaussian_sums_to_one(bits, location):
 
 @pytest.mark.parametrize("bits", [8, 5])
 def test_categorical_and_binary_bernoulli_sum_to_one(bits):
-    logits = jnp.broadcast_to(
-        10 * jax.random.normal(jax.random.key(0), (2**bits,)), (2**bits, 1, 1, 1, 2**bits)
-    )
+    logits = jnp.broadcast_to(10 * jax.random.normal(jax.random.key(0), (2**bits,)), (2**bits, 1, 1, 1, 2**bits))
     categorical = distributions.Categorical(logits, bits)
     np.testing.assert_allclose(jnp.exp(categorical.log_prob(every_value(bits))).sum(), 1.0, rtol=1e-5)
     two = jnp.array([0, 255], jnp.uint8)[:, None, None, None]
@@ -131,9 +125,9 @@ def test_the_best_learned_variance_is_the_mean_squared_error(name):
     image = jnp.asarray(np.random.default_rng(0).integers(90, 166, (2, 8, 8, 3)), jnp.uint8)
     location = jnp.full(image.shape, 0.05)
     mse = jnp.mean(jnp.square(distributions.position(image) - location))
-    at_optimum = jax.grad(
-        lambda s: getattr(distributions, name)(location, s).log_prob(image).sum() / image.size
-    )(0.5 * jnp.log(mse))
+    at_optimum = jax.grad(lambda s: getattr(distributions, name)(location, s).log_prob(image).sum() / image.size)(
+        0.5 * jnp.log(mse)
+    )
     np.testing.assert_allclose(at_optimum, 0.0, atol=1e-3)
 
 

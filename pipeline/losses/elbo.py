@@ -157,9 +157,7 @@ def elbo(
             raise ConfigError(f"{where}.capacity replaces beta and free bits; leave them at 1 and 0")
         settings: dict[str, Any] = {"name": "linear"} | dict(capacity)
         if "gamma" not in settings:
-            raise ConfigError(
-                f"{where}.capacity.gamma is missing: the factor of |rate - C|, 1000 in 1804.03599"
-            )
+            raise ConfigError(f"{where}.capacity.gamma is missing: the factor of |rate - C|, 1000 in 1804.03599")
         gamma = settings.pop("gamma")
         target = schedules.create(settings, where=f"{where}.capacity")
     weight = schedules.create(beta, where=f"{where}.beta")

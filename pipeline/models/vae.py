@@ -30,10 +30,7 @@ class Scale(nnx.Module):
 
     def __init__(self, channels: int, depth: int, *, rngs: nnx.Rngs, dtype: Any):
         self.convs = nnx.List(
-            [
-                nnx.Conv(channels, channels, (3, 3), kernel_init=HE, dtype=dtype, rngs=rngs)
-                for _ in range(depth)
-            ]
+            [nnx.Conv(channels, channels, (3, 3), kernel_init=HE, dtype=dtype, rngs=rngs) for _ in range(depth)]
         )
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -105,9 +102,7 @@ class Decoder(nnx.Module):
         self.convs = nnx.List(
             [
                 # Padding 2 of the dilated input is torch's padding=1: the output is exactly twice as large.
-                nnx.ConvTranspose(
-                    i, o, (4, 4), 2, padding=((2, 2), (2, 2)), kernel_init=HE, dtype=dtype, rngs=rngs
-                )
+                nnx.ConvTranspose(i, o, (4, 4), 2, padding=((2, 2), (2, 2)), kernel_init=HE, dtype=dtype, rngs=rngs)
                 for i, o in itertools.pairwise(widths)
             ]
         )
@@ -170,9 +165,7 @@ class VAE(nnx.Module):
         self.encoder = Encoder(*networks, rngs=rngs, dtype=dtype)
         self.decoder = Decoder(*networks, num_outputs=self.head.num_channels, rngs=rngs, dtype=dtype)
 
-    def encode(
-        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
-    ) -> tuple[Latent, ...]:
+    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] images: z is its mean, or with a key a sample."""
         low, high = self.input_range
         mean, logvar = self.encoder((pixels.to_float(image) + 1) * ((high - low) / 2) + low)

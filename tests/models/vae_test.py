@@ -9,9 +9,7 @@ from pipeline.errors import ConfigError
 from pipeline.pixels import to_float
 
 SMALL = dict(name="vae.VAE", image_size=8, image_channels=1, latent_dim=3, channels=(4, 6), hidden=(16,))
-BURGESS = dict(
-    image_channels=1, latent_dim=10, hidden=(256, 256), likelihood="bernoulli", input_range=(0.0, 1.0)
-)
+BURGESS = dict(image_channels=1, latent_dim=10, hidden=(256, 256), likelihood="bernoulli", input_range=(0.0, 1.0))
 
 
 def create(**changes):

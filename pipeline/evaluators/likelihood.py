@@ -1,0 +1,163 @@
+"""How many bits a model needs for images it has not seen, and where they go."""
+
+import functools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import flax.struct
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pipeline.errors import DataError
+from pipeline.losses import elbo
+from pipeline.metrics.active_units import ActiveUnits, UnitMoments
+from pipeline.metrics.average import Averages, masked_sum
+from pipeline.metrics.bits_per_dim import bits_per_dim
+from pipeline.metrics.importance import LogMeanExp, log_weight
+from pipeline.types import Batch
+
+
+def evaluate(
+    model: nnx.Module,
+    batches: Iterable[Batch],
+    *,
+    key: PRNGKeyArray,
+    num_importance_samples: int = 0,
+    place: Callable[[Batch], Batch] = lambda batch: batch,
+    replicated: jax.sharding.Sharding | None = None,
+) -> dict[str, Any]:
+    """Bounds on the likelihood of a set, and what the latents hold of it.
+
+    Each example whose mask is not 0 counts once. The noise is a function of the key, the batch's number and
+    the sample's, so the same batches give the same figures.
+
+    Args:
+      model: any model of pipeline.models whose latents are Gaussian.
+      batches: host batches, with their masks.
+      key: for the latents' samples.
+      num_importance_samples: K of the importance-weighted bound, K passes over the set; 0 leaves it out.
+      place: puts a host batch on the devices, for a model that is sharded over a mesh.
+      replicated: then also the sharding of what is to be read back, so that every process can.
+
+    Returns:
+      bits_per_dim; nats (the negative ELBO: one sample of the latents an example, KL in closed form),
+      distortion and rate (its two terms, in nats); kl_per_layer (nats) and kl_per_layer_bits_per_dim, top
+      first; active_units (over all layers; see metrics/active_units.py) and active_units_per_layer;
+      likelihood, num_examples, protocol. With importance samples also iwae_bits_per_dim, iwae_nats and
+      num_importance_samples.
+
+    Raises:
+      DataError: there was no example.
+    """
+    graph, state = nnx.split(model)
+    averages, units, sums, dims = Averages(), [], None, 1
+    for number, batch in enumerate(batches):
+        dims = math.prod(batch["image"].shape[1:])
+        batch = place(batch)
+        batch_key = jax.random.fold_in(key, number)
+        sums = _elbo_sums(graph, replicated, state, batch, jax.random.fold_in(batch_key, 0))
+        values = dict(sums.values)
+        if num_importance_samples:
+            values["iwae"] = _iwae_sum(graph, replicated, state, batch, batch_key, num_importance_samples)
+        averages.add(values, sums.moments[0].count)
+        units = units or [ActiveUnits() for _ in sums.moments]
+        for layer, moments in zip(units, sums.moments):
+            layer.add(moments)
+    if sums is None or not averages.count:
+        raise DataError("evaluation: there is no example to evaluate on")
+    report = _likelihood_report(averages, dims, num_importance_samples) | _units_report(units)
+    about = dict(likelihood=sums.likelihood, num_examples=averages.count, protocol=_protocol(sums.likelihood))
+    return report | about
+
+
+@flax.struct.dataclass
+class _Sums:
+    """Of a batch: sums over its examples, each layer's moments, and the name of the likelihood's class."""
+
+    values: dict[str, Array]
+    moments: list[UnitMoments]
+    likelihood: str = flax.struct.field(pytree_node=False)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _elbo_sums(
+    graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, batch: Batch, key: PRNGKeyArray
+) -> _Sums:
+    outputs = nnx.merge(graph, state)(batch, key=key, train=False)
+    values = dict(
+        distortion=masked_sum(elbo.distortion(outputs, batch["image"]), batch["mask"]),
+        layer_rates=masked_sum(elbo.layer_rates(outputs.latents), batch["mask"]),
+    )
+    moments = [UnitMoments.of(latent, batch["mask"]) for latent in outputs.latents]
+    return _replicate(_Sums(values, moments, type(outputs.recon).__name__), replicated)
+
+
+def _iwae_sum(
+    graph: nnx.GraphDef,
+    replicated: jax.sharding.Sharding | None,
+    state: Any,
+    batch: Batch,
+    key: PRNGKeyArray,
+    num_samples: int,
+) -> Float[Array, ""]:
+    # A loop on the host: XLA's CPU backend runs convolutions inside a compiled loop on one thread.
+    running = LogMeanExp.create(batch["image"].shape[0])
+    for sample in range(num_samples):
+        running = _add_weight(graph, state, batch, jax.random.fold_in(key, sample), running)
+    return _finish(replicated, running, batch["mask"])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _add_weight(graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp) -> LogMeanExp:
+    outputs = nnx.merge(graph, state)(batch, key=key, train=False)
+    return running.add(log_weight(outputs, batch["image"]))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _finish(
+    replicated: jax.sharding.Sharding | None, running: LogMeanExp, mask: Float[Array, " b"]
+) -> Float[Array, ""]:
+    return _replicate(masked_sum(running.value(), mask), replicated)
+
+
+def _replicate(tree: Any, replicated: jax.sharding.Sharding | None) -> Any:
+    if replicated is None:
+        return tree
+    return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, replicated), tree)
+
+
+def _likelihood_report(averages: Averages, dims: int, num_importance_samples: int) -> dict[str, Any]:
+    distortion, layers = averages.mean("distortion"), averages.mean("layer_rates")
+    nats = float(distortion + layers.sum())
+    report = dict(
+        bits_per_dim=bits_per_dim(nats, dims),
+        nats=nats,
+        distortion=float(distortion),
+        rate=float(layers.sum()),
+        kl_per_layer=[float(x) for x in layers],
+        kl_per_layer_bits_per_dim=[bits_per_dim(float(x), dims) for x in layers],
+    )
+    if num_importance_samples:
+        bound = -float(averages.mean("iwae"))
+        report |= dict(
+            iwae_bits_per_dim=bits_per_dim(bound, dims),
+            iwae_nats=bound,
+            num_importance_samples=num_importance_samples,
+        )
+    return report
+
+
+def _units_report(units: list[ActiveUnits]) -> dict[str, Any]:
+    layers = [layer.result() for layer in units]
+    total = {name: int(np.sum([layer[name] for layer in layers])) for name in layers[0]}
+    return dict(active_units=total, active_units_per_layer=layers)
+
+
+def _protocol(likelihood: str) -> str:
+    return (
+        f"negative ELBO of {likelihood}: one posterior sample an example, KL in closed form, summed over an "
+        "example's values, mean over examples, each counted once; iwae: -log mean_k p(x, z_k) / q(z_k | x)"
+    )

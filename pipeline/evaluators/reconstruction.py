@@ -1,0 +1,67 @@
+"""How close reconstructions come to images."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float, UInt8
+
+from pipeline import distances, pixels
+from pipeline.errors import DataError
+from pipeline.metrics.average import Averages, masked_sum
+from pipeline.types import Batch
+
+PROTOCOL = (
+    "reconstruction: the likelihood's mean at the posterior means of all layers, rounded to 8 bits; PSNR (at "
+    "most 100 dB) and SSIM (Gaussian window 11, sigma 1.5, valid, mean over channels) of each image, averaged"
+)
+
+
+def evaluate(
+    model: nnx.Module,
+    batches: Iterable[Batch],
+    *,
+    place: Callable[[Batch], Batch] = lambda batch: batch,
+    replicated: jax.sharding.Sharding | None = None,
+) -> dict[str, Any]:
+    """psnr (dB), ssim, mse (of values in [0, 1]), num_examples, protocol.
+
+    The arguments are those of likelihood.evaluate.
+
+    Raises:
+      DataError: there was no example.
+    """
+    graph, state = nnx.split(model)
+    averages = Averages()
+    for batch in batches:
+        sums = _quality_sums(graph, replicated, state, place(batch))
+        averages.add(sums, sums["count"])
+    if not averages.count:
+        raise DataError("evaluation: there is no example to evaluate on")
+    means = {name: float(averages.mean(name)) for name in ("psnr", "ssim", "mse")}
+    return means | dict(num_examples=averages.count, protocol=PROTOCOL)
+
+
+def reconstruct(model: Any, image: UInt8[Array, "b h w c"]) -> UInt8[Array, "b h w c"]:
+    """What the model makes of images, through the posterior means of all layers."""
+    latents = model.encode(image)
+    return pixels.to_uint8(model.decode([latent.z for latent in latents]).mean())
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _quality_sums(
+    graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, batch: Batch
+) -> dict[str, Float[Array, ""]]:
+    image, mask = batch["image"], batch["mask"]
+    recon = reconstruct(nnx.merge(graph, state), image)
+    sums = dict(
+        psnr=masked_sum(distances.psnr(recon, image), mask),
+        ssim=masked_sum(distances.ssim(recon, image), mask),
+        mse=masked_sum(distances.mse(recon, image), mask),
+        count=masked_sum(mask, mask),
+    )
+    if replicated is not None:
+        sums = {name: jax.lax.with_sharding_constraint(value, replicated) for name, value in sums.items()}
+    return sums

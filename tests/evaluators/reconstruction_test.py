@@ -1,0 +1,34 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from pipeline import distances, models, pixels
+from pipeline.errors import DataError
+from pipeline.evaluators import reconstruction
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.create(dict(name="vae.VAE", image_size=16, channels=(8,), hidden=(), latent_dim=4), rngs=nnx.Rngs(0))
+
+
+def test_means_over_images_without_padding(model):
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
+    batches = [
+        dict(image=images[:4], mask=np.ones(4, np.float32)),
+        dict(image=np.concatenate([images[4:], images[:3]]), mask=np.array([1, 0, 0, 0], np.float32)),
+    ]
+    result = reconstruction.evaluate(model, batches)
+    recon = reconstruction.reconstruct(model, jnp.asarray(images))
+    assert recon.dtype == jnp.uint8 and result["num_examples"] == 5
+    expected = pixels.to_uint8(model.decode([model.encode(jnp.asarray(images))[0].mean]).mean())
+    np.testing.assert_array_equal(recon, expected)
+    for name in ("psnr", "ssim", "mse"):
+        value = getattr(distances, name)(recon, jnp.asarray(images)).mean()
+        np.testing.assert_allclose(result[name], value, rtol=1e-4)
+
+
+def test_nothing_to_evaluate_on(model):
+    with pytest.raises(DataError, match="no example"):
+        reconstruction.evaluate(model, [])
