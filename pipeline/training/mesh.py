@@ -13,10 +13,12 @@ AXES = ("replica", "fsdp", "context")
 def create(*, replica: int = 1, fsdp: int = -1, context: int = 1, devices: list | None = None) -> Mesh:
     """A mesh of these sizes over the devices; one size may be -1, and takes what is left.
 
+    Smaller sizes than there are devices leave the last ones idle, where one process has them all.
+
     Axes are of type Auto: convolutions with sharded kernels raise under Explicit ones.
 
     Raises:
-      ConfigError: the sizes do not multiply to the number of devices.
+      ConfigError: the sizes do not divide the devices.
     """
     devices = jax.devices() if devices is None else devices
     sizes = {"replica": replica, "fsdp": fsdp, "context": context}
@@ -26,12 +28,12 @@ def create(*, replica: int = 1, fsdp: int = -1, context: int = 1, devices: list 
     known = math.prod(size for size in sizes.values() if size != -1)
     if free:
         sizes[free[0]] = len(devices) // known
-    if math.prod(sizes.values()) != len(devices):
-        raise ConfigError(
-            f"mesh {' x '.join(f'{axis}={size}' for axis, size in sizes.items())} needs "
-            f"{math.prod(sizes.values())} devices, and there are {len(devices)}"
-        )
-    return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    total = math.prod(sizes.values())
+    if total < 1 or len(devices) % total or (total < len(devices) and jax.process_count() > 1):
+        shown = " x ".join(f"{axis}={size}" for axis, size in sizes.items())
+        raise ConfigError(f"mesh {shown} does not divide the {len(devices)} devices: their product must")
+    used = devices[:total]
+    return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * 3, devices=used)
 
 
 def check_batch(mesh: Mesh, batch_size: int, *, accumulate: int = 1, key: str = "batch_size") -> None:
