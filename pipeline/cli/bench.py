@@ -1,0 +1,82 @@
+"""Times training, the data pipeline or checkpoints on this machine.
+
+strata bench train       --config F [--config.a.b=v ...] [--steps 20] --json F
+strata bench data        [--path DIR] [--source records] [--image_size 32] [--batch_size 128] --json F
+strata bench checkpoint  [--megabytes 300] [--dir DIR] --json F
+
+`--json -` prints the result on standard output.
+"""
+
+from typing import Any
+
+from absl import flags
+
+from pipeline.cli import flags as cli_flags
+from pipeline.construct import nearest
+from pipeline.errors import ConfigError
+
+
+def run(argv: list[str]) -> int:
+    """`argv` begins with what to time."""
+    benches = {"train": _train, "data": _data, "checkpoint": _checkpoint}
+    if not argv or argv[0] in ("-h", "--help", "--helpfull", "help"):
+        print((__doc__ or "").strip())
+        return 0 if argv else ConfigError.exit_code
+    if argv[0] not in benches:
+        raise ConfigError(f"bench {argv[0]} is not a benchmark: {nearest(argv[0], benches)}")
+    values = cli_flags.new()
+    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    result = benches[argv[0]](values, argv[1:])
+    if result is None:
+        return 0
+    for key, value in result.items():
+        print(f"{key:<24} {value}", file=cli_flags.report_stream(values.json))
+    cli_flags.write_json(result, values.json)
+    return 0
+
+
+def _train(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
+    cli_flags.define_config(values, argv)
+    flags.DEFINE_integer("steps", 20, "Steps to time, after two that are not.", flag_values=values, lower_bound=1)
+    if not _parse(values, argv, "train"):
+        return None
+    config = cli_flags.config_of(values)
+    from pipeline.cli import bench_train
+
+    return bench_train.measure(config, steps=values.steps)
+
+
+def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
+    flags.DEFINE_string("path", "", "Dataset; without one, packed crops of photographs.", flag_values=values)
+    flags.DEFINE_string("source", "records", "Its kind, as data.source in a recipe.", flag_values=values)
+    for name, default, purpose in (
+        ("image_size", 32, "Height and width."),
+        ("batch_size", 128, "Images a batch."),
+        ("num_workers", 0, "Worker processes."),
+        ("num_batches", 500, "Batches to time, three times."),
+    ):
+        flags.DEFINE_integer(name, default, purpose, flag_values=values)
+    if not _parse(values, argv, "data"):
+        return None
+    from pipeline.cli import bench_data
+
+    settings = {key: values[key].value for key in ("image_size", "batch_size", "num_workers", "num_batches")}
+    return bench_data.measure(values.path, values.source, **settings)
+
+
+def _checkpoint(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
+    flags.DEFINE_integer("megabytes", 300, "Size of the state to save.", flag_values=values, lower_bound=1)
+    flags.DEFINE_string("dir", None, "Where to write; a temporary folder by default.", flag_values=values)
+    if not _parse(values, argv, "checkpoint"):
+        return None
+    from pipeline.cli import bench_checkpoint
+
+    return bench_checkpoint.measure(megabytes=values.megabytes, folder=values.dir)
+
+
+def _parse(values: flags.FlagValues, argv: list[str], name: str) -> bool:
+    """False after showing help."""
+    rest = cli_flags.parse(values, argv, __doc__)
+    if rest:
+        raise ConfigError(f"bench {name} takes no argument {rest[0]!r}")
+    return rest is not None

@@ -1,0 +1,101 @@
+"""Times a recipe's training step on made-up images: neither a dataset nor anything that reads one is needed."""
+
+import math
+import resource
+import statistics
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from pipeline import build
+from pipeline.training import sharding
+from pipeline.training import state as states
+
+_WARMUP = 2
+
+
+def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
+    """Compiles and runs the step of a recipe.
+
+    compile_s never comes from the compilation cache. flops_per_step is XLA's count for one device's program;
+    peak_bytes the devices' own peak where they tell, else this process's peak of resident memory, which
+    includes what compiling took; planned_bytes XLA's plan for arguments, results and temporaries together.
+    """
+    settings = build.complete(config)
+    mesh, update = build.mesh(settings), build.update(settings)
+    create = build.model_maker(settings)
+    modeldef, shapes = states.abstract(create, update.optimizer, mesh, settings["sharding"])
+    batch = sharding.place(_batch(settings), sharding.batch_sharding(mesh))
+    jax.config.update("jax_enable_compilation_cache", False)
+    began = time.perf_counter()
+    lowered = jax.jit(build.step(settings, modeldef), donate_argnums=0).lower(shapes, batch)
+    traced = time.perf_counter()
+    step = lowered.compile()
+    compiled = time.perf_counter()
+
+    state = states.initialise(create, update.optimizer, shapes, settings["seed"])
+    seconds = []
+    for _ in range(_WARMUP + steps):
+        start = time.perf_counter()
+        state, metrics = step(state, batch)
+        jax.block_until_ready((state, metrics))
+        seconds.append(time.perf_counter() - start)
+    median = statistics.median(seconds[_WARMUP:])
+    return {
+        "ms_per_step": round(1000 * median, 3),
+        "ms_per_step_all": [round(1000 * each, 3) for each in seconds[_WARMUP:]],
+        "examples_per_s": round(settings["batch_size"] / median, 3),
+        "compile_s": round(compiled - traced, 3),
+        "trace_s": round(traced - began, 3),
+        "flops_per_step": _flops(step),
+        "peak_bytes": _peak_bytes(mesh.devices.flat[0]),
+        "planned_bytes": _planned_bytes(step),
+        "loss": float(metrics["loss"]),
+        "parameters": sum(math.prod(shape.shape) for shape in shapes.params.values()),
+        "model": settings["model"]["name"],
+        "batch_size": settings["batch_size"],
+        "dtype": settings["dtype"],
+        "device": mesh.devices.flat[0].device_kind,
+        "devices": mesh.size,
+        "jax": jax.__version__,
+    }
+
+
+def _batch(settings: dict[str, Any]) -> dict[str, np.ndarray]:
+    """This process's rows of a batch, with the shapes of the recipe's data."""
+    data, rows = settings["data"], settings["batch_size"] // jax.process_count()
+    shape = (rows, data["image_size"], data["image_size"], data.get("channels", 3))
+    random = np.random.default_rng(settings["seed"])
+    return {
+        "image": random.integers(0, 256, shape, np.uint8),
+        "label": np.full(rows, -1, np.int32),
+        "index": np.arange(rows, dtype=np.int32),
+        "mask": np.ones(rows, np.float32),
+    }
+
+
+def _flops(step: Any) -> float | None:
+    cost = step.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) and cost else cost
+    return cost.get("flops") if cost else None
+
+
+def _planned_bytes(step: Any) -> int | None:
+    plan = step.memory_analysis()
+    if plan is None:
+        return None
+    used = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+    return used - plan.alias_size_in_bytes
+
+
+def _peak_bytes(device: jax.Device) -> int:
+    stats = device.memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"]
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
