@@ -36,7 +36,7 @@ class ModelDef:
         )
 
 
-def split(model: nnx.Module) -> tuple[ModelDef, Arrays, Arrays]:
+def split(model: nnx.Module) -> tuple[ModelDef, dict[str, Any], dict[str, Any]]:
     """The definition, the parameters, and the other variables (running statistics, codebooks), by name."""
     graphdef, params, other = nnx.split(model, nnx.Param, ...)
     params, params_tree = _flatten(params)

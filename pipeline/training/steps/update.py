@@ -41,7 +41,7 @@ class Update:
         self, state: TrainState, loss: Float[Array, ""], gradients: Arrays, other: Arrays
     ) -> tuple[TrainState, dict[str, Array]]:
         """The next state, and what happened, to log."""
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         finite = jnp.isfinite(norm) & jnp.isfinite(loss)
         large = (norm >= self.skip_norm) if self.skip_norm else jnp.zeros((), bool)
         apply = finite & (~large | (state.large_in_a_row >= self.max_skips))

@@ -1,0 +1,107 @@
+"""What a gradient does to the state: clipped, skipped, escaped from, and followed by the EMA."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.training import optim
+from pipeline.training import state as states
+from pipeline.training.steps.update import Update
+
+
+def start():
+    return states.fresh({"w": jnp.array([3.0, 4.0])}, {"count": jnp.zeros(())}, optim.create("adamw"))
+
+
+def update(**settings) -> Update:
+    return Update(optim.create("adamw"), lambda step: jnp.asarray(0.1), 0.5, **settings)
+
+
+def apply(rule: Update, state, gradient, loss=1.0):
+    other = {"count": state.other["count"] + 1}
+    return jax.jit(rule.__call__)(state, jnp.asarray(loss), {"w": jnp.asarray(gradient)}, other)
+
+
+def same(a, b) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+def test_an_applied_step_is_optax_adamw_and_moves_the_ema():
+    state, report = apply(update(), start(), [1.0, -2.0])
+    tx = optax.adam(0.1)
+    expected, _ = tx.update({"w": jnp.array([1.0, -2.0])}, tx.init(start().params))
+    np.testing.assert_allclose(state.params["w"], start().params["w"] + expected["w"], rtol=1e-6)
+    np.testing.assert_allclose(state.ema["w"], (start().params["w"] + state.params["w"]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(report["gradient_norm"], np.sqrt(5), rtol=1e-6)
+    assert int(state.step) == 1 and int(state.skipped) == 0 and float(state.other["count"]) == 1
+
+
+def test_clipping_scales_to_the_norm():
+    # Adam's first moment after one step is (1 - b1) times the gradient it saw.
+    state, _ = apply(update(clip_norm=1.0), start(), [3.0, 4.0])
+    np.testing.assert_allclose(state.opt_state.mu["w"], 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("gradient, loss", [([np.nan, 1.0], 1.0), ([np.inf, 1.0], 1.0), ([1.0, 1.0], np.nan)])
+def test_a_non_finite_step_changes_nothing_but_counters(gradient, loss):
+    before = start()
+    after, report = apply(update(clip_norm=1.0, skip_norm=5.0, max_skips=0), before, gradient, loss)
+    for part in ("params", "ema", "opt_state", "other"):
+        assert same(getattr(before, part), getattr(after, part)), part
+    assert int(after.step) == 1 and int(after.skipped) == 1 and int(report["nonfinite_in_a_row"]) == 1
+    again, _ = apply(update(), after, [1.0, 1.0])
+    assert int(again.nonfinite_in_a_row) == 0 and not same(again.params, before.params)
+
+
+def test_large_gradients_are_skipped_until_the_escape_applies_them_clipped():
+    rule, state = update(clip_norm=1.0, skip_norm=5.0, max_skips=2), start()
+    moved = []
+    for _ in range(4):
+        previous = state
+        state, _ = apply(rule, state, [30.0, 40.0])
+        moved.append(not same(previous.params, state.params))
+    assert moved == [False, False, True, True] and int(state.skipped) == 2
+    state, _ = apply(rule, state, [0.1, 0.1])
+    assert int(state.large_in_a_row) == 0
+    after, _ = apply(rule, state, [30.0, 40.0])
+    assert same(after.params, state.params)
+
+
+def test_adamax_has_nvae_s_infinity_norm():
+    tx = optim.create("adamax", b1=0.9, b2=0.5, eps=0.1)
+    opt_state = tx.init({"w": jnp.zeros(1)})
+    norm, mean = 0.0, 0.0
+    for count, gradient in enumerate([4.0, 1.0, 0.2], start=1):
+        updates, opt_state = tx.update({"w": jnp.array([gradient])}, opt_state)
+        norm, mean = max(0.5 * norm, abs(gradient) + 0.1), 0.9 * mean + 0.1 * gradient
+        np.testing.assert_allclose(updates["w"], [mean / (1 - 0.9**count) / norm], rtol=1e-5)
+
+
+def test_weight_decay_is_decoupled():
+    state = states.fresh({"w": jnp.array([2.0])}, {}, optim.create("adamw", weight_decay=0.1))
+    rule = Update(optim.create("adamw", weight_decay=0.1), lambda step: jnp.asarray(0.5), 0.0)
+    after, _ = jax.jit(rule.__call__)(state, jnp.asarray(1.0), {"w": jnp.zeros(1)}, {})
+    np.testing.assert_allclose(after.params["w"], [2.0 - 0.5 * 0.1 * 2.0], rtol=1e-6)
+
+
+def test_learning_rate_warms_up_and_decays():
+    def rate(step, decay):
+        return float(optim.learning_rate(step, peak=1.0, warmup_steps=10, decay=decay, num_steps=110, final=0.2))
+
+    assert rate(0, "constant") == pytest.approx(0.1) and rate(9, "constant") == 1.0 and rate(500, "constant") == 1.0
+    assert rate(60, "linear") == pytest.approx(0.6) and rate(110, "linear") == pytest.approx(0.2)
+    assert rate(60, "cosine") == pytest.approx(0.6) and rate(35, "cosine") == pytest.approx(
+        0.2 + 0.8 * 0.853553, rel=1e-5
+    )
+
+
+def test_settings_that_cannot_be():
+    with pytest.raises(ConfigError, match="did you mean 'adamw'"):
+        optim.create("adamv")
+    with pytest.raises(ConfigError, match=r"optimizer\.decay"):
+        optim.learning_rate(0, peak=1.0, warmup_steps=0, decay="cosin", num_steps=1)
+    with pytest.raises(ConfigError, match="ema=1"):
+        Update(optim.create(), lambda step: step, 1.0)
