@@ -1,6 +1,6 @@
 """Batch k as a pure function of (seed, k): what Grain's threads and worker processes compute."""
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -17,9 +17,12 @@ _ATTEMPTS = 200
 _EVALUATION_SEED = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """A batch (pipeline.types.Batch) and what could not be read on the way: "name: reason"."""
+class Loaded(NamedTuple):
+    """A batch (pipeline.types.Batch) and what could not be read on the way: "name: reason".
+
+    A tuple, so that Grain sees the arrays in it and hands them over in shared memory: in a pipe, the half of
+    a batch that a killed worker wrote would let its reader wait for ever.
+    """
 
     batch: dict[str, np.ndarray]
     skipped: tuple[str, ...]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import weakref
 from collections.abc import Iterator
 
 import grain
@@ -15,6 +16,7 @@ from pipeline.data.sources import open_split
 from pipeline.data.sources.base import Source
 from pipeline.data.transforms import Transform
 from pipeline.data.unreadable import Unreadable
+from pipeline.data.workers import end_with_parent
 from pipeline.errors import ConfigError, DataError
 
 _READ_AHEAD_BYTES = 256 << 20  # of finished batches, over all workers
@@ -154,7 +156,8 @@ class ImageData:
             if not flags.FLAGS.is_parsed():  # Grain reads absl flags, which are unparsed outside of absl.app
                 flags.FLAGS.mark_as_parsed()
             dataset = dataset.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
+                grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2),
+                worker_init_fn=end_with_parent,
             )
         iterator = iter(dataset)
         iterator.start_prefetch()
@@ -184,22 +187,36 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     """Batches, read ahead by threads and processes that stop on close() or on leaving a `with` block."""
 
     def __init__(self, data: ImageData, iterator: grain.DatasetIterator):
-        self._data, self._iterator = data, iterator
+        self._data, self._iterators = data, [iterator]
+        # At exit too, and dropping the last reference: Grain's own cleaning up comes when its modules are gone.
+        self._finalizer = weakref.finalize(self, _close, self._iterators)
 
     def __next__(self) -> dict[str, np.ndarray]:
-        loaded: Loaded = next(self._iterator)
+        if not self._iterators:
+            raise StopIteration
+        try:
+            loaded: Loaded = next(self._iterators[0])
+        except RuntimeError as error:
+            raise DataError(
+                f"a data worker process died ({str(error).split('. ')[0]}); if memory or /dev/shm ran out, "
+                "lower data.num_workers"
+            ) from error
         self._data.note_unreadable(loaded.skipped)
         return loaded.batch
 
     def close(self) -> None:
-        """Ends reading ahead; the iterator cannot be used after that."""
-        self._iterator.close()
+        """Ends reading ahead, and the iteration."""
+        self._finalizer()
 
     def __enter__(self) -> "Batches":
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _close(iterators: list[grain.DatasetIterator]) -> None:
+    iterators.pop().close()
 
 
 def _rows(batch_size: int, process_index: int, process_count: int) -> slice:

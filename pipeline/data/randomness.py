@@ -4,6 +4,8 @@ A position is the place of an example in the endless training stream, k * batch_
 Nothing else enters: not the worker, the process, nor what was drawn before.
 """
 
+import functools
+
 import numpy as np
 from grain.experimental import index_shuffle
 from jaxtyping import Int, UInt64
@@ -51,4 +53,9 @@ def shuffled(seed: int, position: int, length: int) -> int:
     dataset.
     """
     epoch, place = divmod(position, length)
-    return index_shuffle(place, max_index=length - 1, seed=key_of(seed, ORDER, epoch) & 0xFFFFFFFF, rounds=4)
+    return index_shuffle(place, max_index=length - 1, seed=_seed_of_epoch(seed, epoch), rounds=4)
+
+
+@functools.lru_cache(maxsize=64)
+def _seed_of_epoch(seed: int, epoch: int) -> int:
+    return key_of(seed, ORDER, epoch) & 0xFFFFFFFF

@@ -1,0 +1,18 @@
+"""What a data worker process does besides loading."""
+
+import multiprocessing
+import os
+import threading
+
+
+def end_with_parent(worker_index: int, worker_count: int) -> None:
+    """Lets a worker exit when its parent is killed: Grain's would go on waiting, with its memory, for ever."""
+    del worker_index, worker_count
+    threading.Thread(target=_wait_and_exit, name="end-with-parent", daemon=True).start()
+
+
+def _wait_and_exit() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
