@@ -1,0 +1,148 @@
+"""Shows what a recipe, a run or a codec is: parameters, latents, and a run's step and state digest.
+
+strata inspect --config F[:arg] [--config.a.b=v ...] [--json F]
+strata inspect --workdir D [--step N] [--json F]
+strata inspect --codec D [--json F]
+
+No weight of a model is allocated. state_sha256 covers every bit of every array of the training state.
+"""
+
+import itertools
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from pipeline.cli import flags as cli_flags
+from pipeline.errors import ConfigError
+
+_OF_WHAT = ("config", "workdir", "codec")
+
+
+def run(argv: list[str]) -> int:
+    """See the module's docstring."""
+    values = cli_flags.new()
+    cli_flags.define_config(values, argv)
+    flags.DEFINE_string("workdir", None, "Folder of a run.", flag_values=values)
+    flags.DEFINE_integer("step", None, "Which checkpoint of the run; the newest by default.", flag_values=values)
+    flags.DEFINE_string("codec", None, "Folder of a codec.", flag_values=values)
+    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    rest = cli_flags.parse(values, argv, __doc__)
+    if rest is None:
+        return 0
+    if rest:
+        raise ConfigError(f"there is no argument {rest[0]!r}: see strata inspect --help")
+    if sum(values[name].value is not None for name in _OF_WHAT) != 1:
+        raise ConfigError("give one of --config F, --workdir D and --codec D")
+    if values.step is not None and values.workdir is None:
+        raise ConfigError("--step belongs to --workdir")
+    if values.workdir is not None:
+        result = of_workdir(values.workdir, values.step)
+    elif values.codec is not None:
+        result = of_codec(values.codec)
+    else:
+        from pipeline import build
+
+        result = of_config(build.complete(cli_flags.config_of(values)))
+    _print(result, values.json)
+    cli_flags.write_json(result, values.json)
+    return 0
+
+
+def of_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model that config["model"] names is; only its shapes are made.
+
+    `parts` counts the parameters of each of its modules; latent_shapes are those of one example, the top of a
+    hierarchy first.
+    """
+    from flax import nnx
+
+    from pipeline import models, parameters
+
+    created = {}
+
+    def create() -> nnx.Module:
+        created["model"] = models.create(config["model"], rngs=nnx.Rngs(0))
+        return created["model"]
+
+    _, params, _ = parameters.abstract(create)
+    parts: dict[str, int] = {}
+    for name, array in params.items():
+        part = name.partition(".")[0]
+        parts[part] = parts.get(part, 0) + math.prod(array.shape)
+    model = created["model"]
+    return {
+        "model": config["model"]["name"],
+        "parameters": sum(parts.values()),
+        "parts": parts,
+        "image_shape": [model.image_size, model.image_size, model.image_channels],
+        "stochastic_layers": model.num_layers,
+        "latent_shapes": [list(shape) for shape in model.latent_shapes],
+        "latent_size": sum(math.prod(shape) for shape in model.latent_shapes),
+    }
+
+
+def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
+    """The model of a run, and its checkpoint's step and digest: both None before the first checkpoint.
+
+    Raises:
+      ConfigError: the folder holds no run. CheckpointError: there is no such step, or it does not load.
+    """
+    from pipeline.training import workdir as workdirs
+    from pipeline.training.checkpoint import Checkpoints
+    from pipeline.training.digest import state_digest
+
+    result = of_config(workdirs.load(workdir))
+    checkpoints = Checkpoints(pathlib.Path(workdir) / "checkpoints")
+    steps = checkpoints.steps()
+    if step is None and steps:
+        step = steps[-1]
+    digest = None if step is None else state_digest(checkpoints.arrays(step))
+    return result | {"workdir": str(workdir), "steps": steps, "step": step, "state_sha256": digest}
+
+
+def of_codec(folder: str) -> dict[str, Any]:
+    """The model of a codec folder. Raises ConfigError where there is none."""
+    path = pathlib.Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"--codec {folder} is no codec: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is damaged: {error}") from None
+    if not isinstance(config, dict) or "model" not in config:
+        raise ConfigError(f"--codec {folder} is no codec: {path} has no 'model'")
+    return of_config(config) | {"codec": str(folder)}
+
+
+def _print(result: Mapping[str, Any], json_path: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for key in ("workdir", "codec", "model"):
+        if key in result:
+            table.add_row(key, str(result[key]))
+    table.add_row("parameters", f"{result['parameters']:,}")
+    for part, count in result["parts"].items():
+        table.add_row(f"  {part}", f"{count:,}")
+    table.add_row("image", _size(result["image_shape"]))
+    table.add_row("stochastic layers", str(result["stochastic_layers"]))
+    table.add_row("latents, top first", f"{result['latent_size']:,} numbers an image")
+    for shape, same in itertools.groupby(result["latent_shapes"]):
+        table.add_row(f"  {_size(shape)}", str(len(list(same))))
+    if "steps" in result:
+        table.add_row("checkpoints", ", ".join(map(str, result["steps"])) or "none yet")
+    if result.get("step") is not None:
+        table.add_row("step", str(result["step"]))
+        table.add_row("state sha256", result["state_sha256"])
+    stream = cli_flags.report_stream(json_path)
+    console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+    console.print(table)
+
+
+def _size(shape: list[int]) -> str:
+    return "x".join(map(str, shape))
