@@ -44,23 +44,18 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
         workdir.write_json(folder / "env.json", environment.describe())
 
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(
-            contextlib.closing(Checkpoints(folder / "checkpoints", keep=settings["checkpoint"]["keep"]))
-        )
-        start, state = _resume(checkpoints, shapes, settings, data, force=force_config)
-        progress = Progress(
-            num_steps=settings["num_steps"],
-            start_step=start,
-            batch_size=settings["batch_size"],
-            enabled=first_process,
-        )
+        progress = Progress(num_steps=settings["num_steps"], batch_size=settings["batch_size"], enabled=first_process)
         stack.callback(progress.close)
+        checkpoints = Checkpoints(folder / "checkpoints", keep=settings["checkpoint"]["keep"], say=progress.say)
+        stack.callback(checkpoints.close)
+        start, state = _resume(checkpoints, shapes, settings, data, force=force_config)
         if start >= settings["num_steps"]:
             progress.say(f"{folder} is done: step {start} of {settings['num_steps']}")
             return
         if state is None:
             state = states.initialise(create, update.optimizer, shapes, settings["seed"])
         writer = stack.enter_context(contextlib.closing(MetricWriter(folder, resume_step=start, enabled=first_process)))
+        progress.start(start)
         log = TrainLog(writer, progress, every=settings["log"]["every"])
         reports = Reports(settings, data, modeldef, mesh, writer, progress)
         metadata = _metadata(settings, data)
@@ -84,6 +79,8 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
                 reports.pictures(step, state)
         log.drain()
         checkpoints.wait()
+        if checkpoints.failure is not None:
+            raise checkpoints.failure
         for name in data.unreadable:
             progress.say(f"skipped an unreadable image: {name}")
         if first_process:

@@ -12,17 +12,18 @@ from rich.text import Text
 class Progress:
     """Speed and the share of time that steps waited for data, measured between two reports."""
 
-    def __init__(self, *, num_steps: int, start_step: int, batch_size: int, enabled: bool = True):
+    def __init__(self, *, num_steps: int, batch_size: int, enabled: bool = True):
         self._num_steps, self._batch_size, self._enabled = num_steps, batch_size, enabled
         self._console = Console(stderr=True)
         self._live: Live | None = None
         if enabled and self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=True)
             self._live.start()
-        self._last_step = start_step
-        self._last_time = time.monotonic()
-        self._waited = 0.0
-        self._paused = 0.0
+        self.start(0)
+
+    def start(self, step: int) -> None:
+        """Time counts from now, after `step`."""
+        self._last_step, self._last_time, self._waited, self._paused = step, time.monotonic(), 0.0, 0.0
 
     def waited(self, seconds: float) -> None:
         """Time that the loop spent waiting for a batch."""

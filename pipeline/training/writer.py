@@ -70,7 +70,9 @@ def _clu_writer(folder: pathlib.Path) -> Any:
     """CLU's writer for TensorBoard, off the training thread; None without CLU or tensorflow, which it needs."""
     if any(importlib.util.find_spec(package) is None for package in ("clu", "tensorflow")):
         return None
+    # Tensorflow is here to write event files; without these it greets every run with a page of log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from clu import metric_writers
 
     return metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder)))

@@ -1,0 +1,119 @@
+"""Runs of the command: an interrupted run ends as an uninterrupted one, and a changed one is refused."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+RECIPE = pathlib.Path(__file__).parent / "tiny_run.py"
+STRATA = [sys.executable, "-c", "from pipeline.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """tiny_run's recipe as a file of its own, as a user has it."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.py"
+    path.write_text(
+        f"import sys\nsys.path.insert(0, {str(RECIPE.parent)!r})\nimport tiny_run\n"
+        "def get_config(arg=''):\n    return tiny_run.recipe()\n"
+    )
+    return path
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": "", **extra}
+
+
+def strata(*arguments: object, **extra: str) -> subprocess.CompletedProcess:
+    command = [*STRATA, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment(**extra), timeout=300)
+
+
+def inspect(workdir: pathlib.Path) -> dict:
+    done = strata("inspect", "--workdir", workdir, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def metrics(workdir: pathlib.Path) -> list[dict]:
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "speed" not in line]
+
+
+@pytest.fixture(scope="module")
+def straight(recipe, tmp_path_factory) -> pathlib.Path:
+    """20 steps without a stop."""
+    workdir = tmp_path_factory.mktemp("runs") / "straight"
+    done = strata("train", "--config", recipe, "--workdir", workdir)
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def test_a_run_leaves_what_is_promised(straight):
+    names = {path.name for path in straight.iterdir()}
+    assert {"config.json", "env.json", "checkpoints", "metrics.jsonl", "tb", "DONE"} <= names
+    assert {path.name for path in (straight / "checkpoints").iterdir() if path.name.isdigit()} == {"10", "20"}
+    assert [line["step"] for line in metrics(straight)] == list(range(1, 21))
+    assert json.loads((straight / "env.json").read_text())["packages"]["jax"]
+
+
+# The command, killed with signal 9 as soon as step 13 has been dispatched and the save of step 10 is on disk.
+KILLED_AT_13 = """
+import os, pathlib, signal, sys, time
+from pipeline.cli import main
+from pipeline.training.log import TrainLog
+take = TrainLog.step
+def step(self, number, metrics):
+    take(self, number, metrics)
+    if number == 13:
+        while not (pathlib.Path(sys.argv[-1]) / "checkpoints" / "10").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+TrainLog.step = step
+main()
+"""
+
+
+def test_killed_and_resumed_equals_uninterrupted(recipe, straight, tmp_path):
+    workdir = tmp_path / "killed"
+    command = [sys.executable, "-c", KILLED_AT_13, "train", "--config", str(recipe), "--workdir", str(workdir)]
+    killed = subprocess.run(command, env=environment(), capture_output=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL and not (workdir / "DONE").exists()
+    done = strata("train", "--config", recipe, "--workdir", workdir)
+    assert done.returncode == 0, done.stderr
+    assert "resuming after step 10" in done.stderr
+    assert inspect(workdir) | {"workdir": ""} == inspect(straight) | {"workdir": ""}
+    assert metrics(workdir) == metrics(straight)
+
+
+def test_a_finished_run_has_nothing_to_do(recipe, straight):
+    before = inspect(straight)
+    done = strata("train", "--config", recipe, "--workdir", straight)
+    assert done.returncode == 0 and "is done" in done.stderr
+    assert inspect(straight) == before
+
+
+@pytest.mark.parametrize(
+    "flags, code, message",
+    [
+        (["--config.seed=3"], 2, "seed: 0 -> 3"),
+        (["--config.data.image_size=7", "--config.model.image_size=7", "--force_config"], 2, "image_size"),
+        (["--config.batchsize=7"], 2, "did you mean 'batch_size'"),
+        (["--config.batch_size=x"], 2, "config.batch_size"),
+        (["--config.mesh.replica=3"], 2, "devices"),
+        (["--config.batch_size=100000", "--force_config"], 65, "training examples"),
+        (["--config.data.source=folder", "--config.data.path=/nowhere", "--force_config"], 65, "/nowhere"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_loses_nothing(recipe, straight, flags, code, message):
+    before = sorted(path.name for path in (straight / "checkpoints").iterdir())
+    done = strata("train", "--config", recipe, "--workdir", straight, *flags)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert sorted(path.name for path in (straight / "checkpoints").iterdir()) == before
+    assert json.loads((straight / "config.json").read_text())["seed"] == 0
