@@ -46,7 +46,7 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
     with contextlib.ExitStack() as stack:
         progress = Progress(num_steps=settings["num_steps"], batch_size=settings["batch_size"], enabled=first_process)
         stack.callback(progress.close)
-        checkpoints = Checkpoints(folder / "checkpoints", keep=settings["checkpoint"]["keep"], say=progress.say)
+        checkpoints = Checkpoints(folder / "checkpoints", keep=settings["checkpoint"]["keep"])
         stack.callback(checkpoints.close)
         start, state = _resume(checkpoints, shapes, settings, data, force=force_config)
         if start >= settings["num_steps"]:
