@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -32,8 +33,9 @@ def test_packed_images_train_the_same_as_their_folder(folder, tmp_path, raw):
     assert manifest["schema"] == {"encoding": "raw" if raw else "encoded", "shape": [8, 8, 3] if raw else None}
     settings = {"image_size": 8, "flip": True, "bits": 6}
     files = ImageData("folder", str(folder), **settings)
-    packed = ImageData("records", str(tmp_path / "packed"), num_workers=2 if raw else 0, **settings)
+    packed = ImageData("records", str(tmp_path / "packed"), **settings)
     assert packed.classes == ("cat", "dog")
+    assert pickle.loads(pickle.dumps(Records(str(tmp_path / "packed"))))[3].label == 0  # as sent to a worker
     with files.train(5, 1) as left, packed.train(5, 1) as right:
         for _ in range(6):
             a, b = next(left), next(right)
