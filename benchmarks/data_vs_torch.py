@@ -51,17 +51,13 @@ def run(command: list[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--records")
     parser.add_argument("--torch_python", help="python of a virtual environment with torch, numpy and Pillow")
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument(
-        "--side", choices=("peer", "packed", "folder"), help="measure one side only, in this process"
-    )
+    parser.add_argument("--side", choices=("peer", "packed", "folder"), help="measure one side only, in this process")
     args = parser.parse_args()
     if args.side == "peer":
         print(json.dumps(peer(args.folder, args.batch_size, num_workers=2, epochs=1)))

@@ -30,9 +30,7 @@ def _pack(argv: list[str]) -> int:
     """strata data pack SRC --out DIR: SRC is a folder of images, a .zip of one, an .npz or an .npy."""
     values = flags.new()
     DEFINE_string("out", None, "Folder to make; must not exist.", flag_values=values)
-    DEFINE_integer(
-        "image_size", 0, "Shrink larger images to this shorter side; 0 keeps them.", flag_values=values
-    )
+    DEFINE_integer("image_size", 0, "Shrink larger images to this shorter side; 0 keeps them.", flag_values=values)
     DEFINE_bool("raw", False, "Store pixels, not files: fastest for small images.", flag_values=values)
     DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
     DEFINE_integer("max_unreadable", 10, "Unreadable images to leave out.", flag_values=values)
