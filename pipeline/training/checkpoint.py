@@ -8,6 +8,7 @@ steps before it. Steps are independent of one another: a save that fails (a full
 
 import concurrent.futures
 import contextlib
+import json
 import logging
 import os
 import pathlib
@@ -15,6 +16,7 @@ import re
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,11 +33,23 @@ from pipeline.training.state import TrainState
 
 Tree = dict[str, dict[str, Any]]  # part of the state -> name -> array or its shape
 
+_METADATA = "_CHECKPOINT_METADATA"
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _COUNTERS = ("step", "skipped", "large_in_a_row", "nonfinite_in_a_row")
 # A failure reaches us as an exception; Orbax also logs the traceback of each of its threads and tasks, pages of them.
 for _logger in ("absl", "asyncio"):
     logging.getLogger(_logger).addFilter(lambda record: f"{os.sep}orbax{os.sep}" not in record.pathname)
+warnings.filterwarnings("ignore", r"coroutine '.*' was never awaited", RuntimeWarning, "absl.logging")
+_report_unraisable = sys.unraisablehook
+
+
+def _unraisable(unraisable: Any) -> None:
+    # What is left of a save that failed answers to an event loop that Orbax has closed by then.
+    if not (isinstance(unraisable.exc_value, RuntimeError) and str(unraisable.exc_value) == "Event loop is closed"):
+        _report_unraisable(unraisable)
+
+
+sys.unraisablehook = _unraisable
 
 
 class Checkpoints:
@@ -167,6 +181,8 @@ class Checkpoints:
             known = ", ".join(map(str, self.steps())) or "none"
             raise CheckpointError(f"there is no checkpoint of step {step} in {self._folder}; steps there: {known}")
         with _as_checkpoint_error(path):
+            # Orbax takes a damaged file of metadata for an empty one.
+            json.loads((path / _METADATA).read_text())["custom_metadata"]
             about = ocp.checkpointables_metadata(path)
         for part, arrays in about.metadata.items():
             if arrays is None:
@@ -252,7 +268,7 @@ def _without_empty(tree: Tree) -> Tree:
 
 
 def _is_whole(path: pathlib.Path) -> bool:
-    return (path / "_CHECKPOINT_METADATA").is_file() and (path / "commit_success.txt").is_file()
+    return (path / _METADATA).is_file() and (path / "commit_success.txt").is_file()
 
 
 @contextlib.contextmanager
