@@ -123,6 +123,9 @@ class DiscretizedGaussian:
     def mean(self) -> Float[Array, "b h w c"]:
         return jnp.clip(self.location, -1.0, 1.0)
 
+    def target(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return position(values(image, self.bits), self.bits)
+
 
 @flax.struct.dataclass
 class Gaussian:
@@ -151,6 +154,9 @@ class Gaussian:
     def mean(self) -> Float[Array, "b h w c"]:
         return jnp.clip(self.location, -1.0, 1.0)
 
+    def target(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return position(values(image, self.bits), self.bits)
+
 
 @flax.struct.dataclass
 class Bernoulli:
@@ -165,8 +171,7 @@ class Bernoulli:
     binarize: bool = flax.struct.field(pytree_node=False, default=False)
 
     def log_prob(self, image: Shaped[Array, "b h w c"]) -> Float[Array, " b"]:
-        white = (image > 127).astype(jnp.float32) if self.binarize else image.astype(jnp.float32) / 255.0
-        return _sum_examples(white * self.logits - jax.nn.softplus(self.logits))
+        return _sum_examples(self._white(image) * self.logits - jax.nn.softplus(self.logits))
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
         white = jax.random.bernoulli(key, jax.nn.sigmoid(self.logits))
@@ -174,6 +179,13 @@ class Bernoulli:
 
     def mean(self) -> Float[Array, "b h w c"]:
         return 2 * jax.nn.sigmoid(self.logits) - 1
+
+    def target(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return 2 * self._white(image) - 1
+
+    def _white(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """Share of white in 0 .. 1."""
+        return (image > 127).astype(jnp.float32) if self.binarize else image.astype(jnp.float32) / 255.0
 
 
 @flax.struct.dataclass
@@ -192,6 +204,9 @@ class Categorical:
 
     def mean(self) -> Float[Array, "b h w c"]:
         return jax.nn.softmax(self.logits) @ position(jnp.arange(2**self.bits), self.bits)
+
+    def target(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return position(values(image, self.bits), self.bits)
 
 
 def _sum_examples(x: Float[Array, "b ..."]) -> Float[Array, " b"]:

@@ -34,9 +34,7 @@ class DiscretizedLogisticMixture:
         x = self._position(value)[..., None]
         logits, means, log_scales, coefficients = self._components()
         means = means.at[..., 1, :].add(coefficients[..., 0, :] * x[..., 0, :])
-        means = means.at[..., 2, :].add(
-            coefficients[..., 1, :] * x[..., 0, :] + coefficients[..., 2, :] * x[..., 1, :]
-        )
+        means = means.at[..., 2, :].add(coefficients[..., 1, :] * x[..., 0, :] + coefficients[..., 2, :] * x[..., 1, :])
         channels = self._log_interval(value[..., None], x - means, log_scales).sum(axis=-2)
         return jax.nn.logsumexp(jax.nn.log_softmax(logits) + channels, axis=-1).sum(axis=(1, 2))
 
@@ -49,9 +47,7 @@ class DiscretizedLogisticMixture:
         noise = jnp.exp(log_scale) * jax.random.logistic(logistic_key, mean.shape)
         red = self._nearest(mean[..., 0] + noise[..., 0])
         green = self._nearest(mean[..., 1] + coefficient[..., 0] * red + noise[..., 1])
-        blue = self._nearest(
-            mean[..., 2] + coefficient[..., 1] * red + coefficient[..., 2] * green + noise[..., 2]
-        )
+        blue = self._nearest(mean[..., 2] + coefficient[..., 1] * red + coefficient[..., 2] * green + noise[..., 2])
         return jnp.stack([red, green, blue], axis=-1)
 
     def mean(self) -> Float[Array, "b h w 3"]:
@@ -59,11 +55,13 @@ class DiscretizedLogisticMixture:
         logits, means, _, coefficients = self._components()
         red = jnp.clip(means[..., 0, :], -1, 1)
         green = jnp.clip(means[..., 1, :] + coefficients[..., 0, :] * red, -1, 1)
-        blue = jnp.clip(
-            means[..., 2, :] + coefficients[..., 1, :] * red + coefficients[..., 2, :] * green, -1, 1
-        )
+        blue = jnp.clip(means[..., 2, :] + coefficients[..., 1, :] * red + coefficients[..., 2, :] * green, -1, 1)
         weights = jax.nn.softmax(logits)
         return jnp.stack([(weights * channel).sum(axis=-1) for channel in (red, green, blue)], axis=-1)
+
+    def target(self, image: Shaped[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+        """The positions of the images' values in [-1, 1]."""
+        return self._position(image.astype(jnp.int32) >> (8 - self.bits))
 
     @property
     def _spacing(self) -> float:

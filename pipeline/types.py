@@ -23,29 +23,33 @@ class Latent:
     all reduce the same array. A discrete bottleneck has `indices` and no mean.
     """
 
-    z: Float[Array, "b *shape"]
-    kl: Float[Array, "b *shape"]
-    mean: Float[Array, "b *shape"] | None = None
-    logvar: Float[Array, "b *shape"] | None = None
-    prior_mean: Float[Array, "b *shape"] | None = None
-    prior_logvar: Float[Array, "b *shape"] | None = None
-    indices: Int[Array, "b *tokens"] | None = None
+    z: Float[Array, "b ..."]
+    kl: Float[Array, "b ..."]
+    mean: Float[Array, "b ..."] | None = None
+    logvar: Float[Array, "b ..."] | None = None
+    prior_mean: Float[Array, "b ..."] | None = None
+    prior_logvar: Float[Array, "b ..."] | None = None
+    indices: Int[Array, "b ..."] | None = None
 
 
 @runtime_checkable
 class Likelihood(Protocol):
     """p(x | z) over whole images; a pytree, so that jit can return it."""
 
-    def log_prob(self, image: Shaped[Array, "b *shape"]) -> Float[Array, " b"]:
+    def log_prob(self, image: Shaped[Array, "b ..."]) -> Float[Array, " b"]:
         """Log-probability of each uint8 image, summed over its pixels and channels, in nats."""
         ...
 
-    def sample(self, key: PRNGKeyArray) -> Float[Array, "b *shape"]:
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "b ..."]:
         """Random images in [-1, 1]."""
         ...
 
-    def mean(self) -> Float[Array, "b *shape"]:
+    def mean(self) -> Float[Array, "b ..."]:
         """Expected images in [-1, 1]: what a reconstruction shows."""
+        ...
+
+    def target(self, image: Shaped[Array, "b ..."]) -> Float[Array, "b ..."]:
+        """Where it sees uint8 images in [-1, 1]: what a perfect mean() would be, also for low bit depths."""
         ...
 
 

@@ -161,3 +161,16 @@ def test_likelihoods_pass_through_jit_with_their_settings():
         return distributions.DiscretizedGaussian(x, jnp.float32(0.0), bits=5)
 
     assert make(jnp.zeros((1, 2, 2, 3))).bits == 5
+
+
+@pytest.mark.parametrize("bits", [8, 5, 1])
+def test_targets_reach_from_black_to_white_at_any_depth(bits):
+    image = every_value(bits)
+    spread = np.linspace(-1, 1, 2**bits)[:, None, None, None]
+    for name in ("DiscretizedGaussian", "Gaussian"):
+        likelihood = getattr(distributions, name)(jnp.zeros(image.shape), jnp.float32(0.0), bits)
+        np.testing.assert_allclose(likelihood.target(image), spread, atol=1e-6)
+    categorical = distributions.Categorical(jnp.zeros((*image.shape, 2**bits)), bits)
+    np.testing.assert_allclose(categorical.target(image), spread, atol=1e-6)
+    binary = distributions.Bernoulli(jnp.zeros(image.shape), binarize=True).target(image)
+    np.testing.assert_array_equal(binary, np.where(np.asarray(image) > 127, 1, -1))

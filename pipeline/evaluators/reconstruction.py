@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, UInt8
 from pipeline import distances, pixels
 from pipeline.errors import DataError
 from pipeline.metrics.average import Averages, masked_sum
-from pipeline.types import Batch
+from pipeline.types import Batch, Likelihood
 
 PROTOCOL = (
-    "reconstruction: the likelihood's mean at the posterior means of all layers, rounded to 8 bits; PSNR (at "
-    "most 100 dB) and SSIM (Gaussian window 11, sigma 1.5, valid, mean over channels) of each image, averaged"
+    "reconstruction: the likelihood's mean at the posterior means of all layers, rounded to 8 bits, against the image at "
+    "the likelihood's bit depth; PSNR (at most 100 dB) and SSIM (Gaussian window 11, sigma 1.5, valid, mean over "
+    "channels) of each image, averaged"
 )
 
 
@@ -46,8 +47,11 @@ def evaluate(
 
 def reconstruct(model: Any, image: UInt8[Array, "b h w c"]) -> UInt8[Array, "b h w c"]:
     """What the model makes of images, through the posterior means of all layers."""
-    latents = model.encode(image)
-    return pixels.to_uint8(model.decode([latent.z for latent in latents]).mean())
+    return pixels.to_uint8(_decode_means(model, image).mean())
+
+
+def _decode_means(model: Any, image: UInt8[Array, "b h w c"]) -> Likelihood:
+    return model.decode([latent.z for latent in model.encode(image)])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -55,11 +59,12 @@ def _quality_sums(
     graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, batch: Batch
 ) -> dict[str, Float[Array, ""]]:
     image, mask = batch["image"], batch["mask"]
-    recon = reconstruct(nnx.merge(graph, state), image)
+    likelihood = _decode_means(nnx.merge(graph, state), image)
+    recon, target = (pixels.to_uint8(x) for x in (likelihood.mean(), likelihood.target(image)))
     sums = dict(
-        psnr=masked_sum(distances.psnr(recon, image), mask),
-        ssim=masked_sum(distances.ssim(recon, image), mask),
-        mse=masked_sum(distances.mse(recon, image), mask),
+        psnr=masked_sum(distances.psnr(recon, target), mask),
+        ssim=masked_sum(distances.ssim(recon, target), mask),
+        mse=masked_sum(distances.mse(recon, target), mask),
         count=masked_sum(mask, mask),
     )
     if replicated is not None:

@@ -1,11 +1,13 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import distances, models, pixels
+from pipeline import distances, distributions, models, pixels
 from pipeline.errors import DataError
 from pipeline.evaluators import reconstruction
+from pipeline.types import Latent
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,23 @@ def test_means_over_images_without_padding(model):
     for name in ("psnr", "ssim", "mse"):
         value = getattr(distances, name)(recon, jnp.asarray(images)).mean()
         np.testing.assert_allclose(result[name], value, rtol=1e-4)
+
+
+def test_a_perfect_model_of_low_bit_images_is_found_perfect():
+    images = (np.random.default_rng(0).integers(0, 16, (4, 16, 16, 1)) << 4).astype(np.uint8)
+
+    class Perfect(nnx.Module):
+        """Its latent is the image, its likelihood certain of it."""
+
+        def encode(self, image, *, key=None):
+            z = distributions.values(image, 4).astype(jnp.float32)
+            return (Latent(z, jnp.zeros_like(z)),)
+
+        def decode(self, latents, **_):
+            return distributions.Categorical(100 * jax.nn.one_hot(latents[0].astype(jnp.int32), 16), bits=4)
+
+    result = reconstruction.evaluate(Perfect(), [dict(image=images, mask=np.ones(4, np.float32))])
+    assert result["psnr"] == distances.MAX_PSNR
 
 
 def test_nothing_to_evaluate_on(model):

@@ -1,0 +1,137 @@
+"""Evaluates a run on its held-out examples: bits per dimension, active units, PSNR and SSIM of reconstructions.
+
+strata eval --workdir D [--step N] [--num_importance_samples K] [--num_examples N] [--json F]
+
+The result is also written to D/eval/<step>.json.
+"""
+
+import pathlib
+import time
+from typing import Any
+
+from absl import flags
+
+from pipeline.cli import flags as cli_flags
+from pipeline.errors import ConfigError
+
+
+def run(argv: list[str]) -> int:
+    """See the module's docstring."""
+    values = _flags()
+    rest = cli_flags.parse(values, argv, __doc__)
+    if rest is None:
+        return 0
+    if rest:
+        raise ConfigError(f"there is no argument {rest[0]!r}: see strata eval --help")
+    workdir = cli_flags.required(values, "workdir")
+    result = _evaluate(workdir, values)
+    folder = pathlib.Path(workdir) / "eval"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}") from None
+    cli_flags.write_json(result, str(folder / f"{result['step']}.json"))
+    cli_flags.write_json(result, values.json)
+    _print_table(result, values.json)
+    return 0
+
+
+def _flags() -> flags.FlagValues:
+    values = cli_flags.new()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
+    flags.DEFINE_integer("step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0)
+    flags.DEFINE_integer(
+        "num_importance_samples",
+        0,
+        "Samples of the importance-weighted bound, a pass over the examples each; 0 leaves it out.",
+        flag_values=values,
+        lower_bound=0,
+    )
+    flags.DEFINE_integer(
+        "num_examples", None, "The first so many; all when not given.", flag_values=values, lower_bound=1
+    )
+    flags.DEFINE_integer("batch_size", None, "That of the recipe when not given.", flag_values=values, lower_bound=1)
+    flags.DEFINE_bool("ema", True, "Average weights, rather than the last step's.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Of the latents' noise.", flag_values=values)
+    flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
+    return values
+
+
+def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
+    import jax
+
+    from pipeline import build
+    from pipeline.evaluators import likelihood, reconstruction
+    from pipeline.training.checkpoint import load_for_inference
+
+    config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
+    data = build.data(config)
+    batch_size = values.batch_size or config["eval"]["batch_size"]
+    model, where = _spread(model, batch_size)
+    began = time.monotonic()
+    with data.evaluate(batch_size, values.num_examples) as batches:
+        bounds = likelihood.evaluate(
+            model,
+            batches,
+            key=jax.random.key(values.seed),
+            num_importance_samples=values.num_importance_samples,
+            **where,
+        )
+    with data.evaluate(batch_size, values.num_examples) as batches:
+        quality = reconstruction.evaluate(model, batches, **where)
+    protocol = "; ".join(
+        [
+            bounds.pop("protocol"),
+            quality.pop("protocol"),
+            f"{'EMA' if values.ema else 'last'} weights of step {step}",
+            f"held-out split of data={config['data']}",
+            f"seed {values.seed}, batches of {batch_size}",
+        ]
+    )
+    result = dict(step=step, **bounds) | quality | dict(unreadable=list(data.unreadable), protocol=protocol)
+    return result | dict(seconds=round(time.monotonic() - began, 2))
+
+
+def _spread(model: Any, batch_size: int) -> tuple[Any, dict[str, Any]]:
+    """The model on every device and how batches get there, where there are several that the batch divides."""
+    import jax
+    from flax import nnx
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    from pipeline.training import mesh as meshes
+    from pipeline.training import sharding
+
+    if jax.device_count() == 1 or batch_size % jax.device_count():
+        return model, {}
+    mesh = meshes.create()
+    replicated = NamedSharding(mesh, PartitionSpec())
+    graph, state = nnx.split(model)
+    model = nnx.merge(graph, jax.device_put(state, replicated))
+    rows = sharding.batch_sharding(mesh)
+    return model, dict(place=lambda batch: sharding.place(batch, rows), replicated=replicated)
+
+
+def _print_table(result: dict[str, Any], json_path: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"step {result['step']}, {result['num_examples']} examples", title_justify="left")
+    table.add_column("")
+    table.add_column("", justify="right")
+    units = result["active_units"]
+    rows = [
+        (f"negative ELBO ({result['likelihood']})", f"{result['bits_per_dim']:.4f} bits/dim"),
+        ("  distortion + rate", f"{result['distortion']:.2f} + {result['rate']:.2f} nats an image"),
+        ("PSNR of reconstructions", f"{result['psnr']:.2f} dB"),
+        ("SSIM", f"{result['ssim']:.4f}"),
+        (
+            "active units, by variance | by KL",
+            f"{units['by_variance']} | {units['by_kl']} of {units['units']} in {len(result['kl_per_layer'])} layers",
+        ),
+    ]
+    if "iwae_bits_per_dim" in result:
+        label = f"importance-weighted bound, K={result['num_importance_samples']}"
+        rows.insert(2, (label, f"{result['iwae_bits_per_dim']:.4f} bits/dim"))
+    for row in rows:
+        table.add_row(*row)
+    Console(file=cli_flags.report_stream(json_path)).print(table)

@@ -1,0 +1,105 @@
+"""Draws a grid of samples from a run, or with --reconstruct one of held-out images and their reconstructions.
+
+strata sample --workdir D --out grid.png [--num 64] [--temperature 0.9] [--seed 0] [--mean]
+strata sample --workdir D --out grid.png --reconstruct [--num 8]
+
+A hierarchy's reconstructions come in rows: from the latents of the lowest resolutions alone, the rest being drawn from
+the prior, to all of them.
+"""
+
+from typing import Any
+
+from absl import flags
+
+from pipeline.cli import flags as cli_flags
+from pipeline.errors import ConfigError
+
+
+def run(argv: list[str]) -> int:
+    """See the module's docstring."""
+    values = _flags()
+    rest = cli_flags.parse(values, argv, __doc__)
+    if rest is None:
+        return 0
+    if rest:
+        raise ConfigError(f"there is no argument {rest[0]!r}: see strata sample --help")
+    workdir, out = cli_flags.required(values, "workdir"), cli_flags.required(values, "out")
+    if not out.endswith(".png"):
+        raise ConfigError(f"--out {out} must be a .png file")
+    temperatures = parse_temperatures(values.temperature)
+
+    from pipeline import grids
+    from pipeline.training.checkpoint import load_for_inference
+
+    config, step, model = load_for_inference(workdir, values.step)
+    temperature = per_layer(temperatures, model.num_layers)
+    canvas, what = (_reconstructions if values.reconstruct else _samples)(config, model, temperature, values)
+    try:
+        grids.save(out, canvas)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror}") from None
+    print(f"{what} at step {step}: {out}")
+    return 0
+
+
+def parse_temperatures(texts: list[str]) -> tuple[float, ...]:
+    """Raises ConfigError for what is not a list of numbers of 0 or more."""
+    try:
+        temperatures = tuple(float(text) for text in texts)
+    except ValueError:
+        temperatures = ()
+    if not temperatures or not all(temperature >= 0 for temperature in temperatures):
+        raise ConfigError(f"--temperature {','.join(texts)} must be a number of 0 or more, or one a layer: 1,0.9,0.8")
+    return temperatures
+
+
+def per_layer(temperatures: tuple[float, ...], num_layers: int) -> float | tuple[float, ...]:
+    """One number as it is; else there must be one for each layer, or ConfigError."""
+    if len(temperatures) == 1:
+        return temperatures[0]
+    if len(temperatures) != num_layers:
+        raise ConfigError(
+            f"--temperature has {len(temperatures)} values, and the model {num_layers} layers: give one value, "
+            "or one a layer, top first"
+        )
+    return temperatures
+
+
+def _flags() -> flags.FlagValues:
+    values = cli_flags.new()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
+    flags.DEFINE_string("out", None, "The PNG to write.", flag_values=values)
+    flags.DEFINE_integer("step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0)
+    flags.DEFINE_integer(
+        "num", None, "Images; 64 samples or 8 reconstructions when not given.", flag_values=values, lower_bound=1
+    )
+    flags.DEFINE_list("temperature", ["1"], "Of the prior: one number, or one a layer, top first.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Of the noise.", flag_values=values)
+    flags.DEFINE_bool("mean", False, "Show the mean of the pixels, not a draw of them.", flag_values=values)
+    flags.DEFINE_bool("reconstruct", False, "Held-out images and their reconstructions.", flag_values=values)
+    return values
+
+
+def _samples(config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues) -> tuple[Any, str]:
+    import jax
+
+    from pipeline import grids
+    from pipeline.evaluators import pictures
+
+    num = values.num or 64
+    images = pictures.samples(model, num, key=jax.random.key(values.seed), temperature=temperature, mean=values.mean)
+    return grids.grid(images), f"{num} samples"
+
+
+def _reconstructions(config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues) -> tuple[Any, str]:
+    import jax
+
+    from pipeline import build, grids
+    from pipeline.evaluators import pictures
+
+    num = values.num or 8
+    with build.data(config).evaluate(num, num) as batches:
+        batch = next(batches)
+    images = batch["image"][batch["mask"] > 0]
+    rows, labels = pictures.reconstructions(model, images, key=jax.random.key(values.seed), temperature=temperature)
+    return grids.grid(rows, columns=len(images), labels=labels), f"{len(images)} reconstructions"

@@ -1,0 +1,69 @@
+"""Pictures by which a person judges a model: samples, and reconstructions from more and more of the latents."""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import PRNGKeyArray, UInt8
+
+from pipeline import pixels
+
+Temperature = float | int | tuple[float | int, ...]
+
+
+def samples(
+    model: nnx.Module, num: int, *, key: PRNGKeyArray, temperature: Temperature = 1.0, mean: bool = False
+) -> UInt8[np.ndarray, "num h w c"]:
+    """Images from the prior; `temperature` is one number or one a layer.
+
+    With `mean`, the likelihood's mean instead of a draw from it: without the pixels' noise.
+    """
+    graph, state = nnx.split(model)
+    return np.asarray(_samples(graph, num, temperature, mean, state, key))
+
+
+def reconstructions(
+    model: Any, images: UInt8[np.ndarray, "n h w c"], *, key: PRNGKeyArray, temperature: Temperature = 1.0
+) -> tuple[UInt8[np.ndarray, "rows_n h w c"], list[str]]:
+    """Rows of n images, and a label a row: the originals, and what the model makes of them.
+
+    The first of these keep the posterior means of the first layers of a hierarchy and draw the rest from the prior,
+    so that one sees what the layers at each resolution hold; the last keeps them all.
+    """
+    graph, state = nnx.split(model)
+    rows, labels = [images], ["original"]
+    for kept in kept_layers(model.latent_shapes):
+        rows.append(np.asarray(_keep(graph, kept, temperature, state, images, key)))
+        side = model.latent_shapes[kept - 1][0]
+        labels.append(f"{kept} of {model.num_layers} (to {side}x{side})")
+    rows.append(np.asarray(_keep(graph, model.num_layers, temperature, state, images, key)))
+    labels.append("all latents" if model.num_layers > 1 else "reconstruction")
+    return np.concatenate(rows), labels
+
+
+def kept_layers(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """How many layers a hierarchy has at the end of each resolution but the last.
+
+    >>> kept_layers(((1, 1, 16), (4, 4, 16), (4, 4, 16), (8, 8, 16)))
+    [1, 3]
+    """
+    changes = itertools.pairwise(latent_shapes)
+    return [index + 1 for index, (above, below) in enumerate(changes) if above != below]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _samples(graph: nnx.GraphDef, num: int, temperature: Temperature, mean: bool, state: Any, key: PRNGKeyArray) -> Any:
+    latents_key, pixels_key = jax.random.split(key)
+    likelihood = nnx.merge(graph, state).decode((), num=num, key=latents_key, temperature=temperature)
+    return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _keep(graph: nnx.GraphDef, kept: int, temperature: Temperature, state: Any, images: Any, key: PRNGKeyArray) -> Any:
+    model = nnx.merge(graph, state)
+    latents = [latent.z for latent in model.encode(images)[:kept]]
+    return pixels.to_uint8(model.decode(latents, key=key, temperature=temperature).mean())

@@ -1,0 +1,113 @@
+"""`strata eval` and `strata sample` on a trained run, from the command line's point of view."""
+
+import json
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from pipeline import cli
+from pipeline.cli import sample
+from pipeline.errors import ConfigError
+from pipeline.training.loop import train
+
+NUM_EVAL = 18  # a hundredth of scikit-learn's digits
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    config = ConfigDict(dict(num_steps=2, batch_size=8, ema=0.9))
+    config.data = dict(source="digits", image_size=8, channels=1, eval_fraction=0.01)
+    config.model = dict(name="vae.VAE", image_size=8, image_channels=1, channels=(4,), hidden=(), latent_dim=4)
+    config.optimizer = dict(name="adamw", learning_rate=1e-3)
+    config.checkpoint = dict(every=1, keep=2)
+    config.mesh = dict(replica=1, fsdp=1, context=1)
+    folder = tmp_path_factory.mktemp("run") / "digits"
+    train(config, str(folder))
+    return folder
+
+
+def test_eval_writes_what_scripts_rely_on(workdir, tmp_path, capsys):
+    out = tmp_path / "eval.json"
+    command = ["eval", "--workdir", str(workdir), "--num_importance_samples=2", "--json", str(out)]
+    assert cli.dispatch(command) == 0
+    result = json.loads(out.read_text())
+    assert result["num_examples"] == NUM_EVAL and result["step"] == 2
+    for key in ("bits_per_dim", "iwae_bits_per_dim", "psnr", "ssim", "distortion", "rate"):
+        assert np.isfinite(result[key])
+    assert len(result["kl_per_layer"]) == 1 and result["active_units"]["units"] == 4
+    assert "DiscretizedGaussian" in result["protocol"] and "EMA weights of step 2" in result["protocol"]
+    assert json.loads((workdir / "eval" / "2.json").read_text()) == result
+    assert f"{NUM_EVAL} examples" in capsys.readouterr().out
+
+
+def test_eval_repeats_and_does_not_depend_on_the_devices(workdir, capsys):
+    def evaluate(*arguments):
+        assert cli.dispatch(["eval", "--workdir", str(workdir), "--json=-", *arguments]) == 0
+        captured = capsys.readouterr()
+        assert "bits/dim" in captured.err
+        return json.loads(captured.out)
+
+    first, second = evaluate(), evaluate()
+    assert first["bits_per_dim"] == second["bits_per_dim"] and first["psnr"] == second["psnr"]
+    single = evaluate("--batch_size=7", "--num_examples=7")
+    assert single["num_examples"] == 7
+    earlier = evaluate("--step=1")
+    assert earlier["step"] == 1 and earlier["bits_per_dim"] != first["bits_per_dim"]
+
+
+def test_sample_draws_grids(workdir, tmp_path):
+    drawn = {}
+    for name, arguments in {
+        "hot": [],
+        "again": [],
+        "cold": ["--temperature=0", "--mean"],
+        "other": ["--seed=1"],
+        "recon": ["--reconstruct", "--num=5"],
+    }.items():
+        out = tmp_path / f"{name}.png"
+        command = ["sample", "--workdir", str(workdir), "--out", str(out), "--num=9", *arguments]
+        assert cli.dispatch(command) == 0
+        drawn[name] = np.asarray(Image.open(out))
+    assert drawn["hot"].shape == (3 * 68 + 4, 3 * 68 + 4, 3)
+    np.testing.assert_array_equal(drawn["hot"], drawn["again"])
+    assert (drawn["hot"] != drawn["other"]).any()
+    np.testing.assert_array_equal(drawn["cold"][4:68, 4:68], drawn["cold"][72:136, 72:136])
+    assert drawn["recon"].shape[0] == 2 * 68 + 4
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["sample", "--out", "x.png"], "--workdir is missing"),
+        (["sample", "--workdir", "RUN"], "--out is missing"),
+        (["sample", "--workdir", "RUN", "--out", "x.jpg"], "must be a .png file"),
+        (["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=1,0.5"], "has 2 values"),
+        (["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=hot"], "--temperature hot"),
+        (["sample", "--workdir", "RUN", "--out", "x.png", "--num=0"], "num"),
+        (["eval"], "--workdir is missing"),
+        (["eval", "--workdir", "RUN", "extra"], "'extra'"),
+        (["eval", "--workdir", "/nowhere"], "no run"),
+        (["eval", "--workdir", "RUN", "--num_examples=0"], "num_examples"),
+        (["eval", "--workdir", "RUN", "--stepp=3"], "stepp"),
+    ],
+)
+def test_what_cannot_work_is_told_in_a_line(workdir, capsys, arguments, message):
+    arguments = [str(workdir) if argument == "RUN" else argument for argument in arguments]
+    assert cli.dispatch(arguments) == ConfigError.exit_code
+    error = capsys.readouterr().err
+    assert error.startswith(f"strata {arguments[0]}: ") and message in error and error.count("\n") == 1
+
+
+def test_a_checkpoint_that_is_not_there(workdir, capsys):
+    assert cli.dispatch(["eval", "--workdir", str(workdir), "--step=77"]) == 65
+    assert "77" in capsys.readouterr().err
+
+
+def test_temperatures():
+    assert sample.per_layer(sample.parse_temperatures(["0.9"]), 43) == 0.9
+    assert sample.per_layer(sample.parse_temperatures(["1", "0.5"]), 2) == (1.0, 0.5)
+    for texts in ([], ["-1"], ["nan"], ["a"]):
+        with pytest.raises(ConfigError):
+            sample.parse_temperatures(texts)

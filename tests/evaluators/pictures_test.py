@@ -1,0 +1,65 @@
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from pipeline import models
+from pipeline.evaluators import pictures, reconstruction
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def flat():
+    return models.create(dict(name="vae.VAE", image_size=8, channels=(4,), hidden=(), latent_dim=4), rngs=nnx.Rngs(0))
+
+
+@pytest.fixture(scope="module")
+def hierarchy():
+    recipe = dict(enc_blocks="8x1,8d2,4x1,4d4,1x1", dec_blocks="1x1,4m1,4x1,8m4", width=8, zdim=2, image_size=8)
+    recipe |= dict(num_mixtures=2, input_shift=-112.0, input_scale=1 / 70)
+    model = models.create(recipe | dict(name="vdvae.VDVAE"), rngs=nnx.Rngs(0))
+    # As initialised every prior is the same and pictures hardly differ: shake all weights.
+    graph, state = nnx.split(model)
+    leaves, tree = jax.tree.flatten(state)
+    noise = [0.3 * jax.random.normal(jax.random.fold_in(KEY, i), x.shape) for i, x in enumerate(leaves)]
+    return nnx.merge(graph, jax.tree.unflatten(tree, [x + n for x, n in zip(leaves, noise)]))
+
+
+def images(model):
+    shape = (3, 8, 8, model.image_channels)
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def test_kept_layers_are_the_ends_of_resolutions():
+    assert pictures.kept_layers(((1, 1, 16), (4, 4, 16), (4, 4, 16), (8, 8, 16))) == [1, 3]
+    assert pictures.kept_layers(((10,),)) == []
+
+
+def test_samples_repeat_and_follow_the_temperature(flat):
+    first = pictures.samples(flat, 5, key=KEY)
+    assert first.shape == (5, 8, 8, 3) and first.dtype == np.uint8
+    np.testing.assert_array_equal(first, pictures.samples(flat, 5, key=KEY))
+    cold = pictures.samples(flat, 5, key=KEY, temperature=0.0, mean=True)
+    np.testing.assert_array_equal(cold[0], cold[1])
+    warm = pictures.samples(flat, 5, key=KEY, temperature=(1.0,), mean=True)
+    assert (warm[0] != warm[1]).any()
+
+
+def test_a_flat_model_has_originals_and_reconstructions(flat):
+    rows, labels = pictures.reconstructions(flat, images(flat), key=KEY)
+    assert labels == ["original", "reconstruction"]
+    np.testing.assert_array_equal(rows[:3], images(flat))
+    np.testing.assert_array_equal(rows[3:], reconstruction.reconstruct(flat, jax.numpy.asarray(images(flat))))
+
+
+def test_a_hierarchy_has_a_row_for_each_resolution(hierarchy):
+    rows, labels = pictures.reconstructions(hierarchy, images(hierarchy), key=KEY)
+    layers = hierarchy.num_layers
+    kept = pictures.kept_layers(hierarchy.latent_shapes)
+    assert labels == ["original", *[f"{n} of {layers} (to {s}x{s})" for n, s in zip(kept, (1, 4))], "all latents"]
+    assert rows.shape[0] == 3 * len(labels)
+    other, _ = pictures.reconstructions(hierarchy, images(hierarchy), key=jax.random.key(1))
+    # What is drawn from the prior changes with the key; what is kept does not.
+    assert (rows[3:6] != other[3:6]).any()
+    np.testing.assert_array_equal(rows[-3:], other[-3:])
