@@ -41,3 +41,9 @@ class Diverged(StrataError):
     """The loss or the gradients stayed non-finite."""
 
     exit_code = 76
+
+
+class Interrupted(StrataError):
+    """Stopped by the user."""
+
+    exit_code = 130

@@ -3,10 +3,15 @@
 strata train --config F[:arg] --workdir D [--config.a.b=v ...] [--force_config]
 """
 
+import errno
+import pathlib
+
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError, ConfigError, Interrupted
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(argv: list[str]) -> int:
@@ -27,5 +32,21 @@ def run(argv: list[str]) -> int:
 
     from pipeline.training.loop import train
 
-    train(config, workdir, force_config=values.force_config)
+    try:
+        train(config, workdir, force_config=values.force_config)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {_what_is_kept(workdir)}") from None
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise CheckpointError(f"{error.filename or workdir}: {error.strerror}; {_what_is_kept(workdir)}") from None
     return 0
+
+
+def _what_is_kept(workdir: str) -> str:
+    from pipeline.training.checkpoint import Checkpoints
+
+    step = Checkpoints(pathlib.Path(workdir) / "checkpoints").latest()
+    if step is None:
+        return "there is no checkpoint yet, and the same command starts again"
+    return f"the same command resumes after step {step}"

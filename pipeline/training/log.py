@@ -39,17 +39,18 @@ class TrainLog:
             return
         step, metrics = self._pending
         self._pending = None
-        jax.block_until_ready(metrics["loss"])
-        if self._every <= 0 or step % self._every:
-            return
-        values = jax.device_get(dict(metrics))
-        stuck = int(values.pop("nonfinite_in_a_row"))
-        loss, elbo = float(values["loss"]), float(values["elbo"])
-        timing = self._progress.report(step, loss, elbo, int(values["skipped"]))
-        self._writer.scalars(step, "train", values)
-        self._writer.scalars(step, "speed", timing)
+        stuck = int(metrics["nonfinite_in_a_row"])  # this waits for the step
+        if (self._every > 0 and step % self._every == 0) or stuck >= MAX_NONFINITE:
+            self._write(step, metrics)
         if stuck >= MAX_NONFINITE:
             raise Diverged(
                 f"step {step}: the loss or its gradient was not finite for {stuck} steps in a row, and none of them "
                 "was applied; lower optimizer.learning_rate or optimizer.skip_norm, and start from an older checkpoint"
             )
+
+    def _write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        values = jax.device_get({name: value for name, value in metrics.items() if name != "nonfinite_in_a_row"})
+        loss, elbo = float(values["loss"]), float(values["elbo"])
+        timing = self._progress.report(step, loss, elbo, int(values["skipped"]))
+        self._writer.scalars(step, "train", values)
+        self._writer.timings(step, timing)

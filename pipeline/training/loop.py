@@ -36,7 +36,7 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
     mesh, data, update = build.mesh(settings), build.data(settings), build.update(settings)
     create = build.model_maker(settings)
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, settings["sharding"])
-    _check_image_size(settings, data)
+    _check_data(settings, data)
     step_function = build.step(settings, modeldef)
     first_process = jax.process_index() == 0
     if first_process:
@@ -50,33 +50,40 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
         stack.callback(checkpoints.close)
         start, state = _resume(checkpoints, shapes, settings, data, force=force_config)
         if start >= settings["num_steps"]:
+            if first_process:
+                _mark_done(folder, start)
             progress.say(f"{folder} is done: step {start} of {settings['num_steps']}")
             return
+        if first_process:
+            (folder / "DONE").unlink(missing_ok=True)
         if state is None:
             state = states.initialise(create, update.optimizer, shapes, settings["seed"])
         writer = stack.enter_context(contextlib.closing(MetricWriter(folder, resume_step=start, enabled=first_process)))
-        progress.start(start)
         log = TrainLog(writer, progress, every=settings["log"]["every"])
         reports = Reports(settings, data, modeldef, mesh, writer, progress)
         metadata = _metadata(settings, data)
-        train_step = jax.jit(step_function, donate_argnums=0)
         feed = stack.enter_context(contextlib.closing(_feed(settings, data, mesh, start, progress)))
         progress.say(_headline(settings, data, shapes, start, mesh))
 
         batch = next(feed)
+        began = time.monotonic()
+        train_step = jax.jit(step_function, donate_argnums=0).lower(state, batch).compile()
+        progress.say(f"compiled in {time.monotonic() - began:.1f} s")
+        progress.start(start)
         for step in range(start + 1, settings["num_steps"] + 1):
             state, metrics = train_step(state, batch)
             batch = next(feed)  # while the devices work
             log.step(step, metrics)
             last = step == settings["num_steps"]
+            if _due(step, settings["eval"]["every"], last):
+                log.drain()
+                reports.evaluate(step, state)
+            if _due(step, settings["sample"]["every"], last):
+                reports.pictures(step, state)
+            # Last, so that a checkpoint of this step means that all reports up to it are on disk.
             if last or _due(step, settings["checkpoint"]["every"]):
                 log.drain()
                 progress.paused(checkpoints.save(step, state, metadata))
-            if _due(step, settings["eval"]["every"]) or (last and settings["eval"]["every"]):
-                log.drain()
-                reports.evaluate(step, state)
-            if _due(step, settings["sample"]["every"]) or (last and settings["sample"]["every"]):
-                reports.pictures(step, state)
         log.drain()
         checkpoints.wait()
         if checkpoints.failure is not None:
@@ -84,12 +91,17 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
         for name in data.unreadable:
             progress.say(f"skipped an unreadable image: {name}")
         if first_process:
-            (folder / "DONE").write_text(f"{settings['num_steps']}\n")
+            _mark_done(folder, settings["num_steps"])
         progress.say(f"done: step {settings['num_steps']}, {folder}")
 
 
-def _due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0
+def _mark_done(folder: pathlib.Path, step: int) -> None:
+    (folder / "DONE").write_text(f"{step}\n")
+
+
+def _due(step: int, every: int, last: bool = False) -> bool:
+    """Every so many steps and at the end; 0 is never."""
+    return every > 0 and (last or step % every == 0)
 
 
 def _feed(
@@ -140,7 +152,7 @@ def _metadata(settings: dict[str, Any], data: ImageData) -> dict[str, Any]:
     return {"config": json.loads(json.dumps(settings)), "dataset": dataset}
 
 
-def _check_image_size(settings: Mapping[str, Any], data: ImageData) -> None:
+def _check_data(settings: Mapping[str, Any], data: ImageData) -> None:
     height, _, channels = data.transform.shape
     model = settings["model"]
     if model.get("image_size", height) != height:
@@ -148,6 +160,11 @@ def _check_image_size(settings: Mapping[str, Any], data: ImageData) -> None:
     if model.get("image_channels", 3) != channels:
         raise ConfigError(
             f"model.image_channels={model.get('image_channels', 3)}, but data.channels={channels}: make them equal"
+        )
+    if settings["batch_size"] > data.num_examples:
+        raise DataError(
+            f"there are {data.num_examples} training examples, fewer than batch_size={settings['batch_size']}: "
+            "lower batch_size or add images"
         )
     if settings["eval"]["every"] and not data.num_eval_examples:
         raise DataError("there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or eval.every=0")
@@ -159,5 +176,5 @@ def _headline(settings: Mapping[str, Any], data: ImageData, shapes: TrainState, 
     origin = f"resuming after step {start}" if start else "from scratch"
     return (
         f"{settings['model']['name']}: {count:,} parameters, {data.num_examples:,} images, mesh {sizes}, {origin}; "
-        "the first step compiles"
+        "compiling"
     )

@@ -1,6 +1,6 @@
 """The folder of a run: whose it is, and what may change between one start and the next.
 
-config.json  env.json  checkpoints/<step>/  metrics.jsonl  tb/  samples/  eval/  DONE
+config.json  env.json  checkpoints/<step>/  metrics.jsonl  speed.jsonl  tb/  samples/  eval/  DONE
 """
 
 import json
@@ -10,10 +10,10 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 
-# What a resumed run may change without being another run: how often things are done, on what it runs, and where
-# the data lies (a fingerprint tells whether it is the same data).
-FREE = ("checkpoint", "eval", "log", "sample", "mesh", "sharding", "data.path", "data.eval_path", "data.num_workers",
-        "data.max_unreadable")  # fmt: skip
+# What a resumed run may change without being another run: how long it is, how often things are done, on what it
+# runs, and where the data lies (a fingerprint tells whether it is the same data).
+FREE = ("num_steps", "checkpoint", "eval", "log", "sample", "mesh", "sharding", "data.path", "data.eval_path",
+        "data.num_workers", "data.max_unreadable")  # fmt: skip
 
 
 def claim(workdir: pathlib.Path, config: dict[str, Any], *, force: bool = False) -> None:

@@ -16,7 +16,8 @@ class MetricWriter:
     """Writes scalars and images by step, on the first process only (`enabled`).
 
     metrics.jsonl has one object a line, {"step": 50, "train": {...}}, and is cut back to the step that a run
-    resumes from, so that an interrupted run leaves the file of an uninterrupted one.
+    resumes from, so that an interrupted run leaves the file of an uninterrupted one. What is measured with a
+    clock, and so never comes out twice the same, is in speed.jsonl.
     """
 
     def __init__(self, workdir: pathlib.Path, *, resume_step: int, enabled: bool = True):
@@ -25,20 +26,29 @@ class MetricWriter:
         self._clu: Any = None
         if not enabled:
             return
-        path = workdir / "metrics.jsonl"
-        _cut_back(path, resume_step)
-        self._file = path.open("a")
+        self._files = {}
+        for name in ("metrics", "speed"):
+            path = workdir / f"{name}.jsonl"
+            _cut_back(path, resume_step)
+            self._files[name] = path.open("a")
         self._clu = _clu_writer(workdir / "tb")
 
     def scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
         """One line of metrics.jsonl; vectors become lists there, and one scalar an entry in TensorBoard."""
+        self._write("metrics", step, group, values)
+
+    def timings(self, step: int, values: Mapping[str, Any]) -> None:
+        """One line of speed.jsonl, and TensorBoard."""
+        self._write("speed", step, "speed", values)
+
+    def _write(self, name: str, step: int, group: str, values: Mapping[str, Any]) -> None:
         if not self._enabled:
             return
         plain = {name: np.asarray(value, np.float64).tolist() for name, value in values.items()}
         # NaN and infinities are no JSON: a reader gets null, and the step's log line says it in words.
         plain = {name: _finite(value) for name, value in plain.items()}
-        self._file.write(json.dumps({"step": step, group: plain}) + "\n")
-        self._file.flush()
+        self._files[name].write(json.dumps({"step": step, group: plain}) + "\n")
+        self._files[name].flush()
         if self._clu is not None:
             self._clu.write_scalars(step, dict(_flat_scalars(group, plain)))
 
@@ -53,7 +63,8 @@ class MetricWriter:
     def flush(self) -> None:
         """Everything so far is on disk."""
         if self._enabled:
-            os.fsync(self._file.fileno())
+            for file in self._files.values():
+                os.fsync(file.fileno())
         if self._clu is not None:
             self._clu.flush()
 
@@ -61,7 +72,8 @@ class MetricWriter:
         """Flushes and closes; the writer cannot be used after that."""
         self.flush()
         if self._enabled:
-            self._file.close()
+            for file in self._files.values():
+                file.close()
         if self._clu is not None:
             self._clu.close()
 
