@@ -11,6 +11,8 @@ from ml_collections import ConfigDict, config_flags
 from pipeline.construct import nearest
 from pipeline.errors import ConfigError
 
+_CONFIG_HELP = "Recipe: a Python file with get_config, as FILE or FILE:argument; --config.a.b=value overrides."
+
 
 def new() -> flags.FlagValues:
     """An empty set of flags, so that --help shows a command's own and nothing else."""
@@ -27,28 +29,28 @@ def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[st
         print(f"{(doc or '').strip()}\n{values.get_help()}")
         return None
     try:
-        return values(["strata", *argv])[1:]
+        return values(["strata", *_recipe_first(argv)])[1:]
     except (flags.Error, OSError) as error:
         raise ConfigError(_one_line(error)) from None
 
 
 def define_config(values: flags.FlagValues, argv: list[str]) -> None:
-    """Adds --config F[:arg] with overrides --config.a.b=v.
+    """Adds --config F[:arg] with overrides --config.a.b=v, also of keys that the recipe leaves at their defaults.
 
     Raises:
-      ConfigError: the recipe cannot be loaded, or an override names a key that it lacks.
+      ConfigError: the recipe cannot be loaded, or an override names a key that there is not.
     """
     path, overrides = _config_arguments(argv)
-    if path is not None:
-        known = _load(path)
-        for key in overrides:
-            _check_key(known, key)
-    elif overrides:
-        raise ConfigError(f"--config.{overrides[0]} needs --config FILE before it")
-    config_flags.DEFINE_config_file(
-        "config", None, "Recipe: a Python file with get_config, as FILE or FILE:argument; --config.a.b=value overrides.",
-        flag_values=values, sys_argv=["strata", *argv],
-    )  # fmt: skip
+    if path is None:
+        if overrides:
+            raise ConfigError(f"--config.{overrides[0]} needs --config FILE before it")
+        flags.DEFINE_string("config", None, _CONFIG_HELP, flag_values=values)
+        return
+    config = _load(path)
+    for key in overrides:
+        _ensure_key(config, key)
+    arguments = ["strata", *_without_config(argv)]
+    config_flags.DEFINE_config_dict("config", config, _CONFIG_HELP, flag_values=values, sys_argv=arguments)
 
 
 def config_of(values: flags.FlagValues) -> ConfigDict:
@@ -96,36 +98,60 @@ def _config_arguments(argv: list[str]) -> tuple[str | None, list[str]]:
     return path, overrides
 
 
+def _recipe_first(argv: list[str]) -> list[str]:
+    """config_flags wants the recipe before its overrides; people write them in any order."""
+    for index, argument in enumerate(argv):
+        taken = 1 if argument.startswith(("--config=", "-config=")) else 2 if argument in ("--config", "-config") else 0
+        if taken:
+            return [*argv[index : index + taken], *argv[:index], *argv[index + taken :]]
+    return argv
+
+
 def _load(path: str) -> ConfigDict:
     """The recipe without overrides, its failures told in a line."""
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", None, "", flag_values=values, sys_argv=["strata", f"--config={path}"]
-    )
+    config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=["strata", f"--config={path}"])
     file = path.split(":")[0]
     try:
         values(["strata", f"--config={path}"])
         config = values.config
-        config.keys()  # a missing file is reported at the first use
+        getattr(config, "keys", None)  # a file that could not be read is told at the first use
     except OSError:
         raise ConfigError(f"--config {file}: there is no such recipe file") from None
     except (flags.Error, SyntaxError, AttributeError) as error:
         raise ConfigError(f"--config {path}: the recipe failed to load: {_last_line(error)}") from None
     if not isinstance(config, ConfigDict):
-        raise ConfigError(
-            f"--config {file}: get_config must return a ConfigDict, not {type(config).__name__}"
-        )
+        raise ConfigError(f"--config {file}: get_config must return a ConfigDict, not {type(config).__name__}")
     return config
 
 
-def _check_key(config: ConfigDict, key: str) -> None:
+def _without_config(argv: list[str]) -> list[str]:
+    kept, skip = [], False
+    for argument in argv:
+        name = argument.lstrip("-") if argument.startswith("-") else ""
+        if not skip and name != "config" and not name.startswith("config="):
+            kept.append(argument)
+        skip = not skip and name == "config"
+    return kept
+
+
+def _ensure_key(config: ConfigDict, key: str) -> None:
+    """Gives a key that the recipe lacks its default, so that an override has a value and a type to start from."""
     node: Any = config
-    for depth, part in enumerate(key.split(".")):
-        if not isinstance(node, ConfigDict) or part not in node:
-            where = ".".join(["config", *key.split(".")[:depth]])
-            known = list(node.keys()) if isinstance(node, ConfigDict) else []
-            advice = nearest(part, known) if known else f"{where} is a single value"
-            raise ConfigError(f"--config.{key}: {where} has no {part!r}; {advice}")
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        where = ".".join(["config", *parts[:depth]])
+        if not isinstance(node, ConfigDict):
+            raise ConfigError(f"--config.{key}: {where} is a single value")
+        if part not in node:
+            from pipeline import build  # slow to import, and seldom needed
+
+            defaults = build.defaults(config, ".".join(parts[:depth]))
+            if part not in defaults:
+                raise ConfigError(f"--config.{key}: {where} has no {part!r}; {nearest(part, {*node, *defaults})}")
+            with node.unlocked():
+                default = defaults[part]
+                node[part] = ConfigDict(default) if isinstance(default, Mapping) else default
         node = node[part]
 
 

@@ -1,0 +1,68 @@
+"""Bad flags and recipes are one line each; recipes and overrides come in any order."""
+
+import sys
+
+import pytest
+
+from pipeline.cli import dispatch, flags
+from pipeline.errors import ConfigError
+
+QUICKSTART = "configs/quickstart.py"
+
+
+def parsed(*argv: str):
+    values = flags.new()
+    flags.define_config(values, list(argv))
+    flags.parse(values, list(argv), "doc")
+    return flags.config_of(values)
+
+
+def test_overrides_stand_anywhere_and_keep_their_type():
+    config = parsed("--config.batch_size=4", "--config", f"{QUICKSTART}:tiny", "--config.data.flip=false")
+    assert config.batch_size == 4 and config.data.flip is False and config.num_steps == 4
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--config.batch_size=4"], "needs --config FILE"),
+        (["--config=nowhere.py"], "no such recipe file"),
+        ([f"--config={QUICKSTART}", "--config.batchsize=4"], "config has no 'batchsize'; did you mean 'batch_size'"),
+        ([f"--config={QUICKSTART}", "--config.model.widht=4"], "config.model has no 'widht'; did you mean 'width'"),
+        ([f"--config={QUICKSTART}", "--config.seed.x=4"], "config.seed is a single value"),
+        ([f"--config={QUICKSTART}", "--config.batch_size=four"], "config.batch_size=four"),
+        ([f"--config={QUICKSTART}", "--steps=4"], "steps"),
+        ([], "--config FILE is missing"),
+    ],
+)
+def test_bad_flags_are_one_line(argv, message):
+    with pytest.raises(ConfigError) as error:
+        parsed(*argv)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("x = 1\n", "get_config"),
+        ("def get_config(arg=''):\n    return 1\n", "ConfigDict"),
+        ("def (:\n", "failed to load"),
+    ],
+)
+def test_broken_recipes_are_one_line(tmp_path, monkeypatch, content, message):
+    # ml_collections loads every recipe into the module of this name, where an earlier one's get_config would remain.
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)
+    path = tmp_path / "recipe.py"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as error:
+        parsed("--config", str(path))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_commands_have_codes_and_a_nearest_name(capsys):
+    assert dispatch([]) == 2 and dispatch(["--help"]) == 0
+    capsys.readouterr()
+    assert dispatch(["trian"]) == 2
+    assert capsys.readouterr().err == "strata trian: 'trian' is not a command: did you mean 'train'?\n"
+    assert dispatch(["train", "--config", QUICKSTART]) == 2
+    assert "--workdir is missing" in capsys.readouterr().err
