@@ -1,5 +1,6 @@
 """Times how long a training loop stands still for a checkpoint, beside a plain synchronous save of the same state."""
 
+import itertools
 import math
 import pathlib
 import statistics
@@ -13,6 +14,7 @@ import numpy as np
 import optax
 from orbax.checkpoint import v1 as ocp
 
+from pipeline.errors import ConfigError
 from pipeline.training import mesh as meshes
 from pipeline.training import sharding
 from pipeline.training import state as states
@@ -20,7 +22,7 @@ from pipeline.training.checkpoint import Checkpoints, to_tree
 from pipeline.training.state import TrainState
 
 _COPIES = 4  # the state holds every parameter, its average and Adam's two moments
-_LARGEST = 2**18  # elements of the largest arrays: a 3x3 convolution of 170 channels
+_WIDTH = 512
 
 
 def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) -> dict[str, Any]:
@@ -32,6 +34,8 @@ def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) 
     shares the machine with the writing, on a CPU its cores. B, `synchronous_s`, is Orbax's save of the same
     arrays. `ratio` is the median over pairs of A / B.
     """
+    if folder is not None and not pathlib.Path(folder).is_dir():
+        raise ConfigError(f"--dir {folder} is not a folder")
     state = _state(megabytes * 10**6)
     step = jax.jit(lambda tree: jax.tree.map(lambda x: x + x.dtype.type(1), tree), donate_argnums=0)
     for _ in range(2):
@@ -79,12 +83,13 @@ def _plain(path: pathlib.Path, state: TrainState) -> float:
 
 def _state(size: int) -> TrainState:
     """A state of about `size` bytes, in arrays of many sizes, over all devices as a run's is."""
-    shapes, left = {}, size // 4 // _COPIES
-    while left > 0:
-        # As in a deep network: for each large kernel some smaller ones and biases.
-        for rows in (_LARGEST // 512, 64, 64, 1, 1, 1):
-            shapes[f"layer_{len(shapes)}"] = (rows, 512)
-            left -= rows * 512
+    shapes, left = {}, size // 4 // _COPIES // _WIDTH
+    # As in a deep network: for each large kernel some smaller ones and biases.
+    for rows in itertools.cycle((512, 64, 64, 1, 1, 1)):
+        if left <= 0:
+            break
+        shapes[f"layer_{len(shapes)}"] = (min(rows, left), _WIDTH)
+        left -= rows
     random = np.random.default_rng(0)
     params = {name: jnp.asarray(random.standard_normal(shape, np.float32)) for name, shape in shapes.items()}
     state = states.fresh(params, {}, optax.adam(1e-3))

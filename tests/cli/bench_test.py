@@ -1,0 +1,90 @@
+"""strata bench: each benchmark runs, gives the keys that scripts rely on, and imports no more than it times."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.cli import dispatch
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+RECIPE = """
+from ml_collections import ConfigDict
+
+def get_config(arg=""):
+    return ConfigDict(dict(
+        num_steps=2, batch_size=4, mesh=dict(replica=1, fsdp=1, context=1),
+        data=dict(source="folder", path="/nowhere", image_size=8, channels=1),
+        model=dict(name="vae.VAE", image_size=8, image_channels=1, channels=(8,), hidden=(16,), latent_dim=4),
+        optimizer=dict(name="adamw", learning_rate=1e-3),
+    ))
+"""
+# Runs the command and says which of the modules that a timed step has no use for are there at the end.
+IMPORTS = """
+import sys
+from pipeline.cli import dispatch
+code = dispatch(sys.argv[1:])
+print([name for name in ("clu", "tensorflow", "grain", "torch", "sklearn") if name in sys.modules])
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path) -> pathlib.Path:
+    path = tmp_path / "recipe.py"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_train_needs_no_data_and_nothing_that_reads_it(recipe, tmp_path):
+    out = tmp_path / "out.json"
+    arguments = ["bench", "train", "--config", recipe, "--config.batch_size=2", "--steps", "3", "--json", out]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    command = [sys.executable, "-c", IMPORTS, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    result = json.loads(out.read_text())
+    assert result["batch_size"] == 2 and len(result["ms_per_step_all"]) == 3 and result["device"] == "cpu"
+    assert result["examples_per_s"] == pytest.approx(2000 / result["ms_per_step"], rel=0.01)
+    for key in ("ms_per_step", "compile_s", "flops_per_step", "peak_bytes"):
+        assert result[key] > 0, key
+
+
+def test_checkpoint(capsys, tmp_path):
+    assert dispatch(["bench", "checkpoint", "--megabytes", "8", "--dir", str(tmp_path), "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["state_bytes"] == pytest.approx(8e6, rel=0.1)
+    assert result["blocked_s"] > 0 and result["synchronous_s"] > 0 and result["ratio"] > 0
+    assert not list(tmp_path.iterdir()), "what was saved is removed"
+
+
+def test_data(capsys):
+    flags = ["--source", "digits", "--image_size", "8", "--num_batches", "10", "--batch_size", "16", "--json", "-"]
+    assert dispatch(["bench", "data", *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["images_per_s"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["trian"], "did you mean 'train'?"),
+        (["train"], "--config FILE is missing"),
+        (["train", "extra"], "extra"),
+        (["checkpoint", "--megabytes", "0"], "megabytes"),
+        (["checkpoint", "--dir", "/nowhere/at/all"], "/nowhere/at/all"),
+    ],
+)
+def test_errors_are_one_line(capsys, arguments, message):
+    assert dispatch(["bench", *arguments]) == 2
+    shown = capsys.readouterr().err.strip()
+    assert message in shown and "\n" not in shown
+
+
+def test_help(capsys):
+    assert dispatch(["bench", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"strata bench {name}" in shown for name in ("train", "data", "checkpoint"))
