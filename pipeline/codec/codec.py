@@ -1,267 +1,194 @@
-"""A trained model as other people use it: images to latents and back, loaded in one line.
+"""A trained model as others use it: images to latents and back, on this process's default device."""
 
-    codec = Codec.from_pretrained("codec/")
-    z = codec.encode(images).mode()
-    images = codec.decode(z)
-
-Importing this needs neither tensorflow nor anything of training.
-"""
-
-import hashlib
-import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
+from jax.core import Tracer
+from jaxtyping import Array, PRNGKeyArray, Shaped, UInt8
 
-import pipeline
-from pipeline import models, parameters, pixels
+from pipeline import pixels
 from pipeline.codec import folder
 from pipeline.errors import DataError
+from pipeline.parameters import ModelDef
 from pipeline.types import Latent
 
-# The latents of one batch: an array for a flat model; for a hierarchy a tuple of them, top layer first.
-Latents = Array | tuple[Array, ...]
-Temperature = float | int | Sequence[float | int]
-
-
-class Encoding:
-    """The posterior of a batch of images.
-
-    Nothing is computed before one of the methods asks for it: in a hierarchy the posterior of a layer depends on what
-    the layers above it drew, so that the mode and each sample are passes of their own.
-    """
-
-    def __init__(self, infer: Callable[[PRNGKeyArray | None], tuple[Latent, ...]]):
-        self._infer = infer
-
-    def mode(self) -> Latents:
-        """The posterior's mean; in a hierarchy each layer's, given the means above it."""
-        return _of_layers(self.latents())
-
-    def sample(self, key: PRNGKeyArray) -> Latents:
-        """A draw from the posterior."""
-        return _of_layers(self.latents(key))
-
-    def latents(self, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
-        """Every layer's z, posterior, prior and KL in nats: of a sample, or of the means without a key."""
-        return self._infer(key)
+# The z of a batch: an array for a flat model; for a hierarchy a tuple of one a layer, top first.
+Latents = Any
 
 
 class Codec:
-    """A model with its arrays, compiled once for each shape of its input.
+    """Weights, and what encodes and decodes with them; compiled once for each batch shape.
 
-    Images are uint8, or float in [-1, 1], [b h w c], of exactly the model's size; pipeline.pixels turns one form into
-    the other. A model of fewer than 8 bits sees its images' leading bits.
-
-    Attributes:
-      config: what config.json holds.
-      image_size, image_channels, bits: of the images.
-      num_layers, latent_shapes: of the latents; shapes are of one example.
+    Images are [b h w c] with the height, width and channels of `image_shape`: uint8, or float in [-1, 1].
+    Pictures of other sizes are for pipeline.codec.picture.
     """
 
-    def __init__(self, model: Any, config: Mapping[str, Any]):
-        """`model` is any of pipeline.models; `config` is `describe`'s. Most people want `from_pretrained`."""
-        self.config = dict(config)
-        self.image_size, self.image_channels = model.image_size, model.image_channels
-        self.num_layers, self.latent_shapes = model.num_layers, tuple(map(tuple, model.latent_shapes))
-        self.bits = int(config["image"]["bits"])
-        modeldef, *arrays = parameters.split(model)
-        self._arrays = jax.device_put(arrays)
-        functions = _Functions(modeldef, self.bits)
-        self._encode = jax.jit(functions.encode)
-        self._decode = jax.jit(functions.decode, static_argnums=3)
-        self._reconstruct = jax.jit(functions.reconstruct)
-        self._sample = jax.jit(functions.sample, static_argnums=(2, 3, 4))
+    def __init__(
+        self, modeldef: ModelDef, weights: Mapping[str, Any], config: Mapping[str, Any], fingerprint: str = ""
+    ):
+        """`config` is the content of a codec folder's config.json; `fingerprint` tells these weights from others."""
+        params = {name: weights[name] for name in modeldef.param_names}
+        other = {name: weights[name] for name in modeldef.other_names}
+        model = modeldef.merge(params, other)
+        self.config, self.fingerprint = dict(config), fingerprint
+        self.modeldef, self.weights = modeldef, dict(weights)
+        self.image_shape: tuple[int, int, int] = (model.image_size, model.image_size, model.image_channels)
+        self.num_layers: int = model.num_layers
+        self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
+        self.bits: int = config.get("input", {}).get("bits", 8)
+        self._state = (params, other)
+        self._infer = jax.jit(functools.partial(_infer, modeldef, self.bits))
+        self._generate = jax.jit(functools.partial(_generate, modeldef), static_argnames="temperature")
+        self._draw = jax.jit(functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean"))
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str], *, dtype: str | None = None) -> "Codec":
-        """Loads the folder that `strata export` wrote; `dtype` replaces the compute dtype of its training.
+    def from_pretrained(cls, path: Any) -> "Codec":
+        """Reads a folder that `save_pretrained` or `strata export` wrote.
 
         Raises:
-          ConfigError: there is no codec at `path`. CheckpointError: it is damaged, or does not fit its config.
+          ConfigError: there is no such folder. CheckpointError: it is damaged or incomplete.
         """
-        config = folder.read_config(path)
-        compute = dtype or config.get("dtype", "float32")
-        modeldef, params, other = parameters.abstract(
-            lambda: models.create(config["model"], rngs=nnx.Rngs(0), dtype=compute)
-        )
-        weights = folder.read_weights(path, params | other)
-        return cls(modeldef.merge({k: weights[k] for k in params}, {k: weights[k] for k in other}), config)
+        return cls(*folder.read(path))
 
-    def save_pretrained(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        license: str = "unknown",
-        preview: UInt8[np.ndarray, "height width 3"] | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        """Writes the folder that `from_pretrained` loads; `license` and `preview` go with its model card.
+    def save_pretrained(self, path: Any) -> None:
+        """Writes config.json, model.safetensors and a model card into a folder, which is made if need be.
 
         Raises:
-          ConfigError: the folder is not empty, and not a codec's or `overwrite` is not given; or writing fails.
+          ConfigError: it cannot be written.
         """
-        folder.write(path, self.config, self._weights(), license=license, preview=preview, overwrite=overwrite)
+        folder.write(path, self.config, self.weights)
 
-    def encode(self, images: Shaped[Array, "..."] | Shaped[np.ndarray, "..."]) -> Encoding:
-        """The posterior of images. Raises DataError for images that are not the model's."""
-        images = self._check_images(images)
-        return Encoding(lambda key: self._encode(self._arrays, images, key))
+    def encode(self, images: Shaped[Array | np.ndarray, "..."]) -> "Encoding":
+        """The posterior of a batch of images, from which `mode` and `sample` take latents.
+
+        A model of fewer bits than 8 sees the leading ones of each value, as in training.
+
+        Raises:
+          DataError: a shape or type of images that the model does not take.
+        """
+        return Encoding(self, jnp.asarray(self._checked(images)))
 
     def decode(
-        self,
-        z: Array | np.ndarray | Sequence[Array | np.ndarray],
-        *,
-        key: PRNGKeyArray | None = None,
-        temperature: Temperature = 1.0,
-    ) -> Float[Array, "b h w c"]:
-        """The expected images in [-1, 1], float32, of latents; pipeline.pixels.to_uint8 makes 0..255 of them.
+        self, z: Latents, *, key: PRNGKeyArray | None = None, temperature: float | int | Sequence[float | int] = 1.0
+    ) -> UInt8[Array, "b h w c"]:
+        """The likelihood's mean given latents, as uint8 images.
 
-        Of a hierarchy the first layers are enough: the others take their prior's means, or with a `key` draws whose
-        deviations are multiplied by `temperature` (one number, or one a layer).
+        Of a hierarchy `z` may hold the first layers alone: the others are the means of their priors, or with a
+        `key` samples, whose deviations are times `temperature` (one number, or one a layer).
 
         Raises:
           DataError: latents that are not the model's.
         """
-        return self._decode(self._arrays, self._check_latents(z), key, self._check_temperature(temperature))
+        latents = self._checked_latents(z)
+        return self._generate(*self._state, latents, key, temperature=_temperature(temperature, self.num_layers))
 
-    def reconstruct(
-        self, images: Shaped[Array, "..."] | Shaped[np.ndarray, "..."]
-    ) -> UInt8[Array, "b h w c"] | Float[Array, "b h w c"]:
-        """What is left of images after `encode(images).mode()` and `decode`, in the form they came in."""
-        return self._reconstruct(self._arrays, self._check_images(images))
+    def reconstruct(self, images: Shaped[Array | np.ndarray, "..."]) -> UInt8[Array, "b h w c"]:
+        """`decode` of the `mode` of `encode`: what a lossy codec gives back."""
+        return self.decode(self.encode(images).mode())
 
     def sample(
-        self, num: int, key: PRNGKeyArray, *, temperature: Temperature = 1.0, mean: bool = False
-    ) -> Float[Array, "num h w c"]:
-        """`num` new images in [-1, 1], drawn from the prior and then from the pixels' distribution.
+        self,
+        num: int,
+        key: PRNGKeyArray,
+        temperature: float | int | Sequence[float | int] = 1.0,
+        *,
+        mean: bool = False,
+    ) -> UInt8[Array, "num h w c"]:
+        """Images from the prior; `temperature` is one number or one a layer. `mean` leaves out the pixels' noise."""
+        if num < 1:
+            raise DataError(f"sample: num={num} must be at least 1")
+        return self._draw(*self._state, key, num=num, temperature=_temperature(temperature, self.num_layers), mean=mean)
 
-        `temperature` multiplies the prior's deviations; with `mean`, pixels are expected values and not draws.
-        """
-        return self._sample(self._arrays, key, int(num), self._check_temperature(temperature), mean)
+    def infer(self, images: Array, key: PRNGKeyArray | None) -> tuple[Latent, ...]:
+        """What `Encoding.latents` gives, of images that `encode` checked."""
+        return self._infer(*self._state, images, key)
 
-    @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits over the weights: latents decode with the codec that made them."""
-        digest = hashlib.sha256()
-        for name, array in sorted(self._weights().items()):
-            digest.update(f"{name}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()[:16]
-
-    def _weights(self) -> dict[str, np.ndarray]:
-        params, other = jax.device_get(self._arrays)
-        return {**params, **other}
-
-    def _check_images(self, images: Any) -> Array:
-        wanted = (self.image_size, self.image_size, self.image_channels)
+    def _checked(self, images: Any) -> Any:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
+        expected = f"[batch {' '.join(map(str, self.image_shape))}] (batch, height, width, channels)"
         if shape is None or dtype is None:
-            raise DataError(f"images is a {type(images).__name__}: give an array [b h w c]")
-        if len(shape) != 4 or tuple(shape[1:]) != wanted or not shape[0]:
-            hint = "; give a batch, images[None]" if tuple(shape) == wanted else ""
-            h, w, c = wanted
-            raise DataError(f"images has shape {list(shape)}: this codec takes [b {h} {w} {c}]{hint}")
-        if dtype == jnp.uint8:
-            return jnp.asarray(images)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise DataError(f"images is {dtype}: give uint8 (0..255), or float in [-1, 1]")
-        images = jnp.asarray(images, jnp.float32)
-        # Under a caller's jit the values are not there to be looked at.
-        if not isinstance(images, jax.core.Tracer) and not float(jnp.abs(images).max()) <= 1.001:
-            raise DataError("images has float values outside of [-1, 1]: give uint8 (0..255), or float in [-1, 1]")
+            raise DataError(f"encode takes an array {expected}, not {type(images).__name__}")
+        if len(shape) != 4 or tuple(shape[1:]) != self.image_shape or shape[0] < 1:
+            advice = "; pipeline.codec.picture and strata reconstruct take pictures of any size"
+            advice = "; give a batch, images[None]" if tuple(shape) == self.image_shape else advice
+            raise DataError(f"images have shape {list(shape)}, and this codec takes {expected}{advice}")
+        if str(dtype) != "uint8" and "float" not in str(dtype):
+            raise DataError(f"images are {dtype}, but must be uint8, or float in [-1, 1]")
+        # Under a caller's jit there are no values to look at.
+        traced = isinstance(images, Tracer)
+        if str(dtype) != "uint8" and not traced and not float(jnp.abs(images).max()) <= 1.001:
+            raise DataError("images are float with values outside of [-1, 1]: give uint8, or float in [-1, 1]")
         return images
 
-    def _check_latents(self, z: Any) -> tuple[Array, ...]:
-        layers = tuple(z) if isinstance(z, Sequence) else (z,)
-        if not 1 <= len(layers) <= self.num_layers:
-            raise DataError(f"z has {len(layers)} layers, and this codec {self.num_layers}; without any, use sample")
-        for index, (layer, shape) in enumerate(zip(layers, self.latent_shapes)):
-            found = tuple(getattr(layer, "shape", ()))
-            wanted = (layers[0].shape[0], *shape) if found else ("b", *shape)
-            if found != wanted or not jnp.issubdtype(layer.dtype, jnp.floating):
-                dims = " ".join(map(str, wanted))
-                what = f"{getattr(layer, 'dtype', type(layer).__name__)}{list(found)}"
-                raise DataError(f"layer {index} of z is {what}: this codec takes float [{dims}]")
-        return tuple(jnp.asarray(layer, jnp.float32) for layer in layers)
-
-    def _check_temperature(self, temperature: Temperature) -> float | tuple[float, ...]:
-        if not isinstance(temperature, Sequence):
-            return float(temperature)
-        if len(temperature) != self.num_layers:
-            raise DataError(f"temperature has {len(temperature)} values, and this codec {self.num_layers} layers")
-        return tuple(map(float, temperature))
+    def _checked_latents(self, z: Latents) -> tuple[Array, ...]:
+        flat = self.num_layers == 1 and not isinstance(z, tuple | list)
+        given = [z] if flat else list(z) if isinstance(z, tuple | list) else None
+        if given is None:
+            raise DataError(
+                f"decode takes a tuple of up to {self.num_layers} arrays, top first, not {type(z).__name__}"
+            )
+        if not 1 <= len(given) <= self.num_layers:
+            raise DataError(f"decode got {len(given)} latents, and the model has {self.num_layers} layers")
+        for layer, (array, shape) in enumerate(zip(given, self.latent_shapes)):
+            if tuple(getattr(array, "shape", ()))[1:] != shape or len(array) != len(given[0]):
+                wanted = f"[{len(given[0]) if layer else 'batch'} {' '.join(map(str, shape))}]"
+                raise DataError(f"latents of layer {layer} have shape {list(np.shape(array))}, not {wanted}")
+        return tuple(jnp.asarray(array, jnp.float32) for array in given)
 
 
-class _Functions:
-    """What gets compiled: pure functions of the model's arrays."""
+class Encoding:
+    """The posterior of a batch. It keeps the images: what a lower layer infers depends on the sample above it."""
 
-    def __init__(self, modeldef: parameters.ModelDef, bits: int):
-        self._modeldef, self._bits = modeldef, bits
+    def __init__(self, codec: Codec, images: Array):
+        self._codec, self._images = codec, images
 
-    def encode(self, arrays: Any, images: Array, key: PRNGKeyArray | None) -> tuple[Latent, ...]:
-        return self._modeldef.merge(*arrays).encode(self._leading_bits(images), key=key)
+    def mode(self) -> Latents:
+        """Posterior means: one array, or of a hierarchy a tuple, each layer's mean given the means above it."""
+        return _of_layers(self.latents())
 
-    def decode(self, arrays: Any, layers: tuple[Array, ...], key: PRNGKeyArray | None, temperature: Any) -> Array:
-        return self._modeldef.merge(*arrays).decode(layers, key=key, temperature=temperature).mean()
+    def sample(self, key: PRNGKeyArray) -> Latents:
+        """A draw from the posterior, shaped as `mode`."""
+        return _of_layers(self.latents(key))
 
-    def reconstruct(self, arrays: Any, images: Array) -> Array:
-        layers = tuple(latent.z for latent in self.encode(arrays, images, None))
-        recon = self.decode(arrays, layers, None, 1.0)
-        return pixels.to_uint8(recon) if images.dtype == jnp.uint8 else recon
-
-    def sample(self, arrays: Any, key: PRNGKeyArray, num: int, temperature: Any, mean: bool) -> Array:
-        latents_key, pixels_key = jax.random.split(key)
-        likelihood = self._modeldef.merge(*arrays).decode((), num=num, key=latents_key, temperature=temperature)
-        return likelihood.mean() if mean else likelihood.sample(pixels_key)
-
-    def _leading_bits(self, images: Array) -> Array:
-        if self._bits == 8:
-            return images
-        images = images if images.dtype == jnp.uint8 else pixels.to_uint8(images)
-        return images & np.uint8(256 - (1 << (8 - self._bits)))
-
-
-def describe(
-    model: Any,
-    recipe: Mapping[str, Any],
-    *,
-    dtype: str = "float32",
-    bits: int = 8,
-    training: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """config.json of a codec of `model`, which models.create makes of `recipe`.
-
-    Args:
-      bits: depth of the images that the model was trained on.
-      training: step, num_steps, batch_size, weights ("ema" or "raw"), data; as far as known.
-      metrics: the result of strata eval, as far as known.
-    """
-    _, params, other = parameters.split(model)
-    return {
-        "format": folder.FORMAT,
-        "format_version": folder.VERSION,
-        "strata_version": pipeline.__version__,
-        "model": dict(recipe),
-        "dtype": dtype,
-        "image": {"size": model.image_size, "channels": model.image_channels, "bits": bits},
-        "latents": {
-            "layers": model.num_layers,
-            "shapes": [list(shape) for shape in model.latent_shapes],
-            "values": sum(math.prod(shape) for shape in model.latent_shapes),
-        },
-        "parameters": sum(int(array.size) for array in {**params, **other}.values()),
-        "training": dict(training or {}),
-        "metrics": dict(metrics or {}),
-    }
+    def latents(self, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+        """Every layer's z, posterior, prior and KL in nats: at a sample, or without a key at the means."""
+        return self._codec.infer(self._images, key)
 
 
 def _of_layers(latents: tuple[Latent, ...]) -> Latents:
     return latents[0].z if len(latents) == 1 else tuple(latent.z for latent in latents)
+
+
+def _temperature(temperature: Any, num_layers: int) -> float | tuple[float, ...]:
+    # A tuple, since the compiled function takes it as static.
+    if not isinstance(temperature, Sequence):
+        return float(temperature)
+    if len(temperature) != num_layers:
+        raise DataError(f"temperature has {len(temperature)} values, and the model {num_layers} layers")
+    return tuple(map(float, temperature))
+
+
+def _infer(modeldef: ModelDef, bits: int, params: Any, other: Any, images: Array, key: Any) -> tuple[Latent, ...]:
+    if bits < 8:
+        whole = images if images.dtype == jnp.uint8 else pixels.to_uint8(images)
+        images = whole & np.uint8(256 - (1 << (8 - bits)))
+    return modeldef.merge(params, other).encode(images, key=key)
+
+
+def _generate(
+    modeldef: ModelDef, params: Any, other: Any, latents: tuple[Array, ...], key: Any, *, temperature: Any
+) -> UInt8[Array, "b h w c"]:
+    model = modeldef.merge(params, other)
+    return pixels.to_uint8(model.decode(latents, key=key, temperature=temperature).mean())
+
+
+def _draw(
+    modeldef: ModelDef, params: Any, other: Any, key: Any, *, num: int, temperature: Any, mean: bool
+) -> UInt8[Array, "b h w c"]:
+    latents_key, pixels_key = jax.random.split(key)
+    likelihood = modeldef.merge(params, other).decode((), num=num, key=latents_key, temperature=temperature)
+    return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))

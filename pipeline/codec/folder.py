@@ -1,163 +1,165 @@
-"""A codec as a folder: config.json, model.safetensors, README.md (the model card) and preview.png."""
+"""A codec folder: config.json, model.safetensors, README.md (the model card) and preview.png.
 
+It is strict: a folder loads whole, or not at all with a line that says what is wrong.
+"""
+
+import hashlib
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Shaped, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+import safetensors
+import safetensors.numpy
+from flax import nnx
 
-from pipeline import grids
-from pipeline.codec.model_card import model_card
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline import models, parameters
+from pipeline.codec import card
+from pipeline.errors import CheckpointError, ConfigError, StrataError
+from pipeline.parameters import Abstract, ModelDef
 
-FORMAT = "strata-codec"
-VERSION = 1
+FORMAT, VERSION = "strata-codec", 1
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
 
 
-def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """config.json of a codec.
+def read(path: Any) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
+    """(model definition, weights by name, config.json, fingerprint of the weights) of a codec folder.
 
     Raises:
-      ConfigError: there is no such folder, or it holds no codec. CheckpointError: config.json is damaged, or of a
-        newer version.
+      ConfigError: there is no such folder.
+      CheckpointError: a file is missing or damaged, or the weights are not those of the model.
     """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise ConfigError(_no_folder(folder))
-    path = folder / CONFIG
+    root = _existing(path)
+    config = read_config(root)
+    modeldef, shapes = _model(config, root / CONFIG)
+    weights = _read_weights(root / WEIGHTS)
+    _check(weights, shapes, root / WEIGHTS)
+    digest = fingerprint(weights)
+    recorded = config.get("weights_sha256")
+    if recorded and digest != recorded:
+        raise CheckpointError(
+            f"{root / WEIGHTS} is damaged, or another export's: its arrays have sha256 {digest[:12]}..., "
+            f"and {CONFIG} says {recorded[:12]}..."
+        )
+    return modeldef, jax.device_put(weights), config, digest
+
+
+def read_config(path: Any) -> dict[str, Any]:
+    """config.json of a codec folder. Raises as `read`."""
+    file = _existing(path) / CONFIG
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(file.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"{folder} holds no codec: there is no {CONFIG} in it (strata export makes one)") from None
+        raise CheckpointError(f"{path} is not a codec: it has no {CONFIG} (strata export makes one)") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from None
+        raise CheckpointError(f"{file} is damaged: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        hint = "; of a run, export a codec first: strata export --workdir" if (folder / "checkpoints").is_dir() else ""
-        raise ConfigError(f"{path} is not a codec's (its `format` is not {FORMAT!r}){hint}")
+        raise CheckpointError(
+            f"{file} is not that of a codec (format={FORMAT!r}): a run's folder goes through strata export first"
+        )
     if config.get("format_version") != VERSION:
         raise CheckpointError(
-            f"{path} has format_version {config.get('format_version')!r}, and this Strata reads {VERSION}: "
-            "install the version that wrote it, or a newer one"
+            f"{file} has format_version {config.get('format_version')!r}, and this Strata reads {VERSION}: upgrade it"
         )
-    for key in ("model", "image"):
-        if not isinstance(config.get(key), dict):
-            raise CheckpointError(f"{path} is damaged: it has no `{key}`")
     return config
 
 
-def read_weights(folder: str | os.PathLike[str], shapes: Mapping[str, Any]) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """model.safetensors, which must hold exactly the arrays of `shapes`, by name.
+def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Writes the folder's config, weights and card, each whole or not at all.
 
     Raises:
-      CheckpointError: it is missing or damaged, or an array is missing, of another shape, or one too many.
+      ConfigError: it cannot be written.
     """
-    path = pathlib.Path(folder) / WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(f"{folder} has no {WEIGHTS}")
+    root = pathlib.Path(path)
+    host = {name: np.ascontiguousarray(jax.device_get(array)) for name, array in weights.items()}
+    config = {"format": FORMAT, "format_version": VERSION} | dict(config) | {"weights_sha256": fingerprint(host)}
     try:
-        with safe_open(path, framework="numpy") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            check_shapes(found, {name: tuple(shape.shape) for name, shape in shapes.items()}, where=str(path))
-            return {name: np.asarray(file.get_tensor(name), shapes[name].dtype) for name in found}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short: {error}") from None
+        root.mkdir(parents=True, exist_ok=True)
+        # The config comes last: without it the folder is no codec, rather than a damaged one.
+        _replace(root / WEIGHTS, safetensors.numpy.save(host, {"format": "strata"}))
+        _replace(root / CARD, card.render(config).encode())
+        _replace(root / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+    except OSError as error:
+        raise ConfigError(f"codec folder {root}: {error.strerror}") from None
 
 
-def check_shapes(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]], *, where: str) -> None:
-    """Raises CheckpointError that names the first array missing, too many or misshaped, and counts the others."""
-    for names, what in (
-        (wanted.keys() - found.keys(), "lacks"),
-        (found.keys() - wanted.keys(), "has, and the model has not,"),
-    ):
+def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
+    """sha256 over names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        array = weights[name]
+        digest.update(f"{name}:{array.dtype.name}:{list(array.shape)};".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _existing(path: Any) -> pathlib.Path:
+    root = pathlib.Path(os.path.expanduser(path))
+    if root.is_dir():
+        return root
+    what = "is a file" if root.exists() else "does not exist"
+    raise ConfigError(
+        f"codec {str(path)!r} {what}: a local folder with {CONFIG} and {WEIGHTS} is expected. One on a hub is "
+        f"downloaded first, for example with `hf download OWNER/NAME --local-dir codec`"
+    )
+
+
+def _model(config: Mapping[str, Any], file: pathlib.Path) -> tuple[ModelDef, Abstract]:
+    try:
+        dtype = jnp.dtype(config["dtype"])
+        recipe = config["model"]
+        modeldef, params, other = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype))
+    except KeyError as error:
+        raise CheckpointError(f"{file} has no {error.args[0]!r}") from None
+    except (StrataError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: its model cannot be built: {error}") from None
+    return modeldef, params | other
+
+
+def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        return safetensors.numpy.load_file(file)
+    except FileNotFoundError:
+        raise CheckpointError(f"{file.parent} is not a whole codec: it has no {file.name}") from None
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(f"{file} ({_size(file)} bytes) is truncated or damaged: {reason}") from None
+
+
+def _check(weights: Mapping[str, np.ndarray], shapes: Abstract, file: pathlib.Path) -> None:
+    problems = []
+    missing, extra = sorted(shapes.keys() - weights.keys()), sorted(weights.keys() - shapes.keys())
+    for what, names in (("missing", missing), ("unknown", extra)):
         if names:
-            raise CheckpointError(f"{where} {what} {_first_of(names)}")
-    misshaped = {name for name in wanted if found[name] != wanted[name]}
-    if misshaped:
-        name = min(misshaped)
-        raise CheckpointError(
-            f"{where}: {name} is {list(found[name])}, and the model's {list(wanted[name])}"
-            + (f" (and {len(misshaped) - 1} more differ)" if len(misshaped) > 1 else "")
-        )
+            problems.append(f"{len(names)} {what} ({some(names)})")
+    wrong = [
+        f"{name} is {array.dtype.name}{list(array.shape)}, not {shapes[name].dtype.name}{list(shapes[name].shape)}"
+        for name, array in sorted(weights.items())
+        if name in shapes and (array.shape != shapes[name].shape or array.dtype != shapes[name].dtype)
+    ]
+    if wrong:
+        problems.append(f"{len(wrong)} of another shape or type ({some(wrong)})")
+    if problems:
+        raise CheckpointError(f"{file} does not fit the model in {CONFIG}: tensors {'; '.join(problems)}")
 
 
-def write(
-    folder: str | os.PathLike[str],
-    config: Mapping[str, Any],
-    weights: Mapping[str, Shaped[np.ndarray, "..."]],
-    *,
-    license: str = "unknown",
-    preview: UInt8[np.ndarray, "height width 3"] | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Writes a codec's folder, whole or not at all.
+def some(names: list[str], count: int = 3) -> str:
+    """The first few, and how many follow."""
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 
-    Raises:
-      ConfigError: the folder is not empty, and `overwrite` is not given or it holds no codec; or it cannot be written.
-    """
-    folder = pathlib.Path(folder)
-    check_free(folder, overwrite=overwrite)
-    partial = folder.absolute().parent / f".{folder.absolute().name}.partial-{os.getpid()}"
+
+def _size(file: pathlib.Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _replace(file: pathlib.Path, content: bytes) -> None:
+    partial = file.with_name(file.name + ".partial")
     try:
-        partial.mkdir(parents=True)
-        (partial / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-        save_file({name: np.ascontiguousarray(array) for name, array in weights.items()}, partial / WEIGHTS)
-        (partial / CARD).write_text(model_card(config, license=license, preview=PREVIEW if preview is not None else ""))
-        if preview is not None:
-            grids.save(partial / PREVIEW, preview)
-        _replace(folder, partial)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"{folder} was not written: {getattr(error, 'strerror', None) or error}") from None
+        partial.write_bytes(content)
+        partial.replace(file)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def check_free(folder: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Raises ConfigError where a codec may not be written: over anything but, if asked to, a codec."""
-    folder = pathlib.Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file: give a folder for the codec")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not _is_codec(folder):
-        raise ConfigError(f"{folder} is not empty and holds no codec: give another folder")
-    if not overwrite:
-        raise ConfigError(f"{folder} holds a codec already: give another folder, or --overwrite")
-
-
-def _is_codec(folder: pathlib.Path) -> bool:
-    try:
-        return json.loads((folder / CONFIG).read_text())["format"] == FORMAT
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-
-
-def _replace(folder: pathlib.Path, partial: pathlib.Path) -> None:
-    if folder.is_dir():
-        old = partial.with_name(f"{partial.name}.old")
-        folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old)
-    else:
-        partial.rename(folder)
-
-
-def _no_folder(folder: pathlib.Path) -> str:
-    name = str(folder)
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        local = name.split("/")[1]
-        return (
-            f"there is no folder {name}; a codec of that name on the Hugging Face hub must be downloaded first: "
-            f"pip install huggingface_hub && hf download {name} --local-dir {local}"
-        )
-    return f"there is no folder {name}: give one that strata export wrote"
-
-
-def _first_of(names: set[str]) -> str:
-    return min(names) + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
+        partial.unlink(missing_ok=True)

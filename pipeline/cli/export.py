@@ -1,0 +1,154 @@
+"""Turns a checkpoint of a run into a codec folder: config.json, model.safetensors, a model card and preview.png.
+
+strata export --workdir D --out CODEC [--step N] [--raw_weights] [--license NAME] [--overwrite]
+
+The weights are the averaged ones (EMA). Figures of `strata eval` on the same step and weights go along.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from pipeline import __version__
+from pipeline.cli import flags as cli_flags
+from pipeline.errors import ConfigError, StrataError
+
+PREVIEW_COLUMNS = 8
+_METRICS = ("bits_per_dim", "distortion", "rate", "iwae_bits_per_dim", "num_importance_samples", "likelihood", "psnr",
+            "ssim", "num_examples")  # fmt: skip
+
+
+def run(argv: list[str]) -> int:
+    """See the module's docstring."""
+    values = _flags()
+    rest = cli_flags.parse(values, argv, __doc__)
+    if rest is None:
+        return 0
+    if rest:
+        raise ConfigError(f"there is no argument {rest[0]!r}: see strata export --help")
+    workdir, out = cli_flags.required(values, "workdir"), pathlib.Path(cli_flags.required(values, "out"))
+    _check_out(out, values.overwrite)
+
+    from pipeline import grids, parameters
+    from pipeline.codec import folder
+    from pipeline.codec.codec import Codec
+    from pipeline.training.checkpoint import Checkpoints, load_for_inference
+
+    config, step, model = load_for_inference(workdir, values.step, ema=not values.raw_weights)
+    metadata = Checkpoints(pathlib.Path(workdir) / "checkpoints").metadata(step)
+    modeldef, params, other = parameters.split(model)
+    weights = params | other
+    about = describe(config, metadata, step, ema=not values.raw_weights)
+    about |= {
+        "license": values.license,
+        "latent_shapes": [list(shape) for shape in model.latent_shapes],
+        "num_parameters": sum(array.size for array in params.values()),
+        "metrics": _metrics(pathlib.Path(workdir), step, ema=not values.raw_weights),
+    }
+    codec = Codec(modeldef, weights, about)
+    codec.save_pretrained(out)
+    canvas, missing = _preview(codec, config, values.seed)
+    try:
+        grids.save(out / folder.PREVIEW, canvas)
+    except OSError as error:
+        raise ConfigError(f"{out / folder.PREVIEW}: {error.strerror}") from None
+    if missing:
+        print(f"strata export: the preview has no reconstructions: {missing}", file=sys.stderr)
+    kind = "last" if values.raw_weights else "EMA"
+    print(f"{about['num_parameters']:,} parameters, {kind} weights of step {step}: {out}")
+    return 0
+
+
+def describe(config: Mapping[str, Any], metadata: Mapping[str, Any], step: int, *, ema: bool) -> dict[str, Any]:
+    """What a codec's config.json takes from a run's. Paths of the machine that trained stay behind."""
+    data, dataset = config["data"], metadata.get("dataset") or {}
+    size, channels = config["model"]["image_size"], config["model"].get("image_channels", 3)
+    known = {key: dataset[key] for key in ("num_examples", "fingerprint") if dataset.get(key)}
+    settings = {key: value for key, value in data.items() if key not in ("path", "eval_path", "num_workers")}
+    training = {
+        "step": step,
+        "weights": f"EMA ({config['ema']})" if ema else "those of the last step",
+        "imported_from": metadata.get("imported_from"),
+        "data": settings | known,
+        **{key: config[key] for key in ("num_steps", "batch_size", "seed", "objective", "optimizer")},
+    }
+    return {
+        "strata_version": __version__,
+        "model": config["model"],
+        "dtype": config["dtype"],
+        "input": {"image_shape": [size, size, channels], "bits": data.get("bits", 8)},
+        "training": training,
+        "preview": True,
+    }
+
+
+def _flags() -> flags.FlagValues:
+    values = cli_flags.new()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
+    flags.DEFINE_string("out", None, "Folder of the codec.", flag_values=values)
+    flags.DEFINE_integer("step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0)
+    flags.DEFINE_bool("raw_weights", False, "The last step's weights, not their average.", flag_values=values)
+    flags.DEFINE_string(
+        "license", "unknown", "Of the weights, for the model card: mit, apache-2.0, ...", flag_values=values
+    )
+    flags.DEFINE_bool("overwrite", False, "Replace the files of a codec that is there.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Of the samples in the preview.", flag_values=values)
+    return values
+
+
+def _check_out(out: pathlib.Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir():
+        raise ConfigError(f"--out {out} is a file, not a folder")
+    if not overwrite:
+        raise ConfigError(f"--out {out} is not empty: give --overwrite to replace the codec in it")
+    # Also one whose writing was cut short, which has no config.json yet.
+    if not (out / "model.safetensors").exists():
+        raise ConfigError(f"--out {out} holds something else than a codec: give another folder")
+
+
+def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] | None:
+    """Figures of `strata eval` on these weights, where it was run."""
+    try:
+        result = json.loads((workdir / "eval" / f"{step}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    protocol = result.get("protocol", "").split("; ")
+    if f"{'EMA' if ema else 'last'} weights of step {step}" not in protocol:
+        return None
+    public = [part for part in protocol if "data={" not in part]
+    return {key: result[key] for key in _METRICS if key in result} | {"protocol": "; ".join(public)}
+
+
+def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
+    """Originals above reconstructions of held-out images, and samples; and why there are no reconstructions."""
+    import jax
+    import numpy as np
+
+    from pipeline import grids
+
+    rows, labels, missing = [], [], ""
+    try:
+        images = _held_out(config)
+        rows += [images, np.asarray(codec.reconstruct(images))]
+        labels += ["original", "reconstruction"]
+    except StrataError as error:
+        images, missing = None, str(error)
+    columns = PREVIEW_COLUMNS if images is None else len(images)
+    rows.append(np.asarray(codec.sample(columns, jax.random.key(seed))))
+    return grids.grid(np.concatenate(rows), columns=columns, labels=[*labels, "sample"]), missing
+
+
+def _held_out(config: dict[str, Any]) -> Any:
+    from pipeline import build
+    from pipeline.errors import DataError
+
+    with build.data(config).evaluate(PREVIEW_COLUMNS, PREVIEW_COLUMNS) as batches:
+        for batch in batches:
+            return batch["image"][batch["mask"] > 0]
+    raise DataError("there are no held-out images")

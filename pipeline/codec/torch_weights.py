@@ -1,0 +1,91 @@
+"""Other people's torch state dicts, and the strict renaming of their tensors into a model's weights."""
+
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+
+import jax
+import numpy as np
+
+from pipeline.codec.folder import some
+from pipeline.errors import CheckpointError, ConfigError, DataError
+
+# Name of a weight of ours -> the tensor's name in the file, and what makes ours of it (not its values).
+Rule = Callable[[str], tuple[str, Callable[[np.ndarray], np.ndarray]]]
+
+
+def load(path: str) -> dict[str, np.ndarray]:
+    """Tensors of a state dict, float ones as float32, without the "module." that data-parallel training adds.
+
+    Raises:
+      ConfigError: torch is not installed. DataError: the file is not there, or is no state dict.
+    """
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ConfigError("reading torch weights needs torch: install strata[parity]") from None
+    try:
+        # weights_only: a pickle may otherwise run any code.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path} is not a torch state dict, or is damaged: {reason}") from None
+    if not isinstance(content, Mapping) or not content or not all(map(torch.is_tensor, content.values())):
+        raise DataError(f"{path} is not a state dict: it must hold tensors by name")
+    arrays = {name: (t.float() if t.is_floating_point() else t).numpy() for name, t in content.items()}
+    if all(name.startswith("module.") for name in arrays):
+        arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
+    return arrays
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray],
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    rule: Rule,
+    *,
+    path: str,
+    hint: str = "",
+    ignored: Iterable[str] = (),
+) -> dict[str, np.ndarray]:
+    """Weights for `shapes` from a file's tensors: each of ours found, and each of theirs used, or `ignored`.
+
+    Raises:
+      CheckpointError: the file is of another model; the first few names, how many, and `hint` tell in what.
+    """
+    weights, missing, wrong, unused = {}, [], [], set(tensors) - set(ignored)
+    for name, wanted in shapes.items():
+        theirs, transform = rule(name)
+        if theirs not in tensors:
+            missing.append(theirs)
+            continue
+        unused.discard(theirs)
+        array = tensors[theirs]
+        try:
+            weights[name] = np.ascontiguousarray(transform(array), np.float32)
+        except ValueError:  # of another rank, or not even the right number of values
+            wrong.append(f"{theirs} {list(array.shape)}")
+            continue
+        if weights[name].shape != wanted.shape:
+            got, expected = list(weights[name].shape), list(wanted.shape)
+            wrong.append(f"{theirs} (as our {name} {got}, and the recipe has {expected})")
+    found = [("missing", missing), ("unknown to the recipe", sorted(unused)), ("of another shape", wrong)]
+    problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+    if problems:
+        raise CheckpointError(f"{path} does not fit the recipe's model{hint}; tensors {'; '.join(problems)}")
+    return weights
+
+
+def no_rule(name: str) -> CheckpointError:
+    """What to raise for a weight of ours that has no counterpart there."""
+    return CheckpointError(f"the model's weight {name!r} has no counterpart in the authors' model: check model.name")
+
+
+def conv(kernel: np.ndarray) -> np.ndarray:
+    """[out in height width] -> [height width in out]."""
+    return kernel.transpose(2, 3, 1, 0)
+
+
+def same(array: np.ndarray) -> np.ndarray:
+    """The array itself."""
+    return array
