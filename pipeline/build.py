@@ -9,8 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pipeline import models
-from pipeline.construct import check_arguments, nearest
-from pipeline.data.image_data import ImageData
+from pipeline.construct import check_arguments, default_arguments, find, nearest
 from pipeline.errors import ConfigError
 from pipeline.losses import elbo
 from pipeline.parameters import ModelDef
@@ -66,10 +65,31 @@ def complete(config: ConfigDict) -> dict[str, Any]:
     return full
 
 
-def data(config: dict[str, Any]) -> ImageData:
-    """The dataset that config.data describes."""
-    check_arguments(ImageData, config["data"], where="data")
-    return ImageData(**config["data"])
+def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
+    """The keys that a recipe may leave out of a section ("" for the top), and their defaults."""
+    if section == "":
+        return DEFAULTS
+    if section in ("data", "optimizer", "objective"):
+        target: Any = {"data": _image_data(), "optimizer": _update, "objective": elbo.elbo}[section]
+        given = ("num_steps", "ema", "where")
+    elif section == "model":
+        target, given = find("pipeline.models", str(config.model.get("name")), where="model"), ("rngs", "dtype")
+    else:
+        return DEFAULTS.get(section, {})
+    return {key: value for key, value in default_arguments(target).items() if key not in given}
+
+
+def _image_data() -> Any:
+    from pipeline.data.image_data import ImageData  # here, so that `strata bench train` needs no Grain
+
+    return ImageData
+
+
+def data(config: dict[str, Any]) -> Any:
+    """The dataset that config.data describes, an ImageData."""
+    image_data = _image_data()
+    check_arguments(image_data, config["data"], where="data")
+    return image_data(**config["data"])
 
 
 def model_maker(config: dict[str, Any]) -> Callable[[nnx.Rngs], nnx.Module]:

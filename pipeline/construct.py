@@ -7,7 +7,7 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pipeline.errors import ConfigError
 
@@ -36,16 +36,23 @@ def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
     return getattr(module, attribute)
 
 
-def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], *, where: str, given: Iterable[str] = ()):
-    """Raises ConfigError for keys that `function` does not take, or lacks; `given` are supplied by the caller."""
-    # A class is asked through its constructor: that of nnx.Module hides behind the metaclass's (*args, **kwargs).
-    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
-    parameters = {name: value for name, value in signature.parameters.items() if name != "self"}
+def check_arguments(
+    function: Callable[..., Any], arguments: Mapping[str, Any], *, where: str, given: Iterable[str] = ()
+):
+    """Raises ConfigError for keys that `function` lacks or does not take, and for values of a wrong plain type.
+
+    `given` are supplied by the caller.
+    """
+    parameters = _parameters(function)
     given = set(given)
     known = [name for name in parameters if name not in given]
     for key in arguments:
         if key not in known:
             raise ConfigError(f"{where}.{key} is not a setting of {function.__qualname__}: {nearest(key, known)}")
+        annotation = parameters[key].annotation
+        if not _fits(arguments[key], annotation):
+            wanted = getattr(annotation, "__name__", annotation)
+            raise ConfigError(f"{where}.{key}={arguments[key]!r} must be {wanted}")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments and name not in given:
             raise ConfigError(f"{where}.{name} is missing: {function.__qualname__} needs it")
@@ -60,3 +67,26 @@ def construct(package: str, recipe: Mapping[str, Any], *, where: str, **given: A
     target = find(package, name, where=where)
     check_arguments(target, arguments, where=where, given=given)
     return target(**arguments, **given)
+
+
+def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments that `function` does without, and their defaults."""
+    return {name: value.default for name, value in _parameters(function).items() if value.default is not value.empty}
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    # A class is asked through its constructor: that of nnx.Module hides behind the metaclass's (*args, **kwargs).
+    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    return {name: value for name, value in signature.parameters.items() if name != "self"}
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of the type asked for, as far as isinstance can tell; a whole number is also a float."""
+    if annotation in (inspect.Parameter.empty, Any):
+        return True
+    if isinstance(value, int) and not isinstance(value, bool) and float in (annotation, *get_args(annotation)):
+        return True
+    try:
+        return isinstance(value, annotation)
+    except TypeError:  # Sequence[int] and the like are for the function to check
+        return True

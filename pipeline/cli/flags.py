@@ -29,7 +29,9 @@ def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[st
         print(f"{(doc or '').strip()}\n{values.get_help()}")
         return None
     try:
-        return values(["strata", *_recipe_first(argv)])[1:]
+        # A recipe is loaded by now; what is left for absl are its overrides, in any order.
+        loaded = "config" in values and isinstance(values["config"].value, ConfigDict)
+        return values(["strata", *(_without_config(argv) if loaded else argv)])[1:]
     except (flags.Error, OSError) as error:
         raise ConfigError(_one_line(error)) from None
 
@@ -96,15 +98,6 @@ def _config_arguments(argv: list[str]) -> tuple[str | None, list[str]]:
         elif name.startswith("config."):
             overrides.append(name.removeprefix("config."))
     return path, overrides
-
-
-def _recipe_first(argv: list[str]) -> list[str]:
-    """config_flags wants the recipe before its overrides; people write them in any order."""
-    for index, argument in enumerate(argv):
-        taken = 1 if argument.startswith(("--config=", "-config=")) else 2 if argument in ("--config", "-config") else 0
-        if taken:
-            return [*argv[index : index + taken], *argv[:index], *argv[index + taken :]]
-    return argv
 
 
 def _load(path: str) -> ConfigDict:

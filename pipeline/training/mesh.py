@@ -22,15 +22,15 @@ def create(*, replica: int = 1, fsdp: int = -1, context: int = 1, devices: list 
     """
     devices = jax.devices() if devices is None else devices
     sizes = {"replica": replica, "fsdp": fsdp, "context": context}
+    shown = " x ".join(f"{axis}={size}" for axis, size in sizes.items())
     free = [axis for axis, size in sizes.items() if size == -1]
     if len(free) > 1 or any(size < 1 and size != -1 for size in sizes.values()):
-        raise ConfigError(f"mesh={sizes}: sizes are 1 or more, and one may be -1")
+        raise ConfigError(f"mesh {shown}: sizes are 1 or more, and one may be -1")
     known = math.prod(size for size in sizes.values() if size != -1)
     if free:
         sizes[free[0]] = len(devices) // known
     total = math.prod(sizes.values())
     if total < 1 or len(devices) % total or (total < len(devices) and jax.process_count() > 1):
-        shown = " x ".join(f"{axis}={size}" for axis, size in sizes.items())
         raise ConfigError(f"mesh {shown} does not divide the {len(devices)} devices: their product must")
     used = devices[:total]
     return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * 3, devices=used)
