@@ -112,10 +112,11 @@ class TopDownBlock(nnx.Module):
     ) -> Float[Array, "b h w c"]:
         """Latent as given, or else from the prior with deviations times `temperature`; no key, its mean."""
         mean, log_sigma, x = self._prior(x, gelu(x))
-        if z is None:
-            z = mean
-            if key is not None:
-                z += temperature * jnp.exp(log_sigma) * jax.random.normal(key, mean.shape)
+        if z is not None:
+            return self._merge(x, z)
+        if key is None:
+            return self._merge(x, mean)
+        z = mean + temperature * jnp.exp(log_sigma) * jax.random.normal(key, mean.shape)
         return self._merge(x, z)
 
     def _prior(self, x: Array, hidden: Array) -> tuple[Array, Array, Array]:

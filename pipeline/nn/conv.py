@@ -46,4 +46,78 @@ class Conv(nnx.Module):
 
 def convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "u v c d"]) -> Float[Array, "b h w d"]:
     """Cross-correlation with zeros around the image, as every deep-learning library's convolution."""
+    if jax.default_backend() != "cpu":
+        return _general(x, kernel)
+    if kernel.shape[:2] == (1, 1):
+        b, h, w, _ = x.shape
+        return _matmul(x.reshape(b * h * w, -1), kernel[0, 0]).reshape(b, h, w, -1)
+    return _on_cpu(x, kernel)
+
+
+def _general(x: Array, kernel: Array) -> Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+# On the CPU a 1x1 convolution is slower than the same matrix product, and the weights' gradients are what XLA is worst
+# at: of a 1x1 from 384 to 96 channels at 4x32x32 the forward pass takes 1.7 ms against 0.7, the gradients 8.8 against 1.8.
+
+
+@jax.custom_vjp
+def _matmul(x: Float[Array, "n c"], kernel: Float[Array, "c d"]) -> Float[Array, "n d"]:
+    return x @ kernel
+
+
+def _matmul_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _matmul_backward(saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    return grad @ kernel.T, _transposed_product(x, grad)
+
+
+_matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+def _transposed_product(a: Float[Array, "n c"], b: Float[Array, "n d"]) -> Float[Array, "c d"]:
+    """a.T @ b. The side that gets transposed costs a pass over it, so it is the narrower one."""
+    if a.shape[1] <= b.shape[1]:
+        return a.T @ b
+    # The barrier keeps XLA from turning it back.
+    return lax.optimization_barrier(b.T @ a).T
+
+
+@jax.custom_vjp
+def _on_cpu(x: Float[Array, "b h w c"], kernel: Float[Array, "u v c d"]) -> Float[Array, "b h w d"]:
+    return _general(x, kernel)
+
+
+def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _general(x, kernel), (x, kernel)
+
+
+def _backward(saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    input_grad = _general(grad, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    return input_grad, _kernel_gradient(x, grad, kernel.shape)
+
+
+_on_cpu.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(x: Array, grad: Array, shape: tuple[int, ...]) -> Array:
+    """One product of x at the kernel's columns with grad at its rows, instead of x at all taps with grad."""
+    rows, columns, c, d = shape
+    across = _shifts(x, columns, axis=2).reshape(-1, columns * c)
+    down = _shifts(grad, rows, axis=1)[..., ::-1, :].reshape(-1, rows * d)
+    product = (down.T @ across).reshape(rows, d, columns, c)
+    return product.transpose(0, 2, 3, 1)
+
+
+def _shifts(x: Float[Array, "b h w c"], size: int, axis: int) -> Float[Array, "b h w u c"]:
+    """x seen by each of `size` taps along `axis`, with zeros beyond the edge."""
+    before = (size - 1) // 2
+    padding = [(before, size - 1 - before) if a == axis else (0, 0) for a in range(4)]
+    padded = jnp.pad(x, padding)
+    length = x.shape[axis]
+    return jnp.stack([lax.slice_in_dim(padded, tap, tap + length, axis=axis) for tap in range(size)], axis=3)
