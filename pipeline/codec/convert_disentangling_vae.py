@@ -51,14 +51,12 @@ def _source(name: str, depth: int) -> tuple[str, Transform]:
 
 
 def _linear(side: str, index: int, leaf: str) -> Transform:
-    at_features = (side, index) in (("encoder", 0), ("decoder", 2))
-    if leaf == "bias":
-        return _channels_last if at_features else same
-    if not at_features:
-        return np.transpose
-    if side == "encoder":
-        return lambda weight: _channels_last(weight.T)
-    return lambda weight: _channels_last(weight).T
+    """The encoder's first one reads a flattened feature map, the decoder's last one writes one."""
+    if (side, index) == ("encoder", 0):
+        return (lambda weight: _channels_last(weight.T)) if leaf == "kernel" else same
+    if (side, index) == ("decoder", 2):
+        return lambda array: _channels_last(array).T
+    return np.transpose
 
 
 def _channels_last(rows: np.ndarray) -> np.ndarray:

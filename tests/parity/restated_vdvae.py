@@ -1,7 +1,7 @@
 """VDVAE's mathematics (arXiv 2011.10650) once more, in torch, over a state dict with the authors' names.
 
-Written from the facts of the paper and of the authors' files, to compare with; benchmarks/vdvae_parity.py compares
-with the authors' code itself. Feature maps are [b c h w].
+Written from the facts of the paper and of the authors' files, to compare with where their code is not at hand;
+benchmarks/vdvae_vs_torch.py --parity compares with it itself. Feature maps are [b c h w].
 """
 
 import math
