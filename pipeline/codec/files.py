@@ -1,5 +1,6 @@
 """Image files in, image files out: which there are, what is said of each, and going on after a bad one."""
 
+import contextlib
 import io
 import os
 import pathlib
@@ -83,7 +84,8 @@ def save(path: pathlib.Path, content: bytes) -> None:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise ConfigError(f"--out {path}: {error.strerror}") from None
 
 

@@ -75,7 +75,7 @@ def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> N
       ConfigError: it cannot be written.
     """
     root = pathlib.Path(path)
-    host = {name: np.ascontiguousarray(jax.device_get(array)) for name, array in weights.items()}
+    host = {name: np.asarray(jax.device_get(array), order="C") for name, array in weights.items()}
     config = {"format": FORMAT, "format_version": VERSION} | dict(config) | {"weights_sha256": fingerprint(host)}
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
     for name in sorted(weights):
         array = weights[name]
         digest.update(f"{name}:{array.dtype.name}:{list(array.shape)};".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

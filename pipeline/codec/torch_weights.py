@@ -62,7 +62,7 @@ def convert(
         unused.discard(theirs)
         array = tensors[theirs]
         try:
-            weights[name] = np.ascontiguousarray(transform(array), np.float32)
+            weights[name] = np.asarray(transform(array), np.float32, order="C")
         except ValueError:  # of another rank, or not even the right number of values
             wrong.append(f"{theirs} {list(array.shape)}")
             continue

@@ -1,0 +1,112 @@
+"""A codec folder loads as it was written, or not at all with a line that says what is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from tiny_codec import images, tiny_codec
+
+from pipeline import Codec
+from pipeline.errors import CheckpointError, ConfigError
+
+
+@pytest.fixture
+def saved(tmp_path):
+    tiny_codec("flat").save_pretrained(tmp_path / "codec")
+    return tmp_path / "codec"
+
+
+@pytest.mark.parametrize("kind", ["flat", "hierarchy"])
+def test_what_is_written_is_read(kind, tmp_path):
+    codec = tiny_codec(kind)
+    codec.save_pretrained(tmp_path / "new" / "codec")
+    loaded = Codec.from_pretrained(tmp_path / "new" / "codec")
+    for name, array in codec.weights.items():
+        np.testing.assert_array_equal(array, loaded.weights[name])
+    np.testing.assert_array_equal(codec.reconstruct(images(codec)), loaded.reconstruct(images(codec)))
+    assert loaded.fingerprint
+    # Written again it is the same codec.
+    loaded.save_pretrained(tmp_path / "again")
+    assert Codec.from_pretrained(tmp_path / "again").fingerprint == loaded.fingerprint
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_the_card_says_how_to_use_it_and_what_it_is(saved):
+    card = (saved / "README.md").read_text()
+    _, front, body = card.split("---\n", 2)
+    assert "license: mit" in front and "library_name: strata" in front and "- vae" in front
+    count = sum(array.size for array in tiny_codec("flat").weights.values())
+    for text in ("from_pretrained", "[8 8 1]", "21.50 dB", "16 held-out images", "step 7", "grey images of 8x8"):
+        assert text in body
+    assert f"{count:,} parameters" in body
+
+
+def test_a_name_that_is_no_folder(tmp_path):
+    with pytest.raises(ConfigError, match=r"'google/some-vae' does not exist: a local folder .* downloaded first"):
+        Codec.from_pretrained("google/some-vae")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is a file: a local folder"):
+        Codec.from_pretrained(tmp_path / "file")
+
+
+def changed(saved, **changes):
+    path = saved / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def rewritten(saved, change):
+    path = saved / "model.safetensors"
+    arrays = safetensors.numpy.load_file(path)
+    change(arrays)
+    path.write_bytes(safetensors.numpy.save(arrays))
+
+
+def test_every_damage_is_told_in_a_line(saved, tmp_path):
+    name = "encoder.posterior.kernel"
+    weights = (saved / "model.safetensors").read_bytes()
+    config = (saved / "config.json").read_text()
+
+    def truncate():
+        (saved / "model.safetensors").write_bytes(weights[:-100])
+
+    def truncate_header():
+        (saved / "model.safetensors").write_bytes(weights[:20])
+
+    def flip():
+        (saved / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+
+    cases = [
+        ((saved / "config.json").unlink, "is not a codec"),
+        (lambda: (saved / "config.json").write_text("{"), "damaged"),
+        (lambda: changed(saved, format="other"), "not that of a codec"),
+        (lambda: changed(saved, format_version=99), "format_version 99, and this Strata reads 1"),
+        (lambda: changed(saved, model={"name": "vae.VAF"}), "did you mean 'VAE'"),
+        (lambda: changed(saved, dtype="float33"), "cannot be built"),
+        ((saved / "model.safetensors").unlink, "not a whole codec"),
+        (truncate, "truncated or damaged"),
+        (truncate_header, "truncated or damaged"),
+        (flip, "is damaged, or another export's"),
+        (lambda: rewritten(saved, lambda arrays: arrays.pop(name)), f"1 missing ({name})"),
+        (lambda: rewritten(saved, lambda arrays: arrays.update(x=arrays[name])), "1 unknown (x)"),
+        (lambda: rewritten(saved, lambda arrays: arrays.update({name: arrays[name][:2]})), f"{name} is float32[2, 6]"),
+        (
+            lambda: rewritten(saved, lambda arrays: arrays.update({name: arrays[name].astype(np.float16)})),
+            f"{name} is float16",
+        ),
+    ]
+    for damage, said in cases:
+        damage()
+        with pytest.raises(CheckpointError) as error:
+            Codec.from_pretrained(saved)
+        assert said in str(error.value)
+        assert "\n" not in str(error.value)
+        (saved / "model.safetensors").write_bytes(weights)
+        (saved / "config.json").write_text(config)
+    Codec.from_pretrained(saved)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="codec folder"):
+        tiny_codec("flat").save_pretrained(tmp_path / "file")
