@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import jax
@@ -106,7 +106,7 @@ def _due(step: int, every: int, last: bool = False) -> bool:
 
 def _feed(
     settings: Mapping[str, Any], data: ImageData, mesh: Any, start: int, progress: Progress
-) -> Iterator[dict[str, jax.Array]]:
+) -> Generator[dict[str, jax.Array], None, None]:
     """Batches on the devices, from the one that step start + 1 takes."""
     placement = sharding.batch_sharding(mesh)
     where = dict(process_index=jax.process_index(), process_count=jax.process_count())

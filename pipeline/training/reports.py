@@ -41,7 +41,7 @@ class Reports:
         """The ELBO and reconstructions of the held-out examples, or config.eval.num_examples of them."""
         began = time.monotonic()
         model = self._modeldef.merge(state.ema, state.other)
-        where = dict(place=self._place, replicated=self._replicated)
+        where: Any = dict(place=self._place, replicated=self._replicated)
         result = likelihood.evaluate(model, self._batches(), key=self._key, **where)
         quality = reconstruction.evaluate(model, self._batches(), **where)
         scalars = {name: result[name] for name in ("bits_per_dim", "distortion", "rate", "num_examples")}
