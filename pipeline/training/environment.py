@@ -37,7 +37,7 @@ def describe() -> dict[str, Any]:
 
 def use_compilation_cache() -> None:
     """Compiled programs outlive the process, in JAX_COMPILATION_CACHE_DIR or else the user's cache folder."""
-    if not jax.config.read("jax_compilation_cache_dir"):
+    if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         home = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
         jax.config.update("jax_compilation_cache_dir", os.path.join(home, "strata", "jax"))
 
