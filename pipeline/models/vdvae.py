@@ -31,9 +31,7 @@ class Bottleneck(nnx.Module):
     The input comes already through its GELU, which blocks that read the same feature map share.
     """
 
-    def __init__(
-        self, inputs: int, middle: int, outputs: int, *, resolution: int, last_scale: float, conv: MakeConv
-    ):
+    def __init__(self, inputs: int, middle: int, outputs: int, *, resolution: int, last_scale: float, conv: MakeConv):
         size = 3 if resolution > 2 else 1
         self.c1 = conv(inputs, middle, 1)
         self.c2 = conv(middle, middle, size)
@@ -74,17 +72,11 @@ class BottomUpBlock(nnx.Module):
 class TopDownBlock(nnx.Module):
     """One stochastic layer: x -> x + features of the prior + z, then a residual block (paper, figure 3)."""
 
-    def __init__(
-        self, resolution: int, width: int, zdim: int, *, bottleneck: float, scale: float, conv: MakeConv
-    ):
+    def __init__(self, resolution: int, width: int, zdim: int, *, bottleneck: float, scale: float, conv: MakeConv):
         middle = int(width * bottleneck)
         # The prior starts at N(0, 1) and the residual stream with the same variance at any depth.
-        self.posterior = Bottleneck(
-            2 * width, middle, 2 * zdim, resolution=resolution, last_scale=1.0, conv=conv
-        )
-        self.prior = Bottleneck(
-            width, middle, 2 * zdim + width, resolution=resolution, last_scale=0.0, conv=conv
-        )
+        self.posterior = Bottleneck(2 * width, middle, 2 * zdim, resolution=resolution, last_scale=1.0, conv=conv)
+        self.prior = Bottleneck(width, middle, 2 * zdim + width, resolution=resolution, last_scale=0.0, conv=conv)
         self.z_proj = conv(zdim, width, 1, init_scale=scale)
         self.resnet = Bottleneck(width, middle, width, resolution=resolution, last_scale=scale, conv=conv)
         self.zdim = zdim
@@ -116,8 +108,8 @@ class TopDownBlock(nnx.Module):
             return self._merge(x, z)
         if key is None:
             return self._merge(x, mean)
-        z = mean + temperature * jnp.exp(log_sigma) * jax.random.normal(key, mean.shape)
-        return self._merge(x, z)
+        noise = jax.random.normal(key, mean.shape)
+        return self._merge(x, mean + temperature * jnp.exp(log_sigma) * noise)
 
     def _prior(self, x: Array, hidden: Array) -> tuple[Array, Array, Array]:
         mean, log_sigma, features = jnp.split(self.prior(hidden), [self.zdim, 2 * self.zdim], axis=-1)
@@ -177,10 +169,7 @@ class Decoder(nnx.Module):
         scale = len(blocks) ** -0.5
         self.plan = tuple((res, mixin, widths[res]) for res, mixin in blocks)
         self.blocks = nnx.List(
-            [
-                TopDownBlock(res, widths[res], zdim, bottleneck=bottleneck, scale=scale, conv=conv)
-                for res, _ in blocks
-            ]
+            [TopDownBlock(res, widths[res], zdim, bottleneck=bottleneck, scale=scale, conv=conv) for res, _ in blocks]
         )
         biased = [res for res in sorted({res for res, _ in blocks}) if res <= no_bias_above]
         self.biases = nnx.Dict({str(res): nnx.Param(jnp.zeros((1, res, res, widths[res]))) for res in biased})
@@ -267,9 +256,7 @@ class VDVAE(nnx.Module):
         dtype: Any = jnp.float32,
     ):
         if image_channels != 3:
-            raise ConfigError(
-                f"model.image_channels={image_channels}: the mixture of logistics is over 3 (RGB)"
-            )
+            raise ConfigError(f"model.image_channels={image_channels}: the mixture of logistics is over 3 (RGB)")
         if not 1 <= bits <= 8:
             raise ConfigError(f"model.bits={bits} must be from 1 to 8")
         encoder_plan = parse_encoder(enc_blocks, image_size)
@@ -298,9 +285,7 @@ class VDVAE(nnx.Module):
         params, latents = self._infer(batch["image"], key)
         return Outputs(self._likelihood(params), latents)
 
-    def encode(
-        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
-    ) -> tuple[Latent, ...]:
+    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
         """Latents of images, uint8 or float in [-1, 1]: samples with a key, else every posterior's mean."""
         return self._infer(image, key)[1]
 
@@ -324,15 +309,11 @@ class VDVAE(nnx.Module):
             raise ConfigError(f"decode got {len(latents)} latents, and the model has {self.num_layers}")
         temperatures = temperature if isinstance(temperature, Sequence) else [temperature] * self.num_layers
         if len(temperatures) != self.num_layers:
-            raise ConfigError(
-                f"temperature has {len(temperatures)} entries, and the model {self.num_layers} layers"
-            )
+            raise ConfigError(f"temperature has {len(temperatures)} entries, and the model {self.num_layers} layers")
         return self._likelihood(self.decoder.generate(latents, batch, key, temperatures))
 
     def _infer(self, image: Array, key: PRNGKeyArray | None) -> tuple[Array, tuple[Latent, ...]]:
-        pixels = (
-            (image + 1) * 127.5 if jnp.issubdtype(image.dtype, jnp.floating) else image.astype(jnp.float32)
-        )
+        pixels = (image + 1) * 127.5 if jnp.issubdtype(image.dtype, jnp.floating) else image.astype(jnp.float32)
         x = ((pixels + self.input_shift) * self.input_scale).astype(self.dtype)
         return self.decoder.infer(self.encoder(x, self.remat), key, self.remat)
 
@@ -364,9 +345,7 @@ def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]
             else:
                 plan.append((int(token), None))
         except ValueError:
-            raise ConfigError(
-                f"model.{where}: {token!r} is not RESxCOUNT, RES{letter}NUMBER or RES"
-            ) from None
+            raise ConfigError(f"model.{where}: {token!r} is not RESxCOUNT, RES{letter}NUMBER or RES") from None
     return plan
 
 
@@ -376,9 +355,7 @@ def parse_encoder(blocks: str, image_size: int) -> list[tuple[int, int]]:
     current = image_size
     for res, pool in plan:
         if res != current or res % pool:
-            raise ConfigError(
-                f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets {current}x{current}"
-            )
+            raise ConfigError(f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets {current}x{current}")
         current = res // pool
     return plan
 
@@ -393,9 +370,7 @@ def parse_decoder(blocks: str, image_size: int, reached: set[int]) -> list[tuple
                 f"model.dec_blocks: the encoder has no activation at {res}x{res}; it has {sorted(reached)}"
             )
         if mixin is not None and (mixin not in done or res % mixin):
-            raise ConfigError(
-                f"model.dec_blocks: {res}m{mixin} mixes in {mixin}x{mixin}, which no earlier block makes"
-            )
+            raise ConfigError(f"model.dec_blocks: {res}m{mixin} mixes in {mixin}x{mixin}, which no earlier block makes")
         done.add(res)
     if plan[-1][0] != image_size:
         raise ConfigError(f"model.dec_blocks ends at {plan[-1][0]}, and model.image_size is {image_size}")
@@ -418,9 +393,7 @@ def parse_widths(custom: str, width: int, resolutions: set[int]) -> dict[int, in
     return widths
 
 
-def check_widths(
-    encoder: list[tuple[int, int]], decoder: list[tuple[int, int | None]], widths: dict[int, int]
-) -> None:
+def check_widths(encoder: list[tuple[int, int]], decoder: list[tuple[int, int | None]], widths: dict[int, int]) -> None:
     """Channels are padded going down and cut going up, so no coarser resolution may be the narrower one."""
     pairs = [(res, res // pool) for res, pool in encoder] + [(res, mixin) for res, mixin in decoder if mixin]
     for fine, coarse in pairs:

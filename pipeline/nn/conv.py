@@ -58,8 +58,9 @@ def _general(x: Array, kernel: Array) -> Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-# On the CPU a 1x1 convolution is slower than the same matrix product, and the weights' gradients are what XLA is worst
-# at: of a 1x1 from 384 to 96 channels at 4x32x32 the forward pass takes 1.7 ms against 0.7, the gradients 8.8 against 1.8.
+# On the CPU a 1x1 convolution is slower than the same matrix product, and the weights' gradients are what XLA is
+# worst at. From 384 to 96 channels at 4x32x32 a 1x1 takes 1.7 ms forward and 8.8 ms for its gradients, against 0.7
+# and 1.8 as products; the weights' gradient of a 3x3 of 96 channels takes 4.2 ms, against 2.4.
 
 
 @jax.custom_vjp
@@ -108,16 +109,15 @@ _on_cpu.defvjp(_forward, _backward)
 def _kernel_gradient(x: Array, grad: Array, shape: tuple[int, ...]) -> Array:
     """One product of x at the kernel's columns with grad at its rows, instead of x at all taps with grad."""
     rows, columns, c, d = shape
-    across = _shifts(x, columns, axis=2).reshape(-1, columns * c)
-    down = _shifts(grad, rows, axis=1)[..., ::-1, :].reshape(-1, rows * d)
+    across = _shifts(x, range(columns), axis=2).reshape(-1, columns * c)
+    down = _shifts(grad, range(rows)[::-1], axis=1).reshape(-1, rows * d)
     product = (down.T @ across).reshape(rows, d, columns, c)
     return product.transpose(0, 2, 3, 1)
 
 
-def _shifts(x: Float[Array, "b h w c"], size: int, axis: int) -> Float[Array, "b h w u c"]:
-    """x seen by each of `size` taps along `axis`, with zeros beyond the edge."""
-    before = (size - 1) // 2
-    padding = [(before, size - 1 - before) if a == axis else (0, 0) for a in range(4)]
-    padded = jnp.pad(x, padding)
+def _shifts(x: Float[Array, "b h w c"], taps: range, axis: int) -> Float[Array, "b h w u c"]:
+    """x as each of the taps, an odd number centred on it, sees it along `axis`, with zeros beyond the edge."""
+    side = len(taps) // 2
+    padded = jnp.pad(x, [(side, side) if a == axis else (0, 0) for a in range(4)])
     length = x.shape[axis]
-    return jnp.stack([lax.slice_in_dim(padded, tap, tap + length, axis=axis) for tap in range(size)], axis=3)
+    return jnp.stack([lax.slice_in_dim(padded, tap, tap + length, axis=axis) for tap in taps], axis=3)
