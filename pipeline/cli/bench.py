@@ -60,7 +60,9 @@ def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
         return None
     from pipeline.cli import bench_data
 
-    settings = {key: values[key].value for key in ("image_size", "batch_size", "num_workers", "num_batches")}
+    settings: dict[str, Any] = {
+        key: values[key].value for key in ("image_size", "batch_size", "num_workers", "num_batches")
+    }
     return bench_data.measure(values.path, values.source, **settings)
 
 

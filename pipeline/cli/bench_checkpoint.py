@@ -77,7 +77,7 @@ def _timed(step: Any, state: TrainState) -> tuple[float, TrainState]:
 def _plain(path: pathlib.Path, state: TrainState) -> float:
     tree = {part: leaves for part, leaves in to_tree(state).items() if leaves}
     began = time.perf_counter()
-    ocp.save_checkpointables(path, tree)
+    ocp.save_checkpointables(str(path), tree)
     return time.perf_counter() - began
 
 
@@ -99,7 +99,7 @@ def _state(size: int) -> TrainState:
 def _summary(rows: list[dict[str, float]], state: TrainState) -> dict[str, Any]:
     leaves = jax.tree.leaves(state)
     ratios = [row["blocked_s"] / row["synchronous_s"] for row in rows]
-    medians = {f"{key}": round(statistics.median(row[key] for row in rows), 4) for key in rows[0]}
+    medians = {key: round(statistics.median(row[key] for row in rows), 4) for key in rows[0]}
     return {
         "ratio": round(statistics.median(ratios), 4),
         **medians,

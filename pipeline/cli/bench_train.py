@@ -32,7 +32,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     batch = sharding.place(_batch(settings), sharding.batch_sharding(mesh))
     jax.config.update("jax_enable_compilation_cache", False)
     began = time.perf_counter()
-    lowered = jax.jit(build.step(settings, modeldef), donate_argnums=0).lower(shapes, batch)
+    lowered = sharding.lower_step(build.step(settings, modeldef, mesh), shapes, batch)
     traced = time.perf_counter()
     step = lowered.compile()
     compiled = time.perf_counter()
@@ -79,7 +79,7 @@ def _batch(settings: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _flops(step: Any) -> float | None:
-    cost = step.cost_analysis()
+    cost: Any = step.cost_analysis()
     cost = cost[0] if isinstance(cost, list) and cost else cost
     return cost.get("flops") if cost else None
 

@@ -153,13 +153,13 @@ class Checkpoints:
     def _start(self, path: pathlib.Path, tree: Tree, metadata: dict[str, Any]) -> Any:
         tree = _without_empty(tree)
         if jax.process_count() > 1:
-            return ocp.save_checkpointables_async(path, tree, custom_metadata=metadata)
+            return ocp.save_checkpointables_async(str(path), tree, custom_metadata=metadata)
         # Orbax's own asynchronous save holds the loop for a third of a millisecond an array: 15% of the whole save of
         # a VDVAE, which has thousands. Copying alone is 2%. Several processes must save in step, and leave it to Orbax.
         host = jax.device_get(tree)
         if jax.default_backend() == "cpu":  # there, device_get gives views of the very buffers that are donated next
             host = jax.tree.map(np.array, host)
-        return self._thread.submit(ocp.save_checkpointables, path, host, custom_metadata=metadata)
+        return self._thread.submit(ocp.save_checkpointables, str(path), host, custom_metadata=metadata)
 
     def _clear(self, path: pathlib.Path) -> None:
         """Makes way for a save: what kills and failures left, and a checkpoint of the same step."""
@@ -183,7 +183,7 @@ class Checkpoints:
         with _as_checkpoint_error(path):
             # Orbax takes a damaged file of metadata for an empty one.
             json.loads((path / _METADATA).read_text())["custom_metadata"]
-            about = ocp.checkpointables_metadata(path)
+            about = ocp.checkpointables_metadata(str(path))
         for part, arrays in about.metadata.items():
             if arrays is None:
                 raise CheckpointError(f"checkpoint {path} is damaged: its {part} cannot be read")
@@ -204,7 +204,7 @@ class Checkpoints:
     def _load(self, step: int, tree: Tree) -> Tree:
         path = self._folder / str(step)
         with _as_checkpoint_error(path):
-            return ocp.load_checkpointables(path, _without_empty(tree))
+            return ocp.load_checkpointables(str(path), _without_empty(tree))
 
 
 def load_for_inference(

@@ -23,5 +23,5 @@ def state_digest(state: Any) -> str:
         array = np.asarray(named[name])
         little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
         digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
-        digest.update(little.reshape(-1).view(np.uint8))
+        digest.update(little.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
