@@ -34,7 +34,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective = ConfigDict(dict(beta=dict(name="linear", start=0.0, end=1.0, steps=2 if tiny else 1_000)))
     config.optimizer = ConfigDict(
         dict(name="adamw", learning_rate=1e-3, warmup_steps=2 if tiny else 100, decay="cosine", weight_decay=0.01)
-        | dict(b1=0.9, b2=0.99, clip_norm=5.0, skip_norm=0.0, max_skips=50)
+        | dict(b1=0.9, b2=0.99, clip_norm=50.0, skip_norm=0.0, max_skips=50)
     )
     config.mesh = ConfigDict(dict(replica=1, fsdp=1, context=1))
     config.checkpoint = ConfigDict(dict(every=2 if tiny else 1_000, keep=2))

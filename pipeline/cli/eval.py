@@ -115,7 +115,8 @@ def _print_table(result: dict[str, Any], json_path: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"step {result['step']}, {result['num_examples']} examples", title_justify="left")
+    title = f"step {result['step']}, {result['num_examples']} examples"
+    table = Table(title=title, title_justify="left", show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
     units = result["active_units"]

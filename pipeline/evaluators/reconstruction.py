@@ -14,8 +14,8 @@ from pipeline.metrics.average import Averages, masked_sum
 from pipeline.types import Batch, Likelihood
 
 PROTOCOL = (
-    "reconstruction: the likelihood's mean at the posterior means of all layers, rounded to 8 bits, against the image at "
-    "the likelihood's bit depth; PSNR (at most 100 dB) and SSIM (Gaussian window 11, sigma 1.5, valid, mean over "
+    "reconstruction: the likelihood's mean at the posterior means of all layers, rounded to 8 bits, against the image "
+    "at the likelihood's bit depth; PSNR (at most 100 dB) and SSIM (Gaussian window 11, sigma 1.5, valid, mean over "
     "channels) of each image, averaged"
 )
 

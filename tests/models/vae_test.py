@@ -17,6 +17,11 @@ def create(**changes):
 
 
 @pytest.fixture(scope="module")
+def model():
+    return create()
+
+
+@pytest.fixture(scope="module")
 def image():
     return jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1)), jnp.uint8)
 
@@ -40,8 +45,7 @@ def test_burgess_parameter_counts():
         assert count(shapes) == expected(convs)
 
 
-def test_the_contract_of_a_flat_model(image):
-    model = create()
+def test_the_contract_of_a_flat_model(model, image):
     assert model.num_layers == 1 and model.latent_shapes == ((3,),)
     key = jax.random.key(0)
     outputs = model(dict(image=image), key=key, train=True)
@@ -54,8 +58,7 @@ def test_the_contract_of_a_flat_model(image):
     assert outputs.recon.log_prob(image).shape == (2,)
 
 
-def test_samples_from_the_prior_and_their_temperature():
-    model = create()
+def test_samples_from_the_prior_and_their_temperature(model):
     key = jax.random.key(1)
     at_mean = model.decode((), num=3).mean()
     assert at_mean.shape == (3, 8, 8, 1)
@@ -96,13 +99,12 @@ def test_a_few_steps_learn_one_batch(image):
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 10
 
 
-def test_bfloat16_compute_keeps_float32_parameters_and_latents(image):
-    model = models.create(SMALL, rngs=nnx.Rngs(0), dtype=jnp.bfloat16)
-    outputs = model(dict(image=image), key=jax.random.key(0), train=True)
-    assert {x.dtype for x in jax.tree.leaves(nnx.state(model, nnx.Param))} == {jnp.dtype("float32")}
+def test_bfloat16_compute_keeps_float32_parameters_and_latents(model, image):
+    half = models.create(SMALL, rngs=nnx.Rngs(0), dtype=jnp.bfloat16)
+    outputs = half(dict(image=image), key=jax.random.key(0), train=True)
+    assert {x.dtype for x in jax.tree.leaves(nnx.state(half, nnx.Param))} == {jnp.dtype("float32")}
     assert outputs.latents[0].kl.dtype == outputs.recon.mean().dtype == jnp.float32
-    full = create().encode(image)[0].mean
-    np.testing.assert_allclose(outputs.latents[0].mean, full, atol=0.1)
+    np.testing.assert_allclose(outputs.latents[0].mean, model.encode(image)[0].mean, atol=0.1)
 
 
 def test_settings_that_cannot_work():
