@@ -80,9 +80,7 @@ def test_latents_have_the_promised_shapes_and_the_analytic_kl():
     for latent, shape in zip(latents, model.latent_shapes):
         assert latent.z.shape == latent.kl.shape == (3, *shape)
         q, p = jnp.exp(latent.logvar), jnp.exp(latent.prior_logvar)
-        kl = 0.5 * (
-            latent.prior_logvar - latent.logvar + (q + (latent.mean - latent.prior_mean) ** 2) / p - 1
-        )
+        kl = 0.5 * (latent.prior_logvar - latent.logvar + (q + (latent.mean - latent.prior_mean) ** 2) / p - 1)
         np.testing.assert_allclose(latent.kl, kl, atol=1e-5)
         assert jnp.all(latent.kl >= 0)
 
