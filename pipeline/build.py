@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from pipeline import models
@@ -146,7 +146,8 @@ def _update(
     return Update(optimizer, rate, ema, clip_norm, skip_norm, max_skips)
 
 
-def step(config: dict[str, Any], modeldef: ModelDef) -> ElboStep:
-    """The training step."""
+def step(config: dict[str, Any], modeldef: ModelDef, mesh: Mesh | None = None) -> ElboStep:
+    """The training step, of a state that is split over `mesh`."""
+    gather = None if mesh is None or mesh.shape["fsdp"] == 1 else NamedSharding(mesh, PartitionSpec())
     objective = elbo.create(config["objective"])
-    return ElboStep(modeldef, objective, update(config), config["seed"], config["accumulate"])
+    return ElboStep(modeldef, objective, update(config), config["seed"], config["accumulate"], gather)

@@ -37,7 +37,7 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
     create = build.model_maker(settings)
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, settings["sharding"])
     _check_data(settings, data)
-    step_function = build.step(settings, modeldef)
+    step_function = build.step(settings, modeldef, mesh)
     first_process = jax.process_index() == 0
     if first_process:
         workdir.claim(folder, settings, force=force_config)
@@ -67,7 +67,7 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
 
         batch = next(feed)
         began = time.monotonic()
-        train_step = jax.jit(step_function, donate_argnums=0).lower(state, batch).compile()
+        train_step = sharding.lower_step(step_function, state, batch).compile()
         progress.say(f"compiled in {time.monotonic() - began:.1f} s")
         progress.start(start)
         for step in range(start + 1, settings["num_steps"] + 1):

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -68,6 +68,15 @@ def _override(mesh: Mesh, name: str, shape: Sequence[int], axes: Sequence[str | 
                 f"sharding override {list(axes)} does not divide {name} {tuple(shape)} on {dict(mesh.shape)}"
             )
     return PartitionSpec(*axes)
+
+
+def lower_step(step: Callable[..., Any], state: Any, batch: Any) -> jax.stages.Lowered:
+    """A step (state, batch) -> (state, metrics), ready to compile for arrays or shapes with these shardings.
+
+    The next state takes over the buffers of this one, and so its shardings, which XLA is otherwise free to change.
+    """
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, None)).lower(state, batch)
 
 
 def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:

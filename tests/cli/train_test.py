@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from pipeline.cli import dispatch
@@ -89,3 +90,16 @@ def test_a_diverged_run_ends_with_its_code(capfd, recipe, tmp_path):
     code, lines = train(capfd, recipe, tmp_path, "--config.objective.beta=inf", "--config.num_steps=1000")
     assert code == 76
     assert "not finite for 50 steps in a row" in lines[-1] and lines[-1].startswith("strata train: step 50")
+
+
+def test_another_dataset_is_refused_until_it_is_forced(capfd, recipe, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    data = ["--config.data.source=arrays", f"--config.data.path={tmp_path / 'images.npy'}"]
+    run = tmp_path / "run"
+    assert train(capfd, recipe, run, *data, "--config.num_steps=1")[0] == 0
+    np.save(tmp_path / "images.npy", 255 - images)
+    code, lines = train(capfd, recipe, run, *data, "--config.num_steps=2")
+    assert code == 2 and len(lines) == 1 and "the dataset differs from that of checkpoint 1: fingerprint: " in lines[0]
+    assert checkpoints(run) == [1]
+    assert train(capfd, recipe, run, *data, "--config.num_steps=2", "--force_config")[0] == 0

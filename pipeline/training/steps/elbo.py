@@ -26,6 +26,9 @@ class ElboStep:
     ELBO), "distortion", "rate", and "kl" [l], the rate of each stochastic layer. All noise comes from
     fold_in(seed, step).
 
+    `gather` is a sharding that brings split weights together before they are used, so that devices share out the
+    batch and nothing else. Left alone, XLA lets some kernels' split run on into the activations, and reshuffles those.
+
     `accumulate` parts of the batch are differentiated one after the other, each with noise of its own, and
     their gradients averaged: the memory of a part, the gradient of the whole.
     """
@@ -35,13 +38,17 @@ class ElboStep:
     update: Update
     seed: int
     accumulate: int = 1
+    gather: jax.sharding.Sharding | None = None
 
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
+        whole = state
+        if self.gather is not None:
+            whole = state.replace(params=jax.lax.with_sharding_constraint(state.params, self.gather))
         if self.accumulate == 1:
-            gradients, metrics, other = self._gradients(state, state.other, batch, key)
+            gradients, metrics, other = self._gradients(whole, state.other, batch, key)
         else:
-            gradients, metrics, other = self._accumulated(state, batch, key)
+            gradients, metrics, other = self._accumulated(whole, batch, key)
         state, report = self.update(state, metrics["loss"], gradients, other)
         return state, metrics | report
 
