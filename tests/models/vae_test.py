@@ -26,6 +26,16 @@ def image():
     return jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1)), jnp.uint8)
 
 
+@nnx.jit
+def apply(model, image, key):
+    return model(dict(image=image), key=key, train=True)
+
+
+@nnx.jit
+def encode(model, image, key=None):
+    return model.encode(image, key=key)[0]
+
+
 def count(model) -> int:
     return sum(x.size for x in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
@@ -48,13 +58,13 @@ def test_burgess_parameter_counts():
 def test_the_contract_of_a_flat_model(model, image):
     assert model.num_layers == 1 and model.latent_shapes == ((3,),)
     key = jax.random.key(0)
-    outputs = model(dict(image=image), key=key, train=True)
+    outputs = apply(model, image, key)
     (latent,) = outputs.latents
     assert latent.z.shape == latent.kl.shape == (2, 3) and (latent.kl >= 0).all()
-    np.testing.assert_array_equal(model.encode(image, key=key)[0].z, latent.z)
-    np.testing.assert_array_equal(model.encode(image)[0].z, latent.mean)
-    np.testing.assert_allclose(model.encode(to_float(image))[0].mean, latent.mean, rtol=1e-6)
-    np.testing.assert_array_equal(model.decode([latent.z]).mean(), outputs.recon.mean())
+    np.testing.assert_allclose(encode(model, image, key).z, latent.z, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(encode(model, image).z, latent.mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(encode(model, to_float(image)).mean, latent.mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.decode([latent.z]).mean(), outputs.recon.mean(), rtol=1e-5, atol=1e-6)
     assert outputs.recon.log_prob(image).shape == (2,)
 
 
@@ -101,10 +111,10 @@ def test_a_few_steps_learn_one_batch(image):
 
 def test_bfloat16_compute_keeps_float32_parameters_and_latents(model, image):
     half = models.create(SMALL, rngs=nnx.Rngs(0), dtype=jnp.bfloat16)
-    outputs = half(dict(image=image), key=jax.random.key(0), train=True)
+    outputs = apply(half, image, jax.random.key(0))
     assert {x.dtype for x in jax.tree.leaves(nnx.state(half, nnx.Param))} == {jnp.dtype("float32")}
     assert outputs.latents[0].kl.dtype == outputs.recon.mean().dtype == jnp.float32
-    np.testing.assert_allclose(outputs.latents[0].mean, model.encode(image)[0].mean, atol=0.1)
+    np.testing.assert_allclose(outputs.latents[0].mean, encode(model, image).mean, atol=0.1)
 
 
 def test_settings_that_cannot_work():
