@@ -71,7 +71,7 @@ def describe(config: Mapping[str, Any], metadata: Mapping[str, Any], step: int, 
     settings = {key: value for key, value in data.items() if key not in ("path", "eval_path", "num_workers")}
     training = {
         "step": step,
-        "weights": f"EMA ({config['ema']})" if ema else "those of the last step",
+        "weights": f"EMA (decay {config['ema']})" if ema else "not averaged",
         "imported_from": metadata.get("imported_from"),
         "data": settings | known,
         **{key: config[key] for key in ("num_steps", "batch_size", "seed", "objective", "optimizer")},

@@ -63,7 +63,7 @@ def _training(config: Mapping[str, Any]) -> str:
     if not training:
         return ""
     data = training.get("data", {})
-    lines = ["## Training", "", f"- Weights: {training.get('weights', '')} of step {training.get('step')}"]
+    lines = ["## Training", "", f"- Weights: {training.get('weights')}, step {training.get('step')}"]
     if training.get("imported_from"):
         lines.append(f"- Imported from {training['imported_from']}")
     if data.get("num_examples"):

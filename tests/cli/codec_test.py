@@ -1,0 +1,170 @@
+"""export, reconstruct, encode and decode as a user runs them, on a run of a few steps."""
+
+import json
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from pipeline import Codec, cli, distances
+
+RECIPE = "configs/quickstart.py:tiny"
+SIZE = 16
+
+
+def noise(seed, height, width):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    arguments = ["--config", RECIPE, "--config.num_steps=2", "--config.eval.every=0", "--config.sample.every=0"]
+    assert cli.dispatch(["train", *arguments, "--workdir", str(folder)]) == 0
+    assert cli.dispatch(["eval", "--workdir", str(folder), "--num_examples", "8"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def codec(workdir):
+    folder = workdir.parent / "codec"
+    assert cli.dispatch(["export", "--workdir", str(workdir), "--out", str(folder), "--license", "mit"]) == 0
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(noise(0, SIZE, SIZE)).save(folder / "whole.png")
+    Image.fromarray(noise(1, 20, 37)).save(folder / "sub" / "large.png")
+    return folder
+
+
+def test_a_codec_has_the_averaged_weights_and_says_what_it_is(workdir, codec, capsys):
+    from pipeline import parameters
+    from pipeline.training.checkpoint import load_for_inference
+
+    _, step, model = load_for_inference(workdir)
+    loaded = Codec.from_pretrained(codec)
+    for name, array in parameters.split(model)[1].items():
+        np.testing.assert_array_equal(array, loaded.weights[name])
+    about = json.loads((codec / "config.json").read_text())
+    assert about["training"]["step"] == step == 2
+    assert about["training"]["data"]["fingerprint"]
+    measured = json.loads((workdir / "eval" / "2.json").read_text())
+    assert about["metrics"]["psnr"] == measured["psnr"]
+    assert "bits per dimension" in (codec / "README.md").read_text()
+    assert str(workdir) not in (codec / "config.json").read_text()
+    with Image.open(codec / "preview.png") as preview:
+        assert preview.width > 8 * SIZE
+
+
+def test_raw_weights_and_another_export_over_a_codec(workdir, codec, tmp_path, capsys):
+    out = tmp_path / "codec"
+    export = ["export", "--workdir", str(workdir), "--out", str(out)]
+    assert cli.dispatch([*export, "--raw_weights"]) == 0
+    raw = Codec.from_pretrained(out)
+    assert raw.fingerprint != Codec.from_pretrained(codec).fingerprint
+    assert raw.config["metrics"] is None  # those there are of the averaged weights
+    assert cli.dispatch(export) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert cli.dispatch([*export, "--overwrite"]) == 0
+    assert Codec.from_pretrained(out).fingerprint == Codec.from_pretrained(codec).fingerprint
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    assert cli.dispatch(["export", "--workdir", str(workdir), "--out", str(tmp_path / "mine"), "--overwrite"]) == 2
+    assert "something else than a codec" in capsys.readouterr().err
+
+
+def test_reconstruct_keeps_the_size_and_measures_what_it_wrote(codec, pictures, tmp_path, capsys):
+    out, result = tmp_path / "out", tmp_path / "result.json"
+    command = ["reconstruct", "--codec", str(codec), str(pictures), "--out", str(out), "--json", str(result)]
+    assert cli.dispatch(command) == 0
+    content = json.loads(result.read_text())
+    files = {file["how"]: file for file in content["files"]}
+    assert files.keys() == {"whole", "tiled 2x3 of 16x16"}
+    assert "tiled 2x3 of 16x16" in capsys.readouterr().out
+    for file in content["files"]:
+        original, recon = (jnp.asarray(np.asarray(Image.open(file[key])))[None] for key in ("path", "out"))
+        assert original.shape == recon.shape
+        assert file["frames"] == 1
+        assert file["psnr"] == pytest.approx(float(distances.psnr(original, recon)[0]), abs=1e-4)
+        assert file["ssim"] == pytest.approx(float(distances.ssim(original, recon)[0]), abs=1e-5)
+    for key in ("psnr", "ssim"):
+        assert content[key] == pytest.approx(np.mean([file[key] for file in content["files"]]))
+    assert (out / "sub" / "large.png").exists()
+
+
+def test_side_by_side_and_resize(codec, pictures, tmp_path):
+    out = tmp_path / "out"
+    command = ["reconstruct", "--codec", str(codec), str(pictures), "--out", str(out), "--json", "-"]
+    assert cli.dispatch([*command, "--side_by_side"]) == 0
+    with Image.open(out / "sub" / "large.png") as both:
+        assert both.size == (2 * 37, 20)
+        np.testing.assert_array_equal(np.asarray(both)[:, :37], noise(1, 20, 37))
+    assert cli.dispatch([*command, "--fit", "resize"]) == 0
+    with Image.open(out / "sub" / "large.png") as small:
+        assert small.size == (SIZE, SIZE)
+
+
+def test_a_bad_file_is_named_and_the_others_are_done(codec, pictures, tmp_path, capsys):
+    (pictures / "bad.png").write_bytes(b"no image")
+    out, result = tmp_path / "out", tmp_path / "result.json"
+    for command, suffix in (("reconstruct", "png"), ("encode", "safetensors")):
+        arguments = ["--codec", str(codec), str(pictures), "--out", str(out), "--json", str(result)]
+        assert cli.dispatch([command, *arguments]) == 65
+        assert "bad.png" in capsys.readouterr().err
+        content = json.loads(result.read_text())
+        assert [failure["path"] for failure in content["failed"]] == [str(pictures / "bad.png")]
+        assert len(content["files"]) == 2
+        assert (out / f"whole.{suffix}").exists()
+    (out / "cut.safetensors").write_bytes((out / "whole.safetensors").read_bytes()[:-50])
+    assert cli.dispatch(["decode", "--codec", str(codec), str(out), "--out", str(tmp_path / "back")]) == 65
+    assert "cut.safetensors" in capsys.readouterr().err
+    assert (tmp_path / "back" / "whole.png").exists()
+
+
+def test_nothing_readable_at_all(codec, tmp_path):
+    result = tmp_path / "result.json"
+    arguments = ["--codec", str(codec), "absent.png", "--out", str(tmp_path / "out"), "--json", str(result)]
+    assert cli.dispatch(["reconstruct", *arguments]) == 65
+    content = json.loads(result.read_text())
+    assert content["files"] == [] and content["psnr"] is None
+
+
+def test_decoding_what_was_encoded_is_reconstructing(codec, pictures, tmp_path):
+    latents, back, recon = (str(tmp_path / name) for name in ("latents", "back", "recon"))
+    with_codec = ["--codec", str(codec)]
+    assert cli.dispatch(["encode", *with_codec, str(pictures), "--out", latents]) == 0
+    assert cli.dispatch(["decode", *with_codec, latents, "--out", back]) == 0
+    assert cli.dispatch(["reconstruct", *with_codec, str(pictures), "--out", recon]) == 0
+    for name in ("whole.png", "sub/large.png"):
+        np.testing.assert_array_equal(Image.open(f"{back}/{name}"), Image.open(f"{recon}/{name}"))
+    with safe_open(f"{latents}/sub/large.safetensors", "numpy") as file:
+        assert file.metadata()["how"] == "tiled 2x3 of 16x16"
+        assert file.get_slice("layer_000").get_shape() == [6, 1, 1, 4]
+
+
+def test_mistakes_are_told_in_a_line(codec, workdir, pictures, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out")]
+    for arguments, code, said in (
+        (["reconstruct", "--codec", str(codec), str(pictures)], 2, "--out is missing"),
+        (["reconstruct", str(pictures), *out], 2, "--codec is missing"),
+        (["reconstruct", "--codec", str(codec), *out], 2, "name the files"),
+        (["reconstruct", "--codec", "absent", str(pictures), *out], 2, "local folder"),
+        (["reconstruct", "--codec", str(workdir), str(pictures), *out], 65, "not that of a codec"),
+        (["reconstruct", "--codec", str(codec), str(pictures), "--out", str(pictures)], 2, "would be replaced"),
+        (["encode", "--codec", str(codec), str(pictures), *out, "--fit", "squash"], 2, "fit"),
+        (["decode", "--codec", str(codec), str(pictures), *out], 2, "no files to work on"),
+        (["export", "--workdir", str(tmp_path), *out], 2, "holds no run"),
+        (["export", "--workdir", str(workdir), "--step", "1", *out], 65, "no checkpoint of step 1"),
+        (["export", "extra", "--workdir", str(workdir), *out], 2, "extra"),
+    ):
+        assert cli.dispatch(arguments) == code, arguments
+        error = capsys.readouterr().err.strip()
+        assert said in error and "\n" not in error, arguments
+    assert "torch" not in sys.modules

@@ -1,0 +1,63 @@
+"""strata import: mistakes told in a line, and a run at step 0 that export and train take up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import Codec, cli
+from pipeline.cli import import_weights
+from pipeline.codec import convert_openai_vdvae, torch_weights
+
+RECIPE = "configs/quickstart.py:tiny"
+
+
+@pytest.fixture
+def another_format(monkeypatch):
+    """A file's tensors are the model's weights by the same names, each value 0.01, so that torch is not needed."""
+    seen = {}
+
+    def convert(tensors, shapes, *, path):
+        seen.update(tensors)
+        return {name: np.full(shape.shape, 0.01, np.float32) for name, shape in shapes.items()}
+
+    monkeypatch.setattr(torch_weights, "load", lambda path: {"of": np.zeros(1)})
+    monkeypatch.setattr(convert_openai_vdvae, "convert", convert)
+    return seen
+
+
+def test_an_imported_run_is_exported_evaluated_and_trained_on(another_format, tmp_path, capsys):
+    out = tmp_path / "run"
+    command = ["import", "--from", "openai-vdvae", "weights.th", "--config", RECIPE, "--out", str(out)]
+    assert cli.dispatch(command) == 0
+    assert another_format
+    assert "12,288 parameters" in capsys.readouterr().out
+    assert cli.dispatch(command) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert cli.dispatch(["export", "--workdir", str(out), "--out", str(tmp_path / "codec")]) == 0
+    codec = Codec.from_pretrained(tmp_path / "codec")
+    assert all(np.all(np.asarray(array) == np.float32(0.01)) for array in codec.weights.values())
+    about = json.loads((tmp_path / "codec" / "config.json").read_text())
+    assert about["training"]["step"] == 0
+    assert about["training"]["imported_from"] == "openai-vdvae: weights.th"
+    assert cli.dispatch(["eval", "--workdir", str(out), "--num_examples", "4"]) == 0
+    assert cli.dispatch(["train", "--config", RECIPE, "--workdir", str(out)]) == 0
+    assert (out / "DONE").exists()
+    assert "after step 0" in capsys.readouterr().out or (out / "checkpoints" / "4").exists()
+
+
+def test_mistakes_are_told_in_a_line(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    start = ["import", "--from", "openai-vdvae"]
+    for arguments, said in (
+        ([*start, "x.th", "--out", out], "--config FILE is missing"),
+        ([*start, "--config", RECIPE, "--out", out], "one FILE of weights, not 0"),
+        (["import", "x.th", "--config", RECIPE, "--out", out], "--from is missing"),
+        (["import", "--from", "keras", "x.th", "--config", RECIPE, "--out", out], "from"),
+        ([*start, "x.th", "--config", RECIPE, "--out", str(tmp_path.parent)], "is there already"),
+    ):
+        assert cli.dispatch(arguments) == 2
+        error = capsys.readouterr().err.strip()
+        assert said in error and "\n" not in error
+    assert not (tmp_path / "run").exists()
+    assert sorted(import_weights.KINDS) == ["disentangling-vae", "openai-vdvae"]
