@@ -73,7 +73,10 @@ def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
         target: Any = {"data": _image_data(), "optimizer": _update, "objective": elbo.elbo}[section]
         given = ("num_steps", "ema", "where")
     elif section == "model":
-        target, given = find("pipeline.models", str(config.model.get("name")), where="model"), ("rngs", "dtype")
+        target, given = (
+            find("pipeline.models", str(config.to_dict()["model"].get("name")), where="model"),
+            ("rngs", "dtype"),
+        )
     else:
         return DEFAULTS.get(section, {})
     return {key: value for key, value in default_arguments(target).items() if key not in given}

@@ -44,7 +44,7 @@ class ElboStep:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
         whole = state
         if self.gather is not None:
-            whole = state.replace(params=jax.lax.with_sharding_constraint(state.params, self.gather))
+            whole = dataclasses.replace(state, params=jax.lax.with_sharding_constraint(state.params, self.gather))
         if self.accumulate == 1:
             gradients, metrics, other = self._gradients(whole, state.other, batch, key)
         else:
