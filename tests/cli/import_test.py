@@ -9,7 +9,7 @@ from pipeline import Codec, cli
 from pipeline.cli import import_weights
 from pipeline.codec import convert_openai_vdvae, torch_weights
 
-RECIPE = "configs/quickstart.py:tiny"
+RECIPE = "configs/vae/photos.py:tiny"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_an_imported_run_is_exported_evaluated_and_trained_on(another_format, tm
     command = ["import", "--from", "openai-vdvae", "weights.th", "--config", RECIPE, "--out", str(out)]
     assert cli.dispatch(command) == 0
     assert another_format
-    assert "12,288 parameters" in capsys.readouterr().out
+    assert "parameters of weights.th as step 0" in capsys.readouterr().out
     assert cli.dispatch(command) == 2
     assert "is there already" in capsys.readouterr().err
     assert cli.dispatch(["export", "--workdir", str(out), "--out", str(tmp_path / "codec")]) == 0
