@@ -63,6 +63,7 @@ class Checkpoints:
         self._folder = pathlib.Path(folder).absolute()
         self._keep = keep
         self._running: tuple[int, Any] | None = None
+        self._host: Tree = {}
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self.failure: CheckpointError | None = None
 
@@ -156,10 +157,21 @@ class Checkpoints:
             return ocp.save_checkpointables_async(str(path), tree, custom_metadata=metadata)
         # Orbax's own asynchronous save holds the loop for a third of a millisecond an array: 15% of the whole save of
         # a VDVAE, which has thousands. Copying alone is 2%. Several processes must save in step, and leave it to Orbax.
-        host = jax.device_get(tree)
-        if jax.default_backend() == "cpu":  # there, device_get gives views of the very buffers that are donated next
-            host = jax.tree.map(np.array, host)
+        host = self._copy(tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
         return self._thread.submit(ocp.save_checkpointables, str(path), host, custom_metadata=metadata)
+
+    def _copy(self, tree: Tree) -> Tree:
+        """A CPU's arrays in memory of our own: device_get would give views of the buffers that are donated next.
+
+        The memory is kept for the next save. Touching its pages for the first time takes longer than to fill them.
+        """
+        if _described(self._host) != _described(tree):
+            self._host = jax.tree.map(lambda array: np.empty(array.shape, array.dtype), tree)
+        for array, host in zip(jax.tree.leaves(tree), jax.tree.leaves(self._host)):
+            for shard in array.addressable_shards:
+                if shard.replica_id == 0:
+                    host[shard.index] = np.asarray(shard.data)
+        return self._host
 
     def _clear(self, path: pathlib.Path) -> None:
         """Makes way for a save: what kills and failures left, and a checkpoint of the same step."""
