@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import os
 import pathlib
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class MetricWriter:
             path = workdir / f"{name}.jsonl"
             _cut_back(path, resume_step)
             self._files[name] = path.open("a")
-        self._clu = _clu_writer(workdir / "tb")
+        self._clu = _clu_writer(workdir)
 
     def scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
         """One line of metrics.jsonl; vectors become lists there, and one scalar an entry in TensorBoard."""
@@ -78,8 +79,11 @@ class MetricWriter:
             self._clu.close()
 
 
-def _clu_writer(folder: pathlib.Path) -> Any:
-    """CLU's writer for TensorBoard, off the training thread; None without CLU or tensorflow, which it needs."""
+def _clu_writer(workdir: pathlib.Path) -> Any:
+    """CLU's writers for TensorBoard (tb/) and the log (train.log), off the training thread.
+
+    None without CLU or tensorflow, which it needs.
+    """
     if any(importlib.util.find_spec(package) is None for package in ("clu", "tensorflow")):
         return None
     # Tensorflow is here to write event files; without these it greets every run with a page of log.
@@ -87,7 +91,14 @@ def _clu_writer(folder: pathlib.Path) -> Any:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from clu import metric_writers
 
-    return metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder)))
+    # CLU logs through absl, which without absl.app has nowhere to write.
+    logger = logging.getLogger("absl")
+    logger.setLevel(logging.INFO)
+    handler = logging.FileHandler(workdir / "train.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+    summaries = metric_writers.SummaryWriter(str(workdir / "tb"))
+    return metric_writers.AsyncMultiWriter([summaries, metric_writers.LoggingWriter()])
 
 
 def _cut_back(path: pathlib.Path, step: int) -> None:

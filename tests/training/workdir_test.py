@@ -44,6 +44,7 @@ def test_metrics_are_cut_back_on_resume_and_nan_is_null(tmp_path):
         {"step": 2, "train": {"loss": None, "kl": [0.5, None]}},
     ]
     assert list((tmp_path / "tb").iterdir())
+    assert "train/loss=1.5" in (tmp_path / "train.log").read_text()
 
 
 def test_other_processes_write_nothing(tmp_path):
