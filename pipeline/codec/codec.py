@@ -70,7 +70,9 @@ class Codec:
         Raises:
           DataError: a shape or type of images that the model does not take.
         """
-        return Encoding(self, jnp.asarray(self._checked(images)))
+        images = self._checked(images)
+        # In half precision, which a model might compute with, neighbouring values of 0..255 would fall together.
+        return Encoding(self, jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32))
 
     def decode(
         self, z: Latents, *, key: PRNGKeyArray | None = None, temperature: float | int | Sequence[float | int] = 1.0

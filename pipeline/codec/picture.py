@@ -38,7 +38,7 @@ def fit(codec: Codec, image: UInt8[np.ndarray, "h w c"], how: str = "tile") -> F
     """
     size, _, channels = codec.image_shape
     height, width = image.shape[:2]
-    if how == "tile":
+    if how == "tile" or (height, width) == (size, size):
         tiling = Tiling(height, width, size)
         return Fitted(image, tiling, str(tiling))
     shown = Transform(size, channels, resize="fit").square(image, 0, 0)

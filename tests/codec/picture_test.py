@@ -43,6 +43,7 @@ def test_resize_takes_the_square_in_the_centre():
     np.testing.assert_array_equal(fitted.shown, np.full((8, 8, 1), 200, np.uint8))
     assert fitted.how == "the centre of 16x48 resized to 8x8"
     assert picture.fit(codec, image[:3, :4], "resize").shown.shape == (8, 8, 1)
+    assert picture.fit(codec, image[:8, :8], "resize").how == "whole"
 
 
 def test_latents_that_would_fill_the_memory_are_refused(monkeypatch):
