@@ -12,7 +12,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a much smaller model, for tests."""
     tiny = arg == "tiny"
     config = ConfigDict()
-    config.num_steps = 4 if tiny else 1200
+    config.num_steps = 4 if tiny else 600
     config.batch_size = 8 if tiny else 16
     config.seed = 0
     config.dtype = "float32"
@@ -41,7 +41,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.mesh = ConfigDict(dict(replica=1, fsdp=1, context=1))
     config.checkpoint = ConfigDict(dict(every=2 if tiny else 200, keep=2))
-    config.eval = ConfigDict(dict(every=4 if tiny else 400, num_examples=16 if tiny else 128))
+    config.eval = ConfigDict(dict(every=4 if tiny else 300, num_examples=16 if tiny else 128))
     config.log = ConfigDict(dict(every=1 if tiny else 20))
-    config.sample = ConfigDict(dict(every=4 if tiny else 400, num=4 if tiny else 16))
+    config.sample = ConfigDict(dict(every=4 if tiny else 300, num=4 if tiny else 16))
     return config
