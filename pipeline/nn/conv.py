@@ -111,8 +111,8 @@ def _kernel_gradient(x: Array, grad: Array, shape: tuple[int, ...]) -> Array:
     rows, columns, c, d = shape
     across = _shifts(x, range(columns), axis=2).reshape(-1, columns * c)
     down = _shifts(grad, range(rows)[::-1], axis=1).reshape(-1, rows * d)
-    product = (down.T @ across).reshape(rows, d, columns, c)
-    return product.transpose(0, 2, 3, 1)
+    product = (across.T @ down).reshape(columns, c, rows, d)
+    return product.transpose(2, 0, 1, 3)
 
 
 def _shifts(x: Float[Array, "b h w c"], taps: range, axis: int) -> Float[Array, "b h w u c"]:
