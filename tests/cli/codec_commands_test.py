@@ -13,6 +13,7 @@ from pipeline import Codec, cli, distances
 
 RECIPE = "configs/quickstart.py:tiny"
 SIZE = 16
+TILED = "tiled 2x3 of 16x16, padded to 32x48"  # what is done to a picture of 20x37
 
 
 def noise(seed, height, width):
@@ -86,8 +87,8 @@ def test_reconstruct_keeps_the_size_and_measures_what_it_wrote(codec, pictures, 
     assert cli.dispatch(command) == 0
     content = json.loads(result.read_text())
     files = {file["how"]: file for file in content["files"]}
-    assert files.keys() == {"whole", "tiled 2x3 of 16x16"}
-    assert "tiled 2x3 of 16x16" in capsys.readouterr().out
+    assert files.keys() == {"whole", TILED}
+    assert TILED in capsys.readouterr().out
     for file in content["files"]:
         original, recon = (jnp.asarray(np.asarray(Image.open(file[key])))[None] for key in ("path", "out"))
         assert original.shape == recon.shape
@@ -145,7 +146,7 @@ def test_decoding_what_was_encoded_is_reconstructing(codec, pictures, tmp_path):
     for name in ("whole.png", "sub/large.png"):
         np.testing.assert_array_equal(Image.open(f"{back}/{name}"), Image.open(f"{recon}/{name}"))
     with safe_open(f"{latents}/sub/large.safetensors", "numpy") as file:
-        assert file.metadata()["how"] == "tiled 2x3 of 16x16"
+        assert file.metadata()["how"] == TILED
         assert file.get_slice("layer_000").get_shape() == [6, 1, 1, 4]
 
 
