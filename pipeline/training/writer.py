@@ -82,9 +82,9 @@ class MetricWriter:
 def _clu_writer(workdir: pathlib.Path) -> Any:
     """CLU's writers for TensorBoard (tb/) and the log (train.log), off the training thread.
 
-    None without CLU or tensorflow, which it needs.
+    None without CLU, or without tensorflow and tensorboard, which it needs.
     """
-    if any(importlib.util.find_spec(package) is None for package in ("clu", "tensorflow")):
+    if any(importlib.util.find_spec(package) is None for package in ("clu", "tensorflow", "tensorboard")):
         return None
     # Tensorflow is here to write event files; without these it greets every run with a page of log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
