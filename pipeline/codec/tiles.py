@@ -43,4 +43,6 @@ class Tiling:
     def __str__(self) -> str:
         if (self.height, self.width) == (self.size, self.size):
             return "whole"
-        return f"tiled {self.rows}x{self.columns} of {self.size}x{self.size}"
+        filled = (self.rows * self.size, self.columns * self.size)
+        padded = "" if filled == (self.height, self.width) else f", padded to {filled[0]}x{filled[1]}"
+        return f"tiled {self.rows}x{self.columns} of {self.size}x{self.size}{padded}"

@@ -25,7 +25,7 @@ def test_a_file_gives_back_what_it_was_made_of(coded):
     codec, fitted, layers, path = coded
     loaded, tiling, how = latents.unpack(path, codec)
     assert tiling == fitted.tiling
-    assert how == "tiled 3x2 of 8x8"
+    assert how == "tiled 3x2 of 8x8, padded to 24x16"
     for a, b in zip(loaded, layers, strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -24,4 +24,5 @@ def test_edges_repeat_the_last_pixels():
 
 def test_it_says_what_it_does():
     assert str(Tiling(384, 512, 32)) == "tiled 12x16 of 32x32"
+    assert str(Tiling(380, 512, 32)) == "tiled 12x16 of 32x32, padded to 384x512"
     assert str(Tiling(32, 32, 32)) == "whole"
