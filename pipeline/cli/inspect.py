@@ -123,6 +123,8 @@ def _print(result: Mapping[str, Any], json_path: str | None) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")  # a digest cut short is no digest
     for key in ("workdir", "codec", "model"):
         if key in result:
             table.add_row(key, str(result[key]))
@@ -140,8 +142,8 @@ def _print(result: Mapping[str, Any], json_path: str | None) -> None:
         table.add_row("step", str(result["step"]))
         table.add_row("state sha256", result["state_sha256"])
     stream = cli_flags.report_stream(json_path)
-    console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
-    console.print(table)
+    width = None if stream.isatty() else 160  # in a file or a pipe, a digest stays on its line
+    Console(file=stream, highlight=False, width=width).print(table)
 
 
 def _size(shape: list[int]) -> str:
