@@ -1,5 +1,6 @@
 """The train command from outside: Ctrl-C, a full disk, longer and diverging runs, all told in a line."""
 
+import functools
 import json
 import os
 import pathlib
@@ -58,12 +59,17 @@ def test_ctrl_c_ends_in_a_line_that_tells_where_it_resumes(recipe, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     overrides = ["--config.num_steps=1000000", "--config.checkpoint.every=5", "--config.log.every=100"]
     command = [*STRATA, "train", "--config", str(recipe), "--workdir", str(tmp_path), *overrides]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    # A shell starts what runs in its background with SIGINT ignored, and children inherit that.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=listen)
     while not (tmp_path / "checkpoints" / "5").exists():
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
-    lines = run.communicate(timeout=300)[1].splitlines()
+    try:
+        lines = run.communicate(timeout=120)[1].splitlines()
+    finally:
+        run.kill()
     assert run.returncode == 130
     assert lines[-1] == f"strata train: interrupted; the same command resumes after step {checkpoints(tmp_path)[-1]}"
     assert "Traceback" not in "\n".join(lines) and not (tmp_path / "DONE").exists()
