@@ -22,6 +22,9 @@ class Update:
     nor the optimiser's state, nor the EMA. VDVAE (2011.10650) trains so, with a threshold that can hold a
     run up for ever; here, after `max_skips` large gradients in a row, clipped updates are applied until the
     norm is below the threshold again. A non-finite one is never applied. 0 turns clip_norm or skip_norm off.
+
+    The EMA's decay is `ema`, but over the first steps no more than (1 + n) / (10 + n) after n applied ones: an average
+    over ten thousand steps would otherwise be of the initial weights for most of a short run.
     """
 
     optimizer: optax.GradientTransformation
@@ -50,7 +53,9 @@ class Update:
         gradients = jax.tree.map(lambda g: g * shrink, gradients)
         updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-        ema = jax.tree.map(lambda e, p: e * self.ema + p * (1 - self.ema), state.ema, params)
+        applied = (state.step - state.skipped).astype(jnp.float32)
+        decay = jnp.minimum(self.ema, (1 + applied) / (10 + applied))
+        ema = jax.tree.map(lambda e, p: e * decay + p * (1 - decay), state.ema, params)
 
         # A select, not a branch: it fuses with the update, and donated buffers are written in place.
         def keep(new, old):
