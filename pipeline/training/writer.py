@@ -91,14 +91,23 @@ def _clu_writer(workdir: pathlib.Path) -> Any:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from clu import metric_writers
 
-    # CLU logs through absl, which without absl.app has nowhere to write.
-    logger = logging.getLogger("absl")
-    logger.setLevel(logging.INFO)
-    handler = logging.FileHandler(workdir / "train.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logger.addHandler(handler)
+    _log_to(workdir / "train.log")
     summaries = metric_writers.SummaryWriter(str(workdir / "tb"))
     return metric_writers.AsyncMultiWriter([summaries, metric_writers.LoggingWriter()])
+
+
+def _log_to(path: pathlib.Path) -> None:
+    """What absl logs, as CLU does, goes to the file alone; warnings to standard error too, beside the progress line."""
+    logger = logging.getLogger("absl")
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    file, warnings = logging.FileHandler(path), logging.StreamHandler()
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    warnings.setLevel(logging.WARNING)
+    logger.addHandler(file)
+    logger.addHandler(warnings)
 
 
 def _cut_back(path: pathlib.Path, step: int) -> None:
