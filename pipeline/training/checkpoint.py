@@ -294,9 +294,9 @@ def _as_checkpoint_error(path: pathlib.Path) -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     """What the system said, where it did, else the beginning of what the library says."""
     text = " ".join(str(error).split())
-    system = re.search(r"([^:\"]+) \[os_error_code", text)
+    system = re.search(r"os_error_code\W+(\d+)", text)
     if system:
-        return system.group(1).strip()
+        return os.strerror(int(system.group(1)))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if error.__cause__ is not None:
