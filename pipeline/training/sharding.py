@@ -76,7 +76,8 @@ def lower_step(step: Callable[..., Any], state: Any, batch: Any) -> jax.stages.L
     The next state takes over the buffers of this one, and so its shardings, which XLA is otherwise free to change.
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    # LLVM's third level takes the CPU compiler twice the time of the second, for a step that is no quicker.
+    # Three VDVAE blocks compile in 2.9 s of CPU time instead of 5.5 at this level, and run no slower; an optimiser's
+    # update compiles no quicker.
     options = {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else None
     jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, None), compiler_options=options)
     return jitted.lower(state, batch)
