@@ -1,6 +1,9 @@
 """Trains a model. The same command again resumes from the newest checkpoint.
 
 strata train --config F[:arg] --workdir D [--config.a.b=v ...] [--force_config]
+             [--coordinator_address HOST:PORT --num_processes N --process_id I]
+
+Under SLURM, Open MPI, Kubernetes and on Cloud TPU the processes of a run find each other; elsewhere each is told.
 """
 
 import errno
@@ -22,6 +25,7 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_bool(
         "force_config", False, "Go on though the config or the dataset is not that of the run.", flag_values=values
     )
+    _define_processes(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
@@ -30,6 +34,15 @@ def run(argv: list[str]) -> int:
     config = cli_flags.config_of(values)
     workdir = cli_flags.required(values, "workdir")
 
+    from pipeline.training import distributed
+
+    distributed.initialize(
+        values.coordinator_address,
+        values.num_processes,
+        values.process_id,
+        timeout_s=values.initialization_timeout,
+        heartbeat_s=values.heartbeat_timeout,
+    )
     from pipeline.training.loop import train
 
     try:
@@ -41,6 +54,18 @@ def run(argv: list[str]) -> int:
             raise
         raise CheckpointError(f"{error.filename or workdir}: {error.strerror}; {_what_is_kept(workdir)}") from None
     return 0
+
+
+def _define_processes(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0.", flag_values=values)
+    flags.DEFINE_integer("num_processes", None, "How many processes the run has.", flag_values=values)
+    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", flag_values=values)
+    flags.DEFINE_integer(
+        "initialization_timeout", 300, "Seconds to wait for the other processes.", lower_bound=1, flag_values=values
+    )
+    flags.DEFINE_integer(
+        "heartbeat_timeout", 100, "Seconds until a silent process counts as dead.", lower_bound=1, flag_values=values
+    )
 
 
 def _what_is_kept(workdir: str) -> str:
