@@ -1,0 +1,92 @@
+"""Published figures of accelerators: peak FLOP/s, memory, and bandwidths. Nothing here is measured.
+
+Sources, read in November 2026:
+  TPU v4   cloud.google.com/tpu/docs/v4 and Jouppi et al., arXiv 2304.01433, table 4
+  TPU v5e  cloud.google.com/tpu/docs/v5e
+  TPU v5p  cloud.google.com/tpu/docs/v5p
+  TPU v6e  cloud.google.com/tpu/docs/v6e
+  A100     NVIDIA A100 Tensor Core GPU datasheet (SXM and PCIe columns)
+  H100     NVIDIA H100 Tensor Core GPU datasheet; its Tensor Core figures "with sparsity" are halved here
+  H200     NVIDIA H200 Tensor Core GPU datasheet, likewise
+"""
+
+import dataclasses
+
+GB, GIB, TERA = 10**9, 2**30, 10**12
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """One chip, which is one device of jax.
+
+    Attributes:
+      bfloat16: peak FLOP/s of dense matrix products of bfloat16.
+      float32: that of float32 arrays at jax's default precision: TensorFloat32 on these GPUs, one pass of bfloat16
+        on a TPU, whose matrix unit knows no float32.
+      memory: bytes of HBM.
+      memory_bandwidth: bytes/s of HBM.
+      link_bandwidth: bytes/s that the chip sends over all of its links to other chips (ICI, NVLink) together: half
+        of what is published where that counts both directions.
+    """
+
+    name: str
+    bfloat16: float
+    float32: float
+    memory: int
+    memory_bandwidth: float
+    link_bandwidth: float
+
+
+CHIPS = {
+    chip.name: chip
+    for chip in (
+        # 2,400 Gbit/s of interconnect a chip.
+        Chip("v4", 275 * TERA, 275 * TERA, 32 * GIB, 1200 * GB, 300 * GB),
+        # 400 GB/s of interconnect, both directions.
+        Chip("v5e", 197 * TERA, 197 * TERA, 16 * GIB, 819 * GB, 200 * GB),
+        # 1,200 GB/s of interconnect, both directions.
+        Chip("v5p", 459 * TERA, 459 * TERA, 95 * GIB, 2765 * GB, 600 * GB),
+        # 800 GB/s of interconnect, both directions.
+        Chip("v6e", 918 * TERA, 918 * TERA, 32 * GIB, 1638 * GB, 400 * GB),
+        # NVLink: 600 GB/s on an A100 and 900 on an H100 or H200 with SXM, both directions.
+        Chip("a100-40", 312 * TERA, 156 * TERA, 40 * GIB, 1555 * GB, 300 * GB),
+        Chip("a100-80", 312 * TERA, 156 * TERA, 80 * GIB, 2039 * GB, 300 * GB),
+        Chip("a100-80-pcie", 312 * TERA, 156 * TERA, 80 * GIB, 1935 * GB, 300 * GB),
+        Chip("h100", 989.5 * TERA, 494.5 * TERA, 80 * GIB, 3350 * GB, 450 * GB),
+        Chip("h100-pcie", 756.5 * TERA, 378 * TERA, 80 * GIB, 2000 * GB, 300 * GB),
+        Chip("h200", 989.5 * TERA, 494.5 * TERA, 141 * GB, 4800 * GB, 450 * GB),
+    )
+}
+
+# jax.Device.device_kind -> name; a TPU tells either of two names.
+_KINDS = {
+    "TPU v4": "v4",
+    "TPU v5 lite": "v5e",
+    "TPU v5e": "v5e",
+    "TPU v5": "v5p",
+    "TPU v5p": "v5p",
+    "TPU v6 lite": "v6e",
+    "TPU v6e": "v6e",
+    "NVIDIA A100-SXM4-40GB": "a100-40",
+    "NVIDIA A100-PCIE-40GB": "a100-40",
+    "NVIDIA A100-SXM4-80GB": "a100-80",
+    "NVIDIA A100 80GB PCIe": "a100-80-pcie",
+    "NVIDIA H100 80GB HBM3": "h100",
+    "NVIDIA H100 PCIe": "h100-pcie",
+    "NVIDIA H200": "h200",
+}
+
+
+def for_device_kind(device_kind: str) -> Chip | None:
+    """The chip that jax.Device.device_kind names; None for one that is not known, such as any CPU."""
+    name = _KINDS.get(device_kind)
+    return None if name is None else CHIPS[name]
+
+
+def peak_flops(device_kind: str, dtype: str) -> float | None:
+    """Published peak FLOP/s of one device for products of arrays of `dtype`, "bfloat16" or "float32".
+
+    None for a device that is not known.
+    """
+    chip = for_device_kind(device_kind)
+    return None if chip is None else {"bfloat16": chip.bfloat16, "float32": chip.float32}[dtype]
