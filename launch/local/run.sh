@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Runs a command as N processes on this machine, with M host devices each, joined into one run over gloo:
+#
+#   launch/local/run.sh -n 4 -d 2 -- strata train --config configs/quickstart.py --workdir runs/four
+#
+#   -n, --processes N   processes (1)
+#   -d, --devices M     host devices of each (1)
+#   --port P            process 0's port (a free one)
+#   --grace S           seconds from TERM to KILL, and from one process's failure to the end of the others (60)
+#   --restarts R        restarts in a row that bring no newer checkpoint (0: never start again; needs --workdir)
+#   --workdir D         the run's folder, to see its checkpoints; D.launch keeps count
+#   --dry-run           prints the commands
+#
+# Each line of output is prefixed with its process. TERM and INT go to all. The exit code is that of the process whose
+# fault it was: see launch/verdict.sh. On a machine with accelerators set JAX_PLATFORMS; without it the CPU is used.
+set -euo pipefail
+# shellcheck source=launch/flags.sh
+source "$(dirname "$0")/../flags.sh"
+# shellcheck source=launch/verdict.sh
+source "$launch/verdict.sh"
+
+processes=1 devices=1 port='' grace=60 restarts=0 workdir=''
+# shellcheck disable=SC2034
+short_n=processes short_d=devices
+parse_flags "processes devices port grace restarts workdir" "dry_run" "$@"
+positive processes devices
+natural grace restarts
+((processes <= 256)) || die "--processes $processes: more than 256 on one machine"
+if is_given port; then
+  positive port
+  ((port < 65536)) || die "--port $port is no port: they end at 65535"
+fi
+((${#extra[@]})) || die "there is no command: run.sh -n N -- COMMAND..."
+((restarts == 0)) || is_given workdir || die "--restarts needs --workdir"
+((dry_run)) || command -v "${extra[0]}" >/dev/null || die "there is no command ${extra[0]}"
+
+# A port that nothing listens on; below the range from which the system hands out ports to others.
+free_port() {
+  local candidate
+  while :; do
+    candidate=$((20000 + RANDOM % 10000))
+    (: <"/dev/tcp/127.0.0.1/$candidate") 2>/dev/null || break
+  done
+  echo "$candidate"
+}
+
+export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
+export XLA_FLAGS="${XLA_FLAGS:+$XLA_FLAGS }--xla_force_host_platform_device_count=$devices"
+export STRATA_GRACE=$grace STRATA_NUM_PROCESSES=$processes
+unset STRATA_CODES STRATA_SETTLE
+
+if ((dry_run)); then
+  for ((i = 0; i < processes; i++)); do
+    words env "JAX_PLATFORMS=$JAX_PLATFORMS" "XLA_FLAGS=$XLA_FLAGS" "STRATA_GRACE=$grace" \
+      "STRATA_NUM_PROCESSES=$processes" "STRATA_PROCESS_ID=$i" "STRATA_COORDINATOR=127.0.0.1:${port:-PORT}" \
+      "$launch/entry.sh" "${extra[@]}"
+  done
+  exit 0
+fi
+
+signalled=
+pids=()
+tell_all() {
+  local pid
+  signalled=$1
+  for pid in "${pids[@]-}"; do
+    if [[ -n $pid ]]; then kill -s "$1" "$pid" 2>/dev/null || true; fi
+  done
+}
+trap 'tell_all TERM' TERM
+trap 'tell_all INT' INT
+
+# Starts the processes and waits for all; $code is the run's.
+run_once() {
+  local codes=() i left=$processes deadline=0 status
+  STRATA_COORDINATOR=127.0.0.1:${port:-$(free_port)}
+  export STRATA_COORDINATOR
+  pids=()
+  set -m # or the processes would ignore INT
+  for ((i = 0; i < processes; i++)); do
+    STRATA_PROCESS_ID=$i "$launch/entry.sh" "${extra[@]}" \
+      > >(trap '' INT TERM && exec sed -u "s/^/[$i] /") 2> >(trap '' INT TERM && exec sed -u "s/^/[$i] /" >&2) &
+    pids+=($!)
+  done
+  set +m
+  while ((left)); do
+    sleep 0.1 || true
+    for ((i = 0; i < processes; i++)); do
+      if [[ -z ${pids[i]} ]] || kill -0 "${pids[i]}" 2>/dev/null; then continue; fi
+      status=0
+      wait "${pids[i]}" 2>/dev/null || status=$?
+      pids[i]=
+      codes+=("$status")
+      ((left -= 1)) || true
+      if ((status != 0 && status != 75 && deadline == 0)); then deadline=$((SECONDS + grace)); fi
+    done
+    # The others may wait for the one that left: in the roll call for minutes, in a collective for ever.
+    if ((left && deadline && SECONDS >= deadline)); then
+      tell_all TERM
+      deadline=0
+    fi
+  done
+  code=$(winner "${codes[@]}")
+}
+
+while :; do
+  run_once
+  [[ $(verdict "$code") == again && $restarts != 0 && -z $signalled ]] || break
+  why=$(may_restart "$workdir" "$workdir.launch/restarts" "$restarts" "$code") || { echo "run.sh: $why" >&2 && break; }
+  echo "run.sh: ended with $code, starting again" >&2
+done
+exit "$code"

@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# What to do after a run's processes have left, sourced: the exit-code contract, and a limit on restarts without progress.
+#
+#     0                                     done
+#     75 preempted after a save             again
+#     70 hung, 1 and what kills (134, ...)  again, while the newest checkpoint moves on between restarts
+#     2 usage or config, 65 bad data or checkpoint, 76 diverged, 126 and 127 no such command, 130 interrupted   stop
+
+# One process's failure makes its peers abort, so that the codes differ: the first of these that occurs is the run's.
+# A crash says more than the abort (134) it causes in others; 75 counts only where all else is 75 or 0.
+_fatal="2 65 76 127 126 130"
+
+# winner CODE...: the run's code.
+winner() {
+  local code rank best=0
+  for code in "$@"; do
+    rank=$(_rank "$code")
+    if ((rank > $(_rank "$best"))); then best=$code; fi
+  done
+  echo "$best"
+}
+
+_rank() {
+  local place=20 fatal
+  case $1 in
+    0) echo 0 && return ;;
+    75) echo 1 && return ;;
+    134) echo 2 && return ;;
+    137 | 143) echo 3 && return ;;
+    70) echo 5 && return ;;
+  esac
+  for fatal in $_fatal; do
+    if [[ $1 == "$fatal" ]]; then echo "$place" && return; fi
+    ((place--))
+  done
+  echo 4
+}
+
+# verdict CODE: done, again or stop.
+verdict() {
+  if [[ $1 == 0 ]]; then
+    echo "done"
+  elif [[ " $_fatal " == *" $1 "* ]]; then
+    echo stop
+  else
+    echo again
+  fi
+}
+
+# newest_step WORKDIR: the newest checkpoint's step, -1 where there is none. gs:// is asked through gcloud.
+newest_step() {
+  local names newest=-1 name
+  case $1 in
+    gs://*) names=$(gcloud storage ls "${1%/}/checkpoints/" 2>/dev/null) || names= ;;
+    *) names=$(ls "$1/checkpoints" 2>/dev/null) || names= ;;
+  esac
+  for name in $names; do
+    name=${name%/}
+    name=${name##*/}
+    if [[ $name =~ ^[0-9]+$ ]] && ((10#$name > newest)); then newest=$((10#$name)); fi
+  done
+  echo "$newest"
+}
+
+# may_restart WORKDIR FILE LIMIT CODE: whether a run that ended with CODE may start again, and why not. FILE keeps the
+# newest checkpoint's step and how many restarts in a row have found it there; being preempted never counts.
+may_restart() {
+  local step before=-2 count=0
+  step=$(newest_step "$1")
+  if [[ -f $2 ]]; then read -r before count <"$2" || true; fi
+  [[ $before =~ ^-?[0-9]+$ && $count =~ ^[0-9]+$ ]] || before=-2 count=0
+  if [[ $step != "$before" ]]; then count=0; fi
+  if [[ $4 != 75 ]]; then ((++count)); fi
+  if ((count > $3)); then
+    echo "not started again: $3 restarts in a row brought no checkpoint newer than step $step ($2 keeps count)"
+    return 1
+  fi
+  mkdir -p "$(dirname "$2")" && echo "$step $count" >"$2"
+}
