@@ -12,7 +12,7 @@ Sources, read in November 2026:
 
 import dataclasses
 
-GB, GIB, TERA = 10**9, 2**30, 10**12
+GB, GIB, TERA = 1e9, 2**30, 1e12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ CHIPS = {
         Chip("a100-80-pcie", 312 * TERA, 156 * TERA, 80 * GIB, 1935 * GB, 300 * GB),
         Chip("h100", 989.5 * TERA, 494.5 * TERA, 80 * GIB, 3350 * GB, 450 * GB),
         Chip("h100-pcie", 756.5 * TERA, 378 * TERA, 80 * GIB, 2000 * GB, 300 * GB),
-        Chip("h200", 989.5 * TERA, 494.5 * TERA, 141 * GB, 4800 * GB, 450 * GB),
+        Chip("h200", 989.5 * TERA, 494.5 * TERA, 141 * 10**9, 4800 * GB, 450 * GB),
     )
 }
 
