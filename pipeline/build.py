@@ -32,7 +32,12 @@ DEFAULTS: dict[str, Any] = {
     "eval": {"every": 0, "num_examples": 256, "batch_size": 0},
     "log": {"every": 50},
     "sample": {"every": 0, "num": 16},
+    "divergence": {"patience": 20, "spike_sigma": 20.0, "max_rollbacks": 3},
+    "watchdog": {"minutes": 30.0},
+    "preemption": {"grace_seconds": 0.0},
 }
+# Sections whose keys are all here; those of the others are the arguments of what they build.
+_FIXED_SECTIONS = ("mesh", "checkpoint", "eval", "log", "sample", "divergence", "watchdog", "preemption")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -51,7 +56,7 @@ def complete(config: ConfigDict) -> dict[str, Any]:
         if key not in given:
             raise ConfigError(f"config.{key} is missing")
     full = {key: given.get(key, default) for key, default in DEFAULTS.items()} | {key: given[key] for key in REQUIRED}
-    for key in ("mesh", "checkpoint", "eval", "log", "sample"):
+    for key in _FIXED_SECTIONS:
         for name in full[key]:
             if name not in DEFAULTS[key]:
                 raise ConfigError(f"config.{key}.{name} is not known: {nearest(name, DEFAULTS[key])}")

@@ -8,11 +8,14 @@ Under SLURM, Open MPI, Kubernetes and on Cloud TPU the processes of a run find e
 
 import errno
 import pathlib
+import sys
+import traceback
+from typing import Any
 
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import CheckpointError, ConfigError, Interrupted
+from pipeline.errors import CheckpointError, ConfigError, Diverged, Interrupted, Preempted, StrataError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -36,24 +39,47 @@ def run(argv: list[str]) -> int:
 
     from pipeline.training import distributed
 
-    distributed.initialize(
+    group = distributed.initialize(
         values.coordinator_address,
         values.num_processes,
         values.process_id,
         timeout_s=values.initialization_timeout,
         heartbeat_s=values.heartbeat_timeout,
     )
+    try:
+        _train(config, workdir, values.force_config)
+    except StrataError as error:
+        if group is None:
+            raise
+        # Others may be waiting for this process, and must not keep it from telling how it ended.
+        if group.process_id == 0 or not _is_shared(error):
+            print(f"strata train: {error}", file=sys.stderr)
+        distributed.leave(error.exit_code, wait_s=50 if _is_shared(error) else 5)
+    except BaseException:
+        if group is None:
+            raise
+        traceback.print_exc()
+        distributed.leave(1, wait_s=5)
+    distributed.shutdown()
+    return 0
+
+
+def _train(config: Any, workdir: str, force_config: bool) -> None:
     from pipeline.training.loop import train
 
     try:
-        train(config, workdir, force_config=values.force_config)
+        train(config, workdir, force_config=force_config)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_what_is_kept(workdir)}") from None
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
         raise CheckpointError(f"{error.filename or workdir}: {error.strerror}; {_what_is_kept(workdir)}") from None
-    return 0
+
+
+def _is_shared(error: StrataError) -> bool:
+    """Whether all processes stop with it."""
+    return isinstance(error, Preempted | Diverged)
 
 
 def _define_processes(values: flags.FlagValues) -> None:

@@ -9,6 +9,8 @@ import dataclasses
 import json
 import os
 import socket
+import sys
+import threading
 import time
 
 import jax
@@ -63,18 +65,31 @@ def initialize(
         group.process_id,
         initialization_timeout=timeout_s,
         heartbeat_timeout_seconds=heartbeat_s,
-        shutdown_timeout_seconds=heartbeat_s,
+        shutdown_timeout_seconds=min(60, heartbeat_s),
     )
     return group
 
 
 def shutdown() -> None:
-    """Leaves the group, all processes together; without it the last ones to exit are aborted, and look like failures."""
+    """Leaves the group, all processes together: without it the last ones are aborted, and look like failures."""
     if jax.distributed.is_initialized():
         jax.distributed.shutdown()
 
 
-def roll_call(group: Group, timeout_s: float) -> None:
+def leave(exit_code: int, *, wait_s: float) -> None:
+    """Ends this process of a group with an exit code; the others have `wait_s` to come to their end too.
+
+    After a failure that only this process had they never will, and JAX would abort this one for their absence.
+    """
+    waiting = threading.Thread(target=shutdown, daemon=True)
+    waiting.start()
+    waiting.join(wait_s)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def roll_call(group: Group, timeout_s: float | int) -> None:
     """Returns once all processes are there, on each of them; at the coordinator's own address, before JAX takes it.
 
     Raises:

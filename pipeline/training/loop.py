@@ -1,25 +1,33 @@
 """The one train loop. What a step does is the step's matter (steps/); the loop feeds it, reports, saves and resumes."""
 
 import contextlib
+import functools
+import itertools
 import json
 import pathlib
-import time
 from collections.abc import Generator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from pipeline import build
-from pipeline.data.image_data import ImageData
-from pipeline.errors import ConfigError, DataError
-from pipeline.training import environment, sharding, workdir
+from pipeline.errors import ConfigError, Diverged, Preempted
+from pipeline.training import chips, environment, peers, preflight, sharding, workdir
 from pipeline.training import state as states
 from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.log import TrainLog
+from pipeline.training.divergence import Judge, RollBack, Skipped, batch_number
+from pipeline.training.goodput import Goodput
+from pipeline.training.log import TrainLog, first_bad_layer
+from pipeline.training.phases import Phases
+from pipeline.training.preemption import Preemption
 from pipeline.training.progress import Progress
 from pipeline.training.reports import Reports
 from pipeline.training.state import TrainState
+from pipeline.training.steps.update import by_layer
+from pipeline.training.watchdog import Watchdog
 from pipeline.training.writer import MetricWriter
 
 
@@ -27,76 +35,277 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
     """Trains what the recipe says in `folder`, from its newest checkpoint if there is one, to config.num_steps.
 
     Raises:
-      ConfigError, DataError: before anything is compiled. CheckpointError: a save or a restore failed; what
-        was saved before stays. Diverged: the loss stayed non-finite.
+      ConfigError, DataError: before anything is compiled. CheckpointError: a restore failed, or too many saves; what
+        was saved before stays. Preempted: after SIGTERM, with the step saved. Diverged: rolling back did not help.
     """
     settings = build.complete(config)
     environment.use_compilation_cache()
-    folder = pathlib.Path(folder)
-    mesh, data, update = build.mesh(settings), build.data(settings), build.update(settings)
-    create = build.model_maker(settings)
-    modeldef, shapes = states.abstract(create, update.optimizer, mesh, settings["sharding"])
-    _check_data(settings, data)
-    step_function = build.step(settings, modeldef, mesh)
-    first_process = jax.process_index() == 0
-    if first_process:
-        workdir.claim(folder, settings, force=force_config)
-        workdir.write_json(folder / "env.json", environment.describe())
-
     with contextlib.ExitStack() as stack:
-        progress = Progress(num_steps=settings["num_steps"], batch_size=settings["batch_size"], enabled=first_process)
-        stack.callback(progress.close)
-        checkpoints = Checkpoints(folder / "checkpoints", keep=settings["checkpoint"]["keep"])
-        stack.callback(checkpoints.close)
-        start, state = _resume(checkpoints, shapes, settings, data, force=force_config)
+        run = Run(settings, pathlib.Path(folder), stack, force=force_config)
+        start, state = run.resume()
         if start >= settings["num_steps"]:
-            if first_process:
-                _mark_done(folder, start)
-            progress.say(f"{folder} is done: step {start} of {settings['num_steps']}")
+            run.mark_done(start)
+            run.progress.say(f"{folder} is done: step {start} of {settings['num_steps']}")
             return
-        if first_process:
-            (folder / "DONE").unlink(missing_ok=True)
+        while True:
+            try:
+                run.steps(start, state)
+                break
+            except RollBack as event:
+                start, state = run.roll_back(event)
+        run.finish()
+
+
+class Run:
+    """What a run is made of, from its config, and what happens in it; all that it opens is closed with `stack`."""
+
+    def __init__(self, settings: dict[str, Any], folder: pathlib.Path, stack: contextlib.ExitStack, *, force: bool):
+        self.settings, self.folder, self.force = settings, folder, force
+        self.phases = Phases()
+        self.first_process = jax.process_index() == 0
+        self.peers = peers.Peers(self.phases)
+        with peers.together("setting up"):
+            self.mesh, self.data, update = build.mesh(settings), build.data(settings), build.update(settings)
+            self._create, self._optimizer = build.model_maker(settings), update.optimizer
+            self.modeldef, self.shapes = states.abstract(self._create, self._optimizer, self.mesh, settings["sharding"])
+            preflight.check_data(settings, self.data)
+            self._step_function = build.step(settings, self.modeldef, self.mesh)
+            self._layers = list(by_layer(self.shapes.params))
+            if self.first_process:
+                workdir.claim(folder, settings, force=force)
+                workdir.write_json(folder / "env.json", environment.describe())
+        preflight.check_devices(self.mesh)
+        self._open(stack)
+
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        settings, phases = self.settings, self.phases
+        sizes = dict(num_steps=settings["num_steps"], batch_size=settings["batch_size"])
+        self.preemption = Preemption(grace_s=settings["preemption"]["grace_seconds"])
+        stack.callback(self.preemption.close)
+        self.progress = Progress(**sizes, phases=phases, enabled=self.first_process)
+        stack.callback(self.progress.close)
+        self.checkpoints = Checkpoints(self.folder / "checkpoints", keep=settings["checkpoint"]["keep"])
+        stack.callback(self.checkpoints.close)
+        watched = dict(minutes=settings["watchdog"]["minutes"], process=jax.process_index())
+        watchdog = Watchdog(phases, self.folder, others=self.peers.describe, **watched)
+        stack.callback(watchdog.close)
+        self.goodput = Goodput(self.folder, phases, enabled=self.first_process)
+        self.skipped = Skipped(self.folder)
+        self._stack = stack
+        self._compiled: Any = None
+
+    def resume(self) -> tuple[int, TrainState | None]:
+        """The newest checkpoint's step and state; (0, None) without one. Then opens what is cut back to that step."""
+        with self.phases("restore"), peers.together("restoring"):
+            if self.first_process:
+                preflight.check_disk(self.folder / "checkpoints", self.shapes)
+            start, state = self._restore()
+        preflight.check_agreement(self.settings, self.data.fingerprint, start)
+        self.goodput.resumed(start)
+        if start < self.settings["num_steps"] and self.first_process:
+            (self.folder / "DONE").unlink(missing_ok=True)
+        self.writer = self._stack.enter_context(
+            contextlib.closing(MetricWriter(self.folder, resume_step=start, enabled=self.first_process))
+        )
+        self.reports = Reports(
+            self.settings, self.data, self.modeldef, self.mesh, self.writer, self.progress, on_batch=self._alive
+        )
+        return start, state
+
+    def steps(self, start: int, restored: TrainState | None) -> None:
+        """From the state after step `start`, the first one if there is none, to the last step or to an exception."""
+        settings = self.settings
+        state: Any = restored
         if state is None:
-            state = states.initialise(create, update.optimizer, shapes, settings["seed"])
-        writer = stack.enter_context(contextlib.closing(MetricWriter(folder, resume_step=start, enabled=first_process)))
-        log = TrainLog(writer, progress, every=settings["log"]["every"])
-        reports = Reports(settings, data, modeldef, mesh, writer, progress)
-        metadata = _metadata(settings, data)
-        feed = stack.enter_context(contextlib.closing(_feed(settings, data, mesh, start, progress)))
-        progress.say(_headline(settings, data, shapes, start, mesh))
+            state = states.initialise(self._create, self._optimizer, self.shapes, settings["seed"])
+        judge = Judge(settings["divergence"]["patience"], settings["divergence"]["spike_sigma"])
+        callbacks: Any = dict(report=self._report, incident=self._incident)
+        log = TrainLog(self.writer, judge, every=settings["log"]["every"], **callbacks)
+        self.progress.say(self._headline(start))
+        with contextlib.closing(self._feed(start)) as feed:
+            batch, examples = next(feed)
+            train_step = self._compile(state, batch)
+            self.phases.enter("step")
+            self.progress.start(start)
+            for step in range(start + 1, settings["num_steps"] + 1):
+                state, metrics = train_step(state, batch)
+                taken = examples
+                batch, examples = next(feed)  # while the devices work
+                log.step(step, metrics, taken)
+                self.phases.beat(step)
+                self._between_steps(step, state, log, judge)
+            log.drain()
 
-        batch = next(feed)
-        began = time.monotonic()
-        train_step = sharding.lower_step(step_function, state, batch).compile()
-        progress.say(f"compiled in {time.monotonic() - began:.1f} s")
-        progress.start(start)
-        for step in range(start + 1, settings["num_steps"] + 1):
-            state, metrics = train_step(state, batch)
-            batch = next(feed)  # while the devices work
-            log.step(step, metrics)
-            last = step == settings["num_steps"]
-            if _due(step, settings["eval"]["every"], last):
+    def _between_steps(self, step: int, state: TrainState, log: TrainLog, judge: Judge) -> None:
+        last, results = step == self.settings["num_steps"], None
+        try:
+            if _due(step, self.settings["eval"]["every"], last):
                 log.drain()
-                reports.evaluate(step, state)
-            if _due(step, settings["sample"]["every"], last):
-                reports.pictures(step, state)
-            # Last, so that a checkpoint of this step means that all reports up to it are on disk.
-            if last or _due(step, settings["checkpoint"]["every"]):
-                log.drain()
-                progress.paused(checkpoints.save(step, state, metadata))
-        log.drain()
-        checkpoints.wait()
-        if checkpoints.failure is not None:
-            raise checkpoints.failure
-        for name in data.unreadable:
-            progress.say(f"skipped an unreadable image: {name}")
-        if first_process:
-            _mark_done(folder, settings["num_steps"])
-        progress.say(f"done: step {settings['num_steps']}, {folder}")
+                with self.phases("evaluate"):
+                    results = self.reports.evaluate(step, state)
+            if _due(step, self.settings["sample"]["every"], last):
+                with self.phases("pictures"):
+                    self.reports.pictures(step, state)
+            if not last:
+                self.preemption.raise_if_due()
+        except Preempted:
+            log.drain()
+            self._save(step, state, judge)
+            self.checkpoints.wait()
+            self.writer.incident(step, "preempted")
+            latest = self.checkpoints.latest()
+            kept = f"the same command resumes after step {latest}" if latest else "there is no checkpoint yet"
+            raise Preempted(f"preempted after step {step}; {kept}") from None
+        # Last, so that a checkpoint of this step means that all reports up to it are on disk.
+        if last or _due(step, self.settings["checkpoint"]["every"]):
+            log.drain()
+            self._save(step, state, judge, results)
 
+    def _save(self, step: int, state: TrainState, judge: Judge, results: Mapping[str, Any] | None = None) -> None:
+        if judge.bad_in_a_row and step < self.settings["num_steps"]:
+            # The run may be about to go back to before this row, which must then be the newest checkpoint.
+            self.progress.say(f"step {step}: no checkpoint while steps are bad ({judge.bad_in_a_row} in a row)")
+            return
+        with self.phases("save"):
+            self.checkpoints.save(step, state, self._metadata())
 
-def _mark_done(folder: pathlib.Path, step: int) -> None:
-    (folder / "DONE").write_text(f"{step}\n")
+    def roll_back(self, event: RollBack) -> tuple[int, TrainState | None]:
+        """The state to go on from after a divergence, whose batches are left out from now on.
+
+        Raises:
+          Diverged: it has been done config.divergence.max_rollbacks times without getting past it.
+        """
+        self.checkpoints.wait()
+        before = self.checkpoints.latest() or 0
+        tried = self.skipped.rollbacks_after(before)
+        if tried >= self.settings["divergence"]["max_rollbacks"]:
+            raise Diverged(
+                f"step {event.step}: {event.reason}; {tried} rollbacks to step {before} have not helped: lower "
+                "optimizer.learning_rate, or set optimizer.clip_norm"
+            )
+        batches = self.skipped.add(event, before, write=self.first_process)
+        self.progress.say(f"step {event.step}: {event.reason}; back to step {before}, without batches {_few(batches)}")
+        self.writer.incident(event.step, "rollback", reason=event.reason, back_to=before, batches=batches)
+        with self.phases("restore"):
+            start, state = self._restore()
+        self.writer.cut_back(start)
+        self.goodput.resumed(start)
+        return start, state
+
+    def finish(self) -> None:
+        """All is on disk, and the folder says so."""
+        with self.phases("save"):
+            self.checkpoints.wait()
+        if self.checkpoints.failure is not None:
+            raise self.checkpoints.failure
+        for name in self.data.unreadable:
+            self.progress.say(f"skipped an unreadable image: {name}")
+        self.goodput.report(self.settings["num_steps"])
+        self.mark_done(self.settings["num_steps"])
+        self.progress.say(f"done: step {self.settings['num_steps']}, {self.folder}")
+
+    def mark_done(self, step: int) -> None:
+        """Leaves DONE in the folder."""
+        if self.first_process:
+            (self.folder / "DONE").write_text(f"{step}\n")
+
+    def _restore(self) -> tuple[int, TrainState | None]:
+        step = self.checkpoints.latest()
+        if step is None:
+            return 0, None
+        self._check_same_run(self.checkpoints.metadata(step), f"checkpoint {step}")
+        return step, self.checkpoints.restore(step, self.shapes)
+
+    def _check_same_run(self, saved: Mapping[str, Any], where: str) -> None:
+        """Raises ConfigError where a checkpoint is of another config or dataset, and that was not forced."""
+        workdir.refuse_changes(saved["config"], self.settings, where=where, force=self.force)
+        old, new = saved["dataset"], self._metadata()["dataset"]
+        if old.get("fingerprint") not in (None, new["fingerprint"]) and not self.force:
+            changes = "; ".join(f"{key}: {old[key]} -> {new[key]}" for key in new if old.get(key) != new[key])
+            raise ConfigError(
+                f"the dataset differs from that of {where}: {changes} (--force_config goes on with the new one)"
+            )
+
+    def _metadata(self) -> dict[str, Any]:
+        """What a checkpoint says of itself beside its arrays."""
+        dataset = {
+            "source": self.settings["data"]["source"],
+            "path": self.settings["data"].get("path", ""),
+            "num_examples": self.data.num_examples,
+            "fingerprint": self.data.fingerprint,
+        }
+        return {
+            "config": json.loads(json.dumps(self.settings)),
+            "dataset": dataset,
+            "skipped_batches": self.skipped.batches,
+        }
+
+    def _compile(self, state: TrainState, batch: Mapping[str, jax.Array]) -> Any:
+        if self._compiled is None:
+            with self.phases("compile"):
+                lowered = sharding.lower_step(self._step_function, state, batch)
+                preflight.check_program(lowered)
+                self._compiled = lowered.compile()
+            self.progress.say(f"compiled in {self.phases.seconds['compile']:.1f} s")
+        return self._compiled
+
+    @functools.cached_property
+    def _peak_share_of_a_step(self) -> float | None:
+        """FLOPs of a step over the device's published peak: times steps a second, the model FLOPs utilisation."""
+        peak = chips.peak_flops(self.mesh.devices.flat[0].device_kind, self.settings["dtype"])
+        if peak is None:
+            return None
+        flops = (self._compiled.cost_analysis() or {}).get("flops")
+        return flops / peak if flops else None
+
+    def _feed(self, start: int) -> Generator[tuple[dict[str, jax.Array], np.ndarray], None, None]:
+        """Batches on the devices, from that of step start + 1 on, and the indices of this process's examples."""
+        placement = sharding.batch_sharding(self.mesh)
+        skipped = self.skipped.batches
+        first = batch_number(start, skipped)
+        where = dict(process_index=jax.process_index(), process_count=jax.process_count())
+        settings = self.settings
+        with self.data.train(settings["batch_size"], settings["seed"], start_step=first, **where) as batches:
+            for number in itertools.count(first):
+                with self.phases("data"):
+                    batch = next(batches)
+                if number not in skipped:
+                    yield sharding.place(batch, placement), batch["index"]
+
+    def _alive(self) -> None:
+        self.phases.beat()
+        self.preemption.raise_if_due()
+
+    def _report(self, step: int, values: Mapping[str, Any], waited: float) -> None:
+        timing = self.progress.report(step, float(values["loss"]), float(values["elbo"]), int(values["skipped"]))
+        self.peers.publish(step, waited)
+        if self._peak_share_of_a_step is not None:
+            timing["mfu"] = self._peak_share_of_a_step * timing["steps_per_s"]
+        self.writer.timings(step, timing | self.goodput.report(step))
+        straggler = self.peers.straggler(1 / timing["steps_per_s"]) if self.first_process else None
+        if straggler:
+            self.progress.say(f"step {step}: {straggler}")
+            self.writer.incident(step, "straggler", what=straggler)
+
+    def _incident(self, step: int, reason: str, metrics: Mapping[str, Any], examples: np.ndarray) -> None:
+        if jax.process_count() > 1:
+            examples = multihost_utils.process_allgather(examples, tiled=True)
+        batch, layer = self.skipped.batch_of(step), first_bad_layer(metrics, self._layers)
+        indices = examples.tolist()
+        where = f"; first: {layer}" if layer != "none" else ""
+        self.progress.say(f"step {step}: {reason}{where}; batch {batch}, examples {_few(indices)}")
+        self.writer.incident(step, "bad step", reason=reason, first_layer=layer, batch=batch, examples=indices)
+
+    def _headline(self, start: int) -> str:
+        count = sum(leaf.size for leaf in self.shapes.params.values())
+        sizes = " x ".join(f"{axis}={size}" for axis, size in self.mesh.shape.items())
+        origin = f"resuming after step {start}" if start else "from scratch"
+        processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+        compiling = "" if self._compiled else "; compiling"
+        return (
+            f"{self.settings['model']['name']}: {count:,} parameters, {self.data.num_examples:,} images, "
+            f"mesh {sizes}{processes}, {origin}{compiling}"
+        )
 
 
 def _due(step: int, every: int, last: bool = False) -> bool:
@@ -104,77 +313,6 @@ def _due(step: int, every: int, last: bool = False) -> bool:
     return every > 0 and (last or step % every == 0)
 
 
-def _feed(
-    settings: Mapping[str, Any], data: ImageData, mesh: Any, start: int, progress: Progress
-) -> Generator[dict[str, jax.Array], None, None]:
-    """Batches on the devices, from the one that step start + 1 takes."""
-    placement = sharding.batch_sharding(mesh)
-    where = dict(process_index=jax.process_index(), process_count=jax.process_count())
-    with data.train(settings["batch_size"], settings["seed"], start_step=start, **where) as batches:
-        while True:
-            began = time.monotonic()
-            batch = next(batches)
-            progress.waited(time.monotonic() - began)
-            yield sharding.place(batch, placement)
-
-
-def _resume(
-    checkpoints: Checkpoints, shapes: TrainState, settings: dict[str, Any], data: ImageData, *, force: bool
-) -> tuple[int, TrainState | None]:
-    """The newest checkpoint's step and state; (0, None) without one.
-
-    Raises:
-      ConfigError: it is of another config or another dataset, and not `force`.
-    """
-    step = checkpoints.latest()
-    if step is None:
-        return 0, None
-    saved = checkpoints.metadata(step)
-    where = f"checkpoint {step}"
-    workdir.refuse_changes(saved["config"], settings, where=where, force=force)
-    old, new = saved["dataset"], _metadata(settings, data)["dataset"]
-    if old.get("fingerprint") not in (None, new["fingerprint"]) and not force:
-        changes = "; ".join(f"{key}: {old[key]} -> {new[key]}" for key in new if old.get(key) != new[key])
-        raise ConfigError(
-            f"the dataset differs from that of {where}: {changes} (--force_config goes on with the new one)"
-        )
-    return step, checkpoints.restore(step, shapes)
-
-
-def _metadata(settings: dict[str, Any], data: ImageData) -> dict[str, Any]:
-    """What a checkpoint says of itself beside its arrays."""
-    dataset = {
-        "source": settings["data"]["source"],
-        "path": settings["data"].get("path", ""),
-        "num_examples": data.num_examples,
-        "fingerprint": data.fingerprint,
-    }
-    return {"config": json.loads(json.dumps(settings)), "dataset": dataset}
-
-
-def _check_data(settings: Mapping[str, Any], data: ImageData) -> None:
-    height, _, channels = data.transform.shape
-    model = settings["model"]
-    if model.get("image_size", height) != height:
-        raise ConfigError(f"model.image_size={model['image_size']}, but data.image_size={height}: make them equal")
-    if model.get("image_channels", 3) != channels:
-        raise ConfigError(
-            f"model.image_channels={model.get('image_channels', 3)}, but data.channels={channels}: make them equal"
-        )
-    if settings["batch_size"] > data.num_examples:
-        raise DataError(
-            f"there are {data.num_examples} training examples, fewer than batch_size={settings['batch_size']}: "
-            "lower batch_size or add images"
-        )
-    if settings["eval"]["every"] and not data.num_eval_examples:
-        raise DataError("there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or eval.every=0")
-
-
-def _headline(settings: Mapping[str, Any], data: ImageData, shapes: TrainState, start: int, mesh: Any) -> str:
-    count = sum(leaf.size for leaf in shapes.params.values())
-    sizes = " x ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
-    origin = f"resuming after step {start}" if start else "from scratch"
-    return (
-        f"{settings['model']['name']}: {count:,} parameters, {data.num_examples:,} images, mesh {sizes}, {origin}; "
-        "compiling"
-    )
+def _few(numbers: list[int], most: int = 16) -> str:
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return ", ".join(map(str, numbers[:most])) + more

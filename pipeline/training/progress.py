@@ -1,19 +1,20 @@
 """One line that tells a person how a run goes: kept up to date on a terminal, printed now and then elsewhere."""
 
 import sys
-import time
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from pipeline.training.phases import Phases
+
 
 class Progress:
-    """Speed and the share of time that steps waited for data, measured between two reports."""
+    """Speed and the share of time that steps waited for data, between two reports, from the run's phases."""
 
-    def __init__(self, *, num_steps: int, batch_size: int, enabled: bool = True):
-        self._num_steps, self._batch_size, self._enabled = num_steps, batch_size, enabled
+    def __init__(self, *, num_steps: int, batch_size: int, phases: Phases, enabled: bool = True):
+        self._num_steps, self._batch_size, self._phases, self._enabled = num_steps, batch_size, phases, enabled
         self._console = Console(stderr=True)
         self._live: Live | None = None
         if enabled and self._console.is_terminal:
@@ -22,26 +23,22 @@ class Progress:
         self.start(0)
 
     def start(self, step: int) -> None:
-        """Time counts from now, after `step`."""
-        self._last_step, self._last_time, self._waited, self._paused = step, time.monotonic(), 0.0, 0.0
-
-    def waited(self, seconds: float) -> None:
-        """Time that the loop spent waiting for a batch."""
-        self._waited += seconds
-
-    def paused(self, seconds: float) -> None:
-        """Time spent on evaluation, samples or saving, which is no training time."""
-        self._paused += seconds
+        """Steps count from now, after `step`."""
+        self._last_step, self._last = step, self._spent()
 
     def report(self, step: int, loss: float, elbo: float, skipped: int) -> dict[str, float]:
-        """Shows the line for `step` and returns its timings, in steps and images a second and as a share."""
-        now = time.monotonic()
-        seconds = max(now - self._last_time - self._paused, 1e-9)
+        """Shows the line for `step` and returns its timings, in steps and images a second and as a share.
+
+        Only the phases "step" and "data" count: evaluating and saving are no training time.
+        """
+        now = self._spent()
+        waited = now["data"] - self._last["data"]
+        seconds = max(now["step"] - self._last["step"] + waited, 1e-9)
         steps = max(step - self._last_step, 1)
         timing = {
             "steps_per_s": steps / seconds,
             "images_per_s": steps * self._batch_size / seconds,
-            "data_wait_share": self._waited / seconds,
+            "data_wait_share": waited / seconds,
         }
         left = (self._num_steps - step) * seconds / steps
         parts = [
@@ -54,8 +51,12 @@ class Progress:
         if skipped:
             parts.append(f"{skipped} skipped")
         self._show("  ".join(parts))
-        self._last_step, self._last_time, self._waited, self._paused = step, now, 0.0, 0.0
+        self._last_step, self._last = step, now
         return timing
+
+    def _spent(self) -> dict[str, float]:
+        self._phases.beat()
+        return dict(self._phases.seconds)
 
     def say(self, message: str) -> None:
         """A line that stays."""

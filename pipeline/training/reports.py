@@ -1,7 +1,6 @@
 """What a run shows of itself on the way: the evaluation and the pictures of its EMA weights."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,7 +18,10 @@ from pipeline.training.writer import MetricWriter
 
 
 class Reports:
-    """Evaluates and draws; the noise is the same each time, so that pictures of two steps compare."""
+    """Evaluates and draws; the noise is the same each time, so that pictures of two steps compare.
+
+    `on_batch` is called before each batch of an evaluation, and may raise to break it off.
+    """
 
     def __init__(
         self,
@@ -29,17 +31,17 @@ class Reports:
         mesh: Mesh,
         writer: MetricWriter,
         progress: Progress,
+        on_batch: Callable[[], None],
     ):
         self._settings, self._data, self._modeldef = settings, data, modeldef
-        self._writer, self._progress = writer, progress
+        self._writer, self._progress, self._on_batch = writer, progress, on_batch
         self._batch_sharding = sharding.batch_sharding(mesh)
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._key = jax.random.key(settings["seed"])
         self._draw = jax.jit(self._grids, out_shardings=self._replicated)
 
-    def evaluate(self, step: int, state: TrainState) -> None:
+    def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
         """The ELBO and reconstructions of the held-out examples, or config.eval.num_examples of them."""
-        began = time.monotonic()
         model = self._modeldef.merge(state.ema, state.other)
         where: Any = dict(place=self._place, replicated=self._replicated)
         result = likelihood.evaluate(model, self._batches(), key=self._key, **where)
@@ -51,13 +53,12 @@ class Reports:
             f"step {step}: eval {result['bits_per_dim']:.4f} bits/dim, psnr {quality['psnr']:.2f} dB "
             f"({result['num_examples']} held-out examples, EMA weights)"
         )
-        self._progress.paused(time.monotonic() - began)
+        return scalars
 
     def pictures(self, step: int, state: TrainState) -> None:
         """A grid of samples, and one of originals over reconstructions."""
-        began = time.monotonic()
         num = self._settings["sample"]["num"]
-        images = next(iter(self._batches()))["image"][:num] if self._data.num_eval_examples else None
+        images = self._first_images(num) if self._data.num_eval_examples else None
         samples, recon = self._draw(state.ema, state.other, images)
         self._writer.image(step, "samples", grids.grid(np.asarray(samples)))
         if images is not None:
@@ -68,7 +69,6 @@ class Reports:
             pair = grids.grid(np.concatenate([images, recon]), columns=columns, labels=("original", "recon"))
             self._writer.image(step, "reconstructions", pair)
         self._writer.flush()
-        self._progress.paused(time.monotonic() - began)
 
     def _grids(self, ema: Any, other: Any, images: Any) -> tuple[Any, Any]:
         model = self._modeldef.merge(ema, other)
@@ -77,10 +77,18 @@ class Reports:
         samples = prior.sample(pixels_key)
         return samples, None if images is None else reconstruction.reconstruct(model, images)
 
-    def _batches(self):
+    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
         settings = self._settings["eval"]
         where = dict(process_index=jax.process_index(), process_count=jax.process_count())
-        return self._data.evaluate(settings["batch_size"], settings["num_examples"] or None, **where)
+        with self._data.evaluate(settings["batch_size"], settings["num_examples"] or None, **where) as batches:
+            for batch in batches:
+                self._on_batch()
+                yield batch
+
+    def _first_images(self, num: int) -> np.ndarray:
+        # Every process reads them all: what is not split over the devices must be the same on each.
+        with self._data.evaluate(self._settings["eval"]["batch_size"], num) as batches:
+            return next(batches)["image"][:num]
 
     def _place(self, batch: Any) -> Any:
         return sharding.place(batch, self._batch_sharding)

@@ -12,7 +12,8 @@ from pipeline.errors import ConfigError
 
 # What a resumed run may change without being another run: how long it is, how often things are done, on what it
 # runs, and where the data lies (a fingerprint tells whether it is the same data).
-FREE = ("num_steps", "checkpoint", "eval", "log", "sample", "mesh", "sharding", "data.path", "data.eval_path",
+FREE = ("num_steps", "checkpoint", "eval", "log", "sample", "mesh", "sharding",
+        "divergence", "watchdog", "preemption", "data.path", "data.eval_path",
         "data.num_workers", "data.max_unreadable")  # fmt: skip
 
 

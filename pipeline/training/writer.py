@@ -53,6 +53,21 @@ class MetricWriter:
         if self._clu is not None:
             self._clu.write_scalars(step, dict(_flat_scalars(group, plain)))
 
+    def incident(self, step: int, kind: str, **details: Any) -> None:
+        """One line of incidents.jsonl, which a resumed run adds to: what went wrong, and what was done about it."""
+        if self._enabled:
+            with (self._workdir / "incidents.jsonl").open("a") as file:
+                file.write(json.dumps({"step": step, "kind": kind} | details) + "\n")
+
+    def cut_back(self, step: int) -> None:
+        """The run goes back to `step`: what came after it is no longer of this run."""
+        if not self._enabled:
+            return
+        for name, file in self._files.items():
+            file.close()
+            _cut_back(self._workdir / f"{name}.jsonl", step)
+            self._files[name] = (self._workdir / f"{name}.jsonl").open("a")
+
     def image(self, step: int, name: str, image: np.ndarray) -> None:
         """A uint8 picture [h w 3] as samples/<name>_<step>.png and in TensorBoard."""
         if not self._enabled:

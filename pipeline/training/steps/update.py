@@ -1,7 +1,8 @@
 """One update of the state from a gradient: clip, skip or apply, and move the EMA, in a single pass over the arrays."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,8 @@ class Update:
         self, state: TrainState, loss: Float[Array, ""], gradients: Arrays, other: Arrays
     ) -> tuple[TrainState, dict[str, Array]]:
         """The next state, and what happened, to log."""
-        norm = optax.tree.norm(gradients)
+        layer_norms = jnp.stack([optax.tree.norm(layer) for layer in by_layer(gradients).values()])
+        norm = jnp.linalg.norm(layer_norms)
         finite = jnp.isfinite(norm) & jnp.isfinite(loss)
         large = (norm >= self.skip_norm) if self.skip_norm else jnp.zeros((), bool)
         apply = finite & (~large | (state.large_in_a_row >= self.max_skips))
@@ -77,5 +79,23 @@ class Update:
             "learning_rate": rate,
             "skipped": next_state.skipped,
             "nonfinite_in_a_row": next_state.nonfinite_in_a_row,
+            "layer_gradient_norms": layer_norms,
         }
         return next_state, report
+
+
+def by_layer(arrays: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Arrays by the layer that their name tells: decoder.blocks.7.prior.c1.kernel is of decoder.blocks.7.
+
+    Layers come in the order of a forward pass: encoders first, and blocks by their numbers.
+    """
+    layers: dict[str, list[Any]] = {}
+    for name, array in arrays.items():
+        layers.setdefault(".".join(name.split(".")[:-1][:3]) or name, []).append(array)
+    return {layer: layers[layer] for layer in sorted(layers, key=_forward_order)}
+
+
+def _forward_order(layer: str) -> tuple[bool, list[tuple[int, str]]]:
+    # Numbers before names, so that blocks come before a head such as decoder.out_conv.
+    parts = [(int(part), "") if part.isdigit() else (1 << 30, part) for part in layer.split(".")]
+    return not layer.startswith("encoder"), parts

@@ -1,0 +1,96 @@
+"""What must hold before the first step, checked on every start: a fault found here costs seconds, and not a night."""
+
+import hashlib
+import json
+import math
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pipeline.errors import CheckpointError, ConfigError, DataError
+from pipeline.training import peers
+from pipeline.training.state import TrainState
+
+
+def check_devices(mesh: Mesh) -> None:
+    """Every process has the same number of devices, of one kind, and a sum over all devices comes out right.
+
+    Raises:
+      ConfigError: which process differs, or what the sum was.
+    """
+    local = jax.local_devices()
+    peers.check_equal({"the number and kind of devices": f"{len(local)} {local[0].device_kind}"})
+    placement = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    count = mesh.size
+    ones = jax.make_array_from_callback((count,), placement, lambda index: np.arange(1, count + 1)[index])
+    total = int(jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(ones))
+    if total != count * (count + 1) // 2:
+        raise ConfigError(
+            f"a sum over the {count} devices gave {total} instead of {count * (count + 1) // 2}: "
+            "a device or the network between them is faulty"
+        )
+
+
+def check_disk(folder: pathlib.Path, shapes: TrainState) -> None:
+    """There is room for two checkpoints; of a bucket nothing is known.
+
+    Raises:
+      CheckpointError: how much there is, and how much is wanted.
+    """
+    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if there is None:
+        return
+    wanted = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    free = shutil.disk_usage(there).free
+    if free < wanted:
+        raise CheckpointError(
+            f"{folder} has room for {free / 1e9:.2f} GB, and two checkpoints take {wanted / 1e9:.2f}: make room, or "
+            "set checkpoint.folder to another disk"
+        )
+
+
+def check_data(settings: Mapping[str, Any], data: Any) -> None:
+    """The dataset fits the model and the batch.
+
+    Raises:
+      ConfigError, DataError: which setting to change.
+    """
+    height, _, channels = data.transform.shape
+    model = settings["model"]
+    if model.get("image_size", height) != height:
+        raise ConfigError(f"model.image_size={model['image_size']}, but data.image_size={height}: make them equal")
+    if model.get("image_channels", 3) != channels:
+        raise ConfigError(
+            f"model.image_channels={model.get('image_channels', 3)}, but data.channels={channels}: make them equal"
+        )
+    if settings["batch_size"] > data.num_examples:
+        raise DataError(
+            f"there are {data.num_examples} training examples, fewer than batch_size={settings['batch_size']}: "
+            "lower batch_size or add images"
+        )
+    if settings["eval"]["every"] and not data.num_eval_examples:
+        raise DataError("there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or eval.every=0")
+
+
+def check_agreement(settings: Mapping[str, Any], fingerprint: str, start: int) -> None:
+    """The config, the dataset and the step to start from are the same on all processes."""
+    peers.check_equal(
+        {
+            "the config": json.dumps(settings, sort_keys=True),
+            "the dataset (data.path)": fingerprint,
+            "the newest checkpoint": str(start),
+        }
+    )
+
+
+def check_program(lowered: jax.stages.Lowered) -> None:
+    """The step to compile is the same on all processes: else they would wait in different collectives for ever."""
+    if jax.process_count() > 1:
+        text = lowered.as_text()
+        peers.check_equal({"the program of the training step (XLA)": hashlib.sha256(text.encode()).hexdigest()})
