@@ -42,7 +42,7 @@ parse_flags() {
       if [[ $word == --*=* ]]; then
         value=${word#*=}
       else
-        (($#)) && [[ $1 != --* ]] || die "$name needs a value"
+        if ((! $#)) || _is_flag "$1" "$with_value$without"; then die "$name needs a value"; fi
         value=$1
         shift
       fi
@@ -53,6 +53,13 @@ parse_flags() {
     printf -v "$variable" '%s' "$value"
     given+="$variable "
   done
+}
+
+# Whether a word is one of the script's own flags, rather than a value that happens to begin with dashes.
+_is_flag() {
+  local name=${1%%=*}
+  name=${name#--}
+  [[ $1 == -- || $1 == --* && " $2 " == *" ${name//-/_} "* ]]
 }
 
 # The comment at the top of the script.

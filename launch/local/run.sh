@@ -103,6 +103,7 @@ run_once() {
   code=$(winner "${codes[@]}")
 }
 
+[[ -z $workdir ]] || rm -f "$workdir.launch/restarts"
 while :; do
   run_once
   [[ $(verdict "$code") == again && $restarts != 0 && -z $signalled ]] || break
