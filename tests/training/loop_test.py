@@ -68,8 +68,8 @@ import os, pathlib, signal, sys, time
 from pipeline.cli import main
 from pipeline.training.log import TrainLog
 take = TrainLog.step
-def step(self, number, metrics):
-    take(self, number, metrics)
+def step(self, number, metrics, examples):
+    take(self, number, metrics, examples)
     if number == 13:
         while not (pathlib.Path(sys.argv[-1]) / "checkpoints" / "10").exists():
             time.sleep(0.01)
