@@ -14,44 +14,46 @@ die() {
   exit 2
 }
 
+# Locals begin with _, so that a flag may have any name.
+
 # parse_flags "NAMES THAT TAKE A VALUE" "NAMES THAT TAKE NONE" ARGUMENTS...; $short_x names the flag that -x stands for.
 parse_flags() {
-  local with_value=" $1 " without=" $2 " word name variable value
+  local _with_value=" $1 " _without=" $2 " _word _name _variable _value
   shift 2
   while (($#)); do
-    word=$1
+    _word=$1
     shift
-    case $word in
+    case $_word in
       --)
         # shellcheck disable=SC2034
         extra=("$@")
         return
         ;;
       -h | --help) usage && exit 0 ;;
-      --*) name=${word%%=*} ;;
-      -[a-z]) name=short_${word#-} && name=--${!name-} ;;
-      *) die "there is no argument '$word'; what the command is to get comes after --" ;;
+      --*) _name=${_word%%=*} ;;
+      -[a-z]) _name=short_${_word#-} && _name=--${!_name-} ;;
+      *) die "there is no argument '$_word'; what the command is to get comes after --" ;;
     esac
-    variable=${name#--}
-    variable=${variable//-/_}
-    [[ $variable =~ ^[a-z][a-z0-9_]*$ ]] || die "there is no flag $word: see --help"
-    if [[ $without == *" $variable "* ]]; then
-      [[ $word != *=* ]] || die "$name takes no value"
-      value=1
-    elif [[ $with_value == *" $variable "* ]]; then
-      if [[ $word == --*=* ]]; then
-        value=${word#*=}
+    _variable=${_name#--}
+    _variable=${_variable//-/_}
+    [[ $_variable =~ ^[a-z][a-z0-9_]*$ ]] || die "there is no flag $_word: see --help"
+    if [[ $_without == *" $_variable "* ]]; then
+      [[ $_word != *=* ]] || die "$_name takes no value"
+      _value=1
+    elif [[ $_with_value == *" $_variable "* ]]; then
+      if [[ $_word == --*=* ]]; then
+        _value=${_word#*=}
       else
-        if ((! $#)) || _is_flag "$1" "$with_value$without"; then die "$name needs a value"; fi
-        value=$1
+        if ((! $#)) || _is_flag "$1" "$_with_value$_without"; then die "$_name needs a value"; fi
+        _value=$1
         shift
       fi
-      [[ -n $value && $value != *$'\n'* ]] || die "$name needs a value of one line"
+      [[ -n $_value && $_value != *$'\n'* ]] || die "$_name needs a value of one line"
     else
-      die "there is no flag $word: see --help"
+      die "there is no flag $_word: see --help"
     fi
-    printf -v "$variable" '%s' "$value"
-    given+="$variable "
+    printf -v "$_variable" '%s' "$_value"
+    given+="$_variable "
   done
 }
 
@@ -68,8 +70,8 @@ usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 is_given() { [[ $given == *" $1 "* ]]; }
 
 # positive NAME... / natural NAME...: whole numbers from 1, or from 0.
-positive() { local name; for name in "$@"; do _number "$name" 1; done; }
-natural() { local name; for name in "$@"; do _number "$name" 0; done; }
+positive() { local _one; for _one in "$@"; do _number "$_one" 1; done; }
+natural() { local _one; for _one in "$@"; do _number "$_one" 0; done; }
 
 _number() {
   if [[ ! ${!1} =~ ^(0|[1-9][0-9]{0,8})$ ]] || ((${!1} < $2)); then
@@ -82,20 +84,20 @@ matches() { [[ ${!1} =~ ^($2)$ ]] || die "$(_flag "$1") '${!1}' is not $3"; }
 
 # one_of NAME CHOICE...
 one_of() {
-  local name=$1 choice
-  shift
-  for choice in "$@"; do [[ ${!name} != "$choice" ]] || return 0; done
-  die "$(_flag "$name") '${!name}' is none of: $*"
+  local _choice
+  for _choice in "${@:2}"; do [[ ${!1} != "$_choice" ]] || return 0; done
+  die "$(_flag "$1") '${!1}' is none of: ${*:2}"
 }
 
 # required NAME...: must be given; a dry run shows the name in its place.
 required() {
-  local name
-  for name in "$@"; do
-    [[ -z ${!name} ]] || continue
-    ((dry_run)) || die "$(_flag "$name") is missing: see --help"
-    echo "${0##*/}: $(_flag "$name") is not given; shown as ${name^^}" >&2
-    printf -v "$name" '%s' "${name^^}"
+  local _one _shown
+  for _one in "$@"; do
+    [[ -z ${!_one} ]] || continue
+    ((dry_run)) || die "$(_flag "$_one") is missing: see --help"
+    _shown=$(tr '[:lower:]' '[:upper:]' <<<"$_one")
+    echo "${0##*/}: $(_flag "$_one") is not given; shown as $_shown" >&2
+    printf -v "$_one" '%s' "$_shown"
   done
 }
 

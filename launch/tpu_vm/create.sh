@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Creates a TPU VM, of one host or many.
+#
+#   launch/tpu_vm/create.sh --name N --zone Z --type v5p-128 [FLAGS]
+#
+#   --type T          accelerator type, e.g. v5litepod-16, v5p-128, v6e-64
+#   --version V       software image (v2-alpha-tpuv5 for v5p, v2-alpha-tpuv5-lite for v5e, v2-alpha-tpuv6e for v6e)
+#   --project P       (gcloud's own)
+#   --spot            may be taken away at any time, and costs less
+#   --dry-run         prints the command
+set -euo pipefail
+# shellcheck source=launch/tpu_vm/common.sh
+source "$(dirname "$0")/common.sh"
+
+type='' version='' spot=''
+parse_flags "$tpu_flags type version" "spot dry_run" "$@"
+required type
+check_tpu
+[[ $type == TYPE ]] || matches type 'v[0-9]+[a-z]*-[0-9]+' "a type such as v5p-128"
+if [[ -z $version ]]; then
+  case $type in
+    v5litepod-*) version=v2-alpha-tpuv5-lite ;;
+    v5p-*) version=v2-alpha-tpuv5 ;;
+    v6e-*) version=v2-alpha-tpuv6e ;;
+    *) version=tpu-ubuntu2204-base ;;
+  esac
+fi
+matches version '[a-z0-9][-a-z0-9.]*' "a software image"
+tpu create "--accelerator-type=$type" "--version=$version" ${spot:+--spot}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# What runs on a TPU VM's hosts, in ~/strata: host.sh start COMMAND... | host.sh code | host.sh stop
+#
+#   start   starts the command in the background, unless it runs; output goes to ~/strata-run/log
+#   code    prints the exit code it left, "running", or "none" where it left none and does not run
+#   stop    TERM, and KILL after the grace that it was started with; returns at once
+set -euo pipefail
+state=$HOME/strata-run
+
+is_running() { [[ -f $state/pid ]] && kill -0 "$(cat "$state/pid")" 2>/dev/null; }
+
+case ${1-} in
+  start)
+    shift
+    (($#)) || { echo "host.sh: there is no command" >&2 && exit 2; }
+    if is_running; then
+      echo "host.sh: is running already" >&2
+      exit 0
+    fi
+    mkdir -p "$state"
+    rm -f "$state/code" "$state/pid"
+    # shellcheck disable=SC2016  # expanded in the background
+    PATH=$PWD/.venv/bin:$PATH nohup setsid bash -c '
+      code=0
+      "$@" &
+      echo $! >"$0/pid"
+      wait $! || code=$?
+      echo "$code" >"$0/code"
+    ' "$state" "$(dirname "$0")/../entry.sh" "$@" >>"$state/log" 2>&1 </dev/null &
+    until [[ -s $state/pid ]]; do sleep 0.1; done
+    ;;
+  code)
+    if [[ -f $state/code ]]; then cat "$state/code"; elif is_running; then echo running; else echo none; fi
+    ;;
+  stop) if is_running; then kill "$(cat "$state/pid")"; fi ;;
+  -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" ;;
+  *) echo "host.sh: start COMMAND..., code or stop, not '${1-}'" >&2 && exit 2 ;;
+esac

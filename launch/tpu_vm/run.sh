@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Starts a run on every host of a TPU VM that setup.sh has prepared, and returns; it goes on without a connection.
+#
+#   launch/tpu_vm/run.sh --name N --zone Z --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] [-- FLAGS OF strata train]
+#
+#   --config F[:ARG]  a recipe of the checkout, e.g. configs/vdvae/imagenet64.py
+#   --workdir D       where all hosts see it
+#   --grace S         seconds from TERM to KILL (120)
+#   --project P       (gcloud's own)
+#   --dry-run         prints the command
+#
+# See its output with logs.sh. Where it is running already nothing is started. babysit.sh does all this for you.
+set -euo pipefail
+# shellcheck source=launch/tpu_vm/common.sh
+source "$(dirname "$0")/common.sh"
+
+workdir='' grace=120
+parse_flags "$tpu_flags config workdir grace" "dry_run" "$@"
+required config workdir
+check_tpu
+recipe_is_here
+natural grace
+on_all "cd strata && STRATA_GRACE=$grace launch/tpu_vm/host.sh start \
+$(words strata train "--config=$config" "--workdir=$workdir" ${extra[@]+"${extra[@]}"})"
