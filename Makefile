@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := runs/quickstart
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: install quickstart test parity lint bench clean
+.PHONY: install quickstart test parity slurm-test lint bench clean
 
 install: .venv/installed
 
@@ -45,6 +45,11 @@ test: lint
 # Against the authors' torch mathematics and released weights.
 parity: .venv/parity-installed
 	$(BIN)/python -m pytest -m parity tests/parity
+
+# A SLURM of two nodes on this machine (needs root: installs Debian's packages, leaves nothing running).
+slurm-test: install
+	@[ "$$(id -u)" = 0 ] || { echo "make slurm-test installs and starts slurmctld, slurmd and munge: run it as root"; exit 2; }
+	$(BIN)/python -m pytest -m slurm tests/launch
 
 bench: install
 	$(BIN)/strata bench train --config configs/vdvae/cifar10.py --config.batch_size=4 --steps 5 --json -
