@@ -1,0 +1,107 @@
+"""launch/entry.sh: the command's exit code, TERM followed by KILL, and what it adds to a command."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from launchers import LAUNCH, run
+
+ENTRY = str(LAUNCH / "entry.sh")
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 65, 70, 75, 76, 130])
+def test_the_exit_code_is_the_commands(code):
+    assert run("entry.sh", "bash", "-c", f"exit {code}").returncode == code
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGABRT, 134), (signal.SIGKILL, 137), (signal.SIGSEGV, 139)])
+def test_a_signals_exit_code_is_the_shells(number, code, tmp_path):
+    done = run("entry.sh", "bash", "-c", f"kill -{int(number)} $$", STRATA_CODES=str(tmp_path), SLURM_PROCID="3")
+    assert done.returncode == code
+    assert [path.name for path in tmp_path.iterdir()] == ["3"] and (tmp_path / "3").read_text() == f"{code}\n"
+
+
+def test_a_command_that_is_not_there():
+    assert run("entry.sh", "no-such-program-here").returncode == 127
+
+
+def started(script: str, **environment: str) -> subprocess.Popen:
+    """Starts a bash script through entry.sh, and returns when it has said "up"."""
+    process = subprocess.Popen(
+        [ENTRY, "bash", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_reach_the_command_which_may_take_its_time(number):
+    name = number.name.removeprefix("SIG")
+    process = started(f"trap 'sleep 1; exit 75' {name}; echo up; while :; do sleep 0.05; done", STRATA_GRACE="30")
+    process.send_signal(number)
+    time.sleep(0.3)
+    process.send_signal(number)  # a scheduler that repeats itself
+    assert process.wait(timeout=20) == 75
+
+
+def test_deaf_to_term_is_killed_with_its_children_after_the_grace():
+    process = started("trap '' TERM; sleep 1000 & echo up; echo $! >&2; wait; sleep 1000", STRATA_GRACE="1")
+    assert process.stderr is not None
+    worker = int(process.stderr.readline())
+    before = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 137
+    assert 0.9 < time.monotonic() - before < 10
+    assert "still there 1 s after TERM: killed" in process.stderr.read()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.kill(worker, 0)
+            time.sleep(0.1)
+
+
+def test_nothing_is_left_of_the_grace_when_the_command_leaves():
+    process = started("trap 'exit 75' TERM; echo up; while :; do sleep 0.05; done", STRATA_GRACE="77777")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 75
+    left = subprocess.run(["pgrep", "-f", "^sleep 77777$"], capture_output=True, text=True)
+    assert left.stdout == ""
+
+
+def test_the_processes_place_in_the_run_becomes_flags():
+    places = dict(STRATA_COORDINATOR="job-0.job:8476", STRATA_NUM_PROCESSES="4", JOB_COMPLETION_INDEX="2")
+    done = run("entry.sh", "echo", "strata", "train", **places)
+    assert done.stdout.split() == [
+        *["strata", "train"],
+        *["--coordinator_address=job-0.job:8476", "--num_processes=4", "--process_id=2"],
+    ]
+    assert run("entry.sh", "true", STRATA_COORDINATOR="a:1").returncode == 2
+
+
+@pytest.mark.parametrize("name", ["STRATA_GRACE", "STRATA_SETTLE"])
+def test_bad_environment_is_one_line(name):
+    done = run("entry.sh", "echo", "started", **{name: "soon"})
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+
+
+def test_an_abort_may_wait_for_the_one_whose_fault_it_was():
+    before = time.monotonic()
+    assert run("entry.sh", "bash", "-c", "kill -ABRT $$", STRATA_SETTLE="1").returncode == 134
+    assert time.monotonic() - before >= 1
+    before = time.monotonic()
+    assert run("entry.sh", "bash", "-c", "exit 65", STRATA_SETTLE="20").returncode == 65
+    assert time.monotonic() - before < 10
+
+
+def test_xla_flags_that_this_jaxlib_does_not_know_are_left_out():
+    flags = "--xla_cpu_enable_fast_math=false --xla_no_such_flag=1"
+    environment = dict(XLA_FLAGS="", STRATA_XLA_FLAGS=flags, STRATA_PYTHON=sys.executable)
+    done = run("entry.sh", "bash", "-c", 'echo "$XLA_FLAGS"', timeout=120, **environment)
+    assert done.stdout.split() == ["--xla_cpu_enable_fast_math=false"]
+    assert "does not know --xla_no_such_flag=1" in done.stderr
