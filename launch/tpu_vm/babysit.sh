@@ -57,7 +57,8 @@ state() {
 # What all hosts say, as words: codes, running, none.
 answers() { on_all "cd strata && launch/tpu_vm/host.sh code" 2>/dev/null | grep -xE '[0-9]+|running|none' || true; }
 
-set_up=
+# Whether this TPU VM is prepared, and the run on it ours to judge: what an older one left behind is not.
+ours=
 while :; do
   found=$(state)
   case $found in
@@ -67,27 +68,22 @@ while :; do
       continue
       ;;
     *)
-      set_up=
+      ours=
       if [[ $found != ABSENT ]]; then
         say "the TPU VM is $found: deleted and created again"
         tpu delete --quiet || true
       fi
-      if ! create; then
-        say "not created; trying again in $interval s"
-        sleep "$interval"
-      fi
+      create || { say "not created; trying again in $interval s" && sleep "$interval"; }
       continue
       ;;
   esac
   said=$(answers)
-  if [[ -z $set_up && ! " $said " =~ running ]]; then
-    setup || { say "setup failed; trying again in $interval s" && sleep "$interval" && continue; }
-    set_up=1
-    run || say "not started; trying again"
-  fi
-  said=$(answers)
-  # All hosts have left: their codes decide. A host without one was rebooted, which is no more than a crash.
-  if [[ -n $said && ! $said =~ running ]]; then
+  if [[ $said =~ running ]]; then
+    ours=1
+  elif [[ -z $ours ]]; then
+    if setup && run; then ours=1; else say "not started; trying again in $interval s"; fi
+  elif [[ -n $said ]]; then
+    # All hosts have left: their codes decide. A host without one was rebooted, which is no more than a crash.
     # shellcheck disable=SC2086  # words
     code=$(winner ${said//none/137})
     case $(verdict "$code") in
@@ -96,7 +92,7 @@ while :; do
     esac
     why=$(may_restart "$workdir" "$counts/restarts" "$max_restarts" "$code") || { say "ended with $code: $why" && exit "$code"; }
     say "ended with $code: started again"
-    run || say "not started; trying again"
+    run || ours=
   fi
   sleep "$interval"
 done

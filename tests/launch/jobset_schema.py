@@ -63,9 +63,7 @@ SPEC = _object(
         )
     ),
     startupPolicy=_object(required=("startupPolicyOrder",), startupPolicyOrder=_one_of("AnyOrder", "InOrder")),
-    successPolicy=_object(
-        required=("operator",), operator=_one_of("All", "Any"), targetReplicatedJobs=_list(_STRING)
-    ),
+    successPolicy=_object(required=("operator",), operator=_one_of("All", "Any"), targetReplicatedJobs=_list(_STRING)),
     suspend=_BOOLEAN,
     ttlSecondsAfterFinished=_COUNT,
     volumeClaimPolicies=_list(

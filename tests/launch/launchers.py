@@ -1,4 +1,4 @@
-"""What the tests of the launchers share: how a script is run, and fake programs that write down how they were called."""
+"""What the tests of the launchers share: how a script is run, and fake programs that note how they were called."""
 
 import json
 import os
