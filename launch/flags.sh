@@ -114,9 +114,9 @@ _flag() { echo "--${1//_/-}"; }
 
 # Words as the shell takes them, on one line.
 words() {
-  local word line=
+  local word line='' quote="'" escaped="'\\''"
   for word in "$@"; do
-    [[ $word =~ ^[A-Za-z0-9_./:=,@%+~-]+$ ]] || word="'${word//\'/\'\\\'\'}'"
+    [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word="'${word//"$quote"/"$escaped"}'"
     line+="$word "
   done
   echo "${line% }"

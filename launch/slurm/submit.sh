@@ -31,6 +31,7 @@ parse_flags "config workdir nodes gpus_per_node tasks_per_node cpus_per_task tim
 required config workdir
 positive nodes tasks_per_node grace
 natural gpus_per_node max_restarts
+((grace <= 60000)) || die "--grace $grace: SLURM sends TERM at most 65535 seconds before the time limit"
 ! is_given cpus_per_task || positive cpus_per_task
 ! is_given time || matches time '[0-9]+(-[0-9]+)?(:[0-9]+){0,2}' "a time such as 24:00:00 or 2-00:00:00"
 ! is_given job_name || matches job_name '[A-Za-z0-9_.-]+' "a job's name (letters, digits, _ . -)"

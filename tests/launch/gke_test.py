@@ -149,11 +149,18 @@ def test_the_schemas_would_object():
         check(jobset)
 
 
-@pytest.mark.parametrize("text", ['a"b', "a\\b", "a: b # c", "{a}", "${NAME}", "*a", "a&b", "é", "true", "$1 `x`"])
+@pytest.mark.parametrize(
+    "text", ['a"b', "a\\b", "a: b # c", "{a}", "${NAME}", "*a", "a&b", "é", "true", "$1 `x`", "a\nb\tc"]
+)
 def test_any_text_arrives_as_it_is(text):
     (jobset,) = manifest(*GPU, "--", f"--config.note={text}")
     check(jobset)
     assert container_of(jobset)["command"][-1] == f"--config.note={text}"
+
+
+def test_kubernetes_is_kept_from_replacing_variables():
+    (jobset,) = manifest(*GPU, "--", "--config.note=$(HOME)")
+    assert container_of(jobset)["command"][-1] == "--config.note=$$(HOME)"
 
 
 @pytest.mark.parametrize("name", ["true", "null", "on"])
