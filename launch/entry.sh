@@ -8,8 +8,8 @@
 #                       STRATA_NUM_PROCESSES) and --process_id (of STRATA_PROCESS_ID, or of JOB_COMPLETION_INDEX)
 #   STRATA_CODES        folder in which the exit code is left, in a file named by the process's number
 #   STRATA_XLA_FLAGS    flags for XLA_FLAGS, of which those that this jaxlib does not know are left out
-#   STRATA_SETTLE       seconds that a process which was merely aborted waits before it exits, so that a scheduler which
-#                       judges by the first exit code sees that of the process whose fault it was (0)
+#   STRATA_SETTLE       seconds that a process waits before it exits with 1 or 134, which is how processes end whose peer
+#                       has died, so that a scheduler which judges by the first code sees that peer's (0)
 set -euo pipefail
 
 die() {
@@ -94,5 +94,5 @@ if [[ -n ${STRATA_CODES-} ]]; then
   echo "$code" >"$STRATA_CODES/.$number"
   mv "$STRATA_CODES/.$number" "$STRATA_CODES/$number"
 fi
-if ((code == 134)); then sleep "$settle"; fi
+if ((code == 1 || code == 134)); then sleep "$settle"; fi
 exit "$code"

@@ -3,11 +3,11 @@
 #
 #     0                                     done
 #     75 preempted after a save             again
-#     70 hung, 1 and what kills (134, ...)  again, while the newest checkpoint moves on between restarts
+#     70 hung, 1 or a signal (134, ...)     again, while the newest checkpoint moves on between restarts
 #     2 usage or config, 65 bad data or checkpoint, 76 diverged, 126 and 127 no such command, 130 interrupted   stop
 
-# One process's failure makes its peers abort, so that the codes differ: the first of these that occurs is the run's.
-# A crash says more than the abort (134) it causes in others; 75 counts only where all else is 75 or 0.
+# One process's failure makes its peers abort (134) or lose a connection (1), so that the codes differ: the first of these
+# that occurs is the run's, then 70, then other crashes before the aborts they cause; 75 only where all else is 75 or 0.
 _fatal="2 65 76 127 126 130"
 
 # winner CODE...: the run's code.

@@ -90,12 +90,17 @@ def test_bad_environment_is_one_line(name):
     assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1
 
 
-def test_an_abort_may_wait_for_the_one_whose_fault_it_was():
+@pytest.mark.parametrize("end, code", [("kill -ABRT $$", 134), ("exit 1", 1)])
+def test_who_may_have_lost_a_peer_can_be_made_to_wait_for_its_code(end, code):
     before = time.monotonic()
-    assert run("entry.sh", "bash", "-c", "kill -ABRT $$", STRATA_SETTLE="1").returncode == 134
+    assert run("entry.sh", "bash", "-c", end, STRATA_SETTLE="1").returncode == code
     assert time.monotonic() - before >= 1
+
+
+@pytest.mark.parametrize("code", [0, 2, 65, 75])
+def test_others_never_wait(code):
     before = time.monotonic()
-    assert run("entry.sh", "bash", "-c", "exit 65", STRATA_SETTLE="20").returncode == 65
+    assert run("entry.sh", "bash", "-c", f"exit {code}", STRATA_SETTLE="20").returncode == code
     assert time.monotonic() - before < 10
 
 
