@@ -25,6 +25,10 @@ class CheckpointError(StrataError):
     exit_code = 65
 
 
+class DamagedCheckpoint(CheckpointError):
+    """A checkpoint that no longer holds what was saved."""
+
+
 class Hung(StrataError):
     """No progress for too long."""
 

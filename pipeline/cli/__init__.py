@@ -11,6 +11,7 @@ COMMANDS = {
     "eval": ("eval", "bits per dimension, reconstruction quality, active units of a run"),
     "sample": ("sample", "a grid of samples from a run"),
     "inspect": ("inspect", "parameters, latents and state of a recipe, a run or a codec"),
+    "checkpoint": ("checkpoint", "list or verify the checkpoints of a run"),
     "export": ("export", "turn a run into a codec folder"),
     "reconstruct": ("reconstruct", "encode and decode image files with a codec"),
     "encode": ("encode", "image files to latents"),

@@ -18,8 +18,9 @@ from pipeline.errors import ConfigError
 from pipeline.training import mesh as meshes
 from pipeline.training import sharding
 from pipeline.training import state as states
-from pipeline.training.checkpoint import Checkpoints, to_tree
+from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.state import TrainState
+from pipeline.training.state_tree import to_tree
 
 _COPIES = 4  # the state holds every parameter, its average and Adam's two moments
 _WIDTH = 512

@@ -62,7 +62,7 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
 
     from pipeline import build
     from pipeline.evaluators import likelihood, reconstruction
-    from pipeline.training.checkpoint import load_for_inference
+    from pipeline.training.inference import load_for_inference
 
     config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
     data = build.data(config)

@@ -36,10 +36,12 @@ def run(argv: list[str]) -> int:
     from pipeline import grids, parameters
     from pipeline.codec import folder
     from pipeline.codec.codec import Codec
-    from pipeline.training.checkpoint import Checkpoints, load_for_inference
+    from pipeline.training.checkpoint import Checkpoints
+    from pipeline.training.inference import load_for_inference
+    from pipeline.training.workdir import checkpoint_folder
 
     config, step, model = load_for_inference(workdir, values.step, ema=not values.raw_weights)
-    metadata = Checkpoints(pathlib.Path(workdir) / "checkpoints").metadata(step)
+    metadata = Checkpoints(checkpoint_folder(workdir, config)).metadata(step)
     modeldef, params, other = parameters.split(model)
     weights = params | other
     about = describe(config, metadata, step, ema=not values.raw_weights)

@@ -95,8 +95,9 @@ def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
     from pipeline.training.checkpoint import Checkpoints
     from pipeline.training.digest import state_digest
 
-    result = of_config(workdirs.load(workdir))
-    checkpoints = Checkpoints(pathlib.Path(workdir) / "checkpoints")
+    config = workdirs.load(workdir)
+    result = of_config(config)
+    checkpoints = Checkpoints(workdirs.checkpoint_folder(workdir, config))
     steps = checkpoints.steps()
     if step is None and steps:
         step = steps[-1]

@@ -29,7 +29,7 @@ def run(argv: list[str]) -> int:
     temperatures = parse_temperatures(values.temperature)
 
     from pipeline import grids
-    from pipeline.training.checkpoint import load_for_inference
+    from pipeline.training.inference import load_for_inference
 
     config, step, model = load_for_inference(workdir, values.step)
     temperature = per_layer(temperatures, model.num_layers)

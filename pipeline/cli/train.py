@@ -7,7 +7,6 @@ Under SLURM, Open MPI, Kubernetes and on Cloud TPU the processes of a run find e
 """
 
 import errno
-import pathlib
 import sys
 import traceback
 from typing import Any
@@ -95,9 +94,13 @@ def _define_processes(values: flags.FlagValues) -> None:
 
 
 def _what_is_kept(workdir: str) -> str:
+    from pipeline.training import workdir as workdirs
     from pipeline.training.checkpoint import Checkpoints
 
-    step = Checkpoints(pathlib.Path(workdir) / "checkpoints").latest()
+    try:
+        step = Checkpoints(workdirs.checkpoint_folder(workdir, workdirs.load(workdir))).latest()
+    except ConfigError:  # it did not come as far as that
+        step = None
     if step is None:
         return "there is no checkpoint yet, and the same command starts again"
     return f"the same command resumes after step {step}"

@@ -84,7 +84,10 @@ class Run:
         stack.callback(self.preemption.close)
         self.progress = Progress(**sizes, phases=phases, enabled=self.first_process)
         stack.callback(self.progress.close)
-        self.checkpoints = Checkpoints(self.folder / "checkpoints", keep=settings["checkpoint"]["keep"])
+        kept = {
+            name: settings["checkpoint"][name] for name in ("keep", "keep_every", "best", "keep_best", "max_failures")
+        }
+        self.checkpoints = Checkpoints(workdir.checkpoint_folder(self.folder, settings), **kept)
         stack.callback(self.checkpoints.close)
         watched = dict(minutes=settings["watchdog"]["minutes"], process=jax.process_index())
         watchdog = Watchdog(phases, self.folder, others=self.peers.describe, **watched)
@@ -96,9 +99,9 @@ class Run:
 
     def resume(self) -> tuple[int, TrainState | None]:
         """The newest checkpoint's step and state; (0, None) without one. Then opens what is cut back to that step."""
-        with self.phases("restore"), peers.together("restoring"):
-            if self.first_process:
-                preflight.check_disk(self.folder / "checkpoints", self.shapes)
+        with self.phases("restore"):
+            with peers.together("looking for room"):
+                preflight.check_disk(self.checkpoints.folder, self.shapes)
             start, state = self._restore()
         preflight.check_agreement(self.settings, self.data.fingerprint, start)
         self.goodput.resumed(start)
@@ -166,8 +169,9 @@ class Run:
             # The run may be about to go back to before this row, which must then be the newest checkpoint.
             self.progress.say(f"step {step}: no checkpoint while steps are bad ({judge.bad_in_a_row} in a row)")
             return
+        metrics = {name: float(value) for name, value in (results or {}).items() if np.ndim(value) == 0}
         with self.phases("save"):
-            self.checkpoints.save(step, state, self._metadata())
+            self.checkpoints.save(step, state, self._metadata(), metrics)
 
     def roll_back(self, event: RollBack) -> tuple[int, TrainState | None]:
         """The state to go on from after a divergence, whose batches are left out from now on.
@@ -210,14 +214,11 @@ class Run:
             (self.folder / "DONE").write_text(f"{step}\n")
 
     def _restore(self) -> tuple[int, TrainState | None]:
-        step = self.checkpoints.latest()
-        if step is None:
-            return 0, None
-        self._check_same_run(self.checkpoints.metadata(step), f"checkpoint {step}")
-        return step, self.checkpoints.restore(step, self.shapes)
+        return self.checkpoints.restore_newest(self.shapes, self._check_same_run) or (0, None)
 
-    def _check_same_run(self, saved: Mapping[str, Any], where: str) -> None:
+    def _check_same_run(self, saved: Mapping[str, Any], step: int) -> None:
         """Raises ConfigError where a checkpoint is of another config or dataset, and that was not forced."""
+        where = f"checkpoint {step}"
         workdir.refuse_changes(saved["config"], self.settings, where=where, force=self.force)
         old, new = saved["dataset"], self._metadata()["dataset"]
         if old.get("fingerprint") not in (None, new["fingerprint"]) and not self.force:
@@ -281,6 +282,7 @@ class Run:
         self.peers.publish(step, waited)
         if self._peak_share_of_a_step is not None:
             timing["mfu"] = self._peak_share_of_a_step * timing["steps_per_s"]
+        timing["checkpoint_failures"] = self.checkpoints.failures
         self.writer.timings(step, timing | self.goodput.report(step))
         straggler = self.peers.straggler(1 / timing["steps_per_s"]) if self.first_process else None
         if straggler:

@@ -27,7 +27,7 @@ class Peers:
     """Where each process is. With one process there is nobody to tell, and nothing happens."""
 
     def __init__(self, phases: Phases):
-        self._phases, self._client = phases, _client()
+        self._phases, self._client = phases, client()
         self._last = dict(phases.seconds), phases.step
         self._host = socket.gethostname()
 
@@ -95,14 +95,14 @@ def together(what: str) -> Iterator[None]:
         failed = error
     if jax.process_count() == 1:
         return
-    client = _client()
+    store = client()
     if failed is not None:
         told = json.dumps({"type": type(failed).__name__, "text": str(failed), "host": socket.gethostname()})
-        client.key_value_set(f"{_ERROR}{what}/{jax.process_index()}", told, allow_overwrite=True)
+        store.key_value_set(f"{_ERROR}{what}/{jax.process_index()}", told, allow_overwrite=True)
     failures = np.flatnonzero(multihost_utils.process_allgather(np.array([failed is not None])).reshape(-1))
     if len(failures):
         first = int(failures[0])
-        told = json.loads(client.blocking_key_value_get(f"{_ERROR}{what}/{first}", 10_000))
+        told = json.loads(store.blocking_key_value_get(f"{_ERROR}{what}/{first}", 10_000))
         raise getattr(errors, told["type"])(f"process {first} on {told['host']}, {what}: {told['text']}")
 
 
@@ -123,7 +123,8 @@ def check_equal(values: Mapping[str, str]) -> None:
             )
 
 
-def _client() -> Any:
+def client() -> Any:
+    """The store of keys; None with one process."""
     from jax._src import distributed  # JAX has no public name for it; Orbax uses it so, too
 
     return distributed.global_state.client if jax.process_count() > 1 else None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import pathlib
 import shutil
 from collections.abc import Mapping
@@ -37,15 +38,15 @@ def check_devices(mesh: Mesh) -> None:
         )
 
 
-def check_disk(folder: pathlib.Path, shapes: TrainState) -> None:
+def check_disk(folder: os.PathLike[str], shapes: TrainState) -> None:
     """There is room for two checkpoints; of a bucket nothing is known.
 
     Raises:
       CheckpointError: how much there is, and how much is wanted.
     """
-    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    if there is None:
+    if "://" in os.fspath(folder):
         return
+    there = next(path for path in (pathlib.Path(folder), *pathlib.Path(folder).parents) if path.exists())
     wanted = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     free = shutil.disk_usage(there).free
     if free < wanted:

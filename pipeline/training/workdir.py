@@ -48,6 +48,11 @@ def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
         raise ConfigError(f"{path} is damaged: {error}") from None
 
 
+def checkpoint_folder(workdir: str | os.PathLike[str], config: dict[str, Any]) -> str:
+    """Where the checkpoints of a run lie: config.checkpoint.folder, or checkpoints/ in its own folder."""
+    return config.get("checkpoint", {}).get("folder") or str(pathlib.Path(workdir) / "checkpoints")
+
+
 def refuse_changes(saved: dict[str, Any], config: dict[str, Any], *, where: str, force: bool = False) -> None:
     """Raises ConfigError with the differences that would make it another run."""
     changes = differences(saved, config)

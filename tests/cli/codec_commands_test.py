@@ -47,7 +47,7 @@ def pictures(tmp_path):
 
 def test_a_codec_has_the_averaged_weights_and_says_what_it_is(workdir, codec, capsys):
     from pipeline import parameters
-    from pipeline.training.checkpoint import load_for_inference
+    from pipeline.training.inference import load_for_inference
 
     _, step, model = load_for_inference(workdir)
     loaded = Codec.from_pretrained(codec)

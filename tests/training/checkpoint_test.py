@@ -17,8 +17,10 @@ from pipeline import build
 from pipeline.errors import CheckpointError
 from pipeline.training import mesh as meshes
 from pipeline.training import state as states
-from pipeline.training.checkpoint import Checkpoints, load_for_inference, to_tree
+from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.digest import state_digest
+from pipeline.training.inference import load_for_inference
+from pipeline.training.state_tree import to_tree
 from pipeline.training.workdir import claim
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from checkpoint_damage_test import make_state
 
-from pipeline.training.checkpoint import to_tree
 from pipeline.training.digest import state_digest
+from pipeline.training.state_tree import to_tree
 
 
 def test_sharding_and_place_do_not_matter():

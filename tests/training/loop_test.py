@@ -71,7 +71,7 @@ take = TrainLog.step
 def step(self, number, metrics, examples):
     take(self, number, metrics, examples)
     if number == 13:
-        while not (pathlib.Path(sys.argv[-1]) / "checkpoints" / "10").exists():
+        while not (pathlib.Path(sys.argv[-1]) / "checkpoints" / "10" / "manifest.json").exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
 TrainLog.step = step

@@ -1,0 +1,110 @@
+"""Looks at the checkpoints of a run, or of a folder of them, without building a model.
+
+strata checkpoint list   D [--json F]
+strata checkpoint verify D [--step N] [--json F]
+
+D is a run's folder or the folder of its checkpoints. `verify` reads every array and compares it with its checksum;
+it exits with 65 if a checkpoint is not what was saved.
+"""
+
+import datetime
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from pipeline.cli import flags as cli_flags
+from pipeline.errors import CheckpointError, ConfigError, DamagedCheckpoint
+
+_VERBS = ("list", "verify")
+
+
+def run(argv: list[str]) -> int:
+    """See the module's docstring."""
+    values = cli_flags.new()
+    flags.DEFINE_integer("step", None, "Which checkpoint to verify; all by default.", flag_values=values)
+    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    rest = cli_flags.parse(values, argv, __doc__)
+    if rest is None:
+        return 0
+    if len(rest) != 2 or rest[0] not in _VERBS:
+        raise ConfigError("say which: strata checkpoint list D, or strata checkpoint verify D")
+    verb, folder = rest
+    if verb == "list" and values.step is not None:
+        raise ConfigError("--step belongs to verify")
+    checkpoints = _open(folder)
+    result = listing(checkpoints) if verb == "list" else verification(checkpoints, values.step)
+    _print(result, verb, values.json)
+    cli_flags.write_json(result, values.json)
+    return 0 if verb == "list" or result["good"] else CheckpointError.exit_code
+
+
+def listing(checkpoints: Any) -> dict[str, Any]:
+    """What lies in the folder: {checkpoints: [{name, state, bytes, written, metrics}]}, oldest first.
+
+    `state` is "whole" (by its files; `verify` looks at the arrays), "damaged", or "unfinished".
+    """
+    entries = []
+    for path in sorted(checkpoints.folder.iterdir(), key=lambda path: (_number(path.name), path.name)):
+        if not path.is_dir() or not path.name[:1].isdigit():
+            continue
+        entry: dict[str, Any] = {"name": path.name, "state": "unfinished", "bytes": _bytes(path), "metrics": {}}
+        entry["written"] = datetime.datetime.fromtimestamp(path.stat().mtime).isoformat(timespec="seconds")
+        if not path.name.isdigit():
+            entry["state"] = "damaged" if ".damaged" in path.name else "unfinished"
+        elif int(path.name) in checkpoints.steps():
+            try:
+                entry |= {"state": "whole", "metrics": checkpoints.manifest(int(path.name))["metrics"]}
+            except DamagedCheckpoint as error:
+                entry |= {"state": "damaged", "why": str(error)}
+        entries.append(entry)
+    return {"folder": str(checkpoints.folder), "checkpoints": entries}
+
+
+def verification(checkpoints: Any, step: int | None = None) -> dict[str, Any]:
+    """{good, steps: [{step, good, arrays, why}]}. Raises CheckpointError where there is no (such) step."""
+    steps = checkpoints.steps() if step is None else [step]
+    if not steps:
+        raise CheckpointError(f"{checkpoints.folder} has no checkpoint")
+    results = []
+    for each in steps:
+        try:
+            arrays = sum(len(part) for part in checkpoints.arrays(each).values())
+            results.append({"step": each, "good": True, "arrays": arrays})
+        except DamagedCheckpoint as error:
+            results.append({"step": each, "good": False, "why": str(error)})
+    return {"folder": str(checkpoints.folder), "good": all(result["good"] for result in results), "steps": results}
+
+
+def _open(folder: str) -> Any:
+    from pipeline.training import workdir as workdirs
+    from pipeline.training.checkpoint import Checkpoints
+
+    if (pathlib.Path(folder) / "config.json").exists():
+        folder = workdirs.checkpoint_folder(folder, workdirs.load(folder))
+    checkpoints = Checkpoints(folder)
+    if not checkpoints.folder.is_dir():
+        raise ConfigError(f"{folder} is neither a run nor a folder of checkpoints")
+    return checkpoints
+
+
+def _print(result: Mapping[str, Any], verb: str, json_path: str | None) -> None:
+    stream = cli_flags.report_stream(json_path)
+    if verb == "list":
+        for entry in result["checkpoints"]:
+            metrics = "  ".join(f"{name} {value:.4g}" for name, value in entry["metrics"].items())
+            line = f"{entry['name']:<12} {entry['state']:<10} {entry['bytes'] / 1e6:10.1f} MB  {entry['written']}"
+            print(f"{line}  {metrics}".rstrip(), file=stream)
+    else:
+        for each in result["steps"]:
+            print(f"{each['step']}: good, {each['arrays']} arrays" if each["good"] else each["why"], file=stream)
+
+
+def _number(name: str) -> int:
+    digits = "".join(character for character in name.partition(".")[0] if character.isdigit())
+    return int(digits or 0)
+
+
+def _bytes(folder: Any) -> int:
+    return sum(_bytes(path) if path.is_dir() else path.stat().length for path in folder.iterdir())
