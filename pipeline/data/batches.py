@@ -62,8 +62,8 @@ class TrainingBatches:
     """Random access to the endless stream of training batches: number i is batch start_step + i.
 
     Position p = k * batch_size + row of the stream shows example shuffled(seed, p), cropped and flipped by
-    draws at p. An unreadable example is replaced by another one drawn at (p, attempt). `rows` is this
-    process's slice.
+    draws at p. An unreadable example is replaced by another one drawn at (p, attempt). `rows` are those
+    that this process reads.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class TrainingBatches:
         transform: Transform,
         *,
         batch_size: int,
-        rows: slice,
+        rows: Int[np.ndarray, " b"],
         seed: int,
         start_step: int,
         max_unreadable: int,
@@ -85,7 +85,7 @@ class TrainingBatches:
 
     def __getitem__(self, index: int) -> Loaded:
         first = (self.start_step + int(index)) * self.batch_size
-        position = np.arange(first + self.rows.start, first + self.rows.stop)
+        position = first + self.rows
         length = len(self.source)
         example = np.array([randomness.shuffled(self.seed, p, length) for p in position.tolist()], np.int32)
         skipped: list[str] = []
@@ -132,7 +132,9 @@ class EvaluationBatches:
     replaced.
     """
 
-    def __init__(self, source: Source, transform: Transform, *, batch_size: int, rows: slice, num_examples: int):
+    def __init__(
+        self, source: Source, transform: Transform, *, batch_size: int, rows: Int[np.ndarray, " b"], num_examples: int
+    ):
         self.source, self.transform = source, transform.for_evaluation()
         self.batch_size, self.rows, self.num_examples = batch_size, rows, num_examples
 
@@ -141,7 +143,7 @@ class EvaluationBatches:
 
     def __getitem__(self, index: int) -> Loaded:
         first = int(index) * self.batch_size
-        position = np.arange(first + self.rows.start, first + self.rows.stop)
+        position = first + self.rows
         mask = position < self.num_examples
         length = len(self.source)
         example = np.full(len(position), -1, np.int32)

@@ -10,6 +10,7 @@ import grain
 import numpy as np
 from absl import flags
 from grain.sources import RandomAccessDataSource
+from jaxtyping import Int
 
 from pipeline.data.batches import EvaluationBatches, Loaded, TrainingBatches, over_budget, read_example
 from pipeline.data.sources import open_split
@@ -100,14 +101,20 @@ class ImageData:
         return 0 if self._eval_source is None else len(self._eval_source)
 
     def train(
-        self, batch_size: int, seed: int, start_step: int = 0, process_index: int = 0, process_count: int = 1
+        self,
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        process_index: int = 0,
+        process_count: int = 1,
+        rows: Int[np.ndarray, " b"] | None = None,
     ) -> "Batches":
         """Endless batches from batch `start_step` on, reading ahead from now on.
 
-        `batch_size` is global; this process gets rows process_index * batch_size / process_count and on of
-        each.
+        `batch_size` is global; this process gets `rows` of each, or else rows process_index * batch_size /
+        process_count and on.
         """
-        rows = _rows(batch_size, process_index, process_count)
+        rows = _rows(batch_size, process_index, process_count) if rows is None else rows
         if batch_size > self.num_examples:
             raise DataError(
                 f"{self._where} has {self.num_examples} training examples, fewer than "
@@ -122,17 +129,22 @@ class ImageData:
             start_step=start_step,
             max_unreadable=self.max_unreadable,
         )
-        return Batches(self, self._read_ahead(batches, rows, self.num_workers))
+        return Batches(self, self._read_ahead(batches, len(rows), self.num_workers))
 
     def evaluate(
-        self, batch_size: int, num_examples: int | None = None, process_index: int = 0, process_count: int = 1
+        self,
+        batch_size: int,
+        num_examples: int | None = None,
+        process_index: int = 0,
+        process_count: int = 1,
+        rows: Int[np.ndarray, " b"] | None = None,
     ) -> "Batches":
         """Each held-out example once, or `num_examples` of them, in one fixed random order.
 
         Every process gets the same number of batches; padding has mask 0. Reads in threads: an evaluation is
         too short to wait for worker processes to start.
         """
-        rows = _rows(batch_size, process_index, process_count)
+        rows = _rows(batch_size, process_index, process_count) if rows is None else rows
         if self._eval_source is None:
             raise ConfigError("there is nothing to evaluate on: set data.eval_path, or data.eval_fraction above 0")
         if num_examples is not None and num_examples < 1:
@@ -141,13 +153,13 @@ class ImageData:
         batches = EvaluationBatches(
             self._eval_source, self.transform, batch_size=batch_size, rows=rows, num_examples=count
         )
-        return Batches(self, self._read_ahead(batches, rows, num_workers=0))
+        return Batches(self, self._read_ahead(batches, len(rows), num_workers=0))
 
     def _read_ahead(
-        self, batches: RandomAccessDataSource[Loaded], rows: slice, num_workers: int
+        self, batches: RandomAccessDataSource[Loaded], num_rows: int, num_workers: int
     ) -> grain.DatasetIterator:
         """A Grain iterator over `batches`: threads here, or worker processes of a few threads each."""
-        batch_bytes = (rows.stop - rows.start) * int(np.prod(self.transform.shape))
+        batch_bytes = num_rows * int(np.prod(self.transform.shape))
         threads = min(4, os.cpu_count() or 1) if num_workers == 0 else 2
         affordable = _READ_AHEAD_BYTES // (max(1, num_workers) * batch_bytes)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=int(np.clip(affordable, 2, 16)))
@@ -219,8 +231,8 @@ def _close(iterators: list[grain.DatasetIterator]) -> None:
     iterators.pop().close()
 
 
-def _rows(batch_size: int, process_index: int, process_count: int) -> slice:
+def _rows(batch_size: int, process_index: int, process_count: int) -> Int[np.ndarray, " b"]:
     if batch_size < 1 or batch_size % process_count:
         raise ConfigError(f"batch_size={batch_size} must be a positive multiple of the {process_count} processes")
     local = batch_size // process_count
-    return slice(process_index * local, (process_index + 1) * local)
+    return np.arange(process_index * local, (process_index + 1) * local)

@@ -55,6 +55,9 @@ def test_batches_do_not_depend_on_workers_processes_or_where_one_starts(folder):
     parts = [take(straight.train(6, 5, process_index=p, process_count=2), 9) for p in (0, 1)]
     joined = [{key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)]
     assert_equal(joined, expected)
+    # Hosts of a torus have rows that are not together.
+    scattered = take(straight.train(6, 5, rows=np.array([0, 1, 4])), 9)
+    assert_equal(scattered, [{key: values[[0, 1, 4]] for key, values in batch.items()} for batch in expected])
 
 
 def test_batches_have_the_contract_s_types_and_the_right_images(folder):
