@@ -29,7 +29,9 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     mesh, update = build.mesh(settings), build.update(settings)
     create = build.model_maker(settings)
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, settings["sharding"])
-    batch = sharding.place(_batch(settings), sharding.batch_sharding(mesh))
+    rows = sharding.batch_sharding(mesh)
+    num_rows = len(sharding.local_rows(rows, settings["batch_size"]))
+    batch = sharding.place(_batch(settings, num_rows), rows)
     jax.config.update("jax_enable_compilation_cache", False)
     began = time.perf_counter()
     lowered = sharding.lower_step(build.step(settings, modeldef, mesh), shapes, batch)
@@ -65,9 +67,9 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     }
 
 
-def _batch(settings: dict[str, Any]) -> dict[str, np.ndarray]:
+def _batch(settings: dict[str, Any], rows: int) -> dict[str, np.ndarray]:
     """This process's rows of a batch, with the shapes of the recipe's data."""
-    data, rows = settings["data"], settings["batch_size"] // jax.process_count()
+    data = settings["data"]
     shape = (rows, data["image_size"], data["image_size"], data.get("channels", 3))
     random = np.random.default_rng(settings["seed"])
     return {

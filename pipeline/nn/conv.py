@@ -9,6 +9,9 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pipeline.nn import target
+from pipeline.nn.split import by_height
+
 
 class Conv(nnx.Module):
     """A convolution of stride 1 that keeps height and width; float32 parameters, computed in `dtype`.
@@ -46,7 +49,11 @@ class Conv(nnx.Module):
 
 def convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "u v c d"]) -> Float[Array, "b h w d"]:
     """Cross-correlation with zeros around the image, as every deep-learning library's convolution."""
-    if jax.default_backend() != "cpu":
+    return by_height(_convolve, kernel, x, halo=kernel.shape[0] // 2)
+
+
+def _convolve(kernel: Float[Array, "u v c d"], x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+    if target.backend() != "cpu":
         return _general(x, kernel)
     if kernel.shape[:2] == (1, 1):
         b, h, w, _ = x.shape

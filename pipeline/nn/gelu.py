@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from pipeline.nn import target
+
 
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Exact GELU (arXiv 1606.08415), as torch's default; in float32 to 5e-7, or of |x| where that is above 1."""
-    if jax.default_backend() == "cpu":
+    if target.backend() == "cpu":
         return _gelu(x)
     return jax.nn.gelu(x, approximate=False)
 

@@ -1,5 +1,6 @@
 """Which axis of the mesh each array is split over. Model code knows nothing of it."""
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -7,11 +8,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from pipeline.errors import ConfigError
+from pipeline.nn import target
 
 BATCH = PartitionSpec(("replica", "fsdp"))
+IMAGES = PartitionSpec(("replica", "fsdp"), "context")
 # Below this many elements the collectives cost more than the memory is worth.
 MIN_SHARDED = 2**12
 
@@ -19,6 +23,11 @@ MIN_SHARDED = 2**12
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The first dimension over all devices that hold different examples."""
     return NamedSharding(mesh, BATCH)
+
+
+def sharding_of(rows: NamedSharding, rank: int) -> NamedSharding:
+    """That of a batch's array of so many dimensions, given batch_sharding: images are split in height too."""
+    return NamedSharding(rows.mesh, IMAGES) if rank >= 4 else rows
 
 
 def spec_for(shape: Sequence[int], fsdp: int, *, min_size: int = MIN_SHARDED) -> PartitionSpec:
@@ -32,7 +41,9 @@ def spec_for(shape: Sequence[int], fsdp: int, *, min_size: int = MIN_SHARDED) ->
     return PartitionSpec(*[None] * largest, "fsdp")
 
 
-def state_shardings(mesh: Mesh, state: Any, overrides: Mapping[str, Sequence[str | None]] | None = None) -> Any:
+def state_shardings(
+    mesh: Mesh | AbstractMesh, state: Any, overrides: Mapping[str, Sequence[str | None]] | None = None
+) -> Any:
     """A sharding for each array of a state of shapes: by the first override whose regex matches, or `spec_for`.
 
     Optimiser state follows the parameters, because the rule sees nothing but shapes. Overrides are
@@ -59,7 +70,7 @@ def state_shardings(mesh: Mesh, state: Any, overrides: Mapping[str, Sequence[str
     return shardings
 
 
-def _override(mesh: Mesh, name: str, shape: Sequence[int], axes: Sequence[str | None]) -> PartitionSpec:
+def _override(mesh: Mesh | AbstractMesh, name: str, shape: Sequence[int], axes: Sequence[str | None]) -> PartitionSpec:
     if len(axes) > len(shape):
         raise ConfigError(f"sharding override {list(axes)} has more axes than {name} {tuple(shape)}")
     for axis, size in zip(axes, shape):
@@ -78,11 +89,44 @@ def lower_step(step: Callable[..., Any], state: Any, batch: Any) -> jax.stages.L
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     # Three VDVAE blocks compile in 2.9 s of CPU time instead of 5.5 at this level, and run no slower; an optimiser's
     # update compiles no quicker.
-    options = {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else None
+    options = {"xla_backend_optimization_level": 2} if target.backend() == "cpu" else None
     jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, None), compiler_options=options)
-    return jitted.lower(state, batch)
+    with target.compiling_for(target.backend(), mesh=batch["image"].sharding.mesh):
+        return jitted.lower(state, batch)
 
 
 def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Global arrays from this process's rows of a batch."""
-    return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in batch.items()}
+    """Global arrays from this process's rows of a batch, those that `local_rows` tells, at their full height."""
+    # Of one row for each part of the batch, this process has as many as it has parts.
+    parts = math.prod(sharding.mesh.shape[axis] for axis in ("replica", "fsdp"))
+    num_rows = len(batch["image"]) * parts // len(local_rows(sharding, parts))
+    numbers = local_rows(sharding, num_rows)
+
+    def put(values: np.ndarray) -> jax.Array:
+        def shard(where: tuple[slice, ...]) -> np.ndarray:
+            start, stop, _ = where[0].indices(num_rows)
+            first = int(np.searchsorted(numbers, start))
+            return values[(slice(first, first + stop - start), *where[1:])]
+
+        return jax.make_array_from_callback(
+            (num_rows, *values.shape[1:]), sharding_of(sharding, values.ndim), shard, dtype=values.dtype
+        )
+
+    return {key: put(values) for key, values in batch.items()}
+
+
+@functools.lru_cache(maxsize=16)
+def local_rows(sharding: NamedSharding, batch_size: int, process_index: int | None = None) -> Int[np.ndarray, " n"]:
+    """The rows of a global batch that this process (or another) must feed: those of its devices, in order.
+
+    Processes between which `context` splits images have the same ones. A process's rows need not be together: on a
+    TPU, neighbours on the mesh are neighbours on the torus, and hosts are tiles of it.
+    """
+    process_index = jax.process_index() if process_index is None else process_index
+    return rows_of(sharding.devices_indices_map((batch_size,)), batch_size, process_index)
+
+
+def rows_of(indices: Mapping[Any, tuple[slice]], batch_size: int, process_index: int) -> Int[np.ndarray, " n"]:
+    """The rows of a process, given those of every device."""
+    own = {where.indices(batch_size) for device, (where,) in indices.items() if device.process_index == process_index}
+    return np.concatenate([np.arange(*each) for each in sorted(own)])

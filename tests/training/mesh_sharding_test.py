@@ -1,10 +1,12 @@
 """Mesh sizes, what is split over fsdp, and that one device and eight compute the same."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from tiny_run import batch_of, tiny
 
 from pipeline import build
@@ -24,10 +26,78 @@ def test_sizes_that_cannot_be_are_refused(sizes):
         meshes.create(**sizes)
 
 
+@dataclasses.dataclass(frozen=True)
+class FakeDevice:
+    """As much of a device as its place on a mesh depends on."""
+
+    id: int
+    process_index: int
+    platform: str = "gpu"
+    device_kind: str = "NVIDIA H100 80GB HBM3"
+    slice_index: int = 0
+
+
+def test_replica_goes_across_nodes_and_fsdp_stays_within_one():
+    # Their order is mixed up, as a cluster's may be: every row must still be of one node.
+    devices = [FakeDevice(id=4 * (i % 2) + i // 2, process_index=i % 2) for i in range(8)]
+    sizes = meshes.resolve(8, replica=-1, fsdp=4, context=1)
+    nodes = np.vectorize(lambda device: device.process_index)(meshes.arrange(devices, sizes))
+    assert nodes.shape == (2, 4, 1)
+    assert nodes[0].ravel().tolist() == [0, 0, 0, 0] and nodes[1].ravel().tolist() == [1, 1, 1, 1]
+
+
+def test_replica_goes_across_slices():
+    devices = [FakeDevice(id=i, process_index=i // 2, slice_index=i % 2) for i in range(8)]
+    slices = np.vectorize(lambda device: device.slice_index)
+    arranged = slices(meshes.arrange(devices, meshes.resolve(8, replica=4, fsdp=2, context=1)))
+    assert arranged[:2].tolist() == [[[0], [0]], [[0], [0]]] and arranged[2:].tolist() == [[[1], [1]], [[1], [1]]]
+    tpus = [dataclasses.replace(device, platform="tpu") for device in devices]
+    with pytest.raises(ConfigError, match="make replica a multiple of 2"):
+        meshes.arrange(tpus, meshes.resolve(8, replica=1, fsdp=8, context=1))
+
+
+def test_processes_of_cpus_keep_their_order():
+    devices = [FakeDevice(id=i, process_index=i // 4, platform="cpu", device_kind="cpu") for i in range(8)]
+    arranged = meshes.arrange(devices, meshes.resolve(8, replica=2, fsdp=4, context=1))
+    assert [device.id for device in arranged.ravel()] == list(range(8))
+
+
+def test_the_default_of_recipes_for_pods():
+    assert meshes.resolve(64, replica=-1, fsdp=8, context=1) == {"replica": 8, "fsdp": 8, "context": 1}
+    assert dict(meshes.abstract(replica=1, fsdp=512, context=2).shape) == {"replica": 1, "fsdp": 512, "context": 2}
+
+
+def test_a_process_feeds_the_rows_of_its_devices():
+    # Process 1 has the parts 1 and 3 of four, as on a torus; both processes share part 0 through `context`.
+    parts = {FakeDevice(0, 0): 0, FakeDevice(1, 0): 2, FakeDevice(2, 1): 3, FakeDevice(3, 1): 1, FakeDevice(4, 1): 0}
+    indices = {device: (slice(2 * part, 2 * part + 2),) for device, part in parts.items()}
+    assert sharding.rows_of(indices, 8, 0).tolist() == [0, 1, 4, 5]
+    assert sharding.rows_of(indices, 8, 1).tolist() == [0, 1, 2, 3, 6, 7]
+
+
+def test_one_process_feeds_all_rows_whatever_the_mesh():
+    for sizes in (dict(fsdp=8), dict(replica=2, fsdp=2, context=2), dict(fsdp=1, context=8)):
+        where = sharding.batch_sharding(meshes.create(**sizes))
+        assert sharding.local_rows(where, 16).tolist() == list(range(16))
+
+
+def test_images_are_split_in_height_over_context():
+    mesh = meshes.create(replica=1, fsdp=2, context=4)
+    placed = sharding.place(batch_of(0), sharding.batch_sharding(mesh))
+    assert placed["image"].sharding == NamedSharding(mesh, PartitionSpec(("replica", "fsdp"), "context"))
+    assert placed["image"].addressable_shards[0].data.shape == (4, 2, 8, 1)
+    assert placed["label"].addressable_shards[0].data.shape == (4,)
+    for key, values in batch_of(0).items():
+        np.testing.assert_array_equal(placed[key], values)
+    meshes.check_height(mesh, 8)
+    with pytest.raises(ConfigError, match=r"must divide data\.image_size=6"):
+        meshes.check_height(mesh, 6)
+
+
 def test_a_batch_must_divide():
     mesh = meshes.create(fsdp=8)
     meshes.check_batch(mesh, 16, accumulate=2)
-    with pytest.raises(ConfigError, match="batch_size=12 must be a multiple of 8"):
+    with pytest.raises(ConfigError, match="batch_size=12 must be a multiple of 8, such as 8 or 16"):
         meshes.check_batch(mesh, 12)
     with pytest.raises(ConfigError, match="multiple of 16"):
         meshes.check_batch(mesh, 8, accumulate=2)

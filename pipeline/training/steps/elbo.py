@@ -9,6 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pipeline import parameters
 from pipeline.losses.elbo import Objective, layer_rates, masked_mean
+from pipeline.nn import target
 from pipeline.parameters import Arrays, ModelDef
 from pipeline.training.state import TrainState
 from pipeline.training.steps.update import Update
@@ -90,7 +91,7 @@ class ElboStep:
 
         zero = jax.tree.map(jnp.zeros_like, state.params)
         # XLA runs convolutions inside a loop on one thread on the CPU: unrolled there.
-        unroll = jax.default_backend() == "cpu"
+        unroll = target.backend() == "cpu"
         start = (zero, state.other, jnp.zeros((), jnp.int32))
         (total, other, _), metrics = jax.lax.scan(add, start, parts, unroll=self.accumulate if unroll else 1)
         mean = jax.tree.map(lambda values: values.mean(axis=0), metrics)
