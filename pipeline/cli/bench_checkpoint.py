@@ -4,13 +4,13 @@ import itertools
 import math
 import pathlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 from orbax.checkpoint import v1 as ocp
 
@@ -19,8 +19,9 @@ from pipeline.training import mesh as meshes
 from pipeline.training import sharding
 from pipeline.training import state as states
 from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.checksum import of_array
 from pipeline.training.state import TrainState
-from pipeline.training.state_tree import to_tree
+from pipeline.training.state_tree import to_tree, without_empty
 
 _COPIES = 4  # the state holds every parameter, its average and Adam's two moments
 _WIDTH = 512
@@ -33,7 +34,10 @@ def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) 
     the copy of the arrays to the host, with the bookkeeping of some thousand of them. Compressing and writing
     go on in a thread, and are `write_s`. `next_step_s` is how much longer that next step takes than others: it
     shares the machine with the writing, on a CPU its cores. B, `synchronous_s`, is Orbax's save of the same
-    arrays. `ratio` is the median over pairs of A / B.
+    arrays. `ratio` is the median over pairs of A / B, and `checksum_share` the time of all checksums over B.
+
+    `restore_ratio` is the same for restoring, our side with every checksum compared; `restore_memory_ratio` the peak of
+    the host's memory that a restore takes, over the bytes of the state.
     """
     if folder is not None and not pathlib.Path(folder).is_dir():
         raise ConfigError(f"--dir {folder} is not a folder")
@@ -50,9 +54,67 @@ def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) 
             row["synchronous_s"] = _plain(pathlib.Path(place) / "plain" / str(number), state)
             rows.append(row)
         checkpoints.close()
-    if checkpoints.failure is not None:
-        raise checkpoints.failure
-    return _summary(rows[1:], state)
+        if checkpoints.failure is not None:
+            raise checkpoints.failure
+        back = _restores(checkpoints, pathlib.Path(place) / "plain" / str(pairs), state, pairs)
+        back["restore_memory_ratio"] = _memory(checkpoints.folder, megabytes)
+    seconds = _checksums(state)
+    summary = _summary(rows[1:], state)
+    return summary | {"checksum_share": round(seconds / summary["synchronous_s"], 4)} | back
+
+
+def _restores(checkpoints: Checkpoints, plain: pathlib.Path, state: TrainState, pairs: int) -> dict[str, Any]:
+    """Restoring with every checksum compared, and Orbax's plain restore of the same arrays, in turn."""
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+    tree = without_empty(to_tree(shapes))
+    step, ours, theirs = checkpoints.steps()[-1], [], []
+    for _ in range(1 + pairs):
+        began = time.perf_counter()
+        jax.block_until_ready(checkpoints.restore(step, shapes))
+        middle = time.perf_counter()
+        jax.block_until_ready(ocp.load_checkpointables(str(plain), tree))
+        ours.append(middle - began)
+        theirs.append(time.perf_counter() - middle)
+    ratios = [left / right for left, right in zip(ours[1:], theirs[1:])]
+    return {
+        "restore_s": round(statistics.median(ours[1:]), 4),
+        "plain_restore_s": round(statistics.median(theirs[1:]), 4),
+        "restore_ratio": round(statistics.median(ratios), 4),
+    }
+
+
+def _checksums(state: TrainState) -> float:
+    began = time.perf_counter()
+    for array in jax.tree.leaves(state):
+        of_array(array)
+    return time.perf_counter() - began
+
+
+# A process of its own: memory that was freed still counts in the peak of one that has saved before.
+_RESTORE = """
+import resource, sys
+import jax, jax.numpy as jnp
+from pipeline.cli.bench_checkpoint import state_of
+from pipeline.training import mesh, sharding
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.checksum import of_array
+shapes = jax.eval_shape(lambda: state_of(int(sys.argv[2])))
+placed = sharding.state_shardings(mesh.create(), shapes)
+shapes = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, placed)
+jnp.zeros(8).block_until_ready()
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+checkpoints = Checkpoints(sys.argv[1])
+state = jax.block_until_ready(checkpoints.restore(checkpoints.latest(), shapes))
+print(1024 * (peak() - before) / sum(x.nbytes for x in jax.tree.leaves(state)))
+"""
+
+
+def _memory(folder: Any, megabytes: int) -> float | None:
+    """The host's peak memory that a restore takes, over the bytes of the state. None where it cannot be told."""
+    command = [sys.executable, "-c", _RESTORE, str(folder), str(megabytes * 10**6)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return round(float(done.stdout), 3) if done.returncode == 0 else None
 
 
 def _ours(checkpoints: Checkpoints, number: int, state: TrainState, step: Any) -> tuple[TrainState, dict[str, float]]:
@@ -76,14 +138,14 @@ def _timed(step: Any, state: TrainState) -> tuple[float, TrainState]:
 
 
 def _plain(path: pathlib.Path, state: TrainState) -> float:
-    tree = {part: leaves for part, leaves in to_tree(state).items() if leaves}
+    tree = without_empty(to_tree(state))
     began = time.perf_counter()
     ocp.save_checkpointables(str(path), tree)
     return time.perf_counter() - began
 
 
-def _state(size: int) -> TrainState:
-    """A state of about `size` bytes, in arrays of many sizes, over all devices as a run's is."""
+def state_of(size: int) -> TrainState:
+    """A state of about `size` bytes, in arrays of many sizes."""
     shapes, left = {}, size // 4 // _COPIES // _WIDTH
     # As in a deep network: for each large kernel some smaller ones and biases.
     for rows in itertools.cycle((512, 64, 64, 1, 1, 1)):
@@ -91,9 +153,14 @@ def _state(size: int) -> TrainState:
             break
         shapes[f"layer_{len(shapes)}"] = (min(rows, left), _WIDTH)
         left -= rows
-    random = np.random.default_rng(0)
-    params = {name: jnp.asarray(random.standard_normal(shape, np.float32)) for name, shape in shapes.items()}
-    state = states.fresh(params, {}, optax.adam(1e-3))
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    params = {name: jax.random.normal(key, shape) for key, (name, shape) in zip(keys, shapes.items())}
+    return states.fresh(params, {}, optax.adam(1e-3))
+
+
+def _state(size: int) -> TrainState:
+    """The same over all devices, as a run's is."""
+    state = state_of(size)
     return jax.device_put(state, sharding.state_shardings(meshes.create(), state))
 
 

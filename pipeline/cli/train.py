@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import CheckpointError, ConfigError, Diverged, Interrupted, Preempted, StrataError
+from pipeline.errors import CheckpointError, ConfigError, Diverged, Hung, Interrupted, Preempted, StrataError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -54,9 +54,13 @@ def run(argv: list[str]) -> int:
         if group.process_id == 0 or not _is_shared(error):
             print(f"strata train: {error}", file=sys.stderr)
         distributed.leave(error.exit_code, wait_s=50 if _is_shared(error) else 5)
-    except BaseException:
+    except BaseException as error:
         if group is None:
             raise
+        if _is_lost_peer(error):
+            reason = str(error).splitlines()[0][:200]
+            print(f"strata train: another process of the run is gone: {reason}", file=sys.stderr)
+            distributed.leave(Hung.exit_code, wait_s=5)
         traceback.print_exc()
         distributed.leave(1, wait_s=5)
     distributed.shutdown()
@@ -74,6 +78,14 @@ def _train(config: Any, workdir: str, force_config: bool) -> None:
         if error.errno not in _NO_ROOM:
             raise
         raise CheckpointError(f"{error.filename or workdir}: {error.strerror}; {_what_is_kept(workdir)}") from None
+
+
+def _is_lost_peer(error: BaseException) -> bool:
+    """Whether a collective found nobody at the other end."""
+    text = str(error).lower()
+    return type(error).__name__ == "JaxRuntimeError" and any(
+        sign in text for sign in ("gloo", "connection", "nccl", "peer", "heartbeat")
+    )
 
 
 def _is_shared(error: StrataError) -> bool:
