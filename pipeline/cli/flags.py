@@ -36,6 +36,15 @@ def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[st
         raise ConfigError(_one_line(error)) from None
 
 
+def with_optional_value(argv: list[str], name: str) -> list[str]:
+    """`argv` with --name, where nothing or another flag follows, as --name= (an empty value)."""
+    following = [*argv[1:], "--"]
+    return [
+        f"--{name}=" if argument == f"--{name}" and after.startswith("-") else argument
+        for argument, after in zip(argv, following)
+    ]
+
+
 def define_config(values: flags.FlagValues, argv: list[str]) -> None:
     """Adds --config F[:arg] with overrides --config.a.b=v, also of keys that the recipe leaves at their defaults.
 

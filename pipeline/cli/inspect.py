@@ -1,10 +1,13 @@
 """Shows what a recipe, a run or a codec is: parameters, latents, and a run's step and state digest.
 
 strata inspect --config F[:arg] [--config.a.b=v ...] [--json F]
+strata inspect --config F[:arg] --mesh [replica=1,fsdp=8,context=1] [--json F]
 strata inspect --workdir D [--step N] [--json F]
 strata inspect --codec D [--json F]
 
-No weight of a model is allocated. state_sha256 covers every bit of every array of the training state.
+--mesh prints each array of the training state, how it is split and the bytes of a device, on that mesh or else on the
+recipe's. No weight of a model is allocated, and no device needed. state_sha256 covers every bit of every array of the
+training state.
 """
 
 import itertools
@@ -29,8 +32,9 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_string("workdir", None, "Folder of a run.", flag_values=values)
     flags.DEFINE_integer("step", None, "Which checkpoint of the run; the newest by default.", flag_values=values)
     flags.DEFINE_string("codec", None, "Folder of a codec.", flag_values=values)
+    flags.DEFINE_string("mesh", None, "Show arrays on this mesh, or bare on the recipe's.", flag_values=values)
     flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
-    rest = cli_flags.parse(values, argv, __doc__)
+    rest = cli_flags.parse(values, cli_flags.with_optional_value(argv, "mesh"), __doc__)
     if rest is None:
         return 0
     if rest:
@@ -39,6 +43,10 @@ def run(argv: list[str]) -> int:
         raise ConfigError("give one of --config F, --workdir D and --codec D")
     if values.step is not None and values.workdir is None:
         raise ConfigError("--step belongs to --workdir")
+    if values.mesh is not None:
+        if values.config is None:
+            raise ConfigError("--mesh belongs to --config")
+        return _on_mesh(values)
     if values.workdir is not None:
         result = of_workdir(values.workdir, values.step)
     elif values.codec is not None:
@@ -48,6 +56,16 @@ def run(argv: list[str]) -> int:
 
         result = of_config(build.complete(cli_flags.config_of(values)))
     _print(result, values.json)
+    cli_flags.write_json(result, values.json)
+    return 0
+
+
+def _on_mesh(values: flags.FlagValues) -> int:
+    from pipeline import build
+    from pipeline.cli import inspect_mesh
+
+    result = inspect_mesh.of_mesh(build.complete(cli_flags.config_of(values)), values.mesh)
+    inspect_mesh.show(result, values.json)
     cli_flags.write_json(result, values.json)
     return 0
 

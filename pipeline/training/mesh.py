@@ -1,7 +1,8 @@
 """The mesh: `replica` across slices or nodes, `fsdp` within one, `context` along an activation's height or time."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -41,6 +42,21 @@ def abstract(*, replica: int = 1, fsdp: int = -1, context: int = 1) -> AbstractM
     sizes = {"replica": replica, "fsdp": fsdp, "context": context}
     count = jax.device_count() if -1 in sizes.values() else math.prod(sizes.values())
     return AbstractMesh(tuple(resolve(count, **sizes).values()), AXES, axis_types=_AUTO)
+
+
+def parse(text: str, sizes: Mapping[str, int]) -> dict[str, int]:
+    """`sizes` with those that `text` changes, such as "replica=-1,fsdp=8"; an empty text changes none.
+
+    Raises:
+      ConfigError: it is not of this form.
+    """
+    changed = dict(sizes)
+    for part in filter(None, text.split(",")):
+        axis, _, size = part.partition("=")
+        if axis not in AXES or not re.fullmatch(r"-?\d+", size):
+            raise ConfigError(f"--mesh {text}: {part!r} is not AXIS=SIZE, such as replica=1,fsdp=8,context=1")
+        changed[axis] = int(size)
+    return changed
 
 
 def resolve(num_devices: int, *, replica: int, fsdp: int, context: int) -> dict[str, int]:

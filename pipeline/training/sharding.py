@@ -41,6 +41,11 @@ def spec_for(shape: Sequence[int], fsdp: int, *, min_size: int = MIN_SHARDED) ->
     return PartitionSpec(*[None] * largest, "fsdp")
 
 
+def shard_bytes(shape: jax.ShapeDtypeStruct) -> int:
+    """Bytes that one device holds of an array with a sharding."""
+    return math.prod(shape.sharding.shard_shape(shape.shape)) * shape.dtype.itemsize
+
+
 def state_shardings(
     mesh: Mesh | AbstractMesh, state: Any, overrides: Mapping[str, Sequence[str | None]] | None = None
 ) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Int
 
 from pipeline import parameters
@@ -56,7 +56,7 @@ def fresh(params: Arrays, other: Arrays, optimizer: optax.GradientTransformation
 
 
 def abstract(
-    create: Any, optimizer: optax.GradientTransformation, mesh: Mesh, overrides: Any = None
+    create: Any, optimizer: optax.GradientTransformation, mesh: Mesh | AbstractMesh, overrides: Any = None
 ) -> tuple[ModelDef, TrainState]:
     """The model's definition and the state as shapes with shardings, nothing allocated.
 
