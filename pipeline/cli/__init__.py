@@ -1,6 +1,9 @@
 """The command `strata`: finds the module of a subcommand, and turns a StrataError into one line and an exit code."""
 
+import glob
 import importlib
+import importlib.util
+import os
 import sys
 
 from pipeline.errors import ConfigError, StrataError
@@ -11,6 +14,7 @@ COMMANDS = {
     "eval": ("eval", "bits per dimension, reconstruction quality, active units of a run"),
     "sample": ("sample", "a grid of samples from a run"),
     "inspect": ("inspect", "parameters, latents and state of a recipe, a run or a codec"),
+    "plan": ("plan", "compile for a pod that is not there: memory, collectives, days"),
     "checkpoint": ("checkpoint", "list or verify the checkpoints of a run"),
     "export": ("export", "turn a run into a codec folder"),
     "reconstruct": ("reconstruct", "encode and decode image files with a codec"),
@@ -57,4 +61,19 @@ def dispatch(argv: list[str]) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
+    _pass_over_tpu_compiler()
     sys.exit(dispatch(sys.argv[1:]))
+
+
+def _pass_over_tpu_compiler() -> None:
+    """Where the wheel that `strata plan` compiles with is installed and there is no TPU, jax starts without it.
+
+    Otherwise jax would try it at every start, and it would complain of the machine on standard error. What is no
+    library jax passes over in silence; `strata plan` takes the name away again (planning/topology.py).
+    """
+    if "JAX_PLATFORMS" in os.environ or "TPU_LIBRARY_PATH" in os.environ or glob.glob("/dev/accel*"):
+        return
+    found = importlib.util.find_spec("libtpu")
+    # Newer TPUs are behind VFIO, as other devices may be; jax can tell them apart.
+    if found is not None and found.origin is not None and not glob.glob("/dev/vfio/[0-9]*"):
+        os.environ["TPU_LIBRARY_PATH"] = found.origin

@@ -1,0 +1,109 @@
+"""Compiles a recipe's training step for a machine that is not there, and tells what the run would take of it.
+
+strata plan --config F[:arg] --topology v5p:4x4x4 [--mesh replica=1,fsdp=64,context=1] [--config.a.b=v ...]
+            [--quick] [--utilisation 0.4] [--preemptions_per_day 1] [--save_seconds 5] [--json F]
+
+Topologies: TPU slices as v4:2x2x2, v5e:4x4, v5p:4x4x4, v6e:16x16, several as 2*v5e:16x16; cpu:8; h100:8, where there is
+such a GPU. Memory, FLOPs and collectives are the compiler's, of the program of one device; times are estimates by the
+formulas that are printed. Compiling takes minutes: --quick has the compiler try less hard, and memory is then an upper
+bound.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from pipeline.cli import flags as cli_flags
+from pipeline.errors import ConfigError
+
+
+def run(argv: list[str]) -> int:
+    """See the module's docstring."""
+    values = cli_flags.new()
+    cli_flags.define_config(values, argv)
+    flags.DEFINE_string("topology", None, "Machine, such as v5p:4x4x4.", flag_values=values)
+    flags.DEFINE_string("mesh", None, "Mesh instead of the recipe's.", flag_values=values)
+    flags.DEFINE_bool("quick", False, "Compile with less effort.", flag_values=values)
+    flags.DEFINE_float("utilisation", 0.4, "Share of peak FLOP/s that is assumed.", flag_values=values)
+    flags.DEFINE_float("preemptions_per_day", 1.0, "Of the whole job.", flag_values=values)
+    flags.DEFINE_float("save_seconds", 5.0, "How long a checkpoint keeps the loop waiting.", flag_values=values)
+    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    rest = cli_flags.parse(values, argv, __doc__)
+    if rest is None:
+        return 0
+    if rest:
+        raise ConfigError(f"there is no argument {rest[0]!r}: see strata plan --help")
+    description = cli_flags.required(values, "topology")
+
+    from pipeline import build
+    from pipeline.training import mesh as meshes
+    from pipeline.training.planning.report import plan
+
+    settings = build.complete(cli_flags.config_of(values))
+    settings["mesh"] = meshes.parse(values.mesh or "", settings["mesh"])
+    rates = {name: values[name].value for name in ("utilisation", "preemptions_per_day", "save_seconds", "quick")}
+    result = plan(settings, description, **rates)
+    print("\n".join(lines(result)), file=cli_flags.report_stream(values.json))
+    cli_flags.write_json(result, values.json)
+    return 0
+
+
+def lines(result: Mapping[str, Any]) -> list[str]:
+    """The plan as text."""
+    mesh = " x ".join(f"{axis}={size}" for axis, size in result["mesh"].items())
+    shown = [
+        f"{result['model']}, {result['parameters']:,} parameters, batch {result['batch_size']}, {result['dtype']}, "
+        f"on {result['topology']} ({result['devices']} devices), mesh {mesh}",
+        f"compiled in {result['compile_s']:.0f} s{', with less effort (--quick)' if result['quick'] else ''}",
+        "",
+        f"a device   state        {_size(result['state_bytes_per_device'])}",
+        f"           temporary    {_size(result['temp_bytes_per_device'])}",
+        f"           all at once  {_size(result['total_bytes_per_device'])}{_verdict(result)}",
+        *(f"             {change}" for change in result["advice"]),
+        f"           FLOPs        {_number(result['flops_per_device'])} a step",
+        f"           touched      {_size(result['accessed_bytes_per_device'])} a step",
+    ]
+    for kind, entry in (result["collectives"] or {}).items():
+        shown.append(
+            f"           {kind:<20} {entry['count']:>6} of {_size(entry['bytes'])} together, "
+            f"{_size(entry['moved_bytes'])} sent"
+        )
+    return shown + ([] if result["estimate"] is None else ["", *_estimate(result["estimate"])])
+
+
+def _estimate(given: Mapping[str, Any]) -> list[str]:
+    from pipeline.training.planning.estimates import INTERVAL_FORMULA
+
+    rate = f"{given['preemptions_per_day']:g} preemptions a day, {given['save_seconds']:g} s a checkpoint"
+    return [
+        "estimates from published peaks, not measured:",
+        f"  step  {given['formula']}",
+        f"        = max({given['compute_seconds']:.4g}, {given['memory_seconds']:.4g}) + "
+        f"{given['communication_seconds']:.4g} = {given['step_seconds']:.4g} s, "
+        f"at a utilisation of {given['utilisation']:g}",
+        f"  run   {given['num_steps']:,} steps: {given['days']:.3g} days, {given['chip_hours']:,.0f} chip-hours",
+        f"  lost  {given['lost_steps']:,} steps with a checkpoint every {given['checkpoint_every']:,} ({rate})",
+        f"        {given['lost_steps_at_best']:,} with one every {given['best_checkpoint_every']:,}, "
+        f"which loses least: {INTERVAL_FORMULA}",
+    ]
+
+
+def _verdict(result: Mapping[str, Any]) -> str:
+    if result["fits"] is None:
+        return ""
+    of = f" of {_size(result['memory_bytes'])}"
+    return f"{of}: fits" if result["fits"] else f"{of}: DOES NOT FIT; what may help:"
+
+
+def _size(count: float | None) -> str:
+    if count is None:
+        return "unknown"
+    unit, name = next(
+        ((2**power, name) for power, name in ((30, "GiB"), (20, "MiB")) if count >= 2**power), (1024, "KiB")
+    )
+    return f"{count / unit:.2f} {name}"
+
+
+def _number(count: float | None) -> str:
+    return "unknown" if count is None else f"{count:.4g}"

@@ -1,0 +1,121 @@
+"""Compiles a recipe's sharded training step for devices that need not be there, and reads what it would take."""
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from pipeline import build
+from pipeline.nn import target
+from pipeline.training import mesh as meshes
+from pipeline.training import sharding
+from pipeline.training import state as states
+from pipeline.training.planning.collectives import collectives
+from pipeline.training.planning.topology import Topology
+from pipeline.training.state import TrainState
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_OUT_OF_MEMORY = re.compile(r"Used (?P<used>[\d.]+)(?P<unit>[KMGT]?) of [\d.]+[KMGT]? hbm")
+
+
+def compile_step(
+    settings: Mapping[str, Any], topology: Topology, devices: list[Any], *, quick: bool = False
+) -> dict[str, Any]:
+    """Numbers of the step that the recipe would run on these devices; only shapes are made.
+
+    Bytes are a device's: `state_bytes_per_device` of its shards of the state; `argument_bytes_per_device` of state and
+    batch in the device's own layout, padded; `temp_bytes_per_device` of all between; `total_bytes_per_device` of
+    the program while it runs. A compiler that gives up for lack of memory tells the total alone, and the
+    rest is None. flops_per_device and accessed_bytes_per_device are XLA's count of what is computed, read and written.
+    `quick` has the compiler try less hard to save time and memory: temporary and total bytes are then upper bounds.
+
+    Raises:
+      ConfigError: the recipe, its mesh or its batch do not fit one another.
+    """
+    mesh = meshes.create(**settings["mesh"], devices=devices)
+    meshes.check_batch(mesh, settings["batch_size"], accumulate=settings["accumulate"])
+    meshes.check_height(mesh, settings["data"]["image_size"])
+    update = build.update(dict(settings))
+    modeldef, shapes = states.abstract(build.model_maker(dict(settings)), update.optimizer, mesh, settings["sharding"])
+    result = {
+        "parameters": sum(math.prod(leaf.shape) for leaf in shapes.params.values()),
+        "mesh": dict(mesh.shape),
+        "devices": mesh.size,
+        "state_bytes_per_device": device_bytes(shapes),
+    }
+    began = time.perf_counter()
+    with target.compiling_for(topology.platform):
+        lowered = sharding.lower_step(build.step(dict(settings), modeldef, mesh), shapes, batch_shapes(settings, mesh))
+        traced = time.perf_counter()
+        compiled, used = _compile(lowered, quick)
+    result |= {"trace_s": round(traced - began, 1), "compile_s": round(time.perf_counter() - traced, 1)}
+    return result | _read(compiled, used, mesh.size)
+
+
+def device_bytes(state: TrainState) -> int:
+    """Bytes of the shards that one device holds of a state of shapes."""
+    return sum(map(sharding.shard_bytes, jax.tree.leaves(state)))
+
+
+def batch_shapes(settings: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    """A batch of the recipe's, as shapes with the shardings that the loop gives them."""
+    data, rows = settings["data"], settings["batch_size"]
+    where = sharding.batch_sharding(mesh)
+    shapes = {
+        "image": ((rows, data["image_size"], data["image_size"], data.get("channels", 3)), np.uint8),
+        "label": ((rows,), np.int32),
+        "index": ((rows,), np.int32),
+        "mask": ((rows,), np.float32),
+    }
+    return {
+        key: _shape(shape, dtype, sharding.sharding_of(where, len(shape))) for key, (shape, dtype) in shapes.items()
+    }
+
+
+def _shape(shape: tuple[int, ...], dtype: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
+
+
+def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, int | None]:
+    """The program; or None and the bytes that it would take of a device that has fewer."""
+    effort = -1.0 if quick else 0.0
+    changes = {
+        "jax_enable_compilation_cache": False,
+        "jax_exec_time_optimization_effort": effort,
+        "jax_memory_fitting_effort": effort,
+    }
+    before = {name: getattr(jax.config, name) for name in changes}
+    for name, value in changes.items():
+        jax.config.update(name, value)
+    try:
+        return lowered.compile(), None
+    except jax.errors.JaxRuntimeError as error:
+        match = _OUT_OF_MEMORY.search(str(error))
+        if match is None:
+            raise
+        return None, round(float(match["used"]) * _UNITS[match["unit"]])
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def _read(compiled: Any, used: int | None, num_devices: int) -> dict[str, Any]:
+    memory = None if compiled is None else compiled.memory_analysis()
+    result: dict[str, Any] = {"total_bytes_per_device": used}
+    if memory is not None:
+        total = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+        total += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
+        result["total_bytes_per_device"] = total
+    result["argument_bytes_per_device"] = getattr(memory, "argument_size_in_bytes", None)
+    result["temp_bytes_per_device"] = getattr(memory, "temp_size_in_bytes", None)
+    cost: Any = (compiled.cost_analysis() if compiled is not None else None) or {}
+    cost = cost[0] if isinstance(cost, list) else cost
+    result["flops_per_device"] = cost.get("flops")
+    result["accessed_bytes_per_device"] = cost.get("bytes accessed")
+    result["collectives"] = None if compiled is None else collectives(compiled.as_text(), num_devices)
+    return result

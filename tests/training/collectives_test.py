@@ -1,0 +1,44 @@
+"""Collectives read from HLO text, in the forms that XLA's backends print."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from pipeline.training import mesh as meshes
+from pipeline.training.planning.collectives import bytes_of, collectives
+
+TPU = """
+  %all-gather-start = (bf16[64,512]{1,0:T(8,128)(2,1)S(1)}, bf16[512,512]{1,0:T(8,128)(2,1)}) all-gather-start(%p), channel_id=1, replica_groups=[2,8]<=[16], dimensions={0}
+  %all-gather-done = bf16[512,512]{1,0:T(8,128)(2,1)} all-gather-done(%all-gather-start), metadata={op_name="all-gather(x)"}
+  %ar = (f32[], f32[8]{0}) all-reduce(%a, %b), replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=%add
+  %fusion = f32[4]{0} fusion(%all-gather-done), kind=kLoop
+  ROOT %rs = f32[4,2]{1,0} reduce-scatter(%c), replica_groups=mesh['axis_0'=2,'axis_1'=4,'axis_2'=2] {'axis_0','axis_1'}, dimensions={0}
+  %cp = f32[1,8]{1,0} collective-permute(%d), source_target_pairs={{0,1}}
+"""  # noqa: E501
+
+
+def test_kinds_counts_and_bytes():
+    assert collectives(TPU, 16) == {
+        "all-gather": {"count": 1, "bytes": 512 * 512 * 2, "moved_bytes": 512 * 512 * 2 * 7 // 8},
+        "all-reduce": {"count": 1, "bytes": 36, "moved_bytes": 36 * 2 * 3 // 4},
+        "reduce-scatter": {"count": 1, "bytes": 32, "moved_bytes": 32 * 7},
+        "collective-permute": {"count": 1, "bytes": 32, "moved_bytes": 32},
+    }
+
+
+@pytest.mark.parametrize(
+    "shape, size", [("f32[2,3]{1,0}", 24), ("pred[]", 1), ("(bf16[4]{0}, s4[6]{0})", 11), ("f8e4m3fn[5]", 5)]
+)
+def test_bytes_of_shapes(shape, size):
+    assert bytes_of(shape) == size
+
+
+def test_a_compiled_program():
+    mesh = meshes.create(replica=2, fsdp=4)
+    x = jax.ShapeDtypeStruct((8, 64), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec("fsdp")))
+    whole = NamedSharding(mesh, PartitionSpec())
+    program = jax.jit(lambda x: x + 1, out_shardings=whole).lower(x).compile()
+    assert collectives(program.as_text(), 8) == {
+        "all-gather": {"count": 1, "bytes": 8 * 64 * 4, "moved_bytes": 8 * 64 * 4 * 3 // 4}
+    }
