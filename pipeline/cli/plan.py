@@ -42,7 +42,7 @@ def run(argv: list[str]) -> int:
 
     settings = build.complete(cli_flags.config_of(values))
     settings["mesh"] = meshes.parse(values.mesh or "", settings["mesh"])
-    rates = {name: values[name].value for name in ("utilisation", "preemptions_per_day", "save_seconds", "quick")}
+    rates: Any = {name: values[name].value for name in ("utilisation", "preemptions_per_day", "save_seconds", "quick")}
     result = plan(settings, description, **rates)
     print("\n".join(lines(result)), file=cli_flags.report_stream(values.json))
     cli_flags.write_json(result, values.json)
@@ -96,7 +96,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
     return f"{of}: fits" if result["fits"] else f"{of}: DOES NOT FIT; what may help:"
 
 
-def _size(count: float | None) -> str:
+def _size(count: int | float | None) -> str:
     if count is None:
         return "unknown"
     unit, name = next(
@@ -105,5 +105,5 @@ def _size(count: float | None) -> str:
     return f"{count / unit:.2f} {name}"
 
 
-def _number(count: float | None) -> str:
+def _number(count: int | float | None) -> str:
     return "unknown" if count is None else f"{count:.4g}"

@@ -108,7 +108,7 @@ def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str,
     numbers = local_rows(sharding, num_rows)
 
     def put(values: np.ndarray) -> jax.Array:
-        def shard(where: tuple[slice, ...]) -> np.ndarray:
+        def shard(where: Any) -> np.ndarray:
             start, stop, _ = where[0].indices(num_rows)
             first = int(np.searchsorted(numbers, start))
             return values[(slice(first, first + stop - start), *where[1:])]
@@ -131,7 +131,7 @@ def local_rows(sharding: NamedSharding, batch_size: int, process_index: int | No
     return rows_of(sharding.devices_indices_map((batch_size,)), batch_size, process_index)
 
 
-def rows_of(indices: Mapping[Any, tuple[slice]], batch_size: int, process_index: int) -> Int[np.ndarray, " n"]:
+def rows_of(indices: Mapping[Any, tuple[slice, ...]], batch_size: int, process_index: int) -> Int[np.ndarray, " n"]:
     """The rows of a process, given those of every device."""
     own = {where.indices(batch_size) for device, (where,) in indices.items() if device.process_index == process_index}
     return np.concatenate([np.arange(*each) for each in sorted(own)])

@@ -90,9 +90,31 @@ def test_the_table_for_people_goes_beside_the_json(capsys, tmp_path):
     assert json.loads((tmp_path / "out.json").read_text())["parameters"] == 39_145_700
 
 
+def test_state_on_a_mesh_that_is_not_there(capsys):
+    recipe = VDVAE / "imagenet64.py"
+    result = inspect(capsys, "--config", recipe, "--mesh", "replica=2,fsdp=8,context=2")
+    assert result["parameters"] == 125_005_860 and result["devices"] == 32
+    assert result["state_bytes"] / 8 <= result["state_bytes_per_device"] < 1.05 * result["state_bytes"] / 8
+    split = next(array for array in result["arrays"] if array["path"] == "params.encoder.in_conv.kernel")
+    assert split["shape"] == [3, 3, 3, 512] and split["spec"] == [None, None, None, "fsdp"]
+    assert split["bytes_per_device"] * 8 == split["bytes"] == 3 * 3 * 3 * 512 * 4
+
+
+def test_bare_mesh_is_the_recipe_s(capsys):
+    recipe = VDVAE / "cifar10.py:tiny"
+    assert inspect(capsys, "--config", recipe, "--mesh")["mesh"] == {"replica": 1, "fsdp": 1, "context": 1}
+    changed = inspect(capsys, "--config", recipe, "--config.mesh.fsdp=4", "--mesh")
+    assert changed["mesh"]["fsdp"] == 4
+    assert dispatch(["inspect", "--config", str(recipe), "--mesh", "fsdp=2"]) == 0
+    shown = capsys.readouterr().out
+    assert "params.decoder.gain" in shown and "and 1/fsdp is 0.5000" in shown
+
+
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
+        (["--workdir", "{run}", "--mesh"], 2, "--mesh belongs to --config"),
+        (["--config", str(VDVAE / "cifar10.py"), "--mesh", "fsdp"], 2, "'fsdp' is not AXIS=SIZE"),
         ([], 2, "give one of --config F, --workdir D and --codec D"),
         (["--workdir", "{run}", "--codec", "x"], 2, "give one of"),
         (["--codec", "x", "--step", "2"], 2, "--step belongs to --workdir"),

@@ -52,7 +52,7 @@ def plan(
             settings["dtype"],
             flops=result["flops_per_device"],
             accessed_bytes=result["accessed_bytes_per_device"],
-            moved_bytes=estimates.moved_bytes(result["collectives"]),
+            moved_bytes=float(estimates.moved_bytes(result["collectives"])),
             utilisation=utilisation,
         )
         rates = dict(preemptions_per_day=preemptions_per_day, save_seconds=save_seconds)

@@ -60,7 +60,7 @@ def parse(text: str) -> Topology:
     if name not in known:
         raise ConfigError(f"--topology {text!r}: {nearest(name, known)}; such as {EXAMPLES}")
     if min(shape) < 1 or slices < 1:
-        raise ConfigError(f"--topology {text!r}: sizes are 1 or more")
+        raise ConfigError(f"--topology {text!r}: sizes are 1 or more, such as {EXAMPLES}")
     if name in _TPUS:
         if len(shape) != _TPUS[name]:
             example = "x".join(["4"] * _TPUS[name])

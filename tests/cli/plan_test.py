@@ -1,0 +1,107 @@
+"""strata plan: machines by name, and the numbers of a small step on host devices and on TPUs that are not there."""
+
+import importlib.util
+import json
+import pathlib
+
+import pytest
+
+from pipeline.cli import dispatch
+from pipeline.errors import ConfigError
+from pipeline.training.planning import report, topology
+
+RECIPE = str(pathlib.Path(__file__).parent.parent.parent / "configs" / "vae" / "mnist.py") + ":tiny"
+needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the plan extra")
+
+
+def plan(capsys, *arguments: str) -> dict:
+    assert dispatch(["plan", "--config", RECIPE, "--config.batch_size=16", *arguments, "--json", "-"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "text, platform, shape, devices",
+    [
+        ("v5e:4x4", "tpu", (4, 4), 16),
+        ("v5p:4x4x4", "tpu", (4, 4, 4), 64),
+        ("2*v6e:16x16", "tpu", (16, 16), 512),
+        ("cpu:8", "cpu", (8,), 8),
+        ("H100:8", "gpu", (8,), 8),
+    ],
+)
+def test_machines_by_name(text, platform, shape, devices):
+    machine = topology.parse(text)
+    assert (machine.platform, machine.shape, machine.num_devices) == (platform, shape, devices)
+
+
+@pytest.mark.parametrize(
+    "text", ["v5e", "v5p:4x4", "v5e:4x4x4", "v5e:0x4", "tpu:8", "cpu:2x2", "2*cpu:4", "", "v5e:4,4"]
+)
+def test_other_names_are_refused_with_examples(text):
+    with pytest.raises(ConfigError, match="such as"):
+        topology.parse(text)
+
+
+def test_a_step_on_host_devices(capsys):
+    result = plan(capsys, "--topology", "cpu:8", "--mesh", "fsdp=4,context=2")
+    assert result["mesh"] == {"replica": 1, "fsdp": 4, "context": 2} and result["devices"] == 8
+    assert result["parameters"] > 0 and result["flops_per_device"] > 0 and result["compile_s"] > 0
+    assert result["state_bytes_per_device"] >= 16 * result["parameters"] / 4
+    assert result["collectives"]["collective-permute"]["count"] > 0
+    assert result["fits"] is None and result["estimate"] is None  # a CPU has no published peak
+
+
+@needs_libtpu
+def test_a_step_on_a_tpu_that_is_not_there(capsys):
+    result = plan(capsys, "--topology", "v5e:2x2", "--mesh", "fsdp=2,context=2", "--config.dtype=bfloat16")
+    assert result["fits"] and result["memory_bytes"] == 16 * 2**30
+    assert result["temp_bytes_per_device"] is not None and result["flops_per_device"] > 0
+    # Convolutions exchange halos.
+    assert {"all-reduce", "collective-permute"} <= result["collectives"].keys()
+    step = result["estimate"]
+    assert step["step_seconds"] == max(step["compute_seconds"], step["memory_seconds"]) + step["communication_seconds"]
+    assert step["days"] * 86_400 == pytest.approx(step["num_steps"] * step["step_seconds"])
+    assert step["chip_hours"] == pytest.approx(4 * 24 * step["days"])
+    assert step["lost_steps_at_best"] <= step["lost_steps"]
+
+
+@needs_libtpu
+def test_slices_of_tpus():
+    machines = topology.devices(topology.parse("2*v5e:4x4"))
+    assert len(machines) == 32 and {device.slice_index for device in machines} == {0, 1}
+    assert len(topology.devices(topology.parse("v4:2x2x1"))) == 4  # one device a chip
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--topology is missing"),
+        (["--topology", "v5q:4x4"], "did you mean 'v5"),
+        (["--topology", "cpu:512"], "xla_force_host_platform_device_count=512"),
+        (["--topology", "cpu:8", "--mesh", "fsdp=3"], "does not divide the 8 devices"),
+        (["--topology", "cpu:8", "--mesh", "rows=3"], "'rows=3' is not AXIS=SIZE"),
+        (["--topology", "cpu:8", "--mesh", "fsdp=8", "--config.batch_size=12"], "such as 8 or 16"),
+        (["--topology", "cpu:8", "--utilisation", "2"], "--utilisation"),
+        (["--topology", "h100:8"], "pip install strata[cuda]"),
+    ],
+)
+def test_errors_are_one_line(capsys, arguments, message):
+    assert dispatch(["plan", "--config", RECIPE, *arguments]) == 2
+    shown = capsys.readouterr().err.strip()
+    assert message in shown and "\n" not in shown and shown.startswith("strata plan: ")
+
+
+def test_without_the_compiler(capsys, monkeypatch):
+    monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
+    assert dispatch(["plan", "--config", RECIPE, "--topology", "v5e:4x4"]) == 2
+    assert "pip install strata[plan]" in capsys.readouterr().err
+
+
+def test_what_to_change_where_it_does_not_fit():
+    settings = dict(model=dict(name="vdvae.VDVAE"), dtype="float32", batch_size=32, accumulate=1)
+    result = dict(mesh=dict(replica=1, fsdp=16, context=1), memory_bytes=100, state_bytes_per_device=60)
+    text = "\n".join(report.advice(settings, result))
+    for change in ("mesh.fsdp above 16", "remat=True", "dtype=bfloat16", "accumulate=2", "smaller batch_size"):
+        assert change in text
+    one_row = "\n".join(report.advice(settings | dict(batch_size=16), result))
+    assert "mesh.context=2" in one_row and "accumulate" not in one_row
