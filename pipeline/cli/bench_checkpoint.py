@@ -92,7 +92,7 @@ def _checksums(state: TrainState) -> float:
 
 # A process of its own: memory that was freed still counts in the peak of one that has saved before.
 _RESTORE = """
-import resource, sys
+import sys
 import jax, jax.numpy as jnp
 from pipeline.cli.bench_checkpoint import state_of
 from pipeline.training import mesh, sharding
@@ -102,16 +102,18 @@ shapes = jax.eval_shape(lambda: state_of(int(sys.argv[2])))
 placed = sharding.state_shardings(mesh.create(), shapes)
 shapes = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, placed)
 jnp.zeros(8).block_until_ready()
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before = peak()
+def kilobytes(what):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what))
+open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
+before = kilobytes("VmRSS")
 checkpoints = Checkpoints(sys.argv[1])
 state = jax.block_until_ready(checkpoints.restore(checkpoints.latest(), shapes))
-print(1024 * (peak() - before) / sum(x.nbytes for x in jax.tree.leaves(state)))
+print(1024 * (kilobytes("VmHWM") - before) / sum(x.nbytes for x in jax.tree.leaves(state)))
 """
 
 
 def _memory(folder: Any, megabytes: int) -> float | None:
-    """The host's peak memory that a restore takes, over the bytes of the state. None where it cannot be told."""
+    """The host's peak memory that a restore takes, over the bytes of the state. None where the system is not Linux."""
     command = [sys.executable, "-c", _RESTORE, str(folder), str(megabytes * 10**6)]
     done = subprocess.run(command, capture_output=True, text=True)
     return round(float(done.stdout), 3) if done.returncode == 0 else None

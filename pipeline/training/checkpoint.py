@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -243,11 +244,15 @@ class Checkpoints:
 
     def _write(self, path: epath.Path, host: Tree, about: dict[str, Any]) -> None:
         """In the saving thread of a single process."""
+        context = ocp.Context()
+        context.memory.deepcopy_host_arrays = False  # they are a copy, of which nobody else knows
         try:
-            ocp.save_checkpointables(str(path), host)
+            with context:
+                ocp.save_checkpointables(str(path), host)
         except Exception:
             self._clear(path)
-            ocp.save_checkpointables(str(path), host)
+            with context:
+                ocp.save_checkpointables(str(path), host)
         kinds = {name: (array.dtype.name, array.shape) for name, array in flat(host).items()}
         self._commit(path, kinds, {name: checksum(array) for name, array in flat(host).items()}, about)
 
@@ -364,7 +369,7 @@ class Checkpoints:
 
     def _load(self, step: int, tree: Tree) -> Tree:
         path = self.folder / str(step)
-        with _as_damage(path):
+        with _as_damage(path), _frugal(tree):
             return ocp.load_checkpointables(str(path), without_empty(tree))
 
 
@@ -375,6 +380,14 @@ def _compare(path: epath.Path, content: Mapping[str, Any], sums: Mapping[str, in
         raise DamagedCheckpoint(
             f"checkpoint {path} is damaged: {', '.join(wrong[:3])}{more}: not what was saved (checksum)"
         )
+
+
+def _frugal(tree: Tree) -> ocp.Context:
+    """Reads with little memory beside the state itself: what is read at once is a twentieth of it, or one array."""
+    sizes = [math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in flat(tree).values()]
+    context = ocp.Context()
+    context.memory.read_concurrent_bytes = max(sum(sizes) // 20, *sizes, 1 << 24)
+    return context
 
 
 @contextlib.contextmanager

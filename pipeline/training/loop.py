@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import pathlib
+import sys
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -202,8 +203,8 @@ class Run:
             self.checkpoints.wait()
         if self.checkpoints.failure is not None:
             raise self.checkpoints.failure
-        for name in self.data.unreadable:
-            self.progress.say(f"skipped an unreadable image: {name}")
+        for name in self.data.unreadable:  # each process has met those among its own rows
+            print(f"skipped an unreadable image: {name}", file=sys.stderr, flush=True)
         self.goodput.report(self.settings["num_steps"])
         self.mark_done(self.settings["num_steps"])
         self.progress.say(f"done: step {self.settings['num_steps']}, {self.folder}")
@@ -264,9 +265,9 @@ class Run:
         placement = sharding.batch_sharding(self.mesh)
         skipped = self.skipped.batches
         first = batch_number(start, skipped)
-        where = dict(process_index=jax.process_index(), process_count=jax.process_count())
         settings = self.settings
-        with self.data.train(settings["batch_size"], settings["seed"], start_step=first, **where) as batches:
+        rows = sharding.local_rows(placement, settings["batch_size"])
+        with self.data.train(settings["batch_size"], settings["seed"], start_step=first, rows=rows) as batches:
             for number in itertools.count(first):
                 with self.phases("data"):
                     batch = next(batches)
@@ -293,7 +294,7 @@ class Run:
         if jax.process_count() > 1:
             examples = multihost_utils.process_allgather(examples, tiled=True)
         batch, layer = self.skipped.batch_of(step), first_bad_layer(metrics, self._layers)
-        indices = examples.tolist()
+        indices = list(dict.fromkeys(examples.tolist()))
         where = f"; first: {layer}" if layer != "none" else ""
         self.progress.say(f"step {step}: {reason}{where}; batch {batch}, examples {_few(indices)}")
         self.writer.incident(step, "bad step", reason=reason, first_layer=layer, batch=batch, examples=indices)

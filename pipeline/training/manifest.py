@@ -24,7 +24,7 @@ def write(
 ) -> None:
     """Makes the checkpoint in `path` whole; `arrays` are {name: {dtype, shape, checksum}}."""
     files = {name: _describe(file) for name, file in _files(path) if name != NAME}
-    content = dict(step=step, metadata=metadata, metrics=metrics, arrays=arrays, files=files)
+    content: dict[str, Any] = dict(step=step, metadata=metadata, metrics=metrics, arrays=arrays, files=files)
     content["sha256"] = _digest(content)
     partial = path / (NAME + ".partial")
     partial.write_text(json.dumps(content))

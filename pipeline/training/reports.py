@@ -79,8 +79,8 @@ class Reports:
 
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:
         settings = self._settings["eval"]
-        where = dict(process_index=jax.process_index(), process_count=jax.process_count())
-        with self._data.evaluate(settings["batch_size"], settings["num_examples"] or None, **where) as batches:
+        rows = sharding.local_rows(self._batch_sharding, settings["batch_size"])
+        with self._data.evaluate(settings["batch_size"], settings["num_examples"] or None, rows=rows) as batches:
             for batch in batches:
                 self._on_batch()
                 yield batch
