@@ -137,7 +137,7 @@ from pipeline.training.log import TrainLog
 take = TrainLog.step
 def step(self, number, *arguments):
     if number == 15:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
     if number == 25:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     take(self, number, *arguments)
@@ -310,7 +310,7 @@ class Campaign:
             reached = cluster.last_step()
             again = cluster.start(*flags, patch=PATCHES["slow"])
             began = time.monotonic()
-            while "resuming after step" not in cluster.said() and time.monotonic() - began < 60:
+            while "resuming after step" not in cluster.said() and time.monotonic() - began < LIMIT_S:
                 time.sleep(0.05)
             seconds.append(time.monotonic() - began)
             lost.append(reached - cluster.resumed_after())
