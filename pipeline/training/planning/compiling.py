@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding
 
 from pipeline import build
@@ -84,14 +85,14 @@ def _shape(shape: tuple[int, ...], dtype: Any, where: NamedSharding) -> jax.Shap
 def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, int | None]:
     """The program; or None and the bytes that it would take of a device that has fewer."""
     effort = -1.0 if quick else 0.0
+    # The cache cannot read back programs of devices that are not there, and would hide how long compiling takes.
     changes = {
         "jax_enable_compilation_cache": False,
         "jax_exec_time_optimization_effort": effort,
         "jax_memory_fitting_effort": effort,
     }
     before = {name: getattr(jax.config, name) for name in changes}
-    for name, value in changes.items():
-        jax.config.update(name, value)
+    _configure(changes)
     try:
         return lowered.compile(), None
     except jax.errors.JaxRuntimeError as error:
@@ -100,8 +101,13 @@ def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, int | None]
             raise
         return None, round(float(match["used"]) * _UNITS[match["unit"]])
     finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
+        _configure(before)
+
+
+def _configure(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # whether it is used is decided once, and again after this
 
 
 def _read(compiled: Any, used: int | None, num_devices: int) -> dict[str, Any]:
