@@ -1,5 +1,6 @@
 """How much of a run's wall time went into steps that count, over all its starts: goodput.json of its folder."""
 
+import contextlib
 import json
 import pathlib
 import time
@@ -63,7 +64,8 @@ class Goodput:
                 "seconds_per_step": self._step_seconds,
                 "at": time.time(),
             }
-            write_json(self._path, content)
+            with contextlib.suppress(OSError):  # a full disk: the next one will have it all
+                write_json(self._path, content)
         return {"goodput": total["step"] / whole} | {f"time_{name}": total[name] / whole for name in total}
 
     def _total(self) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """Metrics and pictures of a run: metrics.jsonl always, TensorBoard and the log through CLU where it is installed."""
 
+import contextlib
 import importlib.util
 import json
 import logging
 import os
 import pathlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,16 @@ class MetricWriter:
     metrics.jsonl has one object a line, {"step": 50, "train": {...}}, and is cut back to the step that a run
     resumes from, so that an interrupted run leaves the file of an uninterrupted one. What is measured with a
     clock, and so never comes out twice the same, is in speed.jsonl.
+
+    What cannot be written (a full disk) is told once on standard error and left out: a run outlives its log.
+    TensorBoard, once its file has failed, is left until the next start.
     """
 
     def __init__(self, workdir: pathlib.Path, *, resume_step: int, enabled: bool = True):
         self._enabled = enabled
         self._workdir = workdir
         self._clu: Any = None
+        self._torn: set[str] = set()  # files whose last line may be half there
         if not enabled:
             return
         self._files = {}
@@ -48,15 +54,17 @@ class MetricWriter:
         plain = {name: np.asarray(value, np.float64).tolist() for name, value in values.items()}
         # NaN and infinities are no JSON: a reader gets null, and the step's log line says it in words.
         plain = {name: _finite(value) for name, value in plain.items()}
-        self._files[name].write(json.dumps({"step": step, group: plain}) + "\n")
-        self._files[name].flush()
-        if self._clu is not None:
-            self._clu.write_scalars(step, dict(_flat_scalars(group, plain)))
+        line = json.dumps({"step": step, group: plain}) + "\n"
+        with self._outliving(f"{name}.jsonl"):
+            self._files[name].write("\n" + line if name in self._torn else line)
+            self._files[name].flush()
+            self._torn.discard(name)
+        self._to_clu("write_scalars", step, dict(_flat_scalars(group, plain)))
 
     def incident(self, step: int, kind: str, **details: Any) -> None:
         """One line of incidents.jsonl, which a resumed run adds to: what went wrong, and what was done about it."""
         if self._enabled:
-            with (self._workdir / "incidents.jsonl").open("a") as file:
+            with self._outliving("incidents.jsonl"), (self._workdir / "incidents.jsonl").open("a") as file:
                 file.write(json.dumps({"step": step, "kind": kind} | details) + "\n")
 
     def cut_back(self, step: int) -> None:
@@ -72,26 +80,48 @@ class MetricWriter:
         """A uint8 picture [h w 3] as samples/<name>_<step>.png and in TensorBoard."""
         if not self._enabled:
             return
-        grids.save(self._workdir / "samples" / f"{name}_{step:08d}.png", image)
-        if self._clu is not None:
-            self._clu.write_images(step, {name: image[None]})
+        with self._outliving(f"samples/{name}"):
+            grids.save(self._workdir / "samples" / f"{name}_{step:08d}.png", image)
+        self._to_clu("write_images", step, {name: image[None]})
 
     def flush(self) -> None:
         """Everything so far is on disk."""
         if self._enabled:
             for file in self._files.values():
-                os.fsync(file.fileno())
-        if self._clu is not None:
-            self._clu.flush()
+                with self._outliving(file.name):
+                    os.fsync(file.fileno())
+        self._to_clu("flush")
 
     def close(self) -> None:
         """Flushes and closes; the writer cannot be used after that."""
         self.flush()
         if self._enabled:
             for file in self._files.values():
-                file.close()
-        if self._clu is not None:
-            self._clu.close()
+                with self._outliving(file.name):
+                    file.close()
+        self._to_clu("close")
+
+    def _to_clu(self, method: str, *arguments: Any) -> None:
+        if self._clu is None:
+            return
+        try:
+            getattr(self._clu, method)(*arguments)
+        except Exception as error:  # its thread's, of whatever library
+            self._clu = None
+            reason = " ".join(str(error).split())[:300]
+            print(f"strata: TensorBoard and train.log end here: {reason}; the run goes on", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def _outliving(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            name = what.removesuffix(".jsonl")
+            if name not in self._torn:
+                print(
+                    f"strata: {what} cannot be written: {error.strerror}; the run goes on", file=sys.stderr, flush=True
+                )
+            self._torn.add(name)
 
 
 def _clu_writer(workdir: pathlib.Path) -> Any:
@@ -121,6 +151,8 @@ def _log_to(path: pathlib.Path) -> None:
     file, warnings = logging.FileHandler(path), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     warnings.setLevel(logging.WARNING)
+    # CLU logs the traceback of what failed in its thread, and then raises it, which we tell in a line.
+    warnings.addFilter(lambda record: "asynclib" not in record.pathname)
     logger.addHandler(file)
     logger.addHandler(warnings)
 

@@ -52,3 +52,15 @@ def test_other_processes_write_nothing(tmp_path):
     writer.scalars(1, "train", {"loss": 1.0})
     writer.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_outlives_a_log_that_cannot_be_written(tmp_path, capfd):
+    writer = MetricWriter(tmp_path, resume_step=0)
+    writer._files["metrics"] = open("/dev/full", "a")  # noqa: SIM115
+    writer.scalars(1, "train", {"loss": 1.0})
+    writer.scalars(2, "train", {"loss": 2.0})
+    writer.timings(2, {"images_per_s": 3.0})
+    writer.close()
+    said = capfd.readouterr().err.strip().splitlines()
+    assert said.count("strata: metrics.jsonl cannot be written: No space left on device; the run goes on") == 1
+    assert json.loads((tmp_path / "speed.jsonl").read_text())["step"] == 2
