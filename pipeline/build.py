@@ -114,10 +114,11 @@ def model_maker(config: dict[str, Any]) -> Callable[[nnx.Rngs], nnx.Module]:
 
 
 def mesh(config: dict[str, Any]) -> Mesh:
-    """The mesh, which must be able to split the batch."""
+    """The mesh, which must be able to split the batch and its images."""
     made = meshes.create(**config["mesh"])
     meshes.check_batch(made, config["batch_size"], accumulate=config["accumulate"])
     meshes.check_batch(made, config["eval"]["batch_size"], key="eval.batch_size")
+    meshes.check_height(made, config["data"]["image_size"])
     return made
 
 
