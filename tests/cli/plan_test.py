@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cli import dispatch
 from pipeline.errors import ConfigError
-from pipeline.training.planning import report, topology
+from pipeline.training.planning import compiling, report, topology
 
 RECIPE = str(pathlib.Path(__file__).parent.parent.parent / "configs" / "vae" / "mnist.py") + ":tiny"
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the plan extra")
@@ -95,6 +95,24 @@ def test_without_the_compiler(capsys, monkeypatch):
     monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
     assert dispatch(["plan", "--config", RECIPE, "--topology", "v5e:4x4"]) == 2
     assert "pip install strata[plan]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "message, needed",
+    [
+        ("RESOURCE_EXHAUSTED: ... Used 24.5G of 15.75G hbm. Exceeded", {"total_bytes_per_device": 49 * 2**29}),
+        ("the total memory required for HLO temporaries (158.79G) exceeds", {"temp_bytes_per_device": 170499464233}),
+        ("RESOURCE_EXHAUSTED: in another way", {}),
+    ],
+)
+def test_how_much_was_missing(message, needed):
+    assert compiling.needed_bytes(message) == pytest.approx(needed)
+
+
+@needs_libtpu
+def test_a_step_that_does_not_fit(capsys):
+    result = plan(capsys, "--topology", "v5e:2x2", "--config.batch_size=33554432")
+    assert result["fits"] is False and result["estimate"] is None and result["advice"]
 
 
 def test_what_to_change_where_it_does_not_fit():

@@ -21,7 +21,12 @@ from pipeline.training.planning.topology import Topology
 from pipeline.training.state import TrainState
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_OUT_OF_MEMORY = re.compile(r"Used (?P<used>[\d.]+)(?P<unit>[KMGT]?) of [\d.]+[KMGT]? hbm")
+_SIZE = r"(?P<size>[\d.]+)(?P<unit>[KMGT]?)"
+# What the TPU's compiler says when it gives up.
+_NEEDED = {
+    "total_bytes_per_device": re.compile(rf"Used {_SIZE} of [\d.]+[KMGT]? hbm"),
+    "temp_bytes_per_device": re.compile(rf"required for HLO temporaries \({_SIZE}\)"),
+}
 
 
 def compile_step(
@@ -31,8 +36,9 @@ def compile_step(
 
     Bytes are a device's: `state_bytes_per_device` of its shards of the state; `argument_bytes_per_device` of state and
     batch in the device's own layout, padded; `temp_bytes_per_device` of all between; `total_bytes_per_device` of
-    the program while it runs. A compiler that gives up for lack of memory tells the total alone, and the
-    rest is None. flops_per_device and accessed_bytes_per_device are XLA's count of what is computed, read and written.
+    the program while it runs. A compiler that gives up for lack of memory (`compiled` is then false) tells one of
+    them, and the rest is None. flops_per_device and accessed_bytes_per_device are XLA's count of what is computed, read
+    and written.
     `quick` has the compiler try less hard to save time and memory: temporary and total bytes are then upper bounds.
 
     Raises:
@@ -53,9 +59,9 @@ def compile_step(
     with target.compiling_for(topology.platform):
         lowered = sharding.lower_step(build.step(dict(settings), modeldef, mesh), shapes, batch_shapes(settings, mesh))
         traced = time.perf_counter()
-        compiled, used = _compile(lowered, quick)
+        compiled, needed = _compile(lowered, quick)
     result |= {"trace_s": round(traced - began, 1), "compile_s": round(time.perf_counter() - traced, 1)}
-    return result | _read(compiled, used, mesh.size)
+    return result | _read(compiled, mesh.size) | needed
 
 
 def device_bytes(state: TrainState) -> int:
@@ -82,8 +88,8 @@ def _shape(shape: tuple[int, ...], dtype: Any, where: NamedSharding) -> jax.Shap
     return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
 
 
-def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, int | None]:
-    """The program; or None and the bytes that it would take of a device that has fewer."""
+def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, dict[str, int]]:
+    """The program; or None where the device's memory is too small for it, and the bytes that it would need."""
     effort = -1.0 if quick else 0.0
     # The cache cannot read back programs of devices that are not there, and would hide how long compiling takes.
     changes = {
@@ -94,12 +100,11 @@ def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, int | None]
     before = {name: getattr(jax.config, name) for name in changes}
     _configure(changes)
     try:
-        return lowered.compile(), None
+        return lowered.compile(), {}
     except jax.errors.JaxRuntimeError as error:
-        match = _OUT_OF_MEMORY.search(str(error))
-        if match is None:
+        if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return None, round(float(match["used"]) * _UNITS[match["unit"]])
+        return None, needed_bytes(str(error))
     finally:
         _configure(before)
 
@@ -110,9 +115,15 @@ def _configure(values: Mapping[str, Any]) -> None:
     compilation_cache.reset_cache()  # whether it is used is decided once, and again after this
 
 
-def _read(compiled: Any, used: int | None, num_devices: int) -> dict[str, Any]:
+def needed_bytes(message: str) -> dict[str, int]:
+    """Key of the result -> bytes, as far as an error for lack of memory tells them."""
+    found = {key: pattern.search(message) for key, pattern in _NEEDED.items()}
+    return {key: round(float(m["size"]) * _UNITS[m["unit"]]) for key, m in found.items() if m is not None}
+
+
+def _read(compiled: Any, num_devices: int) -> dict[str, Any]:
     memory = None if compiled is None else compiled.memory_analysis()
-    result: dict[str, Any] = {"total_bytes_per_device": used}
+    result: dict[str, Any] = {"compiled": compiled is not None, "total_bytes_per_device": None}
     if memory is not None:
         total = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
         total += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes

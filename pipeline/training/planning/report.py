@@ -43,7 +43,7 @@ def plan(
     result |= compile_step(settings, machine, topology.devices(machine), quick=quick)
     chip = machine.chip
     result["memory_bytes"] = None if chip is None else chip.memory
-    result["fits"] = None if chip is None else result["total_bytes_per_device"] <= chip.memory
+    result["fits"] = None if chip is None else (result["compiled"] and result["total_bytes_per_device"] <= chip.memory)
     result["advice"] = advice(settings, result) if result["fits"] is False else []
     result["estimate"] = None
     if chip is not None and result["flops_per_device"]:
