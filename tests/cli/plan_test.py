@@ -1,6 +1,7 @@
 """strata plan: machines by name, and the numbers of a small step on host devices and on TPUs that are not there."""
 
 import importlib.util
+import itertools
 import json
 import pathlib
 
@@ -8,6 +9,8 @@ import pytest
 
 from pipeline.cli import dispatch
 from pipeline.errors import ConfigError
+from pipeline.training import mesh as meshes
+from pipeline.training import sharding
 from pipeline.training.planning import compiling, report, topology
 
 RECIPE = str(pathlib.Path(__file__).parent.parent.parent / "configs" / "vae" / "mnist.py") + ":tiny"
@@ -70,6 +73,21 @@ def test_slices_of_tpus():
     machines = topology.devices(topology.parse("2*v5e:4x4"))
     assert len(machines) == 32 and {device.slice_index for device in machines} == {0, 1}
     assert len(topology.devices(topology.parse("v4:2x2x1"))) == 4  # one device a chip
+    mesh = meshes.create(replica=-1, fsdp=8, devices=machines)
+    assert [{device.slice_index for device in row.flat} for row in mesh.devices] == [{0}, {0}, {1}, {1}]
+    with pytest.raises(ConfigError, match="make replica a multiple of 2"):
+        meshes.create(replica=1, fsdp=32, devices=machines)
+
+
+@needs_libtpu
+@pytest.mark.parametrize("sizes", [dict(fsdp=16), dict(replica=4, fsdp=4), dict(fsdp=8, context=2)], ids=str)
+def test_hosts_of_a_torus_feed_every_row(sizes):
+    where = sharding.batch_sharding(meshes.create(**sizes, devices=topology.devices(topology.parse("v5e:4x4"))))
+    hosts = [sharding.local_rows(where, 32, process).tolist() for process in range(4)]
+    assert sorted(set(itertools.chain(*hosts))) == list(range(32))
+    if sizes == dict(fsdp=16):
+        assert len(set(itertools.chain(*hosts))) == sum(map(len, hosts))
+        assert any(rows != list(range(rows[0], rows[0] + len(rows))) for rows in hosts)  # not together
 
 
 @pytest.mark.parametrize(
