@@ -105,16 +105,13 @@ class ImageData:
         batch_size: int,
         seed: int,
         start_step: int = 0,
-        process_index: int = 0,
-        process_count: int = 1,
         rows: Int[np.ndarray, " b"] | None = None,
     ) -> "Batches":
         """Endless batches from batch `start_step` on, reading ahead from now on.
 
-        `batch_size` is global; this process gets `rows` of each, or else rows process_index * batch_size /
-        process_count and on.
+        `batch_size` is global; this process gets `rows` of each, or all.
         """
-        rows = _rows(batch_size, process_index, process_count) if rows is None else rows
+        rows = np.arange(batch_size) if rows is None else rows
         if batch_size > self.num_examples:
             raise DataError(
                 f"{self._where} has {self.num_examples} training examples, fewer than "
@@ -135,8 +132,6 @@ class ImageData:
         self,
         batch_size: int,
         num_examples: int | None = None,
-        process_index: int = 0,
-        process_count: int = 1,
         rows: Int[np.ndarray, " b"] | None = None,
     ) -> "Batches":
         """Each held-out example once, or `num_examples` of them, in one fixed random order.
@@ -144,7 +139,7 @@ class ImageData:
         Every process gets the same number of batches; padding has mask 0. Reads in threads: an evaluation is
         too short to wait for worker processes to start.
         """
-        rows = _rows(batch_size, process_index, process_count) if rows is None else rows
+        rows = np.arange(batch_size) if rows is None else rows
         if self._eval_source is None:
             raise ConfigError("there is nothing to evaluate on: set data.eval_path, or data.eval_fraction above 0")
         if num_examples is not None and num_examples < 1:
@@ -229,10 +224,3 @@ class Batches(Iterator[dict[str, np.ndarray]]):
 
 def _close(iterators: list[grain.DatasetIterator]) -> None:
     iterators.pop().close()
-
-
-def _rows(batch_size: int, process_index: int, process_count: int) -> Int[np.ndarray, " b"]:
-    if batch_size < 1 or batch_size % process_count:
-        raise ConfigError(f"batch_size={batch_size} must be a positive multiple of the {process_count} processes")
-    local = batch_size // process_count
-    return np.arange(process_index * local, (process_index + 1) * local)
