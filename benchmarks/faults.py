@@ -87,6 +87,15 @@ def __next__(self):
     return take(self)
 Batches.__next__ = __next__
 """,
+    "slow data": """
+from pipeline.data.image_data import Batches
+take = Batches.__next__
+def __next__(self):
+    if PROCESS == 1:
+        time.sleep(0.2)
+    return take(self)
+Batches.__next__ = __next__
+""",
     "poison": """
 import jax.numpy as jnp
 from pipeline.training.steps.elbo import ElboStep
@@ -368,6 +377,19 @@ class Campaign:
         ok = 70 in first.codes and named and bool(stacks)
         return [self._recover(cluster, "a process stuck in its data", expected, first, ok)]
 
+    def straggler(self) -> list[Row]:
+        """A process whose data come slowly: the others wait, and the log says for whom."""
+        cluster = self._cluster("straggler")
+        first = cluster.run("--config.log.every=5", patch=PATCHES["slow data"])
+        path = cluster.workdir / "incidents.jsonl"
+        told = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        named = [each for each in told if "process 1 on" in each.get("what", "") and "'data'" in each.get("what", "")]
+        same = cluster.digest() == self.reference
+        # On a busy machine a process may be held up by something else, too.
+        ok = first.codes == [0, 0] and len(named) > 2 and len(named) >= 0.6 * len(told) and same
+        seen = f"exit {first.codes}, process 1 and its data in {len(named)} of {len(told)} lines"
+        return [Row("a process with slow data", "named in the log; nothing else changes", seen, ok)]
+
     def missing(self) -> list[Row]:
         """A host that never comes."""
         cluster = self._cluster("missing")
@@ -565,8 +587,8 @@ print(all(np.isfinite(array).all() for part in arrays.values() for array in part
     return done.stdout.strip().endswith("True")
 
 
-FAULTS = ("kill_in_save", "damage", "disk_full", "term", "peer", "stuck", "missing", "poison", "corrupt_record",
-          "changed", "disagreement")  # fmt: skip
+FAULTS = ("kill_in_save", "damage", "disk_full", "term", "peer", "stuck", "straggler", "missing", "poison",
+          "corrupt_record", "changed", "disagreement")  # fmt: skip
 
 
 def table(rows: list[Row]) -> str:
