@@ -13,8 +13,8 @@ of the two results goes along.
 import argparse
 import json
 import os
+import pathlib
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -70,17 +70,13 @@ class Ours:
     def __init__(self, folder: str, image: np.ndarray, z: np.ndarray, operations=OPERATIONS):
         import jax
         import jax.numpy as jnp
-        from flax import nnx
 
-        from pipeline import models, parameters
-        from pipeline.codec import convert_diffusers
+        from pipeline import compiled
+        from pipeline.codec import folder as codec_folder
+        from pipeline.training import heaps
 
-        tensors = convert_diffusers.load([folder])
-        recipe = convert_diffusers.recipe([folder], tensors)
-        modeldef, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
-        weights = convert_diffusers.convert(tensors, shapes, path=folder)
-        self.wait, self.params = jax.block_until_ready, jax.tree.map(jnp.asarray, weights)
-        del tensors, weights
+        modeldef, self.params, _, _ = codec_folder.read(pathlib.Path(folder) / "ours")
+        self.wait = jax.block_until_ready
         self.image, self.z = jnp.asarray(image), jnp.asarray(z)
 
         def loss(params, x):
@@ -96,11 +92,28 @@ class Ours:
         for name in operations:
             function, self.inputs[name] = functions[name]
             began = time.perf_counter()
-            self.compiled[name] = jax.jit(function).lower(self.params, self.inputs[name]).compile()
+            jitted = jax.jit(function, compiler_options=compiled.options(jax.default_backend()))
+            self.compiled[name] = jitted.lower(self.params, self.inputs[name]).compile()
             self.compile_s[name] = round(time.perf_counter() - began, 1)
+        heaps.trim()  # as a run does
 
     def run(self, name: str):
         return self.wait(self.compiled[name](self.params, self.inputs[name]))
+
+
+def import_codec(folder: str) -> None:
+    """A codec of ours with the weights in their folder, in its folder `ours`."""
+    from flax import nnx
+
+    from pipeline import models, parameters
+    from pipeline.codec import convert_diffusers
+    from pipeline.codec import folder as codec_folder
+
+    tensors = convert_diffusers.load([folder])
+    recipe = convert_diffusers.recipe([folder], tensors)
+    _, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
+    weights = convert_diffusers.convert(tensors, shapes, path=folder)
+    codec_folder.write(pathlib.Path(folder) / "ours", dict(model=recipe, dtype="float32"), weights)
 
 
 def inputs(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +163,8 @@ def child(side: str, operation: str, folder: str, size: int, threads: int) -> No
         run = getattr(Diffusers(folder, *inputs(size), threads), operation)
     run()
     run()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    # ru_maxrss would start at what the parent had when it forked.
+    print(int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024)
 
 
 def main() -> None:
@@ -171,6 +185,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         diffusers.AutoencoderKL(**SETTINGS, sample_size=args.image_size).save_pretrained(folder)
+        import_codec(folder)
         memory = {
             operation: {side: peak_mib(folder, side, operation, args.image_size) for side in SIDES}
             for operation in OPERATIONS

@@ -9,14 +9,15 @@ threads as there are cores. The train step is forward and backward of the summed
 `--nearest` takes the causal doubling of frames, which theirs has as t_interpolation="nearest". Prints one JSON row:
 seconds and the ratio ours / theirs by wall clock, medians over pairs; with --parity the largest differences over the
 largest value; with --memory the peak of resident memory of a process of its own for each side and operation, run
-twice, with random weights. Ours finds its program in the compilation cache there: what compiling takes is not in it.
+twice, with weights of no meaning. Ours finds its program in the compilation cache there: what compiling takes is not in
+it.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,11 +31,11 @@ sys.path.insert(0, str(ROOT))
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
-import torch  # pyright: ignore[reportMissingImports]  # noqa: E402
 from flax import nnx  # noqa: E402
 
-from pipeline import models, parameters  # noqa: E402
+from pipeline import compiled, models, parameters  # noqa: E402
 from pipeline.codec.convert_wf_vae import convert  # noqa: E402
+from pipeline.training import heaps  # noqa: E402
 
 OPERATIONS = ("encode", "decode", "forward_and_backward")
 
@@ -47,8 +48,6 @@ def main() -> None:
     if flags.memory:
         print(json.dumps({"size": flags.size, "base_channels": flags.base, "peak_mib": _peaks()}))
         return
-    torch.set_num_threads(os.cpu_count() or 1)
-    torch.manual_seed(0)
     theirs = _theirs(flags)
     ours = _ours(flags, theirs)
     clip = np.random.default_rng(0).uniform(-1, 1, (1, 17, flags.size, flags.size, 3)).astype(np.float32)
@@ -94,17 +93,22 @@ def _run_one(flags: argparse.Namespace, side: str, operation: str) -> None:
     clip = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     z = np.zeros((1, 5, flags.size // 8, flags.size // 8, 4), np.float32)
     if side == "ours":
-        modeldef, params, _ = parameters.split(models.create(_recipe(flags), rngs=nnx.Rngs(0)))
+        modeldef, shapes, _ = parameters.abstract(lambda: models.create(_recipe(flags), rngs=nnx.Rngs(0)))
+        params = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
         run = _our_work((modeldef, params), jnp.asarray(clip), jnp.asarray(z))[operation]
     else:
-        torch.set_num_threads(os.cpu_count() or 1)
         run = _their_work(_theirs(flags), clip, z)[operation]
     run(), run()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    # ru_maxrss would start at what the parent had when it forked.
+    print(int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024)
 
 
 def _theirs(flags: argparse.Namespace) -> Any:
+    import torch  # pyright: ignore[reportMissingImports]
+
     sys.path.insert(0, str(flags.peer))
+    torch.set_num_threads(os.cpu_count() or 1)
+    torch.manual_seed(0)
     from causalvideovae.model.vae.modeling_wfvae import (  # pyright: ignore[reportMissingImports]
         WFVAEModel,
     )
@@ -138,7 +142,7 @@ def _ours(flags: argparse.Namespace, theirs: Any) -> tuple[parameters.ModelDef, 
 def _work(ours: Any, theirs: Any, clip: np.ndarray) -> dict[str, tuple[Any, Any]]:
     modeldef, params = ours
     x = jnp.asarray(clip)
-    z = jax.jit(lambda params, x: modeldef.merge(params, {}).encode(x)[0].mean)(params, x)
+    z = compiled.jit(lambda params, x: modeldef.merge(params, {}).encode(x)[0].mean)(params, x)
     mine, others = _our_work(ours, x, z), _their_work(theirs, clip, np.asarray(z))
     return {name: (mine[name], others[name]) for name in OPERATIONS}
 
@@ -146,23 +150,28 @@ def _work(ours: Any, theirs: Any, clip: np.ndarray) -> dict[str, tuple[Any, Any]
 def _our_work(ours: Any, x: Any, z: Any) -> dict[str, Any]:
     modeldef, params = ours
 
-    @jax.jit
+    @compiled.jit
     def encode(params: Any, x: Any) -> Any:
         (latent,) = modeldef.merge(params, {}).encode(x)
         return jnp.concatenate([latent.mean, latent.logvar], axis=-1)
 
-    @jax.jit
+    @compiled.jit
     def decode(params: Any, z: Any) -> Any:
         return modeldef.merge(params, {}).decode((z,)).mean()
 
-    @jax.jit
     @jax.value_and_grad
     def step(params: Any, x: Any) -> Any:
         outputs = modeldef.merge(params, {})({"video": x}, key=None, train=True)
         return jnp.abs(outputs.recon.mean() - x).sum() + 1e-6 * outputs.latents[0].kl.sum()
 
+    @functools.cache
+    def program() -> Any:  # compiled as a run compiles it
+        found = jax.jit(step, compiler_options=compiled.options(jax.default_backend())).lower(params, x).compile()
+        heaps.trim()
+        return found
+
     def forward_and_backward() -> np.ndarray:
-        _, grads = step(params, x)
+        _, grads = program()(params, x)
         return np.array([float(jnp.sqrt(sum(jnp.square(g).sum() for g in grads.values())))])
 
     works = (lambda: np.asarray(encode(params, x)), lambda: np.asarray(decode(params, z)), forward_and_backward)
@@ -170,6 +179,8 @@ def _our_work(ours: Any, x: Any, z: Any) -> dict[str, Any]:
 
 
 def _their_work(theirs: Any, clip: np.ndarray, z: np.ndarray) -> dict[str, Any]:
+    import torch  # pyright: ignore[reportMissingImports]
+
     tx, tz = (torch.tensor(array.transpose(0, 4, 1, 2, 3).copy()) for array in (clip, z))
 
     @torch.no_grad()

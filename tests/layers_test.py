@@ -7,7 +7,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
-    {"types", "errors", "pixels", "construct", "distributions", "logistic_mixture", "schedules", "parameters", "nn"},
+    {"types", "errors", "pixels", "compiled", "construct", "distributions", "logistic_mixture"},
+    {"schedules", "parameters", "nn"},
     {"bottlenecks", "priors", "features", "distances", "grids", "data"},
     {"models", "losses", "metrics"},
     {"codec", "evaluators"},

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pipeline import build
-from pipeline.training import sharding
+from pipeline.training import heaps, sharding
 from pipeline.training import state as states
 
 _WARMUP = 2
@@ -41,6 +41,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     traced = time.perf_counter()
     step = lowered.compile()
     compiled = time.perf_counter()
+    heaps.trim()  # as a run does
 
     create, optimizer = build.model_maker(settings), build.update(settings).optimizer
     state = states.initialise(create, optimizer, shapes, settings["seed"], build.extras(settings))

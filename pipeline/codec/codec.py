@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, Shaped, UInt8
 
-from pipeline import pixels
+from pipeline import compiled, pixels
 from pipeline.codec import folder
 from pipeline.errors import DataError
 from pipeline.parameters import ModelDef
@@ -40,9 +40,9 @@ class Codec:
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
         self.bits: int = config.get("input", {}).get("bits", 8)
         self._state = (params, other)
-        self._infer = jax.jit(functools.partial(_infer, modeldef, self.bits))
-        self._generate = jax.jit(functools.partial(_generate, modeldef), static_argnames="temperature")
-        self._draw = jax.jit(functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean"))
+        self._infer = compiled.jit(functools.partial(_infer, modeldef, self.bits))
+        self._generate = compiled.jit(functools.partial(_generate, modeldef), static_argnames="temperature")
+        self._draw = compiled.jit(functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean"))
 
     @classmethod
     def from_pretrained(cls, path: Any) -> "Codec":

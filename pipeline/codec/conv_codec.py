@@ -14,12 +14,11 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 
-from pipeline import pixels
+from pipeline import compiled, pixels
 from pipeline.codec.blend import Blend, Tiles
 from pipeline.codec.codec import Codec
 from pipeline.distributions import gaussian_kl, gaussian_sample
@@ -52,8 +51,8 @@ class ConvCodec(Codec):
         self.temporal_factor: int = model.temporal_factor
         self.latent_channels: int = model.latent_channels
         remembers = self.is_video and self.causal
-        self._encode_part = jax.jit(functools.partial(_encode_part, modeldef, remembers))
-        self._decode_part = jax.jit(functools.partial(_decode_part, modeldef, remembers))
+        self._encode_part = compiled.jit(functools.partial(_encode_part, modeldef, remembers))
+        self._decode_part = compiled.jit(functools.partial(_decode_part, modeldef, remembers))
 
     def encode(
         self, images: Shaped[Array | np.ndarray, "..."], *, chunk: int | None = None, tile: int | None = None
@@ -321,7 +320,7 @@ def _cut_tile(x: Any, corner: tuple[int, int], size: tuple[int, int], factor: in
     return x[..., top : top + height, left : left + width, :]
 
 
-@jax.jit
+@compiled.jit
 def _device_uint8(frames: Array) -> Array:
     return pixels.to_uint8(frames)
 

@@ -23,6 +23,7 @@ from pipeline.errors import CheckpointError, ConfigError, StrataError
 from pipeline.parameters import Abstract, ModelDef
 
 FORMAT, VERSION = "strata-codec", 1
+_AT_ONCE = 64  # tensors read of a file that is open
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
 
 
@@ -133,7 +134,14 @@ def _model(config: Mapping[str, Any], file: pathlib.Path) -> tuple[ModelDef, Abs
 
 def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        return safetensors.numpy.load_file(file)
+        with safetensors.safe_open(file, "numpy") as opened:
+            names = list(opened.keys())
+        weights = {}
+        # The file is mapped, and what was read of it counts as this process's memory until it is closed.
+        for first in range(0, len(names), _AT_ONCE):
+            with safetensors.safe_open(file, "numpy") as opened:
+                weights |= {name: opened.get_tensor(name) for name in names[first : first + _AT_ONCE]}
+        return weights
     except FileNotFoundError:
         raise CheckpointError(f"{file.parent} is not a whole codec: it has no {file.name}") from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:

@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pipeline import compiled
 from pipeline.errors import DataError
 from pipeline.losses import elbo
 from pipeline.metrics.active_units import ActiveUnits, UnitMoments
@@ -84,7 +85,7 @@ class _Sums:
     likelihood: str = flax.struct.field(pytree_node=False)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(compiled.jit, static_argnums=(0, 1))
 def _elbo_sums(
     graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, batch: Batch, key: PRNGKeyArray
 ) -> _Sums:
@@ -113,13 +114,13 @@ def _iwae_sum(
     return _finish(replicated, running, batch["mask"])
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _add_weight(graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp) -> LogMeanExp:
     outputs = nnx.merge(graph, state)(batch, key=key, train=False)
     return running.add(log_weight(outputs, batch["image"]))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _finish(
     replicated: jax.sharding.Sharding | None, running: LogMeanExp, mask: Float[Array, " b"]
 ) -> Float[Array, ""]:

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from pipeline import distances, pixels
+from pipeline import compiled, distances, pixels
 from pipeline.distributions import Reconstruction
 from pipeline.errors import DataError
 from pipeline.evaluators.feature_distance import FeatureDistance
@@ -96,7 +96,7 @@ class _Networks:
     embedding: Embedding | None
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(compiled.jit, static_argnums=(0, 1, 2))
 def _quality_sums(
     graph: nnx.GraphDef,
     replicated: jax.sharding.Sharding | None,

@@ -26,7 +26,7 @@ from pipeline.nn import posterior
 from pipeline.nn.attention import SpatialAttention, TemporalAttention
 from pipeline.nn.conv import Conv, upsampling_convolve
 from pipeline.nn.conv3d import CausalConv3d, convolve_3d
-from pipeline.nn.norm import GroupNorm, LayerNorm
+from pipeline.nn.norm import GroupNorm, LayerNorm, silu_of
 from pipeline.types import Batch, Latent, Outputs, pixels_of
 
 Clip = Float[Array, "b _ _ _ _"]
@@ -107,8 +107,8 @@ class ResBlock(nnx.Module):
         self.shortcut = make.conv2d(width, out, 1) if width != out else None
 
     def __call__(self, x: Clip) -> Clip:
-        h = self.conv1(nnx.silu(self.norm1(x)))
-        h = self.conv2(nnx.silu(self.norm2(h)))
+        h = self.conv1(silu_of(self.norm1, x))
+        h = self.conv2(silu_of(self.norm2, h))
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -156,7 +156,7 @@ class Encoder(nnx.Module):
         x = self.conv_in(x)
         for level in self.levels:
             x = _stage(level, x, remat)
-        return self.conv_out(nnx.silu(self.norm_out(_stage(self.middle, x, remat))))
+        return self.conv_out(silu_of(self.norm_out, _stage(self.middle, x, remat)))
 
 
 class Decoder(nnx.Module):
@@ -175,7 +175,7 @@ class Decoder(nnx.Module):
         x = _stage(self.middle, self.conv_in(z), remat)
         for level in self.levels:
             x = _stage(level, x, remat)
-        return self.conv_out(nnx.silu(self.norm_out(x))).astype(jnp.float32)
+        return self.conv_out(silu_of(self.norm_out, x)).astype(jnp.float32)
 
 
 class CVVAE(nnx.Module):

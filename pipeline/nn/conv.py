@@ -200,10 +200,24 @@ def _matmul_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]
 
 def _matmul_backward(saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    return grad @ kernel.T, _transposed_product(x, grad)
+    product = _transposed_product(x, grad)
+    return grad @ _after(product, kernel).T, product
 
 
 _matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+def _after(gradient: Array, kernel: Array) -> Array:
+    """The kernel, for what shall be computed after its own gradient.
+
+    XLA's CPU backend is free to leave kernels' gradients for last, and holds every map that they are computed of until
+    then. Its order is that of the values each operation takes: so here a zero is added that it cannot know to be one.
+    Of several devices the gradient is a sum over them all, which nothing shall wait for.
+    """
+    if target.is_divided():
+        return kernel
+    bits = lax.bitcast_convert_type(gradient.ravel()[0].astype(jnp.float32), jnp.int32)
+    return kernel + (lax.population_count(bits) >> 6).astype(kernel.dtype)  # of at most 32 bits
 
 
 def _transposed_product(a: Float[Array, "n c"], b: Float[Array, "n d"]) -> Float[Array, "c d"]:
@@ -232,10 +246,10 @@ def _backward(
 ) -> tuple[Array, Array]:
     x, kernel = saved
     if stride == 1:
-        return _input_gradient(grad, kernel, padding), _kernel_gradient(x, grad, kernel.shape, padding)
-    return _strided_input_gradient(x.shape, grad, kernel, stride, padding), _strided_kernel_gradient(
-        x, grad, kernel.shape, stride, padding
-    )
+        product = _kernel_gradient(x, grad, kernel.shape, padding)
+        return _input_gradient(grad, _after(product, kernel), padding), product
+    product = _strided_kernel_gradient(x, grad, kernel.shape, stride, padding)
+    return _strided_input_gradient(x.shape, grad, _after(product, kernel), stride, padding), product
 
 
 _on_cpu.defvjp(_forward, _backward)

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 # Parts of the key of jax's caches, so that what was traced for one target is never taken for another.
 _backend = jax.make_user_context(default_value=None)
 _mesh = jax.make_user_context(default_value=None)
+_divided = jax.make_user_context(default_value=False)
 _unrolled = jax.make_user_context(default_value=False)
 
 
@@ -23,6 +24,11 @@ def backend() -> str:
 def splitting_mesh() -> Mesh | None:
     """The mesh whose `context` splits images and feature maps in height; None where their height is whole."""
     return _mesh.value
+
+
+def is_divided() -> bool:
+    """Whether the program is for a mesh of several devices."""
+    return _divided.value
 
 
 def unrolled() -> bool:
@@ -44,5 +50,5 @@ def compiling_for(platform: str | None = None, *, mesh: Mesh | None = None):
     A mesh whose `context` is 1 splits nothing.
     """
     splitting = mesh if mesh is not None and mesh.shape["context"] > 1 else None
-    with _backend(platform), _mesh(splitting):
+    with _backend(platform), _mesh(splitting), _divided(mesh is not None and mesh.size > 1):
         yield

@@ -1,4 +1,4 @@
-"""Fewer heaps: glibc gives each thread one of its own, which keeps what the thread has freed."""
+"""What glibc keeps of memory that a process has freed: a heap a thread, and the holes in each."""
 
 import ctypes
 
@@ -13,3 +13,10 @@ def limit() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 2)
+
+
+def trim() -> None:
+    """The holes go back to the system, as of the hundreds of megabytes that a compilation leaves behind."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from pipeline import build
 from pipeline.errors import ConfigError, Diverged, Preempted
-from pipeline.training import chips, environment, parts, peers, preflight, sharding, stages, workdir
+from pipeline.training import chips, environment, heaps, parts, peers, preflight, sharding, stages, workdir
 from pipeline.training import state as states
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.divergence import Judge, RollBack, Skipped, batch_number
@@ -291,6 +291,7 @@ class Run:
                 lowered = sharding.lower_step(part.step.program(variant), state, batch, *frozen)
                 preflight.check_program(lowered)
                 program = lowered.compile()
+                heaps.trim()
             self.progress.say(f"compiled in {self.phases.seconds['compile'] - before:.1f} s")
             self._programs[key] = functools.partial(_run, program, frozen), self._peak_share(program)
         self._compiled, self._peak_share_of_a_step = self._programs[key]

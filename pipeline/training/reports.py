@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import UInt8
 
-from pipeline import grids
+from pipeline import compiled, grids
 from pipeline.data.dataset import Dataset
 from pipeline.evaluators import likelihood, reconstruction
 from pipeline.parameters import ModelDef
@@ -41,7 +41,7 @@ class Reports:
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._key = jax.random.key(settings["seed"])
         self._has_likelihood = settings["step"] == "elbo"
-        self._draw = jax.jit(self._grids, out_shardings=self._replicated)
+        self._draw = compiled.jit(self._grids, out_shardings=self._replicated)
 
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
         """The held-out examples, or config.eval.num_examples of them: reconstructions, and the ELBO if there is one."""

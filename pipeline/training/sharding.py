@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
+from pipeline import compiled
 from pipeline.errors import ConfigError
 from pipeline.nn import target
 
@@ -94,9 +95,7 @@ def lower_step(step: Callable[..., Any], state: Any, batch: Any, *frozen: Any) -
     `frozen` is, for a step that takes a third argument, what it reads and nothing changes.
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    # Three VDVAE blocks compile in 2.9 s of CPU time instead of 5.5 at this level, and run no slower; an optimiser's
-    # update compiles no quicker.
-    options = {"xla_backend_optimization_level": 2} if target.backend() == "cpu" else None
+    options = compiled.options(target.backend())
     jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, None), compiler_options=options)
     with target.compiling_for(target.backend(), mesh=batch["index"].sharding.mesh):
         return jitted.lower(state, batch, *frozen)
