@@ -18,7 +18,8 @@ from pipeline.errors import ConfigError
 from pipeline.nn import posterior
 from pipeline.nn.attention import SpatialAttention
 from pipeline.nn.conv import Conv, UpsamplingConv
-from pipeline.nn.norm import GroupNorm, silu_of
+from pipeline.nn.norm import GroupNorm
+from pipeline.nn.normed_conv import normed_conv
 from pipeline.types import Batch, Latent, Outputs
 
 Map = Float[Array, "b _ _ _"]
@@ -35,8 +36,8 @@ class ResBlock(nnx.Module):
         self.shortcut = _conv(width, out, 1, rngs, dtype) if width != out else None
 
     def __call__(self, x: Map) -> Map:
-        h = self.conv1(silu_of(self.norm1, x))
-        h = self.conv2(silu_of(self.norm2, h))
+        h = normed_conv(self.norm1, self.conv1, x)
+        h = normed_conv(self.norm2, self.conv2, h)
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -109,7 +110,7 @@ class Encoder(nnx.Module):
         x = self.conv_in(x)
         for level in self.levels:
             x = _stage(level, x, remat)
-        return self.conv_out(silu_of(self.norm_out, _stage(self.middle, x, remat)))
+        return normed_conv(self.norm_out, self.conv_out, _stage(self.middle, x, remat))
 
 
 class Decoder(nnx.Module):
@@ -144,7 +145,7 @@ class Decoder(nnx.Module):
         x = _stage(self.middle, self.conv_in(z), remat)
         for level in self.levels:
             x = _stage(level, x, remat)
-        return self.conv_out(silu_of(self.norm_out, x)).astype(jnp.float32)
+        return normed_conv(self.norm_out, self.conv_out, x).astype(jnp.float32)
 
 
 class AutoencoderKL(nnx.Module):

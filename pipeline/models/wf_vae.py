@@ -22,7 +22,8 @@ from pipeline.errors import ConfigError
 from pipeline.nn import posterior, resample
 from pipeline.nn.attention import SpatialAttention
 from pipeline.nn.conv3d import CausalConv3d
-from pipeline.nn.norm import LayerNorm, silu_of
+from pipeline.nn.norm import LayerNorm
+from pipeline.nn.normed_conv import normed_conv
 from pipeline.nn.past import Past, starts_clip
 from pipeline.nn.wavelet import haar_2d, haar_3d, inverse_haar_2d, inverse_haar_3d
 from pipeline.types import Batch, Latent, Outputs, pixels_of
@@ -45,8 +46,8 @@ class ResBlock(nnx.Module):
         self.shortcut = CausalConv3d(width, out, 1, key=rngs.params(), dtype=dtype) if width != out else None
 
     def __call__(self, x: Clip, past: Past | None = None) -> Clip:
-        h = self.conv1(silu_of(self.norm1, x), past)
-        h = self.conv2(silu_of(self.norm2, h), past)
+        h = normed_conv(self.norm1, self.conv1, x, past)
+        h = normed_conv(self.norm2, self.conv2, h, past)
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -145,7 +146,7 @@ class Encoder(nnx.Module):
         h = _stage(self.down1, bands1, past, remat)
         h = _stage(self.down2, jnp.concatenate([h, self.connect1(bands2)], axis=-1), past, remat)
         h = _stage(self.middle, jnp.concatenate([h, self.connect2(bands3)], axis=-1), past, remat)
-        return self.conv_out(silu_of(self.norm_out, h), past), (bands2, bands3)
+        return normed_conv(self.norm_out, self.conv_out, h, past), (bands2, bands3)
 
 
 class Decoder(nnx.Module):
@@ -187,7 +188,7 @@ class Decoder(nnx.Module):
         h = _stage(self.up1, h[..., : -self.flow], past, remat)
         for block in self.blocks:
             h = _stage(block, h, past, remat)
-        bands1 = self.conv_out(silu_of(self.norm_out, h)).astype(jnp.float32)
+        bands1 = normed_conv(self.norm_out, self.conv_out, h).astype(jnp.float32)
         bands1 = _add_low(bands1, inverse_haar_2d(bands2))
         return inverse_haar_3d(bands1, first=first, scale=self.scale), (bands2, bands3)
 

@@ -11,7 +11,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline.nn import target
+from pipeline.nn import order, target
 from pipeline.nn.split import by_height
 
 Padding = tuple[int, int]
@@ -55,10 +55,11 @@ class Conv(nnx.Module):
         """Several inputs count as one, joined along channels: each meets its part of the kernel, uncopied."""
         kernel = self.weight().astype(self.dtype)
         ends = np.cumsum([x.shape[-1] for x in inputs])
-        out = None if self.bias is None else self.bias[...].astype(self.dtype)
+        bias = None if self.bias is None else self.bias[...].astype(self.dtype)
+        out = None
         for x, end in zip(inputs, ends):
             part = kernel[:, :, end - x.shape[-1] : end]
-            one = convolve(x.astype(self.dtype), part, self.stride, self.padding)
+            one = convolve(x.astype(self.dtype), part, self.stride, self.padding, bias if out is None else None)
             out = one if out is None else out + one
         assert out is not None
         return out
@@ -97,7 +98,11 @@ class UpsamplingConv(Conv):
 
 
 def convolve(
-    x: Float[Array, "b *t h w c"], kernel: Float[Array, "u v c d"], stride: int = 1, padding: Padding | None = None
+    x: Float[Array, "b *t h w c"],
+    kernel: Float[Array, "u v c d"],
+    stride: int = 1,
+    padding: Padding | None = None,
+    bias: Float[Array, " d"] | None = None,
 ) -> Float[Array, "b *t h2 w2 d"]:
     """Cross-correlation with zeros around each image, as every deep-learning library's convolution.
 
@@ -109,10 +114,11 @@ def convolve(
         padding = (size // 2, size // 2) if stride == 1 else (0, max(0, size - stride))
     before_and_after = padding
 
-    def layer(kernel: Array, x: Array) -> Array:
-        return _convolve(x, kernel, stride, before_and_after)
+    def layer(weights: Any, x: Array) -> Array:
+        kernel, bias = weights
+        return lowered(x, kernel, stride, (before_and_after, before_and_after), bias)
 
-    return _of_images(lambda x: by_height(layer, kernel, x, halo=-(-(size // 2) // stride) * stride), x)
+    return _of_images(lambda x: by_height(layer, (kernel, bias), x, halo=-(-(size // 2) // stride) * stride), x)
 
 
 def upsampling_convolve(x: Float[Array, "b *t h w c"], kernel: Float[Array, "3 3 c d"]) -> Float[Array, "b *t h2 w2 d"]:
@@ -166,18 +172,15 @@ def _second_pair(kernel: Array, axis: int) -> Array:
     return jnp.concatenate([rest.sum(axis=axis, keepdims=True), last], axis=axis)
 
 
-def _convolve(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    if target.backend() == "cpu" and kernel.shape[:2] == (1, 1) and stride == 1:
-        b, h, w, _ = x.shape
-        return _matmul(x.reshape(b * h * w, -1), kernel[0, 0]).reshape(b, h, w, -1)
-    return lowered(x, kernel, stride, (padding, padding))
-
-
-def lowered(x: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding]) -> Array:
+def lowered(x: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding], bias: Array | None = None) -> Array:
     """Of the images [b h w c] that one device holds, in the way that suits its backend; `padding` of rows, columns."""
     if target.backend() == "cpu":
-        return _on_cpu(stride, padding, x, kernel)
-    return _general(x, kernel, stride, padding)
+        return _on_cpu(stride, padding, x, kernel, bias)
+    return _biased(_general(x, kernel, stride, padding), bias)
+
+
+def _biased(x: Array, bias: Array | None) -> Array:
+    return x if bias is None else x + bias
 
 
 def _general(x: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding]) -> Array:
@@ -189,35 +192,74 @@ def _general(x: Array, kernel: Array, stride: int, padding: tuple[Padding, Paddi
 # and 1.8 as products; the weights' gradient of a 3x3 of 96 channels takes 4.2 ms, against 2.4.
 
 
-@jax.custom_vjp
-def _matmul(x: Float[Array, "n c"], kernel: Float[Array, "c d"]) -> Float[Array, "n d"]:
-    return x @ kernel
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _on_cpu(
+    stride: int,
+    padding: tuple[Padding, Padding],
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "u v c d"],
+    bias: Float[Array, " d"] | None,
+) -> Float[Array, "b h2 w2 d"]:
+    if _is_product(kernel.shape, stride, padding):
+        return _biased(x @ kernel[0, 0], bias)
+    return _biased(_general(x, kernel, stride, padding), bias)
 
 
-def _matmul_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ kernel, (x, kernel)
+def _forward(
+    stride: int, padding: tuple[Padding, Padding], x: Array, kernel: Array, bias: Array | None
+) -> tuple[Array, Any]:
+    return _on_cpu(stride, padding, x, kernel, bias), (x, kernel, bias)
 
 
-def _matmul_backward(saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    product = _transposed_product(x, grad)
-    return grad @ _after(product, kernel).T, product
+def _backward(
+    stride: int, padding: tuple[Padding, Padding], saved: Any, grad: Array
+) -> tuple[Array, Array, Array | None]:
+    x, kernel, bias = saved
+    product, of_bias = kernel_gradient(x, grad, kernel.shape, stride, padding), bias_gradient(bias, grad)
+    kernel = after_gradients(kernel, [product], of_bias)
+    return input_gradient(x.shape, grad, kernel, stride, padding), product, of_bias
 
 
-_matmul.defvjp(_matmul_forward, _matmul_backward)
+_on_cpu.defvjp(_forward, _backward)
 
 
-def _after(gradient: Array, kernel: Array) -> Array:
-    """The kernel, for what shall be computed after its own gradient.
+def input_gradient(
+    shape: tuple[int, ...], grad: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding]
+) -> Float[Array, "b h w c"]:
+    """That of `lowered` on a CPU, whose input has this shape."""
+    if _is_product(kernel.shape, stride, padding):
+        return grad @ kernel[0, 0].T
+    if stride > 1:
+        return _strided_input_gradient(shape, grad, kernel, stride, padding)
+    sides = [(size - 1 - before, size - 1 - after) for size, (before, after) in zip(kernel.shape, padding)]
+    return _general(grad, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), 1, (sides[0], sides[1]))
 
-    XLA's CPU backend is free to leave kernels' gradients for last, and holds every map that they are computed of until
-    then. Its order is that of the values each operation takes: so here a zero is added that it cannot know to be one.
-    Of several devices the gradient is a sum over them all, which nothing shall wait for.
-    """
-    if target.is_divided():
-        return kernel
-    bits = lax.bitcast_convert_type(gradient.ravel()[0].astype(jnp.float32), jnp.int32)
-    return kernel + (lax.population_count(bits) >> 6).astype(kernel.dtype)  # of at most 32 bits
+
+def kernel_gradient(
+    x: Array, grad: Array, shape: tuple[int, ...], stride: int, padding: tuple[Padding, Padding]
+) -> Float[Array, "u v c d"]:
+    """That of `lowered` on a CPU, whose kernel has this shape."""
+    if _is_product(shape, stride, padding):
+        return _transposed_product(x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1]))[None, None]
+    compute = _strided_kernel_gradient if stride > 1 else _unstrided_kernel_gradient
+    return compute(x, grad, shape, stride, padding)
+
+
+def _is_product(shape: tuple[int, ...], stride: int, padding: tuple[Padding, Padding]) -> bool:
+    """Whether a kernel of this shape meets each pixel by itself."""
+    return shape[:2] == (1, 1) and stride == 1 and padding == ((0, 0), (0, 0))
+
+
+def bias_gradient(bias: Array | None, grad: Float[Array, "*n d"]) -> Float[Array, " d"] | None:
+    """None where there is no bias."""
+    if bias is None:
+        return None
+    return order.sum_of_pixels(grad.reshape(-1, grad.shape[-1]).astype(jnp.float32))[0].astype(bias.dtype)
+
+
+def after_gradients(kernel: Array, products: list[Array], of_bias: Array | None) -> Array:
+    """The kernel, for the gradient of a convolution's input."""
+    return order.after(products if of_bias is None else [*products, of_bias], kernel)
 
 
 def _transposed_product(a: Float[Array, "n c"], b: Float[Array, "n d"]) -> Float[Array, "c d"]:
@@ -228,43 +270,14 @@ def _transposed_product(a: Float[Array, "n c"], b: Float[Array, "n d"]) -> Float
     return lax.optimization_barrier(b.T @ a).T
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _on_cpu(
-    stride: int, padding: tuple[Padding, Padding], x: Float[Array, "b h w c"], kernel: Float[Array, "u v c d"]
-) -> Float[Array, "b h2 w2 d"]:
-    return _general(x, kernel, stride, padding)
-
-
-def _forward(
-    stride: int, padding: tuple[Padding, Padding], x: Array, kernel: Array
-) -> tuple[Array, tuple[Array, Array]]:
-    return _general(x, kernel, stride, padding), (x, kernel)
-
-
-def _backward(
-    stride: int, padding: tuple[Padding, Padding], saved: tuple[Array, Array], grad: Array
-) -> tuple[Array, Array]:
-    x, kernel = saved
-    if stride == 1:
-        product = _kernel_gradient(x, grad, kernel.shape, padding)
-        return _input_gradient(grad, _after(product, kernel), padding), product
-    product = _strided_kernel_gradient(x, grad, kernel.shape, stride, padding)
-    return _strided_input_gradient(x.shape, grad, _after(product, kernel), stride, padding), product
-
-
-_on_cpu.defvjp(_forward, _backward)
-
-
-def _input_gradient(grad: Array, kernel: Array, padding: tuple[Padding, Padding]) -> Array:
-    sides = [(size - 1 - before, size - 1 - after) for size, (before, after) in zip(kernel.shape, padding)]
-    return _general(grad, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), 1, (sides[0], sides[1]))
-
-
-def _kernel_gradient(x: Array, grad: Array, shape: tuple[int, ...], padding: tuple[Padding, Padding]) -> Array:
+def _unstrided_kernel_gradient(
+    x: Array, grad: Array, shape: tuple[int, ...], stride: int, padding: tuple[Padding, Padding]
+) -> Array:
     """One product of x at the kernel's columns with grad at its rows, instead of x at all taps with grad.
 
     Of large maps it is a sum over parts of some rows each: what is copied for one then stays in the cache.
     """
+    del stride
     rows, columns, c, d = shape
     (above, _), sides = padding
     h = x.shape[1]

@@ -61,7 +61,7 @@ class CausalConv3d(nnx.Module):
         if taps > 1:
             past = past or Past()
             x = past.extend(x, lambda x: self._before(x, taps - 1), keep=taps - self.stride[0])
-        return convolve_3d(x, kernel, self.stride) + self.bias[...].astype(self.dtype)
+        return convolve_3d(x, kernel, self.stride, self.bias[...].astype(self.dtype))
 
     def _before(self, x: Array, frames: int) -> Array:
         first = jnp.repeat(x[:, :1], frames, axis=1)
@@ -69,7 +69,10 @@ class CausalConv3d(nnx.Module):
 
 
 def convolve_3d(
-    x: Float[Array, "b t h w c"], kernel: Float[Array, "u v s c d"], stride: Sequence[int] = (1, 1, 1)
+    x: Float[Array, "b t h w c"],
+    kernel: Float[Array, "u v s c d"],
+    stride: Sequence[int] = (1, 1, 1),
+    bias: Float[Array, " d"] | None = None,
 ) -> Float[Array, "b t2 h2 w2 d"]:
     """Cross-correlation: only where the kernel fits in time, with zeros around each frame in space.
 
@@ -77,13 +80,14 @@ def convolve_3d(
     """
     steps = (stride[0], stride[1], stride[2])
     halo = kernel.shape[1] // 2 * stride[1]
-    return by_height(lambda kernel, x: _convolve(x, kernel, steps), kernel, x, halo=halo)
+    return by_height(lambda weights, x: _convolve(x, *weights, steps), (kernel, bias), x, halo=halo)
 
 
-def _convolve(x: Array, kernel: Array, stride: Stride) -> Array:
+def _convolve(x: Array, kernel: Array, bias: Array | None, stride: Stride) -> Array:
     if target.backend() == "cpu" and stride[1] == stride[2]:
-        return _on_cpu(stride, x, kernel)
-    return _general(x, kernel, stride)
+        return _on_cpu(stride, x, kernel, bias)
+    out = _general(x, kernel, stride)
+    return out if bias is None else out + bias
 
 
 def _spatial_padding(shape: tuple[int, ...], stride: Stride) -> tuple[conv.Padding, conv.Padding]:
@@ -102,32 +106,39 @@ def _general(x: Array, kernel: Array, stride: Stride) -> Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _on_cpu(stride: Stride, x: Float[Array, "b t h w c"], kernel: Float[Array, "u v s c d"]) -> Array:
-    frames = _frames(stride, x, kernel)
-    parts = [_tap(stride, kernel.shape, _seen_by(tap, x, stride, frames), kernel[tap]) for tap in range(len(kernel))]
-    out = functools.reduce(jnp.add, parts)
+def _on_cpu(
+    stride: Stride, x: Float[Array, "b t h w c"], kernel: Float[Array, "u v s c d"], bias: Float[Array, " d"] | None
+) -> Array:
+    frames, padding = _frames(stride, x, kernel), _spatial_padding(kernel.shape, stride)
+    taps = [
+        conv.lowered(_seen_by(tap, x, stride, frames), kernel[tap], stride[1], padding) for tap in range(len(kernel))
+    ]
+    out = functools.reduce(jnp.add, taps)
+    out = out if bias is None else out + bias
     return out.reshape(x.shape[0], frames, *out.shape[1:])
 
 
-def _forward(stride: Stride, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _on_cpu(stride, x, kernel), (x, kernel)
+def _forward(stride: Stride, x: Array, kernel: Array, bias: Array | None) -> tuple[Array, Any]:
+    return _on_cpu(stride, x, kernel, bias), (x, kernel, bias)
 
 
-def _backward(stride: Stride, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    frames = _frames(stride, x, kernel)
-    flat = grad.reshape(-1, *grad.shape[2:])
-    input_gradient, kernel_gradients = jnp.zeros_like(x), []
+def _backward(stride: Stride, saved: Any, grad: Array) -> tuple[Array, Array, Array | None]:
+    x, kernel, bias = saved
+    frames, padding = _frames(stride, x, kernel), _spatial_padding(kernel.shape, stride)
+    grad = grad.reshape(-1, *grad.shape[2:])
+    products = []
     for tap in range(len(kernel)):
-        one = functools.partial(_tap, stride, kernel.shape)
-        _, pull = jax.vjp(one, _seen_by(tap, x, stride, frames), kernel[tap])
-        of_frames, of_kernel = pull(flat)
-        of_frames = of_frames.reshape(x.shape[0], frames, *x.shape[2:])
+        seen = _seen_by(tap, x, stride, frames)
+        products.append(conv.kernel_gradient(seen, grad, kernel.shape[1:], stride[1], padding))
+    of_bias = conv.bias_gradient(bias, grad)
+    kernel = conv.after_gradients(kernel, products, of_bias)
+    of_x = jnp.zeros_like(x)
+    for tap in range(len(kernel)):
+        one = conv.input_gradient((len(grad), *x.shape[2:]), grad, kernel[tap], stride[1], padding)
         last = tap + (frames - 1) * stride[0] + 1
         config = [(0, 0, 0), (tap, x.shape[1] - last, stride[0] - 1), *[(0, 0, 0)] * 3]
-        input_gradient = input_gradient + lax.pad(of_frames, jnp.zeros((), x.dtype), config)
-        kernel_gradients.append(of_kernel)
-    return input_gradient, jnp.stack(kernel_gradients)
+        of_x = of_x + lax.pad(one.reshape(x.shape[0], frames, *x.shape[2:]), jnp.zeros((), x.dtype), config)
+    return of_x, jnp.stack(products), of_bias
 
 
 _on_cpu.defvjp(_forward, _backward)
@@ -140,9 +151,3 @@ def _frames(stride: Stride, x: Array, kernel: Array) -> int:
 def _seen_by(tap: int, x: Array, stride: Stride, frames: int) -> Float[Array, "n h w c"]:
     part = lax.slice_in_dim(x, tap, tap + (frames - 1) * stride[0] + 1, stride[0], axis=1)
     return part.reshape(-1, *x.shape[2:])
-
-
-def _tap(stride: Stride, shape: tuple[int, ...], frames: Array, kernel: Float[Array, "v s c d"]) -> Array:
-    if shape[1:3] == (1, 1):
-        return frames @ kernel[0, 0]
-    return conv.lowered(frames, kernel, stride[1], _spatial_padding(shape, stride))

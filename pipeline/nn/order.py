@@ -1,0 +1,33 @@
+"""The order in which XLA's CPU backend computes gradients, where it decides how much memory they take."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from pipeline.nn import target
+
+
+def after(earlier: list[Array], weights: Array) -> Array:
+    """Small weights, for what shall be computed after their gradients `earlier`, matrix products.
+
+    XLA's CPU backend is free to leave gradients of weights for last, and holds every map that they are computed of
+    until then. Its order is that of the values each operation takes: so here a zero is added that it cannot know to be
+    one. Of several devices these gradients are sums over them all, which nothing shall wait for.
+    """
+    if not matters():
+        return weights
+    number = sum(one.ravel()[0].astype(jnp.float32) for one in earlier)
+    bits = lax.bitcast_convert_type(number, jnp.int32)
+    return weights + (lax.population_count(bits) >> 6).astype(weights.dtype)  # of at most 32 bits
+
+
+def matters() -> bool:
+    """On one device of the CPU: of several, gradients are sums over them all, which nothing shall wait for."""
+    return target.backend() == "cpu" and not target.is_divided()
+
+
+def sum_of_pixels(x: Float[Array, "*b n c"]) -> Float[Array, "*b 1 c"]:
+    """Over the last axis but one; on a CPU a product with ones, for which XLA has the vector instructions."""
+    if target.backend() != "cpu":
+        return x.sum(axis=-2, keepdims=True)
+    return jnp.ones((*x.shape[:-2], 1, x.shape[-2]), x.dtype) @ x
