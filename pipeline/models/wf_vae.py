@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from pipeline import pixels
 from pipeline.distributions import Reconstruction
 from pipeline.errors import ConfigError
-from pipeline.nn import posterior, resample
+from pipeline.nn import order, posterior, resample
 from pipeline.nn.attention import SpatialAttention
 from pipeline.nn.conv3d import CausalConv3d
 from pipeline.nn.norm import LayerNorm
@@ -181,11 +181,12 @@ class Decoder(nnx.Module):
     def __call__(self, z: Clip, past: Past | None = None, remat: bool = False) -> tuple[Clip, tuple[Clip, Clip]]:
         first = starts_clip(past)
         h = _stage(self.middle, self.conv_in(z, past), past, remat)
+        # Bands before the wider maps: the flow's part of h keeps all that h was computed of.
         bands3 = self.connect2(h[..., -self.flow :], past).astype(jnp.float32)
-        h = _stage(self.up2, h[..., : -self.flow], past, remat)
+        h = _stage(self.up2, order.after([bands3], h[..., : -self.flow]), past, remat)
         bands2 = self.connect1(h[..., -self.flow :], past).astype(jnp.float32)
         bands2 = _add_low(bands2, inverse_haar_3d(bands3, first=first, scale=self.scale))
-        h = _stage(self.up1, h[..., : -self.flow], past, remat)
+        h = _stage(self.up1, order.after([bands2], h[..., : -self.flow]), past, remat)
         for block in self.blocks:
             h = _stage(block, h, past, remat)
         bands1 = normed_conv(self.norm_out, self.conv_out, h).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""The order in which XLA's CPU backend computes gradients, where it decides how much memory they take."""
+"""The order in which XLA's CPU backend computes things, where it decides how much memory they take."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -7,18 +7,18 @@ from jaxtyping import Array, Float
 from pipeline.nn import target
 
 
-def after(earlier: list[Array], weights: Array) -> Array:
-    """Small weights, for what shall be computed after their gradients `earlier`, matrix products.
+def after(earlier: list[Array], array: Array) -> Array:
+    """`array`, for what shall be computed after `earlier`; best a small one, as weights are.
 
     XLA's CPU backend is free to leave gradients of weights for last, and holds every map that they are computed of
     until then. Its order is that of the values each operation takes: so here a zero is added that it cannot know to be
-    one. Of several devices these gradients are sums over them all, which nothing shall wait for.
+    one.
     """
     if not matters():
-        return weights
+        return array
     number = sum(one.ravel()[0].astype(jnp.float32) for one in earlier)
     bits = lax.bitcast_convert_type(number, jnp.int32)
-    return weights + (lax.population_count(bits) >> 6).astype(weights.dtype)  # of at most 32 bits
+    return array + (lax.population_count(bits) >> 6).astype(array.dtype)  # of at most 32 bits
 
 
 def matters() -> bool:
