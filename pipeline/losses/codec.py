@@ -104,7 +104,7 @@ class CodecObjective:
             rest = rest + self.wavelet * bands
         if self.compatibility is not None:
             cost = self.compatibility(frozen, outputs, batch, step)
-            shown["compatibility"] = cost / (values // frames * outputs.latents[0].z.shape[1])
+            shown["compatibility"] = cost / (values // frames)
             rest = rest + self.compatibility.weight * cost
         if self.logvar is None:
             shown["logvar"] = jnp.broadcast_to(logvar, error.shape)
