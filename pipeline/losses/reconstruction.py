@@ -64,8 +64,8 @@ def ms_ssim(recon: Float[Array, "b *t h w c"], target: Float[Array, "b *t h w c"
             f"objective.ms_ssim needs frames of 21 pixels each way or more, for two scales, and these are "
             f"{height}x{width}: set it to 0, or data.image_size higher"
         )
-    frames = [x.reshape(-1, *x.shape[-3:]) for x in (recon, target)]
-    return distances.ms_ssim_name(scales), distances.ms_ssim(*frames, scales).reshape(target.shape[0], -1)
+    a, b = (x.reshape(-1, *x.shape[-3:]) for x in (recon, target))
+    return distances.ms_ssim_name(scales), distances.ms_ssim(a, b, scales).reshape(target.shape[0], -1)
 
 
 def num_values(x: Float[Array, "b ..."]) -> int:
