@@ -18,6 +18,7 @@ install: .venv/installed
 
 .venv/parity-installed: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,parity]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps lpips  # its torchvision would bring another torch
 	@touch $@
 
 # Minutes on two cores: trains on scikit-learn's photographs, then does everything one does with a trained codec.

@@ -9,7 +9,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from pipeline import models, parameters
-from pipeline.construct import check_arguments, construct, default_arguments, find, nearest
+from pipeline.construct import accepts, check_arguments, construct, default_arguments, find, nearest
 from pipeline.errors import ConfigError
 from pipeline.losses import adversarial, codec, elbo
 from pipeline.parameters import ModelDef
@@ -93,8 +93,24 @@ def complete(config: ConfigDict) -> dict[str, Any]:
 
 def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
     """The keys that a recipe may leave out of a section ("" for the top), and their defaults."""
-    if section == "":
-        return DEFAULTS
+    found = _target(config, section)
+    if found is None:
+        return DEFAULTS.get(section, {}) if section else DEFAULTS
+    target, given = found
+    return {key: value for key, value in default_arguments(target).items() if key not in given}
+
+
+def takes(config: ConfigDict, section: str, key: str, value: Any) -> bool:
+    """Whether a key of a section ("" for the top) can have a value of this type."""
+    found = _target(config, section)
+    if found is None:
+        known = DEFAULTS.get(section, {}) if section else DEFAULTS
+        return isinstance(value, type(known.get(key)))
+    return accepts(found[0], key, value)
+
+
+def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple[str, ...]] | None:
+    """What a section's keys are the arguments of, and those that are not the recipe's; None where all are DEFAULTS."""
     alone = config.get("step", "elbo") == "elbo"
     targets: dict[str, Any] = {
         "data": _data_class(config.to_dict().get("data", {}).get("source")),
@@ -106,14 +122,12 @@ def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
         "objective.compatibility": codec.compatibility,
     }
     if section in targets:
-        target, given = targets[section], ("num_steps", "ema", "where")
-    elif section in ("model", "critic"):
+        return targets[section], ("num_steps", "ema", "where")
+    if section in ("model", "critic"):
         package = {"model": "pipeline.models", "critic": "pipeline.nn"}[section]
-        target = find(package, str(config.to_dict().get(section, {}).get("name")), where=section)
-        given = ("rngs", "dtype", "in_channels")
-    else:
-        return DEFAULTS.get(section, {})
-    return {key: value for key, value in default_arguments(target).items() if key not in given}
+        name = str(config.to_dict().get(section, {}).get("name"))
+        return find(package, name, where=section), ("rngs", "dtype", "in_channels")
+    return None
 
 
 def _data_class(source: Any) -> Any:

@@ -74,6 +74,12 @@ def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
     return {name: value.default for name, value in _parameters(function).items() if value.default is not value.empty}
 
 
+def accepts(function: Callable[..., Any], name: str, value: Any) -> bool:
+    """Whether `function` takes a value of this type under this name, as far as `check_arguments` can tell."""
+    parameters = _parameters(function)
+    return name in parameters and _fits(value, parameters[name].annotation)
+
+
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     # A class is asked through its constructor: that of nnx.Module hides behind the metaclass's (*args, **kwargs).
     signature = inspect.signature(function.__init__ if isinstance(function, type) else function)

@@ -15,6 +15,7 @@ from pipeline.pixels import to_float
 
 MAX_PSNR = 100.0
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_LEAST_SIMILARITY = 1e-4  # below which MS-SSIM's gradient grows no further
 
 
 def mse(a: Shaped[Array, "b h w c"], b: Shaped[Array, "b h w c"]) -> Float[Array, " b"]:
@@ -46,6 +47,11 @@ def ms_ssim_scales(height: int, width: int) -> int:
     return scales
 
 
+def ms_ssim_name(scales: int) -> str:
+    """ "ms_ssim" with all five scales; with fewer it is another measure, and its name says so: "ms_ssim_3_scales"."""
+    return "ms_ssim" if scales == len(MS_SSIM_WEIGHTS) else f"ms_ssim_{scales}_scales"
+
+
 def ms_ssim(a: Shaped[Array, "b h w c"], b: Shaped[Array, "b h w c"], scales: int = 5) -> Float[Array, " b"]:
     """Multi-scale structural similarity (Wang et al. 2003), with their five weights and the window of `ssim`.
 
@@ -53,6 +59,8 @@ def ms_ssim(a: Shaped[Array, "b h w c"], b: Shaped[Array, "b h w c"], scales: in
     ones count as 0, and the channels of a colour image are averaged last. Scales are means of 2x2 pixels; an odd
     height or width gets its last row or column twice, as in the authors' code. With fewer `scales` it is another
     measure, which must not be called MS-SSIM alone: the finest ones, their weights divided by their sum.
+
+    Its gradient is finite everywhere, also where a similarity is 0 or below: see `_power`.
 
     Raises:
       DataError: images whose coarsest scale has no room for a window; all five need more than 160 pixels each way.
@@ -71,7 +79,7 @@ def ms_ssim(a: Shaped[Array, "b h w c"], b: Shaped[Array, "b h w c"], scales: in
             x, y = _halved(x), _halved(y)
         luminance, structure = _similarity(x, y)
         similarity = (luminance * structure if scale == scales - 1 else structure).mean(axis=(1, 2))
-        total = total * jax.nn.relu(similarity) ** float(weight)
+        total = total * _power(similarity, float(weight))
     return total.mean(axis=-1)
 
 
@@ -93,6 +101,17 @@ def _similarity(x: Array, y: Array) -> tuple[Float[Array, "b h2 w2 c"], Float[Ar
     covariance = of_both - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
     return luminance, (2 * covariance + 0.03**2) / (variances + 0.03**2)
+
+
+def _power(similarity: Float[Array, "b c"], weight: float) -> Float[Array, "b c"]:
+    """similarity ** weight, 0 for what is negative; with the slope that it has at 1e-4 for all that is below.
+
+    The slope of the power itself has no bound near 0, times relu's it is NaN there, and a loss would neither raise a
+    similarity below 0 nor survive it.
+    """
+    fixed = lax.stop_gradient(similarity)
+    slope = weight * jnp.maximum(fixed, _LEAST_SIMILARITY) ** (weight - 1)
+    return jax.nn.relu(fixed) ** weight + slope * (similarity - fixed)
 
 
 def _blurred(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

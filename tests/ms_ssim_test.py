@@ -50,6 +50,22 @@ def test_it_is_the_published_one(height, width, scales):
     np.testing.assert_allclose(measure(a, a, scales), 1.0, atol=1e-5)
 
 
+def test_its_gradient_is_finite_where_a_similarity_is_zero_or_below():
+    slope = jax.grad(lambda s: distances._power(s, 0.3).sum())
+    found = slope(jnp.array([[0.5], [1e-4], [0.0], [-0.4]]))[:, 0]
+    np.testing.assert_allclose(found, 0.3 * np.array([0.5, 1e-4, 1e-4, 1e-4]) ** -0.7, rtol=1e-5)
+    # Stripes beside their negative, and beside nothing: similarity of their structure is below 0, and about 0.
+    stripes = jnp.asarray(np.tile([-0.5, -0.5, 0.5, 0.5], 6)[:, None, None] * np.ones((1, 24, 24, 1)), jnp.float32)
+    measure = jax.jit(jax.value_and_grad(lambda x: distances.ms_ssim(x, stripes, 2).sum()))
+    for other in (-stripes, jnp.zeros_like(stripes), stripes * jnp.sign(jnp.arange(24) - 11.5)[:, None]):
+        value, gradient = measure(other)
+        assert 0 <= float(value) < 0.5 and np.isfinite(gradient).all()
+    assert float(measure(-stripes)[0]) == 0
+    value, gradient = measure(0.5 * stripes)
+    further, _ = measure(0.5 * stripes + 1e-3 * stripes)
+    np.testing.assert_allclose((gradient * stripes).sum(), (further - value) / 1e-3, rtol=1e-2)
+
+
 def test_scales_are_those_that_there_is_room_for():
     sides = {160: 4, 161: 5, 81: 4, 80: 3, 41: 3, 21: 2, 20: 1, 11: 1, 10: 0}
     assert {side: distances.ms_ssim_scales(side, 500) for side in sides} == sides

@@ -8,10 +8,12 @@
 
 The network as the authors configure it; of training, what they publish for their model beside SD 3: half of the batches
 images, clips of 17 frames at 256x256, L1 + 0.5 LPIPS, the frozen image decoder on every latent frame, a discriminator
-of clips, AdamW (0.9, 0.98) with eps 1e-4 from 2e-5 down a cosine, 200,000 steps at most. Where we deviate: norms take
+of clips, AdamW (0.9, 0.98) with eps 1e-4 from 2e-5 down a cosine, 200,000 steps at most. Smaller frames and images are
+enlarged, and up to 5,000 files may be unreadable. Where we deviate: norms take
 each frame for itself, so that the encoder is causal and that training starts as the image codec
 (pipeline/models/cv_vae.py); the KL's weight is 1e-6 (theirs says 1, in another unit); their learned variances are 1;
-images are as large as clips, in batches of the same size.
+images are as large as clips, in batches of the same size; clips are of every frame (theirs: of every first to eighth,
+drawn for each; --config.data.stride=4 is one in between), and a video shorter than a clip repeats its last frame.
 Not exact in chunks of time (`causal` is false in the codec's config.json): the decoder looks a frame ahead, and with
 the authors' norms the encoder sees all frames. docs/codecs.md has what that changes.
 Expected figures, as the WF-VAE paper measured and not ours, 33 frames at 256x256: WebVid 30.76 dB, Panda70M 30.18 dB.
@@ -27,8 +29,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.accumulate = 1
     config.ema = 0.999
     config.data = ConfigDict(
-        dict(source="videos", path="", image_size=256, num_frames=17, fps=0, stride=1, crop="random", flip=True)
-        | dict(image_fraction=0.5, image_source="folder", image_path="", num_workers=16)
+        dict(source="videos", path="", image_size=256, num_frames=17, fps=0, stride=1, short="repeat")
+        | dict(resize="fit", crop="random", flip=True, image_fraction=0.5, image_source="folder", image_path="")
+        | dict(num_workers=16, max_unreadable=5_000)
     )
     config.model = ConfigDict(
         dict(name="cv_vae.CVVAE", image_size=256, num_frames=17, channels=(128, 256, 512, 512), latent_channels=4)
@@ -41,16 +44,18 @@ def get_config(arg: str = "") -> ConfigDict:
             per_frame=True,
             perceptual=dict(weight=0.5, network="vgg16", weights="", heads=""),
             kl=1e-6,
-            # A latent frame as heavy as a frame of the clip: the former are summed, the latter averaged.
-            compatibility=dict(weight=1 / 5, codec=""),
+            compatibility=dict(weight=1.0, codec=""),
             adversarial=dict(loss="hinge", weight=0.5, adaptive=True, max_weight=1e4, eps=1e-4, start=0),
         )
     )
     config.critic = ConfigDict(dict(name="patchgan.PatchGAN3D", channels=64, num_layers=4))
     config.optimizer = ConfigDict(
-        dict(name="adamw", learning_rate=2e-5, warmup_steps=1_000, decay="cosine", b1=0.9, b2=0.98, eps=1e-4)
+        dict(name="adamw", learning_rate=2e-5, warmup_steps=1_000, decay="cosine", b1=0.9, b2=0.98)
         | dict(final_learning_rate=1e-7, weight_decay=0.01)
     )
+    # Their eps is beside their loss; ours is divided by a frame's values, the discriminator's is not.
+    config.critic.optimizer = ConfigDict(dict(eps=1e-4))
+    config.optimizer.eps = 1e-4 / (3 * 256**2)
     config.mesh = ConfigDict(dict(replica=1, fsdp=-1, context=1))
     config.checkpoint = ConfigDict(dict(every=2_000, keep=3))
     config.eval = ConfigDict(dict(every=5_000, num_examples=64, batch_size=8))

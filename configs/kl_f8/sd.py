@@ -5,9 +5,9 @@
 
 L1 and LPIPS and a KL of 1e-6, a discriminator of patches from step 50,000 on, Adam with the authors' rate of 4.5e-6,
 which their trainer multiplies by the batch. The files of VGG16 and of LPIPS's heads are torchvision's and the LPIPS
-authors'. Where we deviate: each step trains autoencoder and discriminator on the same batch, and the discriminator
-normalises each example for itself (--config.critic.norm=batch is the authors'). The paper gives no hardware or number
-of steps for this model.
+authors'. Images smaller than 256 pixels are enlarged. Where we deviate: each step trains autoencoder and discriminator
+on the same batch, and the discriminator normalises each example for itself (--config.critic.norm=batch is the
+authors'). The paper gives no hardware or number of steps for this model.
 Expected figures on ImageNet's validation set at 256x256, the authors' and not ours: PSNR 24.19 dB, rFID 0.90.
 Their released weights: strata import --from diffusers DIR --out CODEC.
 """
@@ -21,7 +21,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.dtype = "float32"
     config.accumulate = 1
     config.ema = 0.999
-    config.data = ConfigDict(dict(source="folder", path="", image_size=256, crop="random", flip=True, num_workers=16))
+    config.data = ConfigDict(
+        dict(source="folder", path="", image_size=256, resize="fit", crop="random", flip=True, num_workers=16)
+    )
     config.model = ConfigDict(
         dict(name="kl_f8.AutoencoderKL", image_size=256, channels=(128, 256, 512, 512), latent_channels=4)
         | dict(num_blocks=2, quant_convs=True, groups=32, remat=False)
@@ -37,6 +39,9 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.critic = ConfigDict(dict(name="patchgan.PatchGAN2D", channels=64, num_layers=3))
     config.optimizer = ConfigDict(dict(name="adamw", learning_rate=24 * 4.5e-6, b1=0.5, b2=0.9, weight_decay=0.0))
+    # Adam's eps of 1e-8 is beside the authors' loss; ours is divided by an image's values, the discriminator's is not.
+    config.critic.optimizer = ConfigDict(dict(eps=1e-8))
+    config.optimizer.eps = 1e-8 / (3 * 256**2)
     config.mesh = ConfigDict(dict(replica=1, fsdp=-1, context=1))
     config.checkpoint = ConfigDict(dict(every=5_000, keep=3))
     config.eval = ConfigDict(dict(every=5_000, num_examples=1_000, batch_size=24))

@@ -19,7 +19,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config = s_4ch["get_config"]()
     config.num_steps, config.batch_size, config.dtype, config.ema = 600, 2, "float32", 0.99
     config.stages = []
-    config.data.update(dict(source="moving_crops", image_size=64, num_frames=5, num_workers=0))
+    config.data = ConfigDict(
+        dict(source="moving_crops", path="", image_size=64, num_frames=5, fps=0, stride=1)
+        | dict(crop="random", flip=True, num_workers=0)
+    )
     config.model.update(
         dict(base_channels=16, flow_channels=16, latent_channels=8, num_blocks=1, remat=False)
         | dict(image_size=64, num_frames=5)
@@ -27,7 +30,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.weight = 0.0
     config.critic = ConfigDict()
-    config.optimizer.update(dict(learning_rate=1e-3, warmup_steps=50, decay="cosine", clip_norm=1.0))
+    config.optimizer = ConfigDict(
+        dict(name="adamw", learning_rate=1e-3, warmup_steps=50, decay="cosine", b1=0.9, b2=0.999)
+        | dict(weight_decay=1e-4, clip_norm=1.0)
+    )
     config.mesh.fsdp = 1
     config.checkpoint.update(dict(every=200, keep=2))
     config.eval.update(dict(every=300, num_examples=16, batch_size=4))

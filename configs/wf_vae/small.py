@@ -21,7 +21,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config = s_4ch["get_config"]()
     config.num_steps, config.batch_size, config.dtype, config.ema = 2_600, 4, "float32", 0.995
     config.stages = []
-    config.data.update(dict(image_size=64, num_frames=9, clips_per_video=32, eval_path="", num_workers=0))
+    config.data = ConfigDict(
+        dict(source="videos", path="", eval_path="", image_size=64, num_frames=9, fps=0, stride=1, clips_per_video=32)
+        | dict(crop="random", flip=True, num_workers=0)
+    )
     config.model.update(
         dict(base_channels=24, flow_channels=24, latent_channels=8, num_blocks=1, remat=False)
         | dict(image_size=64, num_frames=9)
@@ -29,8 +32,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.perceptual.update(dict(weight=0.03, network="squeezenet_caffe"))
     config.objective.adversarial.update(dict(weight=0.1, start=1_300))
     config.critic.update(dict(channels=16, num_layers=3))
-    config.critic.optimizer.learning_rate = 2e-4
-    config.optimizer.update(dict(learning_rate=1e-3, warmup_steps=100, decay="cosine", clip_norm=1.0))
+    adamw = dict(name="adamw", b1=0.9, b2=0.999, weight_decay=1e-4)
+    config.critic.optimizer = ConfigDict(dict(adamw, learning_rate=2e-4))
+    config.optimizer = ConfigDict(dict(adamw, learning_rate=1e-3, warmup_steps=100, decay="cosine", clip_norm=1.0))
     config.mesh.fsdp = 1
     config.checkpoint.update(dict(every=200, keep=2))
     config.eval.update(dict(every=650, num_examples=16, batch_size=4))

@@ -54,12 +54,13 @@ def define_config(values: flags.FlagValues, argv: list[str]) -> None:
     path, overrides = _config_arguments(argv)
     if path is None:
         if overrides:
-            raise ConfigError(f"--config.{overrides[0]} needs --config FILE before it")
+            raise ConfigError(f"--config.{overrides[0][0]} needs --config FILE before it")
         flags.DEFINE_string("config", None, _CONFIG_HELP, flag_values=values)
         return
     config = _load(path)
-    for key in overrides:
+    for key, text in overrides:
         _ensure_key(config, key)
+        _retype(config, key, text)
     arguments = ["strata", *_without_config(argv)]
     config_flags.DEFINE_config_dict("config", config, _CONFIG_HELP, flag_values=values, sys_argv=arguments)
 
@@ -97,15 +98,16 @@ def report_stream(json_path: str | None):
     return sys.stderr if json_path == "-" else sys.stdout
 
 
-def _config_arguments(argv: list[str]) -> tuple[str | None, list[str]]:
+def _config_arguments(argv: list[str]) -> tuple[str | None, list[tuple[str, str]]]:
+    """The recipe, and its overrides: their keys and what is given for them."""
     path, overrides = None, []
-    for index, argument in enumerate(argv):
+    for argument, after in zip(argv, [*argv[1:], None]):
         name, equals, value = argument.partition("=")
-        name = name.lstrip("-") if argument.startswith("-") else ""
+        name, value = name.lstrip("-") if argument.startswith("-") else "", value if equals else after
         if name == "config":
-            path = value if equals else (argv[index + 1] if index + 1 < len(argv) else None)
+            path = value
         elif name.startswith("config."):
-            overrides.append(name.removeprefix("config."))
+            overrides.append((name.removeprefix("config."), value or ""))
     return path, overrides
 
 
@@ -161,6 +163,34 @@ def _ensure_key(config: ConfigDict, key: str) -> None:
                 del node[part]
                 node[part] = as_tuple
         node = node[part]
+
+
+def _retype(config: ConfigDict, key: str, text: str) -> None:
+    """Lets an override of one number or word be of another type than the recipe's value, where the key takes it.
+
+    A flag reads its text as what is there: fps=0 would take no 23.976, and logvar=0.0 no "learned".
+    """
+    section, _, name = key.rpartition(".")
+    node: Any = config[section] if section else config
+    current, wanted = node[name], _number_or_word(text)
+    readable = {int: (int,), float: (int, float), str: (str,)}.get(type(current))
+    if readable is None or isinstance(wanted, readable):
+        return
+    from pipeline import build  # slow to import, and seldom needed
+
+    if build.takes(config, section, name, wanted):
+        with node.unlocked():
+            del node[name]
+            node[name] = wanted
+
+
+def _number_or_word(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def _one_line(error: BaseException) -> str:

@@ -4,9 +4,10 @@
     terms = objective(outputs, batch, step, logvar, frozen)        # in the step, under jit
 
 The sum of latent diffusion's autoencoder (arXiv 2112.10752) and WF-VAE (2411.17459): with e the error of a pixel's
-channel and p the perceptual distance of its image, (e + weight * p) / exp(logvar) + logvar summed over an example, plus
-`kl` times the summed KL, plus `wavelet` times the summed error of the bands. So p counts once for every value that the
-image has. With per_frame the first part is divided by a clip's frames, and the others are not, as in WF-VAE's code.
+channel, p the perceptual distance of its image and m its MS-SSIM, (e + weight * p + ms_ssim * (1 - m)) / exp(logvar) +
+logvar summed over an example, plus `kl` times the summed KL, plus `wavelet` times the summed error of the bands. So p
+and 1 - m count once for every value that the image has. With per_frame the first part is divided by a clip's frames,
+and the others are not, as in WF-VAE's code.
 """
 
 import dataclasses
@@ -56,6 +57,7 @@ class CodecObjective:
     perceptual_weight: Number
     kl: Schedule
     wavelet: Number
+    ms_ssim: Number = 0.0
     compatibility: Compatibility | None = None
 
     @property
@@ -87,6 +89,10 @@ class CodecObjective:
             distance = self.perceptual(frozen, x, recon).reshape(x.shape[0], -1)
             shown[self.perceptual.shown] = distance.mean(axis=1)
             error = error + self.perceptual_weight * (values // frames) * distance.sum(axis=1)
+        if self.ms_ssim:
+            name, similarity = distortions.ms_ssim(recon, x)
+            shown[name] = similarity.mean(axis=1)
+            error = error + self.ms_ssim * (values // frames) * (1 - similarity).sum(axis=1)
         logvar = params[LOGVAR] if self.logvar is None else jnp.float32(self.logvar)
         nll = distortions.nll(error, logvar, values) / (frames if self.per_frame else 1)
         rates = layer_rates(outputs.latents)
@@ -98,7 +104,7 @@ class CodecObjective:
             rest = rest + self.wavelet * bands
         if self.compatibility is not None:
             cost = self.compatibility(frozen, outputs, batch, step)
-            shown["compatibility"] = cost / (values // frames * outputs.latents[0].z.shape[1])
+            shown["compatibility"] = cost / (values // frames)
             rest = rest + self.compatibility.weight * cost
         if self.logvar is None:
             shown["logvar"] = jnp.broadcast_to(logvar, error.shape)
@@ -145,6 +151,7 @@ def codec(
     perceptual: Mapping[str, Any] | None = None,
     kl: float | int | Mapping[str, Any] = 1e-6,
     wavelet: float | int = 0.0,
+    ms_ssim: float | int = 0.0,
     compatibility: Mapping[str, Any] | None = None,
     where: str = "objective",
 ) -> tuple[CodecObjective, dict[str, np.ndarray]]:
@@ -152,16 +159,17 @@ def codec(
 
     reconstruction: "l1" or "l2". logvar: a number for good, or "learned", from 0. perceptual: dict(weight=, network=,
     weights=, heads=), see `perceptual_distance`. kl: a weight, or a schedule of one. wavelet: weight of the bands'
-    error. compatibility: dict(weight=, codec=), of a video codec whose latents are to suit an image codec, see
-    pipeline.losses.latent_compatibility.
+    error. ms_ssim: weight of 1 - MS-SSIM of each frame. compatibility: dict(weight=, codec=), of a video codec whose
+    latents are to suit an image codec, see pipeline.losses.latent_compatibility.
     """
     del compatibility  # `create` adds it
     if reconstruction not in distortions.ERRORS:
         raise ConfigError(f"{where}.reconstruction={reconstruction!r}: {nearest(reconstruction, distortions.ERRORS)}")
     if isinstance(logvar, str) and logvar != "learned":
         raise ConfigError(f"{where}.logvar={logvar!r} must be a number or 'learned'")
-    if wavelet < 0:
-        raise ConfigError(f"{where}.wavelet={wavelet} must be 0 or more")
+    for name, weight in dict(wavelet=wavelet, ms_ssim=ms_ssim).items():
+        if weight < 0:
+            raise ConfigError(f"{where}.{name}={weight} must be 0 or more")
     settings = dict(perceptual or {"weight": 0.0})
     check_arguments(perceptual_distance, settings, where=f"{where}.perceptual", given=("where",))
     distance, weight, arrays = perceptual_distance(**settings, where=f"{where}.perceptual")
@@ -174,6 +182,7 @@ def codec(
             perceptual_weight=weight,
             kl=schedules.create(kl, where=f"{where}.kl"),
             wavelet=wavelet,
+            ms_ssim=ms_ssim,
         ),
         arrays,
     )

@@ -31,10 +31,10 @@ def target_frames(key: PRNGKeyArray, num_latents: int, temporal_factor: int = 4)
 def latent_compatibility(
     outputs: Outputs, batch: Batch, *, decode: DecodeImages, key: PRNGKeyArray, temporal_factor: int = 4
 ) -> Float[Array, " b"]:
-    """L1 between what `decode` makes of each frame of z and its target, summed over an example.
+    """L1 between what `decode` makes of each frame of z and its target, summed over a frame, the mean of z's frames.
 
-    The frames chosen are the same for all examples of a batch. The authors divide by the number of latents' frames, and
-    weigh it with a learned variance of its own: a weight of 1 / (1 + t) is theirs at its start.
+    So an image weighs as much as a clip of any length. The frames chosen are the same for all examples of a batch. The
+    authors divide likewise, and weigh it with a learned variance of its own, which is 1 at its start.
 
     Args:
       outputs: whose one latent is z [b 1+t h w d].
@@ -53,7 +53,7 @@ def latent_compatibility(
         )
     target = jnp.take(clip, target_frames(key, frames, temporal_factor), axis=1)
     images = decode(latent.z.reshape(b * frames, *latent.z.shape[2:])).reshape(target.shape)
-    return jnp.abs(images - target).reshape(b, -1).sum(axis=1)
+    return jnp.abs(images - target).reshape(b, -1).sum(axis=1) / frames
 
 
 # Before the names of the frozen codec's arrays, among those of the objective.

@@ -1,4 +1,4 @@
-"""How far a codec's output is from its input, one value an example: pixels, wavelet bands, KL.
+"""How far a codec's output is from its input, one value an example: pixels, wavelet bands, structural similarity.
 
 Everything is summed over an example (never averaged), so that terms keep their proportion at any size.
 """
@@ -8,6 +8,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pipeline import distances
 from pipeline.distributions import clip_logvar
 from pipeline.errors import ConfigError
 from pipeline.types import Outputs
@@ -46,6 +47,25 @@ def wavelet(outputs: Outputs) -> Float[Array, " b"]:
         raise ConfigError("objective.wavelet: this model has no wavelet bands to compare; set it to 0")
     terms = [l1(decoded, encoded) for encoded, decoded in outputs.aux["wavelets"]]
     return sum(terms[1:], terms[0])
+
+
+def ms_ssim(recon: Float[Array, "b *t h w c"], target: Float[Array, "b *t h w c"]) -> tuple[str, Float[Array, "b t"]]:
+    """MS-SSIM (Wang et al. 2003) of each frame, at most 1, with as many of its five scales as frames have room for.
+
+    With its name: that of fewer scales tells how many (`distances.ms_ssim_name`).
+
+    Raises:
+      ConfigError: frames with room for one scale or none.
+    """
+    height, width = target.shape[-3:-1]
+    scales = distances.ms_ssim_scales(height, width)
+    if scales < 2:
+        raise ConfigError(
+            f"objective.ms_ssim needs frames of 21 pixels each way or more, for two scales, and these are "
+            f"{height}x{width}: set it to 0, or data.image_size higher"
+        )
+    a, b = (x.reshape(-1, *x.shape[-3:]) for x in (recon, target))
+    return distances.ms_ssim_name(scales), distances.ms_ssim(a, b, scales).reshape(target.shape[0], -1)
 
 
 def num_values(x: Float[Array, "b ..."]) -> int:

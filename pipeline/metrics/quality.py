@@ -13,7 +13,6 @@ from pipeline import distances
 
 Measure = Callable[[Array, Array], Float[Array, " b"]]  # of images [b h w c] and their reconstructions
 
-_ALL_SCALES = len(distances.MS_SSIM_WEIGHTS)
 _MEANINGS = {
     "psnr": "PSNR: -10 log10 of the mean squared error of values in [0, 1], at most 100 dB",
     "ssim": "SSIM: Gaussian window 11, sigma 1.5, valid, mean over channels",
@@ -27,8 +26,7 @@ def of_frames(height: int, width: int) -> dict[str, Measure]:
     measures: dict[str, Measure] = dict(psnr=distances.psnr, ssim=distances.ssim)
     scales = distances.ms_ssim_scales(height, width)
     if scales > 1:
-        name = "ms_ssim" if scales == _ALL_SCALES else f"ms_ssim_{scales}_scales"
-        measures[name] = functools.partial(distances.ms_ssim, scales=scales)
+        measures[distances.ms_ssim_name(scales)] = functools.partial(distances.ms_ssim, scales=scales)
     return measures
 
 

@@ -29,6 +29,25 @@ def test_a_list_is_given_as_a_tuple():
     assert dict(stage) == {"num_steps": 5}
 
 
+def test_an_override_may_be_of_any_type_that_its_key_takes(tmp_path):
+    recipe = "--config=configs/wf_vae/s_4ch.py"
+    config = parsed(recipe, "--config.data.fps=23.976", "--config.objective.logvar", "learned", "--config.seed=3")
+    assert config.data.fps == 23.976 and config.objective.logvar == "learned" and config.seed == 3
+    # A whole number stays one: a dataset's fingerprint tells 24 from 24.0.
+    assert repr(parsed(recipe, "--config.data.fps=24").data.fps) == "24"
+    assert parsed(recipe, "--config.data.path=2024").data.path == "2024"
+    learned = tmp_path / "learned.py"
+    learned.write_text(
+        "import ml_collections\n"
+        "def get_config(arg=''):\n"
+        "    return ml_collections.ConfigDict(dict(step='adversarial', objective=dict(logvar='learned')))\n"
+    )
+    assert parsed(f"--config={learned}", "--config.objective.logvar=-0.5").objective.logvar == -0.5
+    assert parsed(recipe, "--config.watchdog.minutes=0.5").watchdog.minutes == 0.5
+    with pytest.raises(ConfigError, match=r"config\.data\.stride=1\.5"):
+        parsed(recipe, "--config.data.stride=1.5")
+
+
 @pytest.mark.parametrize(
     "argv, message",
     [

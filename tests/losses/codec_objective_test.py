@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pipeline import distances
 from pipeline.distributions import Reconstruction
 from pipeline.errors import ConfigError
 from pipeline.losses import codec
@@ -79,6 +81,28 @@ def test_a_perceptual_distance_counts_for_every_value_of_its_frame():
     np.testing.assert_allclose(terms.shown["lpips"], 0.1, rtol=1e-6)
 
 
+def test_ms_ssim_counts_for_every_value_of_its_frame():
+    rng = np.random.default_rng(0)
+    clip = rng.uniform(-1, 1, (2, 3, 24, 24, 3)).astype(np.float32)
+    recon = clip + rng.normal(0, 0.3, clip.shape).astype(np.float32)
+
+    @jax.jit
+    def both(clip, recon):
+        outputs, recipe = Outputs(Reconstruction(recon), case()[0].latents), dict(per_frame=True, logvar=-1.0)
+        similarity = distances.ms_ssim(clip.reshape(6, 24, 24, 3), recon.reshape(6, 24, 24, 3), scales=2)
+        _, plain = run(outputs, {"video": clip}, **recipe)
+        return similarity.reshape(2, 3), plain, run(outputs, {"video": clip}, **recipe, ms_ssim=2.0)[1]
+
+    similarity, plain, terms = both(clip, recon)
+    assert 0.3 < float(similarity.min()) < float(similarity.max()) < 0.95
+    expected = 2.0 * 24 * 24 * 3 * (1 - similarity).sum(axis=1) / 3 * np.e
+    np.testing.assert_allclose(terms.nll - plain.nll, expected, rtol=1e-4)
+    np.testing.assert_allclose(terms.shown["ms_ssim_2_scales"], similarity.mean(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(terms.rest, plain.rest)
+    with pytest.raises(ConfigError, match=r"objective\.ms_ssim needs frames of 21 pixels .* these are 20x30"):
+        run(*case((2, 20, 30, 3)), ms_ssim=1.0)
+
+
 @pytest.mark.parametrize(
     "recipe, message",
     [
@@ -89,6 +113,7 @@ def test_a_perceptual_distance_counts_for_every_value_of_its_frame():
         (dict(perceptual=dict(weight=1.0, file="x")), "objective.perceptual.file is not a setting"),
         (dict(perceptual=dict(weight=-1.0)), "must be 0 or more"),
         (dict(wavelet=-1.0), "objective.wavelet=-1.0"),
+        (dict(ms_ssim=-0.5), "objective.ms_ssim=-0.5 must be 0 or more"),
     ],
 )
 def test_recipes_that_cannot_be(recipe, message):

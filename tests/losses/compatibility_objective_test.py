@@ -49,7 +49,7 @@ def test_it_is_a_weighted_term_and_its_codec_is_an_argument(images):
     cost = latent_compatibility(outputs, {"video": clip}, decode=lambda z: model.decode((z,)).mean(), key=key)
     without = plain(outputs, {"video": clip}, 3, {}, {})
     np.testing.assert_allclose(terms.rest - without.rest, 0.25 * cost, rtol=1e-4)
-    np.testing.assert_allclose(terms.shown["compatibility"], cost / (2 * 8 * 8 * 3), rtol=1e-5)
+    np.testing.assert_allclose(terms.shown["compatibility"], cost / (8 * 8 * 3), rtol=1e-5)
 
 
 def test_without_a_weight_nothing_is_read():

@@ -34,8 +34,20 @@ def test_it_is_the_distance_to_the_chosen_frames_of_each_example():
     z = jax.random.normal(jax.random.key(2), (2, 3, 1, 2, 4))
     loss = latent_compatibility(outputs(z), {"video": clip}, decode=enlarge, key=KEY)
     chosen = target_frames(KEY, 3)
-    expected = [sum(np.abs(enlarge(z[b])[t] - clip[b, chosen[t]]).sum() for t in range(3)) for b in range(2)]
+    expected = [sum(np.abs(enlarge(z[b])[t] - clip[b, chosen[t]]).sum() for t in range(3)) / 3 for b in range(2)]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_an_image_counts_as_much_as_a_clip_of_any_length():
+    z = jax.random.normal(jax.random.key(1), (1, 1, 1, 1, 4))
+    image = jax.random.uniform(jax.random.key(2), (1, 1, 8, 8, 3), minval=-1)
+
+    def still(latents):
+        clip = jnp.repeat(image, 4 * latents - 3, axis=1)
+        of_each = outputs(jnp.repeat(z, latents, axis=1))
+        return float(latent_compatibility(of_each, {"video": clip}, decode=enlarge, key=KEY)[0])
+
+    assert still(1) > 1 and still(5) == pytest.approx(still(1), rel=1e-6)
 
 
 def test_latents_that_the_decoder_understands_cost_nothing():
@@ -44,7 +56,7 @@ def test_latents_that_the_decoder_understands_cost_nothing():
     loss, grad = jax.value_and_grad(
         lambda z: latent_compatibility(outputs(z), {"video": still}, decode=enlarge, key=KEY).sum()
     )(z + 0.5)
-    assert float(loss) == pytest.approx(0.5 * still[:, :2].size)
+    assert float(loss) == pytest.approx(0.5 * still[:, 0].size)
     assert (grad[..., :3] > 0).all() and not grad[..., 3].any()
     assert float(latent_compatibility(outputs(z), {"video": still}, decode=enlarge, key=KEY)[0]) == 0
 

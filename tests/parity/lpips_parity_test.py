@@ -1,8 +1,11 @@
 """LPIPS beside the authors' package on the same random trunk, with the real heads; MS-SSIM; discriminators in torch.
 
 The lpips package takes its trunks from torchvision, of which only the layers' order is needed: they are stated here.
+With torch, its absence is an error: `make parity` installs it (torchvision would bring another torch).
 """
 
+import importlib
+import importlib.util
 import pathlib
 import sys
 import types
@@ -22,9 +25,14 @@ from pipeline.features import weight_files  # noqa: E402
 from pipeline.losses import lpips as ours  # noqa: E402
 from pipeline.nn import patchgan  # noqa: E402
 
-WEIGHTS = pathlib.Path(__file__).parents[3] / "shared" / "data" / "weights"
 pytestmark = pytest.mark.parity
-needs_heads = pytest.mark.skipif(not WEIGHTS.is_dir(), reason=f"needs the heads in {WEIGHTS}")
+
+
+def heads_of(name):
+    """The file of learned heads that comes with the package, which is not imported for it."""
+    found = importlib.util.find_spec("lpips")
+    assert found and found.origin, "the lpips package is missing: make parity installs it"
+    return pathlib.Path(found.origin).parent / "weights" / "v0.1" / f"{name}.pth"
 
 
 def vgg16():
@@ -67,7 +75,7 @@ def package(monkeypatch):
     stub.models = models  # pyright: ignore
     monkeypatch.setitem(sys.modules, "torchvision", stub)
     monkeypatch.setitem(sys.modules, "torchvision.models", models)
-    return pytest.importorskip("lpips", reason="needs the lpips package")
+    return importlib.import_module("lpips")
 
 
 def images(height, width, seed):
@@ -79,12 +87,11 @@ def chw(x):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
 
 
-@needs_heads
 @pytest.mark.parametrize("network, name, size", [("vgg16", "vgg", (64, 48)), ("squeezenet", "squeeze", (65, 50))])
 @pytest.mark.parametrize("zip_form", [True, False], ids=["zip", "legacy"])
 def test_lpips_is_the_packages(package, tmp_path, network, name, size, zip_form):
     torch.manual_seed(0)
-    heads = WEIGHTS / f"lpips_lin_v0.1_{name}.pth"
+    heads = heads_of(name)
     theirs = package.LPIPS(net=name, pnet_rand=True, model_path=str(heads), verbose=False)
     trunk = {}
     for part in (getattr(theirs.net, f"slice{i + 1}") for i in range(theirs.net.N_slices)):
@@ -102,17 +109,16 @@ def test_lpips_is_the_packages(package, tmp_path, network, name, size, zip_form)
     found = jax.jit(distance)(weights, a, b)
     print(f"{network}: {found} against {expected}")
     np.testing.assert_allclose(found, expected, rtol=2e-5)
-    ours_gradient = jax.jit(jax.grad(lambda x: distance(weights, jnp.asarray(a), x).sum()))(b)
+    ours_gradient = jax.jit(jax.grad(lambda x, a, weights: distance(weights, a, x).sum()))(b, a, weights)
     x = chw(b).requires_grad_()
     theirs(chw(a), x).sum().backward()
     expected = np.moveaxis(x.grad.numpy(), 1, -1)
     np.testing.assert_allclose(ours_gradient, expected, atol=2e-4 * np.abs(expected).max())
 
 
-@needs_heads
 @pytest.mark.parametrize("name", ["vgg", "squeeze", "alex"])
 def test_heads_read_without_torch_are_torchs(name):
-    file = WEIGHTS / f"lpips_lin_v0.1_{name}.pth"
+    file = heads_of(name)
     expected = torch.load(file, map_location="cpu", weights_only=True)
     found = weight_files.load(str(file))
     assert found.keys() == expected.keys()
@@ -137,7 +143,7 @@ def test_strided_tensors_of_all_kinds_are_read(tmp_path):
 
 
 def test_ms_ssim_is_pytorch_msssims():
-    package = pytest.importorskip("pytorch_msssim", reason="needs pytorch-msssim")
+    package = importlib.import_module("pytorch_msssim")
     rng = np.random.default_rng(0)
     smooth = rng.uniform(-1, 1, (2, 12, 11, 3)).repeat(16, 1).repeat(16, 2).astype(np.float32)
     noisy = np.clip(smooth + 0.1 * rng.normal(size=smooth.shape), -1, 1).astype(np.float32)
