@@ -9,7 +9,7 @@ dimensions.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -76,14 +76,12 @@ def _width(network: tuple[Any, ...], channels: int) -> int:
 
 
 def convert(
-    network: tuple[Any, ...], tensors: Mapping[str, np.ndarray], *, conv_name: str, wrong: str
+    network: tuple[Any, ...], tensors: Mapping[str, np.ndarray], *, conv_name: str, wrong: Callable[[str], DataError]
 ) -> dict[str, np.ndarray]:
     """A kernel and a bias a unit, of a state dict of torch's: each batch norm is taken into its convolution.
 
-    `wrong` is what to say of a file that is another network's, with {}: what is wrong with it.
-
     Raises:
-      DataError: it is another network's file.
+      DataError: it is another network's file; `wrong` makes the error of what is the matter with it.
     """
     weights = {}
     for unit, channels in units(network):
@@ -100,12 +98,14 @@ def convert(
     return weights
 
 
-def checked(tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], wrong: str) -> np.ndarray:
+def checked(
+    tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], wrong: Callable[[str], DataError]
+) -> np.ndarray:
     """The tensor of that name, in float64. Raises DataError: it is not there, or of another shape."""
     found = tensors.get(name)
     if found is None or found.shape != shape:
         is_there = "absent" if found is None else f"{list(found.shape)}"
-        raise DataError(wrong.format(f"{name} is {is_there}, not {list(shape)}"))
+        raise wrong(f"{name} is {is_there}, not {list(shape)}")
     return np.asarray(found, np.float64)
 
 

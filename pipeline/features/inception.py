@@ -11,15 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Array, Float
 
+from pipeline.errors import DataError
 from pipeline.features import branches, resize
 from pipeline.features.branches import Pool, Unit
 
 SIZE = 299  # pixels each way that it sees
 NUM_FEATURES = 2048
-SOURCE = (
-    "FID's Inception v3, https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-    "pt_inception-2015-12-05-6726825d.pth"
-)
+SOURCE = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 _MEAN = Pool("mean", (3, 3), (1, 1))
 _LARGEST = Pool("max", (3, 3), (1, 1))
 _HALVED = Pool("max", (3, 3), (2, 2), same=False)
@@ -130,7 +128,10 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
     Raises:
       DataError: it is another network's file.
     """
-    wrong = f"{path} is not FID's Inception v3: {{}}; wanted is {SOURCE}"
+
+    def wrong(found: str) -> DataError:
+        return DataError(f"{path} is not FID's Inception v3: {found}; wanted is {SOURCE}")
+
     weights = branches.convert(NETWORK, tensors, conv_name="conv", wrong=wrong)
     branches.checked(tensors, "fc.weight", (1008, NUM_FEATURES), wrong)
     return weights

@@ -48,7 +48,7 @@ def test_a_unit_is_a_convolution_a_batch_norm_and_relu(kernel, stride, same, siz
     expected = (expected - tensors["u.bn.running_mean"]) / np.sqrt(tensors["u.bn.running_var"] + 1e-3)
     expected = np.maximum(expected * tensors["u.bn.weight"] + tensors["u.bn.bias"], 0)
     network = (Unit("u", 4, kernel, stride, same),)
-    weights = branches.convert(network, tensors, conv_name="conv", wrong="{}")
+    weights = branches.convert(network, tensors, conv_name="conv", wrong=DataError)
     found = jax.jit(lambda weights, x: branches.run(network, weights, x))(weights, np.asarray(x, np.float32))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
