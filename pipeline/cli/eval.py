@@ -5,7 +5,8 @@ strata eval --workdir D [--step N] [--num_importance_samples K] [--num_examples 
             [--features.network N --features.weights FILE]
 
 With the files of a perceptual network, given here or in the recipe's objective.perceptual, LPIPS is measured too. The
-Frechet distance is of the features of a network given by its file, or else of a random one, and is named so.
+Frechet distance is of the features of a network given by its file (inception: rfid; i3d: fvd), or else of a random one,
+and is named so.
 
 The result is also written to D/eval/<step>.json.
 """

@@ -88,7 +88,8 @@ def define_features(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "features.network",
         "random",
-        "Whose features a Frechet distance is of: random, which needs no file, vgg16, squeezenet or squeezenet_caffe.",
+        "Whose features a Frechet distance is of: inception (rfid), i3d (fvd), vgg16, squeezenet, squeezenet_caffe; or "
+        "random, which needs no file and is none of these.",
         flag_values=values,
     )
     flags.DEFINE_string("features.weights", "", "File of its weights.", flag_values=values)

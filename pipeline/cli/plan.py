@@ -1,14 +1,16 @@
-"""Compiles a recipe's training step for a machine that is not there, and tells what the run would take of it.
+"""Compiles a recipe's training steps for a machine that is not there, and tells what the run would take of it.
 
 strata plan --config F[:arg] --topology v5p:4x4x4 [--mesh replica=1,fsdp=64,context=1] [--config.a.b=v ...]
             [--quick] [--utilisation 0.4] [--preemptions_per_day 1] [--save_seconds 5] [--json F]
 
 Topologies: TPU slices as v4:2x2x2, v5e:4x4, v5p:4x4x4, v6e:16x16, several as 2*v5e:16x16; cpu:8; h100:8, where there is
 such a GPU. Memory, FLOPs and collectives are the compiler's, of the program of one device; times are estimates by the
-formulas that are printed. Compiling takes minutes: --quick has the compiler try less hard, and memory is then an upper
-bound.
+formulas that are printed. Of a recipe in stages each stage's step is compiled, unless it is the program of another one:
+memory is that of the stage that needs most, and days are of all. Compiling takes minutes: --quick has the compiler try
+less hard, and memory is then an upper bound.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,6 +58,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         f"{result['model']}, {result['parameters']:,} parameters, batch {result['batch_size']}, {result['dtype']}, "
         f"on {result['topology']} ({result['devices']} devices), mesh {mesh}",
         f"compiled in {result['compile_s']:.0f} s{', with less effort (--quick)' if result['quick'] else ''}",
+        *_stages(result),
         "",
         f"a device   state        {_size(result['state_bytes_per_device'])}",
         f"           temporary    {_size(result['temp_bytes_per_device'])}",
@@ -72,6 +75,23 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     return shown + ([] if result["estimate"] is None else ["", *_estimate(result["estimate"])])
 
 
+def _stages(result: Mapping[str, Any]) -> list[str]:
+    """A line a stage, where there are several, and which of them the figures below are of."""
+    if len(result["stages"]) == 1:
+        return []
+    shown = [""]
+    for stage in result["stages"]:
+        batch = "x".join(map(str, stage["batch_shape"][:-1]))
+        seconds = "" if stage["step_seconds"] is None else f", {stage['step_seconds']:.4g} s a step"
+        same = "" if stage["same_program_as"] is None else f", the program of stage {stage['same_program_as']}"
+        verdict = {None: "", True: ": fits", False: ": DOES NOT FIT"}[stage["fits"]]
+        shown.append(
+            f"stage {stage['stage']}    {stage['num_steps']:,} steps of {batch}, "
+            f"{_size(stage['total_bytes_per_device'])} a device{verdict}{seconds}{same}"
+        )
+    return [*shown, f"below: stage {result['worst_stage']}, which needs most memory; days are of all stages"]
+
+
 def _estimate(given: Mapping[str, Any]) -> list[str]:
     from pipeline.training.planning.estimates import INTERVAL_FORMULA
 
@@ -82,6 +102,11 @@ def _estimate(given: Mapping[str, Any]) -> list[str]:
         f"        = max({given['compute_seconds']:.4g}, {given['memory_seconds']:.4g}) + "
         f"{given['communication_seconds']:.4g} = {given['step_seconds']:.4g} s, "
         f"at a utilisation of {given['utilisation']:g}",
+        *(
+            []
+            if math.isclose(given["mean_step_seconds"], given["step_seconds"])
+            else [f"        {given['mean_step_seconds']:.4g} s in the mean over all stages"]
+        ),
         f"  run   {given['num_steps']:,} steps: {given['days']:.3g} days, {given['chip_hours']:,.0f} chip-hours",
         f"  lost  {given['lost_steps']:,} steps with a checkpoint every {given['checkpoint_every']:,} ({rate})",
         f"        {given['lost_steps_at_best']:,} with one every {given['best_checkpoint_every']:,}, "

@@ -1,4 +1,4 @@
-"""The mesh: `replica` across slices or nodes, `fsdp` within one, `context` along an activation's height or time."""
+"""The mesh: `replica` across slices or nodes, `fsdp` within one, `context` along an activation's height."""
 
 import math
 import re

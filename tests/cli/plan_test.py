@@ -4,10 +4,14 @@ import importlib.util
 import itertools
 import json
 import pathlib
+import runpy
 
+import jax
 import pytest
 
+from pipeline import build
 from pipeline.cli import dispatch
+from pipeline.cli import plan as plan_command
 from pipeline.errors import ConfigError
 from pipeline.training import mesh as meshes
 from pipeline.training import sharding
@@ -52,6 +56,73 @@ def test_a_step_on_host_devices(capsys):
     assert result["state_bytes_per_device"] >= 16 * result["parameters"] / 4
     assert result["collectives"]["collective-permute"]["count"] > 0
     assert result["fits"] is None and result["estimate"] is None  # a CPU has no published peak
+
+
+IN_STAGES = f"""
+import sys
+sys.path.insert(0, {str(pathlib.Path(__file__).parent.parent / "training")!r})
+import tiny_game
+def get_config(arg=""):
+    config = tiny_game.recipe()
+    config.num_steps, config.critic, config.objective = 60, {{}}, dict(kl=1e-6)
+    config.stages = [
+        dict(num_steps=10),
+        {{"num_steps": 20, "data.image_size": 16, "model.image_size": 16}},
+        {{"num_steps": 30, "data.image_size": 16, "model.image_size": 16, "objective.kl": 1e-3}},
+    ]
+    return config
+"""
+
+
+def test_stages_that_are_one_program_are_compiled_once(capsys, tmp_path, monkeypatch):
+    file, compiled = tmp_path / "staged.py", []
+    file.write_text(IN_STAGES)
+    compile_one = compiling._compile
+    monkeypatch.setattr(compiling, "_compile", lambda *given: compiled.append(1) or compile_one(*given))
+    arguments = ["plan", "--config", str(file), "--topology", "cpu:2"]
+    assert dispatch([*arguments, "--json", "-"]) == 0
+    output = capsys.readouterr()
+    result = json.loads(output.out)
+    assert len(compiled) == 2
+    assert [stage["same_program_as"] for stage in result["stages"]] == [None, None, 1]
+    assert [stage["num_steps"] for stage in result["stages"]] == [10, 20, 30]
+    assert [stage["batch_shape"] for stage in result["stages"]] == [[8, size, size, 3] for size in (8, 16, 16)]
+    small, large, same = (stage["total_bytes_per_device"] for stage in result["stages"])
+    assert small < large == same
+    assert result["worst_stage"] == 1 and result["batch_size"] == 8
+    for key in ("total_bytes_per_device", "temp_bytes_per_device", "flops_per_device", "parameters"):
+        assert result[key] == result["stages"][1][key]
+    assert result["compile_s"] == pytest.approx(sum(stage["compile_s"] for stage in result["stages"]))
+    assert "20 steps of 8x16x16" in output.err and "the program of stage 1" in output.err
+
+
+def test_the_largest_stage_decides_and_days_add_up(monkeypatch):
+    def stage(number, steps, total, flops):
+        figures = dict.fromkeys(report._FIGURES) | dict(compiled=True, accessed_bytes_per_device=1.0, collectives={})
+        figures |= dict(flops_per_device=flops, total_bytes_per_device=total, trace_s=0.5, compile_s=2.0)
+        figures |= dict(parameters=1, state_bytes_per_device=1)
+        return figures | dict(stage=number, num_steps=steps, batch_shape=[8, 4, 4, 1], same_program_as=None)
+
+    settings = build.complete(runpy.run_path(RECIPE.removesuffix(":tiny"))["get_config"]("tiny"))
+    settings |= dict(num_steps=100, stages=[dict(num_steps=70), dict(num_steps=30)], dtype="bfloat16")
+    peak = topology.parse("v5e:2x4").chip.bfloat16
+
+    def planned(*totals):
+        found = [stage(0, 70, totals[0], 0.4 * peak), stage(1, 30, totals[1], 1.2 * peak)]
+        monkeypatch.setattr(report, "compile_stages", lambda *_, **__: found)
+        monkeypatch.setattr(topology, "devices", lambda _: jax.devices())
+        return report.plan(settings, "v5e:2x4")
+
+    result = planned(2**30, 20 * 2**30)  # of 16 GiB
+    assert [each["fits"] for each in result["stages"]] == [True, False]
+    assert result["fits"] is False and result["worst_stage"] == 1 and result["advice"]
+    assert result["estimate"]["step_seconds"] == pytest.approx(3.0)
+    assert result["estimate"]["days"] * 86_400 == pytest.approx(70 * 1.0 + 30 * 3.0)
+    assert result["estimate"]["mean_step_seconds"] == pytest.approx(1.6)
+    assert result["compile_s"] == 4.0
+    assert "1.6 s in the mean" in "\n".join(plan_command.lines(result))
+    first = planned(3 * 2**30, 2**30)
+    assert first["fits"] and first["worst_stage"] == 0 and first["estimate"]["step_seconds"] == pytest.approx(1.0)
 
 
 @needs_libtpu

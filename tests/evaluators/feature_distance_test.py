@@ -16,6 +16,8 @@ from pipeline.losses.lpips import NETWORKS
 from pipeline.metrics import embedding
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "losses"))
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "features"))
+import made_up as made_up_networks
 from squeezenet_weights import made_up
 
 
@@ -72,15 +74,37 @@ def test_a_file_of_a_user_gives_its_networks_features_and_name(tmp_path):
     np.testing.assert_allclose(frames[5], expected[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("network, shown, rows, dimensions", [("inception", "rfid", 18, 2048), ("i3d", "fvd", 2, 400)])
+def test_the_networks_of_fid_and_fvd(monkeypatch, network, shown, rows, dimensions):
+    monkeypatch.setattr(embedding.weight_files, "load", lambda path: getattr(made_up_networks, network)())
+    found, weights = embedding.create(network, weights="some.pth", is_video=True, where="--features")
+    vectors = jax.eval_shape(found, weights, jax.ShapeDtypeStruct((2, 9, 24, 32, 3), jnp.uint8))
+    assert vectors.shape == (rows, dimensions), "frames are images for FID"
+    sums = FeatureDistance(found)
+    # As many numbers as these would take minutes.
+    one, other = (np.random.default_rng(seed).normal(size=(rows, 30)) for seed in (0, 1))
+    sums.add(one, other, np.ones(2, np.float32))
+    report = sums.report()
+    assert report[shown] > 0 and report["rank_deficient"] and report["num_examples"] == rows
+    assert report["protocol"].startswith(f"{shown}: squared Frechet") and "neither" not in report["protocol"]
+    assert f"sha256 of its weights {found.fingerprint[:12]}" in report["protocol"] and len(found.fingerprint) == 64
+
+
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
         (dict(network="random", weights="v.pth"), ConfigError, "--features.network is missing"),
         (dict(network="vgg16", weights=""), ConfigError, "vgg16 needs its file .*download.pytorch.org"),
+        (dict(network="inception", weights=""), ConfigError, "inception needs its file .*pt_inception-2015-12-05"),
+        (
+            dict(network="i3d", weights="v.pt", is_video=False),
+            ConfigError,
+            "i3d sees clips, and the model is of images",
+        ),
         (dict(network="vg16", weights="v.pth"), ConfigError, "did you mean 'vgg16'"),
         (dict(network="vgg16", weights="nowhere.pth"), DataError, "nowhere.pth: there is no such file"),
     ],
 )
 def test_what_cannot_be(arguments, error, message):
     with pytest.raises(error, match=message):
-        embedding.create(**arguments, is_video=True, where="--features")
+        embedding.create(**(dict(is_video=True) | arguments), where="--features")

@@ -1,4 +1,4 @@
-"""Compiles a recipe's sharded training step for devices that need not be there, and reads what it would take."""
+"""Compiles a recipe's sharded training steps for devices that need not be there, and reads what they would take."""
 
 import math
 import re
@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import Mesh
 
 from pipeline.training import mesh as meshes
-from pipeline.training import sharding
+from pipeline.training import preflight, sharding, stages
 from pipeline.training.planning import loops
 from pipeline.training.planning.collectives import collectives
-from pipeline.training.planning.lowering import lower
+from pipeline.training.planning.lowering import batch_shapes, fingerprint, lower
 from pipeline.training.planning.topology import Topology
 from pipeline.training.planning.turns import turns
 from pipeline.training.state import TrainState
@@ -27,10 +28,15 @@ _NEEDED = {
 }
 
 
-def compile_step(
+def compile_stages(
     settings: Mapping[str, Any], topology: Topology, devices: list[Any], *, quick: bool = False
-) -> dict[str, Any]:
-    """Numbers of the step that the recipe would run on these devices; only shapes are made.
+) -> list[dict[str, Any]]:
+    """Numbers of each stage's step, in order, as the recipe would run it on these devices; only shapes are made.
+
+    Of a stage: "stage", "num_steps" and "batch_shape", and what is read of its program. Stages whose steps differ in
+    nothing but the values of floating-point numbers are compiled once: "same_program_as" is then the number of the
+    earlier one, whose figures they have, with no time to compile. The step is a stage's last one, and so with a
+    discriminator that has begun by then.
 
     Bytes are a device's: `state_bytes_per_device` of its shards of the state; `argument_bytes_per_device` of state and
     batch in the device's own layout, padded; `temp_bytes_per_device` of all between; `total_bytes_per_device` of
@@ -43,25 +49,51 @@ def compile_step(
       ConfigError: the recipe, its mesh or its batch do not fit one another.
     """
     mesh = meshes.create(**settings["mesh"], devices=devices)
-    meshes.check_batch(mesh, settings["batch_size"], accumulate=settings["accumulate"])
-    meshes.check_height(mesh, settings["data"]["image_size"])
-    began = time.perf_counter()
-    shapes, lowered = lower(settings, mesh, topology.platform)
-    traced = time.perf_counter()
-    compiled, needed = _compile(lowered, quick)
-    took = {"trace_s": round(traced - began, 1), "compile_s": round(time.perf_counter() - traced, 1)}
-    result = {
-        "parameters": sum(math.prod(leaf.shape) for leaf in shapes.params.values()),
-        "mesh": dict(mesh.shape),
-        "devices": mesh.size,
-        "state_bytes_per_device": device_bytes(shapes),
+    parts = stages.split(settings)
+    for part in parts:  # all of them before the first takes its minutes
+        meshes.check_batch(mesh, part.settings["batch_size"], accumulate=part.settings["accumulate"])
+        meshes.check_height(mesh, part.settings["data"]["image_size"])
+    found: list[dict[str, Any]] = []
+    programs: dict[str, int] = {}  # fingerprint -> number of the first stage
+    first = None
+    for part in parts:
+        began = time.perf_counter()
+        shapes, lowered = lower(part, mesh, topology.platform)
+        first = shapes if first is None else first
+        preflight.check_same_state(first, shapes, f"config.stages[{part.number}]")
+        key = fingerprint(lowered)
+        traced = {"trace_s": round(time.perf_counter() - began, 1), "same_program_as": programs.get(key)}
+        if key in programs:
+            numbers = found[programs[key]] | {"compile_s": 0.0}
+        else:
+            programs[key] = part.number
+            numbers = {"state_bytes_per_device": device_bytes(shapes)} | _compiled(part, lowered, topology, mesh, quick)
+            numbers["parameters"] = sum(math.prod(leaf.shape) for leaf in shapes.params.values())
+        found.append(numbers | traced | _about(part, mesh))
+    return found
+
+
+def _about(part: stages.Stage, mesh: Mesh) -> dict[str, Any]:
+    batch = batch_shapes(part.settings, mesh)
+    return {
+        "stage": part.number,
+        "num_steps": part.end - part.begin,
+        "batch_shape": list(next(batch[key].shape for key in ("video", "image") if key in batch)),
     }
+
+
+def _compiled(
+    part: stages.Stage, lowered: jax.stages.Lowered, topology: Topology, mesh: Mesh, quick: bool
+) -> dict[str, Any]:
+    """What the compiler and its program tell."""
+    began = time.perf_counter()
+    compiled, needed = _compile(lowered, quick)
+    result = {"compile_s": round(time.perf_counter() - began, 1)} | _read(compiled) | needed
     hlo = "" if compiled is None else compiled.as_text()
     times = turns(hlo)
-    result |= took | _read(compiled) | needed
     result["collectives"] = None if compiled is None else collectives(hlo, mesh.size, times)
     if result["flops_per_device"] and max(times.values()) > 1:
-        grown = loops.growth(settings, topology.platform)
+        grown = loops.growth(part, topology.platform)
         result["flops_per_device"] *= grown["flops"]
         result["accessed_bytes_per_device"] *= grown["bytes accessed"]
     return result

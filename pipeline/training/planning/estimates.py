@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipeline.training.chips import Chip
 
@@ -23,6 +23,24 @@ class StepTime:
     def total(self) -> float:
         """STEP_FORMULA."""
         return max(self.compute, self.memory) + self.communication
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The stages of a run, (steps, time of one) each, and the number of the one whose step is shown."""
+
+    stages: Sequence[tuple[int, StepTime]]
+    number: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Of all steps of all stages."""
+        return sum(num_steps * step.total for num_steps, step in self.stages)
+
+    @property
+    def shown(self) -> StepTime:
+        """A step of the stage of that number."""
+        return self.stages[self.number][1]
 
 
 def step_time(

@@ -1,6 +1,6 @@
 """What a step computes in all turns of its loops: XLA counts the body of a loop a single time."""
 
-from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 import jax
@@ -8,20 +8,22 @@ import jax
 from pipeline.nn import target
 from pipeline.training import mesh as meshes
 from pipeline.training.planning.lowering import lower
+from pipeline.training.stages import Stage
 
 
-def growth(settings: Mapping[str, Any], platform: str) -> dict[str, float]:
+def growth(stage: Stage, platform: str) -> dict[str, float]:
     """How much larger XLA's "flops" and "bytes accessed" are when every turn of the step's loops is counted.
 
     Counted on the step as it is written, for one device: with its loops over layers and over parts of the batch, and
     without.
     """
-    once = _counts(settings, platform)
+    once = _counts(stage, platform)
     with target.written_out():
-        every = _counts(dict(settings) | {"accumulate": 1}, platform)
+        settings = dict(stage.settings) | {"accumulate": 1}
+        every = _counts(dataclasses.replace(stage, settings=settings), platform)
     return {key: every[key] / once[key] for key in ("flops", "bytes accessed")}
 
 
-def _counts(settings: Mapping[str, Any], platform: str) -> Any:
+def _counts(stage: Stage, platform: str) -> Any:
     mesh = meshes.create(replica=1, fsdp=1, context=1, devices=jax.devices("cpu")[:1])
-    return lower(settings, mesh, platform)[1].cost_analysis()
+    return lower(stage, mesh, platform)[1].cost_analysis()

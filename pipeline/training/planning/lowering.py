@@ -1,5 +1,7 @@
 """A recipe's sharded training step as a program, for devices that need not be there: from shapes alone."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,18 +12,30 @@ from jax.sharding import Mesh, NamedSharding
 from pipeline import build
 from pipeline.nn import target
 from pipeline.training import sharding
+from pipeline.training.stages import Stage
 from pipeline.training.state import TrainState
 
+# A number, or an array of one number, in a program's text; what an array of several holds is left.
+_NUMBER = re.compile(r"(?<=dense<)[-+.\w]+(?=> : tensor<(?:\d+x)*(?:f|bf)\d+>)")
 
-def lower(settings: Mapping[str, Any], mesh: Mesh, platform: str) -> tuple[TrainState, jax.stages.Lowered]:
-    """The shapes of the state, with their shardings, and the last stage's step as it is handed to the compiler."""
-    settings = dict(settings)
+
+def lower(stage: Stage, mesh: Mesh, platform: str) -> tuple[TrainState, jax.stages.Lowered]:
+    """The shapes of the state, with their shardings, and the stage's last step as it is handed to the compiler."""
+    settings = dict(stage.settings)
     modeldef, shapes = build.abstract(settings, mesh)
     with target.compiling_for(platform):
         step = build.step(settings, modeldef, mesh)
         frozen = () if step.frozen is None else (sharding.replicated_shapes(mesh, step.frozen),)
-        program = step.program(step.variant(settings["num_steps"]))
+        program = step.program(step.variant(stage.end))
         return shapes, sharding.lower_step(program, shapes, batch_shapes(settings, mesh), *frozen)
+
+
+def fingerprint(lowered: jax.stages.Lowered) -> str:
+    """Equal for programs that differ in nothing but floating-point numbers: a loss's weight, a learning rate.
+
+    These take the same memory and FLOPs. Whole numbers may be the turns of a loop, and count.
+    """
+    return hashlib.sha256(_NUMBER.sub("number", lowered.as_text()).encode()).hexdigest()
 
 
 def batch_shapes(settings: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:

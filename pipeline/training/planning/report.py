@@ -1,15 +1,32 @@
-"""A plan of a run: what its step takes of each device, whether it fits, and how long the whole would take."""
+"""A plan of a run: what its steps take of each device, whether they fit, and how long the whole would take."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from pipeline import build
 from pipeline.errors import ConfigError
+from pipeline.training import mesh as meshes
+from pipeline.training import stages
+from pipeline.training.chips import Chip
 from pipeline.training.planning import estimates, topology
-from pipeline.training.planning.compiling import compile_step
+from pipeline.training.planning.compiling import compile_stages
+
+# Of the stage that needs most, and so of the whole plan.
+_FIGURES = (
+    "parameters",
+    "state_bytes_per_device",
+    "argument_bytes_per_device",
+    "temp_bytes_per_device",
+    "total_bytes_per_device",
+    "compiled",
+    "flops_per_device",
+    "accessed_bytes_per_device",
+    "collectives",
+    "fits",
+)
 
 
 def plan(
@@ -23,7 +40,9 @@ def plan(
 ) -> dict[str, Any]:
     """The plan of a complete recipe on the machine that `description` names (pipeline.training.planning.topology).
 
-    See `compile_step` and `estimate` for its numbers. `fits` is None for a CPU, whose memory is not known here.
+    "stages" has the numbers of each stage (`compile_stages`), with `fits` and the seconds of a step. Memory, FLOPs and
+    collectives of the plan itself are those of the stage that needs most memory, "worst_stage"; `estimate` is of all
+    stages together. `fits` is None for a CPU, whose memory is not known here.
 
     Raises:
       ConfigError: the machine cannot be compiled for, or the recipe does not suit it.
@@ -33,58 +52,89 @@ def plan(
     if preemptions_per_day < 0 or save_seconds <= 0:
         raise ConfigError("--preemptions_per_day must be 0 or more, and --save_seconds above 0")
     machine = topology.parse(description)
+    devices = topology.devices(machine)
+    found = compile_stages(settings, machine, devices, quick=quick)
+    times = [_judge(stage, machine.chip, settings["dtype"], utilisation) for stage in found]
+    mesh = meshes.create(**settings["mesh"], devices=devices)
     result: dict[str, Any] = {
         "model": settings["model"]["name"],
         "topology": machine.name,
         "dtype": settings["dtype"],
-        "batch_size": settings["batch_size"],
         "quick": quick,
+        "mesh": dict(mesh.shape),
+        "devices": mesh.size,
+        "memory_bytes": None if machine.chip is None else machine.chip.memory,
     }
-    result |= compile_step(settings, machine, topology.devices(machine), quick=quick)
-    chip = machine.chip
-    result["memory_bytes"] = None if chip is None else chip.memory
-    result["fits"] = None if chip is None else (result["compiled"] and result["total_bytes_per_device"] <= chip.memory)
-    result["advice"] = advice(settings, result) if result["fits"] is False else []
+    result |= _together(found)
+    own = stages.split(settings)[result["worst_stage"]].settings
+    result["advice"] = advice(own, result) if result["fits"] is False else []
     result["estimate"] = None
-    if chip is not None and result["flops_per_device"]:
-        step = estimates.step_time(
-            chip,
-            settings["dtype"],
-            flops=result["flops_per_device"],
-            accessed_bytes=result["accessed_bytes_per_device"],
-            moved_bytes=float(estimates.moved_bytes(result["collectives"])),
-            utilisation=utilisation,
-        )
+    known = [step for step in times if step is not None]
+    if len(known) == len(found):
+        run = estimates.Run([(stage["num_steps"], step) for stage, step in zip(found, known)], result["worst_stage"])
         rates = dict(preemptions_per_day=preemptions_per_day, save_seconds=save_seconds)
-        result["estimate"] = estimate(settings, step, result["devices"], utilisation=utilisation, **rates)
+        result["estimate"] = estimate(settings, run, mesh.size, utilisation=utilisation, **rates)
     return result
+
+
+def _together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of the stage that needs most memory, of which those are first that the compiler gave up."""
+    worst = max(found, key=lambda stage: (not stage["compiled"], stage["total_bytes_per_device"] or 0))
+    result = {key: worst[key] for key in _FIGURES}
+    result |= {"worst_stage": worst["stage"], "batch_size": worst["batch_shape"][0]}
+    result |= {key: round(sum(stage[key] for stage in found), 1) for key in ("trace_s", "compile_s")}
+    return result | {"stages": list(found)}
+
+
+def _judge(stage: dict[str, Any], chip: Chip | None, dtype: str, utilisation: float) -> estimates.StepTime | None:
+    """Adds `fits` and `step_seconds` to a stage, and returns what the latter consists of, as far as they are known."""
+    stage["fits"] = None if chip is None else (stage["compiled"] and stage["total_bytes_per_device"] <= chip.memory)
+    stage["step_seconds"] = None
+    if chip is None or not stage["flops_per_device"]:
+        return None
+    step = estimates.step_time(
+        chip,
+        dtype,
+        flops=stage["flops_per_device"],
+        accessed_bytes=stage["accessed_bytes_per_device"],
+        moved_bytes=float(estimates.moved_bytes(stage["collectives"])),
+        utilisation=utilisation,
+    )
+    stage["step_seconds"] = step.total
+    return step
 
 
 def estimate(
     settings: Mapping[str, Any],
-    step: estimates.StepTime,
+    run: estimates.Run,
     num_devices: int,
     *,
     utilisation: float,
     preemptions_per_day: float,
     save_seconds: float,
 ) -> dict[str, Any]:
-    """Time of the whole run, and the steps that preemptions cost it, from the time of a step."""
+    """Time of the whole run, and the steps that preemptions cost it, from the time of a step of each stage.
+
+    The parts of a step's time are of the stage that needs most memory; checkpoints and what is lost are counted in mean
+    steps.
+    """
     num_steps, every = settings["num_steps"], settings["checkpoint"]["every"] or settings["num_steps"]
-    days = num_steps * step.total / estimates.SECONDS_A_DAY
-    run: dict[str, Any] = dict(
+    step, mean = run.shown, run.seconds / num_steps
+    days = run.seconds / estimates.SECONDS_A_DAY
+    rates: Any = dict(
         num_steps=num_steps,
-        step_seconds=step.total,
+        step_seconds=mean,
         preemptions_per_day=preemptions_per_day,
         save_seconds=save_seconds,
     )
     interval = estimates.best_interval(save_seconds, preemptions_per_day)
-    best = num_steps if math.isinf(interval) else min(num_steps, max(1, round(interval / step.total)))
+    best = num_steps if math.isinf(interval) else min(num_steps, max(1, round(interval / mean)))
     return {
         "step_seconds": step.total,
         "compute_seconds": step.compute,
         "memory_seconds": step.memory,
         "communication_seconds": step.communication,
+        "mean_step_seconds": mean,
         "utilisation": utilisation,
         "formula": estimates.STEP_FORMULA,
         "num_steps": num_steps,
@@ -93,9 +143,9 @@ def estimate(
         "preemptions_per_day": preemptions_per_day,
         "save_seconds": save_seconds,
         "checkpoint_every": every,
-        "lost_steps": round(estimates.lost_steps(**run, every=every).total),
+        "lost_steps": round(estimates.lost_steps(**rates, every=every).total),
         "best_checkpoint_every": best,
-        "lost_steps_at_best": round(estimates.lost_steps(**run, every=best).total),
+        "lost_steps_at_best": round(estimates.lost_steps(**rates, every=best).total),
     }
 
 
