@@ -9,7 +9,8 @@ strata import --from image-codec CODEC --config configs/cv_vae/sd21.py --out WOR
 
 DIR is a folder of diffusers' AutoencoderKL; a FILE is a torch state dict; torch is not needed to read it.
 diffusers, taesd and wf-vae say what their network is: without --config they become a codec, with it a run. image-codec
-inflates a codec folder's AutoencoderKL in time. Names and shapes must all fit the recipe.
+inflates a codec folder's AutoencoderKL in time. Names and shapes must all fit the recipe, and so must what they do not
+show, such as wf-vae's model.time_interpolation=linear and model.authors_wavelets=True.
 """
 
 import json
@@ -68,12 +69,14 @@ def import_weights(kind: str, paths: Sequence[str], config: dict[str, Any], out:
 
     Raises:
       CheckpointError: the weights are not those of the recipe's model. DataError: a file cannot be read.
+      ConfigError: they are of its shapes, but were trained as another function; with the overrides to give.
     """
     from pipeline import build
     from pipeline.training import mesh, state, workdir
     from pipeline.training.checkpoint import Checkpoints
 
     tensors = _load(kind, paths)
+    _check_settings(_converter(kind), paths, tensors, config["model"])
     optimizer = build.update(config).optimizer
     # A checkpoint fits any mesh: that of the recipe may be of more devices than this machine has.
     extras = build.extras(config)
@@ -112,7 +115,7 @@ def import_codec(kind: str, paths: Sequence[str], out: pathlib.Path, *, license:
     weights = converter.convert(tensors, shapes, path=" and ".join(paths))
     model = modeldef.merge(shapes)
     count = sum(array.size for array in weights.values())
-    stats = converter.latent_stats(paths) if hasattr(converter, "latent_stats") else {}
+    stats = converter.latent_statistics(paths) if hasattr(converter, "latent_statistics") else {}
     config = {
         "strata_version": __version__,
         "model": recipe,
@@ -140,6 +143,26 @@ def _load(kind: str, paths: Sequence[str]) -> Any:
 
     converter = _converter(kind)
     return converter.load(paths) if hasattr(converter, "load") else torch_weights.load(paths[0])
+
+
+def _check_settings(converter: Any, paths: Sequence[str], tensors: Any, model: dict[str, Any]) -> None:
+    """The recipe has what its weights were trained with where names and shapes, which come later, do not show it."""
+    from pipeline.construct import default_arguments, find
+
+    if not hasattr(converter, "UNSEEN"):
+        return
+    wanted = converter.recipe(paths, tensors)
+    if model["name"] != wanted["name"]:
+        return
+    given = default_arguments(find("pipeline.models", model["name"], where="model")) | model
+    other = {key: wanted[key] for key in converter.UNSEEN if given[key] != wanted[key]}
+    if other:
+        said = " and ".join(f"model.{key}={value!r}, not {given[key]!r}" for key, value in other.items())
+        overrides = " ".join(f"--config.model.{key}={value}" for key, value in other.items())
+        raise ConfigError(
+            f"{' and '.join(paths)} was trained with {said}: give {overrides}; docs/codecs.md (Other people's weights) "
+            "tells how to train on from there in the recipe's own form"
+        )
 
 
 def _origin(kind: str, paths: Sequence[str]) -> str:

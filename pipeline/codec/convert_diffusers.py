@@ -13,11 +13,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from pipeline.codec import torch_weights
+from pipeline.codec import latent_stats, torch_weights
 from pipeline.codec.torch_weights import Found, conv, no_rule, same
 from pipeline.errors import CheckpointError, DataError
 
 FILES = ("DIR",)
+# Settings of the model that names and shapes of weights do not show.
+UNSEEN = ("groups",)
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 _ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0", "norm": "group_norm"}
 _OLD_ATTENTION = {"query": "query", "key": "key", "value": "value", "out": "proj_attn", "norm": "group_norm"}
@@ -70,17 +72,15 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
     }
 
 
-def latent_stats(paths: Sequence[str]) -> dict[str, list[float]]:
-    """Mean and deviation of each latent channel, as the folder's scaling has them; {} where it has none."""
+def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
+    """Of each latent channel, as the folder's scaling has them; {} where it has none."""
     settings = _settings(paths[0])
     if settings.get("latents_mean") and settings.get("latents_std"):
-        return {"mean": settings["latents_mean"], "std": settings["latents_std"]}
+        return latent_stats.summary(settings["latents_mean"], settings["latents_std"])
     channels, scaling = settings["latent_channels"], settings["scaling_factor"]
-    return (
-        {}
-        if not scaling
-        else {"mean": [settings.get("shift_factor") or 0.0] * channels, "std": [1 / scaling] * channels}
-    )
+    if not scaling:
+        return {}
+    return latent_stats.summary([settings.get("shift_factor") or 0.0] * channels, [1 / scaling] * channels)
 
 
 def convert(

@@ -2,9 +2,12 @@
 
 A file is a state dict, a checkpoint of their trainer (of which the averaged weights are taken), or the folder that
 their save_pretrained writes. They need model.authors_wavelets=True and model.time_interpolation="linear": the filters
-and the doubling of frames that they were trained with.
+and the doubling of frames that they were trained with. A config.json in the folder, or beside the file, says where a
+network differs from the released ones.
 """
 
+import json
+import math
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +16,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from pipeline.codec import convert_diffusers, torch_weights
+from pipeline.codec import convert_diffusers, latent_stats, torch_weights
 from pipeline.codec.torch_weights import no_rule, same
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, DataError
+
+# Settings of the model that names and shapes of weights do not show.
+UNSEEN = ("time_interpolation", "authors_wavelets")
 
 # Haar filters, of which the model has its own: 128 frozen values, and buffers.
 _FILTERS = re.compile(r"(encoder|decoder)\.(inverse_)?wavelet_transform_\w+\.")
@@ -23,6 +29,33 @@ _ATTENTION = {"query": "q", "key": "k", "value": "v", "out": "proj_out"}
 _STAGES = {"down1": "down1", "down2": "down2", "up1": "up1", "up2": "up2", "connect1": "connect_l1"}
 _STAGES |= {"connect2": "connect_l2"}
 _CHECKPOINT = (("ema_state_dict",), ("state_dict", "gen_model"), ("state_dict",))
+# Their setting -> ours, of what the tensors show as well.
+_COUNTED = {
+    "latent_dim": "latent_channels",
+    "base_channels": "base_channels",
+    "encoder_energy_flow_hidden_size": "flow_channels",
+    "decoder_energy_flow_hidden_size": "flow_channels",
+    "encoder_num_resblocks": "num_blocks",
+    "decoder_num_resblocks": "num_blocks",
+    "connect_res_layer_num": "num_connect_blocks",
+}
+# Settings that our network has fixed.
+_FIXED = {
+    "norm_type": "layernorm",
+    "use_attention": True,
+    "attention_type": "AttnBlock3DFix",
+    "l1_dowmsample_block": "Downsample",
+    "l1_downsample_wavelet": "HaarWaveletTransform2D",
+    "l2_dowmsample_block": "Spatial2xTime2x3DDownsample",
+    "l2_downsample_wavelet": "HaarWaveletTransform3D",
+    "l1_upsample_block": "Upsample",
+    "l1_upsample_wavelet": "InverseHaarWaveletTransform2D",
+    "l2_upsample_block": "Spatial2xTime2x3DUpsample",
+    "l2_upsample_wavelet": "InverseHaarWaveletTransform3D",
+}
+_INTERPOLATIONS = {"trilinear": "linear", "nearest": "nearest"}
+_CLASS = "WFVAEModel"
+_PLACEHOLDER = 0.18215  # scale of every channel where nobody measured one: Stable Diffusion's
 Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
 
 
@@ -35,24 +68,45 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """config.model of the network that the tensors are of.
+    """config.model of the network that the tensors are of; without a config.json, one that is as the released ones.
 
     Raises:
-      CheckpointError: they are not of a WF-VAE.
+      CheckpointError: they are not of a WF-VAE, or of one that we lack. DataError: config.json is damaged.
     """
+    settings = _settings(paths[0])
     try:
-        return {
+        found = {
             "name": "wf_vae.WFVAE",
             "base_channels": len(tensors["encoder.down1.0.bias"]),
             "latent_channels": len(tensors["encoder.conv_out.conv.bias"]) // 2,
             "flow_channels": len(tensors["encoder.connect_l1.bias"]),
             "num_blocks": _count(tensors, "encoder.down1.") - 2,
             "num_connect_blocks": _count(tensors, "decoder.connect_l1.") - 1,
-            "time_interpolation": "linear",
+            "time_interpolation": _INTERPOLATIONS[settings.get("t_interpolation", "trilinear")],
             "authors_wavelets": True,
         }
     except KeyError as error:
         raise CheckpointError(f"{paths[0]} is not a WF-VAE of the authors: it has no tensor {error}") from None
+    for theirs, ours in _COUNTED.items():
+        if settings.get(theirs, found[ours]) != found[ours]:
+            said = f"config.json has {theirs}={settings[theirs]}, and the weights {ours}={found[ours]}"
+            raise CheckpointError(f"{paths[0]}: {said}")
+    return found
+
+
+def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
+    """Of each latent channel, as config.json's scale and shift have them; {} where it has none of these latents.
+
+    The authors normalise as (z - shift) * scale. Lists of another length than the channels, and the scale that stands
+    there by default, are nobody's measurement.
+    """
+    settings = _settings(paths[0])
+    scale, shift, channels = settings.get("scale"), settings.get("shift"), settings.get("latent_dim")
+    if not (_are_numbers(scale, channels) and _are_numbers(shift, channels)):
+        return {}
+    if any(value <= 0 for value in scale) or set(scale) == {_PLACEHOLDER}:
+        return {}
+    return latent_stats.summary(shift, [1 / value for value in scale])
 
 
 def convert(
@@ -61,6 +115,37 @@ def convert(
     """Weights for the model with these `shapes`. Raises CheckpointError where the file is of another model."""
     filters = [name for name in tensors if _FILTERS.match(name)]
     return torch_weights.convert(tensors, shapes, lambda name: _source(name, shapes), path=path, ignored=filters)
+
+
+def _settings(path: str) -> dict[str, Any]:
+    """config.json, of a network that we have; {} where there is none. One beside a file may be of something else."""
+    given = pathlib.Path(path)
+    file = (given if given.is_dir() else given.parent) / convert_diffusers.CONFIG
+    try:
+        settings = json.loads(file.read_text()) if file.exists() else {"_class_name": _CLASS}
+    except (OSError, ValueError) as error:
+        if given.is_dir():
+            raise DataError(f"{file} is damaged: {error}") from None
+        return {}
+    kind = settings.get("_class_name") if isinstance(settings, dict) else None
+    if kind != _CLASS:
+        if given.is_dir():
+            raise CheckpointError(f"{file} is of {kind!r}, not of {_CLASS!r}")
+        return {}
+    for key, value in _FIXED.items():
+        if settings.get(key, value) != value:
+            raise CheckpointError(f"{file}: {key}={settings[key]!r}, and our network has {value!r}")
+    if str(settings.get("t_interpolation", "trilinear")) not in _INTERPOLATIONS:
+        known = " and ".join(map(repr, _INTERPOLATIONS))
+        raise CheckpointError(f"{file}: t_interpolation={settings['t_interpolation']!r}, and we have {known}")
+    return settings
+
+
+def _are_numbers(values: Any, count: Any) -> bool:
+    """Whether it is a list of so many finite numbers."""
+    if not isinstance(values, list) or len(values) != count:
+        return False
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
 
 
 def _source(name: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> Found:

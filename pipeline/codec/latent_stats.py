@@ -1,6 +1,6 @@
 """How a codec's latents are distributed: what a model over them wants to divide by."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,16 @@ def measure(codec: ConvCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) -> di
         examples += len(images)
     if not examples:
         raise DataError("there are no examples to measure latents of")
-    variance = moments.variance
+    found = summary(moments.mean, np.sqrt(moments.variance))
+    return found | {"num_examples": examples, "num_latents": moments.count}
+
+
+def summary(mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """config.json's "latents": `mean` and `std` of each channel, and `shift` and `scale` of all of them together."""
+    means, deviations = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return {
-        "mean": [float(value) for value in moments.mean],
-        "std": [float(value) for value in np.sqrt(variance)],
-        "shift": float(moments.mean.mean()),
-        "scale": float(1 / np.sqrt(variance.mean() + moments.mean.var())),
-        "num_examples": examples,
-        "num_latents": moments.count,
+        "mean": means.tolist(),
+        "std": deviations.tolist(),
+        "shift": float(means.mean()),
+        "scale": float(1 / np.sqrt(np.square(deviations).mean() + means.var())),
     }

@@ -82,6 +82,8 @@ def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
     z = codec.encode(images).mode()
     assert z.shape == (1, 3, 5, 4) and codec.decode(z).shape == images.shape
     np.testing.assert_allclose(codec.normalize(z), z * 0.18215, rtol=1e-5)
+    # As `strata export --stats` writes them.
+    assert codec.config["latents"]["scale"] == pytest.approx(0.18215) and codec.config["latents"]["shift"] == 0
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,13 @@ def test_what_is_not_ours_is_told(changes, said, tmp_path, capsys):
     assert run(write(tmp_path / "in", **changes), tmp_path / "out") == 65
     error = capsys.readouterr().err.strip()
     assert said in error and "\n" not in error and not (tmp_path / "out").exists()
+
+
+def test_a_recipe_with_other_groups_is_refused(tmp_path, capsys):
+    sizes = dict(channels=(8, 16), num_blocks=1, groups=2, image_size=8)
+    overrides = [f"--config.model.{key}={value}" for key, value in sizes.items()]
+    assert run(write(tmp_path / "in"), tmp_path / "run", "--config", "configs/kl_f8/sd.py:tiny", *overrides) == 2
+    assert "was trained with model.groups=4, not 2: give --config.model.groups=4;" in capsys.readouterr().err
 
 
 def test_folders_that_cannot_be_read(tmp_path):

@@ -1,13 +1,16 @@
 """The authors' names of WF-VAE's weights, built from the facts: every one found, and each used."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from flax import nnx
 
-from pipeline import models, parameters
-from pipeline.codec import convert_wf_vae
-from pipeline.errors import CheckpointError
+from pipeline import cli, models, parameters
+from pipeline.codec import convert_wf_vae, folder
+from pipeline.errors import CheckpointError, DataError
 
 FLOW, BASE, LATENT = 4, 8, 2
 
@@ -89,3 +92,68 @@ def test_a_tensor_too_many_or_too_few_is_named(shapes):
 def test_another_model_is_told():
     with pytest.raises(CheckpointError, match=r"not a WF-VAE .* 'encoder.down1.0.bias'"):
         convert_wf_vae.recipe(["file"], {"conv.weight": np.zeros(1)})
+
+
+def saved(where, **settings):
+    """A folder as their save_pretrained writes it."""
+    where.mkdir()
+    given = {name: np.asarray(array, np.float32) for name, array in tensors().items()}
+    safetensors.numpy.save_file(given, where / "diffusion_pytorch_model.safetensors")
+    content = dict(_class_name="WFVAEModel", base_channels=BASE, latent_dim=LATENT, t_interpolation="trilinear")
+    (where / "config.json").write_text(json.dumps(content | settings))
+    return where
+
+
+def test_what_the_folder_says_of_its_network_is_taken(tmp_path, shapes):
+    given = saved(tmp_path / "in", t_interpolation="nearest", scale=[0.5, 2.0], shift=[1.0, -1.0])
+    assert cli.dispatch(["import", "--from", "wf-vae", str(given), "--out", str(tmp_path / "out")]) == 0
+    config = folder.read_config(tmp_path / "out")
+    assert config["model"]["time_interpolation"] == "nearest" and config["codec"]["causal"]
+    assert config["latents"]["mean"] == [1, -1] and config["latents"]["std"] == [2, 0.5]
+    assert config["latents"]["shift"] == 0 and config["latents"]["scale"] == pytest.approx((4.25 / 2 + 1) ** -0.5)
+    # Of the file as of its folder; a config.json beside it may be of something else.
+    file = str(given / "diffusion_pytorch_model.safetensors")
+    assert convert_wf_vae.recipe([file], tensors())["time_interpolation"] == "nearest"
+    (given / "config.json").write_text('{"learning_rate": 1}')
+    assert convert_wf_vae.recipe([file], tensors())["time_interpolation"] == "linear"
+
+
+def test_scales_that_nobody_measured_are_left(tmp_path):
+    # Theirs by default, of four channels whatever there are.
+    for number, scale in enumerate(([0.18215] * 4, [0.18215] * LATENT, [1.0, 0.0], [1.0, "a"], None)):
+        given = saved(tmp_path / str(number), scale=scale, shift=[0] * len(scale or []))
+        assert convert_wf_vae.latent_statistics([str(given)]) == {}
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        (dict(norm_type="groupnorm"), "norm_type='groupnorm', and our network has 'layernorm'"),
+        (dict(t_interpolation="area"), "t_interpolation='area', and we have 'trilinear' and 'nearest'"),
+        (dict(base_channels=16), "config.json has base_channels=16, and the weights base_channels=8"),
+        (dict(_class_name="AutoencoderKL"), "is of 'AutoencoderKL', not of 'WFVAEModel'"),
+    ],
+)
+def test_a_folder_of_another_network_is_told(settings, said, tmp_path):
+    with pytest.raises(CheckpointError, match=said):
+        convert_wf_vae.recipe([str(saved(tmp_path / "in", **settings))], tensors())
+
+
+def test_a_damaged_config_is_told(tmp_path):
+    (saved(tmp_path / "in") / "config.json").write_text("{")
+    with pytest.raises(DataError, match=r"config\.json is damaged"):
+        convert_wf_vae.recipe([str(tmp_path / "in")], tensors())
+
+
+def test_a_recipe_of_another_function_is_refused_with_what_to_give(tmp_path, capsys):
+    given, out = saved(tmp_path / "in"), tmp_path / "run"
+    command = ["import", "--from", "wf-vae", str(given), "--config", "configs/wf_vae/s_4ch.py:tiny", "--out", str(out)]
+    sizes = dict(base_channels=BASE, flow_channels=FLOW, latent_channels=LATENT)
+    command += [f"--config.model.{key}={value}" for key, value in sizes.items()]
+    assert cli.dispatch(command) == 2
+    error = capsys.readouterr().err.strip()
+    assert "was trained with model.time_interpolation='linear', not 'nearest'" in error and "\n" not in error
+    overrides = ["--config.model.time_interpolation=linear", "--config.model.authors_wavelets=True"]
+    assert " ".join(overrides) in error and not out.exists()
+    assert cli.dispatch([*command, overrides[0]]) == 2
+    assert "trained with model.authors_wavelets=True, not False: give" in capsys.readouterr().err
