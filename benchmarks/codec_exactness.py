@@ -4,7 +4,8 @@
 
 Of the middle of a film: latents and frames by chunks of time against the whole clip, latents of its beginning against
 those of the beginning alone, and of its first frame against those of that image. Of the same pixels in tiles: the
-largest and mean difference of a frame's values (0 to 255). Prints one JSON row.
+latents' largest difference, and the largest and mean difference of a frame's values (0 to 255). "latents_deviation" is
+that of the whole's, to divide by. Prints one JSON row.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def main() -> None:
     pixels = _pixels(flags.file, flags.frames if codec.is_video else 1, flags.size)
     pixels = pixels[None] if codec.is_video else pixels
     row: dict[str, Any] = {"file": flags.file.name, "shape": list(pixels.shape[1:])}
+    row["latents_deviation"] = float(np.asarray(codec.encode(pixels).mode()).std())
     if codec.is_video:
         row |= chunks(codec, pixels) | prefixes(codec, pixels)
     row["tiles"] = {str(tile): tiles(codec, pixels, tile) for tile in flags.tiles}
@@ -41,11 +43,11 @@ def main() -> None:
 
 
 def chunks(codec: Any, clip: np.ndarray) -> dict[str, Any]:
-    """Largest differences of latents, and of decoded frames in 255ths, for chunks of 4, 8 and 12 frames."""
+    """Largest differences of latents, largest and mean ones of decoded frames, for chunks of 4, 8 and 12 frames."""
     whole = codec.encode(clip)
     frames = _int(codec.decode(whole.mode()))
     latents = {str(n): _largest(codec.encode(clip, chunk=n).mode(), whole.mode()) for n in (4, 8, 12)}
-    decoded = {str(n): _largest(_int(codec.decode(whole.mode(), chunk=n)), frames) for n in (1, 2, 3)}
+    decoded = {str(n): _apart(_int(codec.decode(whole.mode(), chunk=n)), frames) for n in (1, 2, 3)}
     return {"chunked_latents": latents, "chunked_frames": decoded}
 
 
@@ -58,9 +60,10 @@ def prefixes(codec: Any, clip: np.ndarray) -> dict[str, float]:
 
 
 def tiles(codec: Any, pixels: np.ndarray, tile: int) -> dict[str, float]:
-    """Reconstructions by tiles against the whole's: largest and mean difference, in 255ths."""
-    difference = np.abs(_int(codec.reconstruct(pixels, tile=tile)) - _int(codec.reconstruct(pixels)))
-    return {"largest": int(difference.max()), "mean": round(float(difference.mean()), 4)}
+    """Latents and reconstructions by tiles against the whole's."""
+    latents = _largest(codec.encode(pixels, tile=tile).mode(), codec.encode(pixels).mode())
+    apart = _apart(_int(codec.reconstruct(pixels, tile=tile)), _int(codec.reconstruct(pixels)))
+    return {"latents": latents} | apart
 
 
 def _pixels(path: pathlib.Path, frames: int, size: int) -> np.ndarray:
@@ -79,6 +82,11 @@ def _pixels(path: pathlib.Path, frames: int, size: int) -> np.ndarray:
 
 def _int(pixels: Any) -> np.ndarray:
     return np.asarray(pixels).astype(np.int32)
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+    difference = np.abs(a - b)
+    return {"largest": int(difference.max()), "mean": round(float(difference.mean()), 4)}
 
 
 def _largest(a: Any, b: Any) -> float:

@@ -14,8 +14,9 @@ each frame for itself, so that the encoder is causal and that training starts as
 (pipeline/models/cv_vae.py); the KL's weight is 1e-6 (theirs says 1, in another unit); their learned variances are 1;
 images are as large as clips, in batches of the same size; clips are of every frame (theirs: of every first to eighth,
 drawn for each; --config.data.stride=4 is one in between), and a video shorter than a clip repeats its last frame.
-Not exact in chunks of time (`causal` is false in the codec's config.json): the decoder looks a frame ahead, and with
-the authors' norms the encoder sees all frames. docs/codecs.md has what that changes.
+Latents are exact in chunks of time, and frames are not (`encoder_causal` and `decoder_causal` in the codec's
+config.json): the decoder looks a frame ahead. With the authors' norms the encoder sees all frames, and latents are not
+exact either. docs/codecs.md has what that changes.
 Expected figures, as the WF-VAE paper measured and not ours, 33 frames at 256x256: WebVid 30.76 dB, Panda70M 30.18 dB.
 """
 

@@ -107,15 +107,6 @@ def opened(path: pathlib.Path, fingerprint: str) -> Iterator[tuple[About, Iterat
         raise DataError(f"{path} is no whole safetensors file: {' '.join(str(error).split())}") from None
 
 
-def is_clip(path: pathlib.Path) -> bool:
-    """Whether a file holds a clip's latents, as far as its header tells."""
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            return (file.metadata() or {}).get("format") == FORMAT
-    except (safetensors.SafetensorError, OSError):
-        return False
-
-
 def _about(path: pathlib.Path, metadata: dict[str, str], fingerprint: str, file: Any) -> About:
     if metadata.get("format") != FORMAT or metadata.get("format_version") != VERSION:
         raise DataError(f"{path} does not hold latents of a clip by strata encode (version {VERSION})")

@@ -45,15 +45,19 @@ class Codec:
         self._draw = compiled.jit(functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean"))
 
     @classmethod
-    def from_pretrained(cls, path: Any) -> "Codec":
+    def from_pretrained(cls, path: Any, *, dtype: str | None = None) -> "Codec":
         """Reads a folder that `save_pretrained` or `strata export` wrote.
 
         That of a model which takes any size is a pipeline.codec.conv_codec.ConvCodec.
 
+        Args:
+          dtype: "float32" or "bfloat16", in which to compute; when not given that of the recipe, which is in
+            config.json. Weights and latents are float32 in either.
+
         Raises:
-          ConfigError: there is no such folder. CheckpointError: it is damaged or incomplete.
+          ConfigError: there is no such folder or dtype. CheckpointError: it is damaged or incomplete.
         """
-        return cls.of(*folder.read(path))
+        return cls.of(*folder.read(path, dtype))
 
     @classmethod
     def of(

@@ -56,12 +56,19 @@ def limits(config: Mapping[str, Any]) -> str:
     lines = [f"Heights and widths are filled to multiples of {factor}, and cut back."]
     if codec["is_video"]:
         lines += [f"Lengths are filled to 1 + {frames}k frames by repeating the last one, and cut back."]
-        lines += [
-            "Any chunks of time give what the whole clip gives."
-            if codec["causal"]
-            else "It is not causal: chunks of time give other results than the whole clip."
-        ]
+        lines += [_chunks(codec["encoder_causal"], codec["decoder_causal"])]
     lines += ["Tiles are blended where they overlap; they give slightly other results than whole frames."]
     lines += ["It was made for pictures like those of its training; others come out worse."]
     lines += ["Latents are float32 numbers, not a compressed bit stream."]
     return "\n".join(["## Limits", "", *(f"- {line}" for line in lines), ""])
+
+
+def _chunks(encoder: bool, decoder: bool) -> str:
+    if encoder and decoder:
+        return "Any chunks of time give what the whole clip gives, to 1e-5 where it computes in float32."
+    if encoder:
+        return (
+            "Any chunks of time give the latents of the whole clip, to 1e-5 where it computes in float32. The decoder "
+            "is not causal: chunks of latents give other frames than the whole."
+        )
+    return "It is not causal: chunks of time give other results than the whole clip."

@@ -4,12 +4,11 @@
     video = codec.decode(z, chunk=2, tile=256)
     for frame in codec.decode_frames(codec.encode_frames(frames)): ...      # in constant memory
 
-A causal codec gives the same latents and frames however a clip is cut in time. Tiles are blended where they overlap;
-what that changes is measured in docs/codecs.md.
+A causal encoder gives the same latents, and a causal decoder the same frames, however a clip is cut in time. Tiles are
+blended where they overlap; what that changes is measured in docs/codecs.md.
 """
 
 import functools
-import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -19,7 +18,9 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 
 from pipeline import compiled, pixels
+from pipeline.codec import conv_sizes
 from pipeline.codec.blend import Blend, Tiles
+from pipeline.codec.clip_stream import Frames, LatentStream, cut_back, regrouped, single_latents
 from pipeline.codec.codec import Codec
 from pipeline.distributions import gaussian_kl, gaussian_sample
 from pipeline.errors import DataError
@@ -33,11 +34,12 @@ class ConvCodec(Codec):
     """Images [b h w c] or clips [b t h w c], uint8 or float in [-1, 1], as its model has it (`is_video`).
 
     Heights, widths and lengths that do not fit are filled by repeating the last row, column or frame, with a warning;
-    `ConvEncoding.size` has the true ones, for `decode` to cut back to.
+    `ConvEncoding.size` and `LatentStream.size` have the true ones, for `decode` and `decode_frames` to cut back to.
 
     Attributes:
       spatial_factor, temporal_factor: pixels and frames to a latent (8 and 4, say).
-      causal: whether chunks of time give what the whole clip gives. Where not, chunks overlap by one frame.
+      encoder_causal, decoder_causal: whether chunks of time give the latents, and the frames, of the whole clip. Where
+        not, chunks overlap by one frame. causal: whether both do.
     """
 
     def __init__(
@@ -46,13 +48,14 @@ class ConvCodec(Codec):
         super().__init__(modeldef, weights, config, fingerprint)
         model = modeldef.merge(*self._state)
         self.is_video: bool = model.is_video
-        self.causal: bool = model.causal
+        self.encoder_causal: bool = self.is_video and model.encoder_causal
+        self.decoder_causal: bool = self.is_video and model.decoder_causal
+        self.causal: bool = self.encoder_causal and self.decoder_causal
         self.spatial_factor: int = model.spatial_factor
         self.temporal_factor: int = model.temporal_factor
         self.latent_channels: int = model.latent_channels
-        remembers = self.is_video and self.causal
-        self._encode_part = compiled.jit(functools.partial(_encode_part, modeldef, remembers))
-        self._decode_part = compiled.jit(functools.partial(_decode_part, modeldef, remembers))
+        self._encode_part = compiled.jit(functools.partial(_encode_part, modeldef, self.encoder_causal))
+        self._decode_part = compiled.jit(functools.partial(_decode_part, modeldef, self.decoder_causal))
 
     def encode(
         self, images: Shaped[Array | np.ndarray, "..."], *, chunk: int | None = None, tile: int | None = None
@@ -67,12 +70,12 @@ class ConvCodec(Codec):
         Raises:
           DataError: a shape or type that the codec does not take, or a chunk or tile that cannot be.
         """
-        x = self._checked(images)
+        x, tile = self._checked(images), self._checked_tile(tile)
         size = tuple(x.shape[1:-1])
-        x, told = self._filled(x)
+        x, told = conv_sizes.filled(x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor)
         if told:
             warnings.warn(f"encode: {told}; decode(z, size={size}) cuts back to what was there", stacklevel=2)
-        chunks = [x] if chunk is None else self._cut(x, self._encode_chunk(chunk))
+        chunks = [x] if chunk is None else _cut(x, self._encode_chunk(chunk), self.encoder_causal)
         parts = list(self._encode_stream(chunks, tile))
         mean, logvar = parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
         return ConvEncoding(mean, logvar, size)
@@ -90,16 +93,19 @@ class ConvCodec(Codec):
         Args:
           chunk: latent frames at a time, after the first one; all at once when not given.
           tile: side of tiles in pixels.
-          size: (height, width) or (frames, height, width) to cut back to, such as `ConvEncoding.size`.
+          size: (height, width), or of clips (frames, height, width), to cut back to, such as `ConvEncoding.size`.
 
         Raises:
-          DataError: latents that are not the codec's, or a chunk or tile that cannot be.
+          DataError: latents that are not the codec's; a chunk, tile or size that cannot be.
         """
-        z = self._checked_z(z)
-        chunks = [z] if chunk is None else self._cut(z, self._decode_chunk(chunk))
+        z, tile = self._checked_z(z), self._checked_tile(tile)
+        wanted = conv_sizes.checked_size(size, is_video=self.is_video)
+        frames, (height, width) = 1 + self.temporal_factor * (z.shape[1] - 1), z.shape[-3:-1]
+        conv_sizes.refuse_larger(wanted, (frames, height * self.spatial_factor, width * self.spatial_factor))
+        chunks = [z] if chunk is None else _cut(z, self._decode_chunk(chunk), self.decoder_causal)
         parts = list(self._decode_stream(chunks, tile))
-        frames = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return frames if size is None else frames[(slice(None), *map(slice, size))]
+        decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return decoded if size is None else conv_sizes.cut(decoded, wanted)
 
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
         """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of frames) as there."""
@@ -109,35 +115,58 @@ class ConvCodec(Codec):
         return self.decode(encoding.mode(), chunk=latents, tile=parts.get("tile"), size=encoding.size)
 
     def encode_frames(
-        self, frames: Iterable[UInt8[np.ndarray, "h w c"]], *, chunk: int = ENCODE_CHUNK, tile: int | None = None
-    ) -> Iterator[Float[np.ndarray, "t h w d"]]:
-        """Posterior means of a clip of any length as its frames come, a chunk at a time.
+        self,
+        frames: Iterable[UInt8[Array | np.ndarray, "h w c"]],
+        *,
+        chunk: int = ENCODE_CHUNK,
+        tile: int | None = None,
+    ) -> LatentStream:
+        """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time.
 
-        The last chunk is filled with copies of the last frame, to a multiple of temporal_factor.
+        The last chunk is filled with copies of the last frame to a multiple of temporal_factor, rows and columns as in
+        `encode`, with a warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
+
+        Raises:
+          DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does not take or that
+            change their size, or no frames.
         """
-        chunk = self._encode_chunk(chunk)
-        groups = _regrouped(frames, self._first_frames(chunk), chunk)
-        clips = (self._clip_of(group, first=index == 0) for index, group in enumerate(groups))
-        for mean, _ in self._encode_stream(clips, tile):
-            yield np.asarray(mean[0])
+        chunk, tile = self._encode_chunk(chunk), self._checked_tile(tile)
+        taken = Frames(frames, self.image_shape[2])
+        groups = regrouped(taken, _first_frames(chunk, self.encoder_causal), chunk)
+        clips = (self._clip_of(group, taken.count) for group in groups)
+        return LatentStream(taken, (np.asarray(mean[0]) for mean, _ in self._encode_stream(clips, tile)))
 
     def decode_frames(
         self,
-        latents: Iterable[Float[np.ndarray, "t h w d"]],
+        latents: Iterable[Float[Array | np.ndarray, "t h w d"]],
         *,
         chunk: int = DECODE_CHUNK,
         tile: int | None = None,
         size: tuple[int, ...] | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
-        """Frames of a clip as its latents come, in pieces of any length; `size` as in `decode`."""
-        single = (frame for piece in latents for frame in np.asarray(piece))
-        chunk = self._decode_chunk(chunk)
-        groups = _regrouped(single, self._first_frames(chunk), chunk)
+        """Frames of a clip as its latents come, in pieces of any length.
+
+        `size` is as in `decode`. Without it, what comes straight from `encode_frames` is cut back to what went in
+        there, and of other latents there are all rows, columns and frames, filled ones too.
+
+        Raises:
+          DataError: a chunk, tile or size that cannot be; as the frames come, latents that are not the codec's, that
+            change their size or are too few for `size`, or none.
+        """
+        chunk, tile = self._decode_chunk(chunk), self._checked_tile(tile)
+        wanted = conv_sizes.checked_size(size, is_video=True)
+        single = single_latents(latents, self.latent_channels)
+        groups = regrouped(single, _first_frames(chunk, self.decoder_causal), chunk)
         stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)
-        count, height, width = (None, None, None, *(size or ()))[-3:]
-        frames = (frame for part in stream for frame in np.asarray(part[0]))
-        for frame in itertools.islice(frames, count):
-            yield frame[:height, :width]
+        decoded = (frame for part in stream for frame in np.asarray(part[0]))
+        return cut_back(decoded, wanted, latents if size is None and isinstance(latents, LatentStream) else None)
+
+    def sample(self, *_: Any, **__: Any) -> Any:
+        """Raises DataError: no prior was trained with the latents, and what is drawn from N(0, 1) decodes to noise."""
+        raise DataError(
+            "sample: this codec has no prior of its latents to draw from; train a model over codec.normalize(z), and "
+            "decode what it gives with codec.decode(codec.denormalize(z))"
+        )
 
     def normalize(self, z: Float[Array | np.ndarray, "... d"]) -> Float[Array | np.ndarray, "... d"]:
         """Latents with mean 0 and deviation 1 in each channel, as a model over them wants them.
@@ -161,32 +190,31 @@ class ConvCodec(Codec):
 
     # Chunks of time
 
-    def _encode_chunk(self, chunk: int) -> int:
-        if not self.is_video or chunk < 1 or chunk % self.temporal_factor:
-            kind = f"a multiple of {self.temporal_factor}" if self.is_video else "not for a codec of images"
-            raise DataError(f"encode: chunk={chunk} (frames at a time after the first one) must be {kind}")
+    def _encode_chunk(self, chunk: Any) -> int:
+        factor = self.temporal_factor
+        if not self.is_video or not conv_sizes.is_whole(chunk) or chunk < 1 or chunk % factor:
+            kind = f"a whole number that is a multiple of {factor}" if self.is_video else "not for a codec of images"
+            raise DataError(f"encode: chunk={chunk!r} (frames at a time after the first one) must be {kind}")
         return chunk
 
-    def _decode_chunk(self, chunk: int) -> int:
-        if not self.is_video or chunk < 1:
-            kind = "1 or more" if self.is_video else "not for a codec of images"
-            raise DataError(f"decode: chunk={chunk} (latent frames at a time) must be {kind}")
+    def _decode_chunk(self, chunk: Any) -> int:
+        if not self.is_video or not conv_sizes.is_whole(chunk) or chunk < 1:
+            kind = "a whole number, 1 or more" if self.is_video else "not for a codec of images"
+            raise DataError(f"decode: chunk={chunk!r} (latent frames at a time) must be {kind}")
         return chunk
 
-    def _first_frames(self, chunk: int) -> int:
-        return 1 if self.causal else 1 + chunk
-
-    def _cut(self, x: Any, chunk: int) -> Iterator[Any]:
-        first = self._first_frames(chunk)
-        yield x[:, :first]
-        for start in range(first, x.shape[1], chunk):
-            yield x[:, start : start + chunk]
+    def _checked_tile(self, tile: Any) -> int | None:
+        factor = self.spatial_factor
+        if tile is not None and (not conv_sizes.is_whole(tile) or tile < 2 * factor or tile % factor):
+            kind = f"a whole number that is a multiple of {factor}, and at least {2 * factor}"
+            raise DataError(f"tile={tile!r} (pixels) must be {kind}")
+        return tile
 
     def _encode_stream(self, chunks: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, Any]]:
         """(mean, logvar) of each chunk of one clip or image."""
         caches: dict[tuple[int, int], Cache | None] = {}
         factor = self.spatial_factor
-        for x, overlapping in self._with_overlap(chunks):
+        for x, overlapping in _with_overlap(chunks, self.encoder_causal):
             tiles = self._tiles(x.shape[-3] // factor, x.shape[-2] // factor, tile)
             if tiles is None:
                 mean, logvar, caches[0, 0] = self._encode_part(*self._state, caches.get((0, 0)), x)
@@ -203,7 +231,7 @@ class ConvCodec(Codec):
     def _decode_stream(self, chunks: Iterable[Any], tile: int | None) -> Iterator[Any]:
         """uint8 frames of each chunk of latents of one clip or image."""
         caches: dict[tuple[int, int], Cache | None] = {}
-        for z, overlapping in self._with_overlap(chunks):
+        for z, overlapping in _with_overlap(chunks, self.decoder_causal):
             tiles = self._tiles(z.shape[-3], z.shape[-2], tile)
             if tiles is None:
                 frames, caches[0, 0] = self._decode_part(*self._state, caches.get((0, 0)), z)
@@ -217,49 +245,29 @@ class ConvCodec(Codec):
             frames = _to_uint8(frames)
             yield frames[:, 1:] if overlapping else frames
 
-    def _with_overlap(self, chunks: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
-        """Each chunk, of a codec that is not causal with the last frame of the one before; and whether it has that."""
-        last = None
-        for chunk in chunks:
-            whole = chunk if last is None or self.causal else np.concatenate([last, chunk], axis=1)
-            yield whole, whole is not chunk
-            last = chunk[:, -1:]
-
     # Sizes
 
     def _tiles(self, height: int, width: int, tile: int | None) -> Tiles | None:
         """Tiles of so many latents; None where one holds all."""
         if tile is None:
             return None
-        if tile < 2 * self.spatial_factor or tile % self.spatial_factor:
-            factor = self.spatial_factor
-            raise DataError(f"tile={tile} (pixels) must be a multiple of {factor}, and at least {2 * factor}")
         tiles = Tiles(height, width, tile // self.spatial_factor)
         return None if len(tiles.corners) == 1 else tiles
 
-    def _clip_of(self, frames: list[Any], *, first: bool) -> np.ndarray:
-        """A batch of one from frames as they came, filled to 1 + temporal_factor * k, or later to a multiple of it."""
+    def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
+        """A batch of one from the next frames of a clip, filled; `taken` are its frames up to these."""
         x = np.stack(frames)[None]
-        missing = (first - len(frames)) % self.temporal_factor
+        missing = (1 - taken) % self.temporal_factor
+        told = [f"{taken} frames are filled to {taken + missing} (1 + {self.temporal_factor}k)"] if missing else []
         if missing:
             x = np.concatenate([x, np.repeat(x[:, -1:], missing, axis=1)], axis=1)
-        return self._filled(self._checked(x), frames=False)[0]
-
-    def _filled(self, x: Any, frames: bool = True) -> tuple[Any, str]:
-        """x with its last row, column and frame repeated until it fits; and what was done, in words."""
-        *time, height, width = x.shape[1:-1]
-        below, right = -height % self.spatial_factor, -width % self.spatial_factor
-        after = (1 - time[0]) % self.temporal_factor if time and frames else 0
-        if not (below or right or after):
-            return x, ""
-        widths = [(0, 0), *([(0, after)] if time else []), (0, below), (0, right), (0, 0)]
-        filled = (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, mode="edge")
-        told = []
-        if after:
-            told.append(f"{time[0]} frames are filled to {time[0] + after} (1 + {self.temporal_factor}k)")
-        if below or right:
-            told.append(f"{height}x{width} pixels are filled to {height + below}x{width + right}")
-        return filled, " and ".join(told)
+        x, said = conv_sizes.filled(self._checked(x), spatial_factor=self.spatial_factor, temporal_factor=1)
+        if said and taken == len(frames):  # said once a clip
+            told.append(said)
+        if told:
+            advice = "decode_frames of this iterator, or with its size=, cuts back to what was there"
+            warnings.warn(f"encode_frames: {' and '.join(told)}; {advice}", stacklevel=2)
+        return x
 
     def _checked(self, images: Any) -> Any:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
@@ -306,13 +314,24 @@ class ConvEncoding:
         return kl.sum(axis=range(1, kl.ndim))
 
 
-def _regrouped(items: Iterable[Any], first: int, then: int) -> Iterator[list[Any]]:
-    """Lists of `first` items, and of `then` from there on; the last may be shorter."""
-    iterator = iter(items)
-    count = first
-    while group := list(itertools.islice(iterator, count)):
-        yield group
-        count = then
+def _first_frames(chunk: int, causal: bool) -> int:
+    return 1 if causal else 1 + chunk
+
+
+def _cut(x: Any, chunk: int, causal: bool) -> Iterator[Any]:
+    first = _first_frames(chunk, causal)
+    yield x[:, :first]
+    for start in range(first, x.shape[1], chunk):
+        yield x[:, start : start + chunk]
+
+
+def _with_overlap(chunks: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
+    """Each chunk, of a network that is not causal with the last frame of the one before; and whether it has that."""
+    last = None
+    for chunk in chunks:
+        whole = chunk if last is None or causal else np.concatenate([last, chunk], axis=1)
+        yield whole, whole is not chunk
+        last = chunk[:, -1:]
 
 
 def _cut_tile(x: Any, corner: tuple[int, int], size: tuple[int, int], factor: int) -> Any:

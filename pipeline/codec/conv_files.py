@@ -47,7 +47,10 @@ def reconstruct(
     """Writes what the codec makes of an image or a video; see video_file.reconstruct."""
     if is_video(source.name):
         shown: Any = dict(side_by_side=side_by_side, further=further, advance=advance)
-        return video_file.reconstruct(codec, source, target, tile=tile, chunk=chunk, **shown)
+        filled: list[str] = []
+        with _told(filled):
+            about = video_file.reconstruct(codec, source, target, tile=tile, chunk=chunk, **shown)
+        return about | {"remarks": about["remarks"] + filled}
     image, remarks = files.read(source, codec.image_shape[2])
     with _told(remarks):
         recon = _image_of(codec.reconstruct(_batch_of(codec, image), tile=tile))
@@ -70,7 +73,10 @@ def encode(
 ) -> dict[str, Any]:
     """Writes the latents of an image or a video."""
     if is_video(source.name):
-        return video_file.encode(codec, source, target, tile=tile, chunk=chunk, advance=advance)
+        filled: list[str] = []
+        with _told(filled):
+            about = video_file.encode(codec, source, target, tile=tile, chunk=chunk, advance=advance)
+        return about | {"remarks": about["remarks"] + filled}
     image, remarks = files.read(source, codec.image_shape[2])
     with _told(remarks):
         z = np.asarray(codec.encode(_batch_of(codec, image), tile=tile).mode())
@@ -111,9 +117,10 @@ def decode(
 def _told(remarks: list[str]) -> Iterator[None]:
     """What the codec warns of becomes a remark of the file; its result is cut back here."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("default", UserWarning)  # of a film, what is said of each of its frames is said once
         yield
-    remarks += [str(one.message).removeprefix("encode: ").split(";")[0] for one in caught]
+    texts = [str(one.message).removeprefix("encode: ").removeprefix("encode_frames: ") for one in caught]
+    remarks += [text.split(";")[0] for text in texts]
 
 
 def _batch_of(codec: ConvCodec, image: Image) -> np.ndarray:

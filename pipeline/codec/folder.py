@@ -23,19 +23,25 @@ from pipeline.errors import CheckpointError, ConfigError, StrataError
 from pipeline.parameters import Abstract, ModelDef
 
 FORMAT, VERSION = "strata-codec", 1
+DTYPES = ("float32", "bfloat16")
 _AT_ONCE = 64  # tensors read of a file that is open
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
 
 
-def read(path: Any) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
+def read(path: Any, dtype: str | None = None) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
     """(model definition, weights by name, config.json, fingerprint of the weights) of a codec folder.
 
+    `dtype` is what the model computes in, one of DTYPES, in place of the config's. The weights stay as they are.
+
     Raises:
-      ConfigError: there is no such folder.
+      ConfigError: there is no such folder, or no such dtype.
       CheckpointError: a file is missing or damaged, or the weights are not those of the model.
     """
+    if dtype is not None and dtype not in DTYPES:
+        raise ConfigError(f"dtype={dtype!r} must be {' or '.join(map(repr, DTYPES))}, or None for the codec's own")
     root = _existing(path)
     config = read_config(root)
+    config |= {} if dtype is None else {"dtype": dtype}
     modeldef, shapes = _model(config, root / CONFIG)
     weights = _read_weights(root / WEIGHTS)
     _check(weights, shapes, root / WEIGHTS)
@@ -95,8 +101,10 @@ def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
     model = modeldef.merge(shapes, shapes)
     if not hasattr(model, "spatial_factor"):
         return {}
-    names = ("is_video", "causal", "spatial_factor", "temporal_factor", "latent_channels")
-    return {"codec": {name: getattr(model, name) for name in names}}
+    # Of a network that is not causal chunks of time do not give what the whole clip gives.
+    causal = {name: model.is_video and getattr(model, name) for name in ("encoder_causal", "decoder_causal")}
+    sizes = {name: getattr(model, name) for name in ("spatial_factor", "temporal_factor", "latent_channels")}
+    return {"codec": {"is_video": model.is_video, "causal": all(causal.values()), **causal, **sizes}}
 
 
 def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
@@ -110,7 +118,10 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
 
 
 def _existing(path: Any) -> pathlib.Path:
-    root = pathlib.Path(os.path.expanduser(path))
+    try:
+        root = pathlib.Path(os.path.expanduser(path))
+    except TypeError:
+        raise ConfigError(f"codec {path!r} is no path: the local folder of a codec is expected") from None
     if root.is_dir():
         return root
     what = "is a file" if root.exists() else "does not exist"

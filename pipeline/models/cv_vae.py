@@ -28,6 +28,7 @@ from pipeline.nn.conv import Conv, upsampling_convolve
 from pipeline.nn.conv3d import CausalConv3d, convolve_3d
 from pipeline.nn.norm import GroupNorm, LayerNorm
 from pipeline.nn.normed_conv import normed_conv
+from pipeline.nn.past import Past
 from pipeline.types import Batch, Latent, Outputs, pixels_of
 
 Clip = Float[Array, "b _ _ _ _"]
@@ -107,8 +108,8 @@ class ResBlock(nnx.Module):
         self.conv2 = make.conv2d(out, out, 3)
         self.shortcut = make.conv2d(width, out, 1) if width != out else None
 
-    def __call__(self, x: Clip) -> Clip:
-        h = normed_conv(self.norm1, self.conv1, x)
+    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
+        h = normed_conv(self.norm1, self.conv1, x, past)
         h = normed_conv(self.norm2, self.conv2, h)
         return h + (x if self.shortcut is None else self.shortcut(x))
 
@@ -121,10 +122,10 @@ class Level(nnx.Module):
         self.blocks = nnx.List([ResBlock(i, o, make) for i, o in itertools.pairwise(widths)])
         self.resample = resample
 
-    def __call__(self, x: Clip) -> Clip:
+    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
         for block in self.blocks:
-            x = block(x)
-        return x if self.resample is None else self.resample(x)
+            x = block(x, past)
+        return x if self.resample is None else self.resample(x, past)
 
 
 class Middle(nnx.Module):
@@ -136,9 +137,9 @@ class Middle(nnx.Module):
         self.temporal_attention = make.temporal_attention(width) if in_time else None
         self.block2 = ResBlock(width, width, make)
 
-    def __call__(self, x: Clip) -> Clip:
-        x = self.attention(self.block1(x))
-        return self.block2(x if self.temporal_attention is None else self.temporal_attention(x))
+    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
+        x = self.attention(self.block1(x, past))
+        return self.block2(x if self.temporal_attention is None else self.temporal_attention(x), past)
 
 
 class Encoder(nnx.Module):
@@ -153,11 +154,11 @@ class Encoder(nnx.Module):
         self.norm_out = make.norm(channels[-1])
         self.conv_out = make.conv3d(channels[-1], 2 * latent_channels)
 
-    def __call__(self, x: Clip, remat: bool = False) -> Clip:
-        x = self.conv_in(x)
+    def __call__(self, x: Clip, past: Past | None = None, remat: bool = False) -> Clip:
+        x = self.conv_in(x, past)
         for level in self.levels:
-            x = _stage(level, x, remat)
-        return normed_conv(self.norm_out, self.conv_out, _stage(self.middle, x, remat))
+            x = _stage(level, x, past, remat)
+        return normed_conv(self.norm_out, self.conv_out, _stage(self.middle, x, past, remat), past)
 
 
 class Decoder(nnx.Module):
@@ -173,9 +174,9 @@ class Decoder(nnx.Module):
         self.conv_out = make.conv3d(channels[0], 3)
 
     def __call__(self, z: Clip, remat: bool = False) -> Clip:
-        x = _stage(self.middle, self.conv_in(z), remat)
+        x = _stage(self.middle, self.conv_in(z), None, remat)
         for level in self.levels:
-            x = _stage(level, x, remat)
+            x = _stage(level, x, None, remat)
         return normed_conv(self.norm_out, self.conv_out, x).astype(jnp.float32)
 
 
@@ -193,11 +194,13 @@ class CVVAE(nnx.Module):
       image_size, num_frames: of the clips that are shown in reports; any multiple of 8, and any 1 + 4k, can be coded.
 
     Attributes:
-      spatial_factor, temporal_factor: 8 and 4. causal: False, for the decoder's sake; chunks overlap by a frame.
+      spatial_factor, temporal_factor: 8 and 4.
+      encoder_causal: whether any chunks give the latents of the whole: with norms of single frames.
+      decoder_causal: False, as it looks a frame ahead and its attention sees all frames.
       last_layer: name of the parameter at the output, for adaptive weights of a discriminator.
     """
 
-    spatial_factor, temporal_factor, is_video, causal = 8, 4, True, False
+    spatial_factor, temporal_factor, is_video, decoder_causal = 8, 4, True, False
     image_channels, num_layers = 3, 1
     last_layer = "decoder.conv_out.kernel"
 
@@ -223,15 +226,21 @@ class CVVAE(nnx.Module):
             )
         self.image_size, self.num_frames = image_size, num_frames
         self.latent_channels, self.remat = latent_channels, remat
+        self.encoder_causal = norm_per_frame
         self.latent_shapes = ((1 + num_frames // 4, image_size // 8, image_size // 8, latent_channels),)
         causal = Layers(CausalConv3d, groups, norm_per_frame, rngs=rngs, dtype=dtype)
         centred = Layers(CentredConv3d, groups, norm_per_frame, rngs=rngs, dtype=dtype)
         self.encoder = Encoder(channels, latent_channels, num_blocks, causal)
         self.decoder = Decoder(channels, latent_channels, num_blocks, centred)
 
-    def encode(self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
-        """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample."""
-        return (posterior.of_moments(self.encoder(pixels.to_float(clip)), key),)
+    def encode(
+        self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None, past: Past | None = None
+    ) -> tuple[Latent, ...]:
+        """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample.
+
+        With `past`, which norms of single frames allow, the clip is a part of one: see pipeline.nn.past.
+        """
+        return (posterior.of_moments(self.encoder(pixels.to_float(clip), past), key),)
 
     def decode(
         self,
@@ -249,7 +258,7 @@ class CVVAE(nnx.Module):
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Posterior and reconstruction of a batch of clips."""
         remat = self.remat and train
-        latent = posterior.of_moments(self.encoder(pixels.to_float(pixels_of(batch)), remat), key)
+        latent = posterior.of_moments(self.encoder(pixels.to_float(pixels_of(batch)), remat=remat), key)
         return Outputs(Reconstruction(self.decoder(latent.z, remat)), (latent,))
 
 
@@ -258,5 +267,6 @@ def _with_ends(x: Clip, frames: int) -> Clip:
     return jnp.concatenate([before, x, after], axis=1)
 
 
-def _stage(stage: Any, x: Clip, remat: bool) -> Clip:
-    return nnx.remat(type(stage).__call__)(stage, x) if remat else stage(x)
+def _stage(stage: Any, x: Clip, past: Past | None, remat: bool) -> Clip:
+    # What a Past collects must not come from within a rematerialised function; training has none.
+    return nnx.remat(type(stage).__call__)(stage, x) if remat else stage(x, past)

@@ -166,7 +166,7 @@ class AutoencoderKL(nnx.Module):
       last_layer: name of the parameter at the output, for adaptive weights of a discriminator.
     """
 
-    is_video, causal, temporal_factor, num_layers = False, False, 1, 1
+    is_video, temporal_factor, num_layers = False, 1, 1
     last_layer = "decoder.conv_out.kernel"
 
     def __init__(

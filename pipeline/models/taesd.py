@@ -137,7 +137,7 @@ class TAESD(nnx.Module):
       last_layer: name of the parameter at the output, for adaptive weights of a discriminator.
     """
 
-    is_video, causal, temporal_factor, spatial_factor, num_layers = False, False, 1, 8, 1
+    is_video, temporal_factor, spatial_factor, num_layers = False, 1, 8, 1
     last_layer = "decoder.conv_out.kernel"
 
     def __init__(

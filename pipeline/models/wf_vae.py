@@ -203,17 +203,18 @@ class WFVAE(nnx.Module):
       flow_channels: width of the wavelets' own path, F in the paper.
       num_blocks, num_connect_blocks: residual blocks a stage, and before the decoder's bands.
       time_interpolation: "nearest" repeats frames and sees none ahead; "linear" is that of the authors' weights,
-        with which chunks give another result than the whole.
+        with which chunks of latents give other frames than the whole.
       authors_wavelets: 0.3536 in place of 1 / sqrt(8), for the authors' weights.
       remat: recompute each stage in the backward pass instead of keeping its activations.
       image_size, num_frames: of the clips that are shown in reports; any multiple of 8, and any 1 + 4k, can be coded.
 
     Attributes:
-      spatial_factor, temporal_factor: 8 and 4. causal: whether any chunks give what the whole gives.
+      spatial_factor, temporal_factor: 8 and 4.
+      encoder_causal, decoder_causal: whether any chunks give the latents, and the frames, of the whole.
       last_layer: name of the parameter at the output, for adaptive weights of a discriminator.
     """
 
-    spatial_factor, temporal_factor, is_video = 8, 4, True
+    spatial_factor, temporal_factor, is_video, encoder_causal = 8, 4, True, True
     image_channels, num_layers = 3, 1
     last_layer = "decoder.conv_out.kernel"
 
@@ -240,7 +241,7 @@ class WFVAE(nnx.Module):
                 f"model.image_size={image_size} must be a multiple of 8, and model.num_frames={num_frames} be 1 + 4k"
             )
         self.image_size, self.num_frames, self.latent_channels = image_size, num_frames, latent_channels
-        self.causal, self.remat = time_interpolation == "nearest", remat
+        self.decoder_causal, self.remat = time_interpolation == "nearest", remat
         side = image_size // 8
         self.latent_shapes = ((1 + num_frames // 4, side, side, latent_channels),)
         scale = AUTHORS_SCALE if authors_wavelets else 8**-0.5

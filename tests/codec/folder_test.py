@@ -48,6 +48,21 @@ def test_a_name_that_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file: a local folder"):
         Codec.from_pretrained(tmp_path / "file")
+    with pytest.raises(ConfigError, match="codec None is no path"):
+        Codec.from_pretrained(None)
+
+
+def test_it_computes_in_the_type_that_is_asked_for(saved, tmp_path):
+    codec = Codec.from_pretrained(saved)
+    half = Codec.from_pretrained(saved, dtype="bfloat16")
+    assert half.fingerprint == codec.fingerprint and half.config["dtype"] == "bfloat16"
+    exact, rounded = (np.asarray(one.encode(images(codec)).mode()) for one in (codec, half))
+    assert 0 < np.abs(exact - rounded).max() < 0.1 * np.abs(exact).max()
+    half.save_pretrained(tmp_path / "half")
+    again = Codec.from_pretrained(tmp_path / "half", dtype="float32")
+    np.testing.assert_array_equal(again.encode(images(codec)).mode(), exact)
+    with pytest.raises(ConfigError, match="dtype='float16' must be 'float32' or 'bfloat16'"):
+        Codec.from_pretrained(saved, dtype="float16")
 
 
 def changed(saved, **changes):

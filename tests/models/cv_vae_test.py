@@ -103,7 +103,7 @@ def test_the_decoder_looks_ahead(clip):
     model = modeldef.merge(weights)
     z = jax.random.normal(jax.random.key(0), (1, 3, 2, 2, 4))
     moved = decode(model, z.at[:, 2].add(1.0)) - decode(model, z)
-    assert (jnp.abs(moved).max((0, 2, 3, 4)) > 1e-4).all() and not model.causal
+    assert (jnp.abs(moved).max((0, 2, 3, 4)) > 1e-4).all() and not model.decoder_causal
 
 
 def test_a_codec_of_another_size_is_told():
