@@ -3,7 +3,7 @@
 strata decode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk LATENT_FRAMES] [--json F]
 
 IN are .safetensors files and folders of them. A file that is no good is named and the others are done; the exit code
-is then 65.
+is then 65. The same command again does only what is missing, or whose file has changed.
 """
 
 import pathlib
@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.cli.reconstruct import define_parts, has_any_size, said_of, say_failed, with_parts
+from pipeline.cli import over_files
 from pipeline.errors import DataError
 
 
@@ -21,7 +21,7 @@ def run(argv: list[str]) -> int:
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
-    define_parts(values)
+    over_files.define_parts(values)
     flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -35,26 +35,32 @@ def run(argv: list[str]) -> int:
     codec: Any = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
 
-    def of_one_size(path: pathlib.Path, name: str) -> dict[str, Any]:
-        return _of_one_size(codec, path, out / f"{name}.png")
+    work, settings = _work(codec, out, values)
 
-    def in_parts(path: pathlib.Path, name: str, parts: dict[str, Any]) -> dict[str, Any]:
-        from pipeline.codec import conv_files
+    def line(result: dict[str, Any]) -> str:
+        return f"{result['height']}x{result['width']}"
 
-        return conv_files.decode(codec, path, out / name, **parts)
-
-    work = with_parts(in_parts, values, chunk=2) if has_any_size(codec, values) else of_one_size
-
-    def told(path: pathlib.Path, name: str) -> dict[str, Any]:
-        result = work(path, name)
-        print("; ".join([f"{path}: {result['height']}x{result['width']}", *said_of(result)]), file=stream, flush=True)
-        return result
-
-    results, failures = files.for_each(inputs, told, say_failed("decode"))
+    results, failures = over_files.each("decode", inputs, out, codec, settings, work, line=line, stream=stream)
     if results:
         print(f"{len(results)} files: {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
     return DataError.exit_code if failures else 0
+
+
+def _work(codec: Any, out: pathlib.Path, values: flags.FlagValues) -> tuple[over_files.Work, dict[str, Any]]:
+    """What is done with each file, and the settings that this depends on."""
+    if not over_files.has_any_size(codec, values):
+        return lambda path, name, advance: _of_one_size(codec, path, out / f"{name}.png"), {}
+
+    from pipeline.codec import conv_files
+
+    parts = over_files.parts(codec, values, chunk=2, frames_to_one=1)
+    over_files.tell_of_chunks("decode", codec, parts["chunk"])
+
+    def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
+        return conv_files.decode(codec, path, out / name, **parts, advance=advance)
+
+    return in_parts, parts
 
 
 def _of_one_size(codec: Any, path: pathlib.Path, target: pathlib.Path) -> dict[str, Any]:

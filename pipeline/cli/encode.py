@@ -3,7 +3,7 @@
 strata encode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk FRAMES] [--fit tile|resize] [--json F]
 
 The latents are the posterior means, float32. A file that cannot be read is named and the others are done; the exit
-code is then 65. The same command goes on where it was stopped.
+code is then 65. The same command again does only what is missing, or whose file has changed.
 """
 
 import math
@@ -13,15 +13,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.cli.reconstruct import (
-    define_fit,
-    define_parts,
-    has_any_size,
-    journal,
-    said_of,
-    say_failed,
-    with_parts,
-)
+from pipeline.cli import over_files
 from pipeline.errors import DataError
 
 
@@ -30,62 +22,60 @@ def run(argv: list[str]) -> int:
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the latents.", flag_values=values)
-    define_fit(values)
-    define_parts(values)
+    over_files.define_fit(values)
+    over_files.define_parts(values)
     flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
     folder, out = cli_flags.required(values, "codec"), pathlib.Path(cli_flags.required(values, "out"))
 
-    from pipeline.codec import files
     from pipeline.codec.codec import Codec
 
     codec = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
-    inputs, work = _work(codec, rest, out, values)
+    inputs, work, settings = _work(codec, rest, out, values)
 
-    def told(path: pathlib.Path, name: str) -> dict[str, Any]:
-        result = work(path, name)
-        print(
-            "; ".join([f"{path}: {result['latent_numbers']:,} latent numbers", *said_of(result)]),
-            file=stream,
-            flush=True,
-        )
-        return result
+    def line(result: dict[str, Any]) -> str:
+        return f"{result['latent_numbers']:,} latent numbers"
 
-    results, failures = files.for_each(inputs, told, say_failed("encode"))
+    results, failures = over_files.each("encode", inputs, out, codec, settings, work, line=line, stream=stream)
     if results:
         print(f"latents of {len(results)} files: {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
     return DataError.exit_code if failures else 0
 
 
-def _work(codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues) -> tuple[Any, Any]:
-    """The input files, and what is done with each."""
+def _work(
+    codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues
+) -> tuple[list[tuple[pathlib.Path, str]], over_files.Work, dict[str, Any]]:
+    """The input files, what is done with each, and the settings that this depends on."""
     from pipeline.codec import files
 
-    if not has_any_size(codec, values):
+    if not over_files.has_any_size(codec, values):
         inputs = files.find(rest)
         files.refuse_overwriting(inputs, out, ".safetensors")
-        return inputs, lambda path, name: _of_one_size(codec, path, out / f"{name}.safetensors", values.fit)
+
+        def in_squares(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
+            return _of_one_size(codec, path, out / f"{name}.safetensors", values.fit)
+
+        return inputs, in_squares, dict(fit=values.fit)
 
     from pipeline.codec import conv_files
+    from pipeline.codec.video_io import is_video
 
+    parts = over_files.parts(codec, values, chunk=8, frames_to_one=codec.temporal_factor)
     inputs = files.find(rest, conv_files.accepts)
     files.refuse_overwriting(inputs, out, ".safetensors")
+    if any(is_video(path.name) for path, _ in inputs):
+        over_files.tell_of_chunks("encode", codec, parts["chunk"])
 
-    def in_parts(path: pathlib.Path, name: str, parts: dict[str, Any]) -> dict[str, Any]:
+    def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         target = out / f"{name}.safetensors"
-        settings = {key: value for key, value in parts.items() if key != "advance"}
+        result = conv_files.encode(codec, path, target, **parts, advance=advance)
+        return {"out": str(target), "latent_numbers": math.prod(result["latent_shape"])} | result
 
-        def once() -> dict[str, Any]:
-            result = conv_files.encode(codec, path, target, **parts)
-            return {"out": str(target), "latent_numbers": math.prod(result["latent_shape"])} | result
-
-        return journal(out, codec, settings).once(path, target, once)
-
-    return inputs, with_parts(in_parts, values, chunk=8)
+    return inputs, in_parts, parts
 
 
 def _of_one_size(codec: Any, path: pathlib.Path, target: pathlib.Path, fit: str) -> dict[str, Any]:

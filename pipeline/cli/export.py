@@ -20,7 +20,8 @@ from pipeline.errors import ConfigError, StrataError
 
 PREVIEW_COLUMNS = 8
 _METRICS = ("bits_per_dim", "distortion", "rate", "iwae_bits_per_dim", "num_importance_samples", "likelihood", "psnr",
-            "ssim", "ms_ssim", "lpips", "flicker", "num_examples")  # fmt: skip
+            "ssim", "flicker", "feature_distance", "num_examples")  # fmt: skip
+_METRICS_FROM = ("ms_ssim", "lpips", "squeezenet")  # beginnings of names, which go on with scales or a network
 
 
 def run(argv: list[str]) -> int:
@@ -142,7 +143,8 @@ def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] |
     if f"{'EMA' if ema else 'last'} weights of step {step}" not in protocol:
         return None
     public = [part for part in protocol if "data={" not in part]
-    return {key: result[key] for key in _METRICS if key in result} | {"protocol": "; ".join(public)}
+    known = {key: value for key, value in result.items() if key in _METRICS or key.startswith(_METRICS_FROM)}
+    return known | {"protocol": "; ".join(public)}
 
 
 def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, Any]:

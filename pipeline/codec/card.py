@@ -11,6 +11,8 @@ _METRICS = {
     "ssim": ("SSIM of reconstructions", "", 4),
     "ms_ssim": ("MS-SSIM of reconstructions", "", 4),
     "lpips": ("LPIPS of reconstructions", "", 4),
+    "lpips_squeeze": ("LPIPS on SqueezeNet of reconstructions", "", 4),
+    "squeezenet_caffe": ("distance by SqueezeNet's features (not LPIPS) of reconstructions", "", 4),
     "flicker": ("temporal flicker error of reconstructions", "", 5),
 }
 
@@ -54,10 +56,25 @@ def _evaluation(config: Mapping[str, Any]) -> str:
     metrics = config.get("metrics")
     if not metrics:
         return ""
+    known = _METRICS | {key: (_few_scales(key), "", 4) for key in metrics if key.startswith("ms_ssim_")}
     rows = [
-        f"| {name} | {metrics[key]:.{digits}f} {unit} |"
-        for key, (name, unit, digits) in _METRICS.items()
+        f"| {name} | {f'{metrics[key]:.{digits}f} {unit}'.strip()} |"
+        for key, (name, unit, digits) in known.items()
         if metrics.get(key) is not None
     ]
+    rows += _feature_distance(metrics.get("feature_distance") or {})
     count = f"On {metrics['num_examples']} held-out examples. {metrics.get('protocol', '')}".strip()
     return "\n".join(["## Evaluation", "", "| | |", "|---|---|", *rows, "", count, ""])
+
+
+def _few_scales(key: str) -> str:
+    return f"MS-SSIM, {key.removeprefix('ms_ssim_').replace('_', ' ')} only, of reconstructions"
+
+
+def _feature_distance(report: Mapping[str, Any]) -> list[str]:
+    """The row of what evaluators.feature_distance reports; how many vectors it is of belongs to the figure."""
+    return [
+        f"| {name.replace('_', ' ')} of reconstructions, {report.get('num_examples')} vectors | {value:.4f} |"
+        for name, value in report.items()
+        if name.endswith("_feature_distance") and value is not None
+    ]

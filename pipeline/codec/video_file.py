@@ -1,4 +1,8 @@
-"""A codec on whole video files, in memory that does not grow with their length."""
+"""A codec on whole video files, in memory that does not grow with their length.
+
+`chunk` is so many frames at a time (of `decode`: latent frames), or 0 for the whole clip, in memory that does grow. The
+results of a codec that is not causal depend on it, and have a remark on that.
+"""
 
 import collections
 import pathlib
@@ -18,6 +22,7 @@ from pipeline.metrics.quality import Measure
 
 Frame = UInt8[np.ndarray, "h w 3"]
 Advance = Callable[[int, int | None], None]  # frames done, and how many there may be
+_WHOLE = 1 << 40  # latent frames, more than there are
 
 
 def reconstruct(
@@ -50,7 +55,8 @@ def reconstruct(
                 writer.write(shown, reader.pts[done])
                 advance(done + 1, reader.expected_frames)
         about = _described(reader, original.shape)
-        return about | {"remarks": [*reader.remarks, *writer.remarks]} | quality.means()
+        remarks = [*reader.remarks, *writer.remarks, *_told_of_chunks(codec, len(reader.pts), chunk)]
+        return about | {"remarks": remarks} | quality.means()
 
 
 def encode(
@@ -73,13 +79,14 @@ def encode(
         shape: tuple[int, ...] = ()
         frames = _watched(reader, size)
         count = 0
-        for latents in codec.encode_frames(frames, chunk=chunk, tile=tile):
+        for latents in codec.encode_frames(frames, chunk=chunk or _WHOLE * codec.temporal_factor, tile=tile):
             writer.write(latents)
             count, shape = count + len(latents), latents.shape[1:]
             advance(len(reader.pts), reader.expected_frames)
         height, width = size[0][:2]
         writer.finish(About((len(reader.pts), height, width), reader.timing, reader.pts))
-        return _described(reader, size[0]) | {"remarks": reader.remarks, "latent_shape": [count, *shape]}
+        remarks = [*reader.remarks, *_told_of_chunks(codec, len(reader.pts), chunk)]
+        return _described(reader, size[0]) | {"remarks": remarks, "latent_shape": [count, *shape]}
 
 
 def decode(
@@ -101,13 +108,14 @@ def decode(
         clip_latents.opened(source, codec.fingerprint) as (about, latents),
         VideoWriter(target, about.timing) as writer,
     ):
-        frames = codec.decode_frames(latents, chunk=chunk, tile=tile, size=about.size)
+        frames = codec.decode_frames(latents, chunk=chunk or _WHOLE, tile=tile, size=about.size)
         for done, (frame, at) in enumerate(zip(frames, about.pts)):
             writer.write(frame, at)
             advance(done + 1, about.size[0])
     count, height, width = about.size
     fps = float(about.timing.rate)
-    return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": writer.remarks}
+    remarks = [*writer.remarks, *_told_of_chunks(codec, count, chunk * codec.temporal_factor)]
+    return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": remarks}
 
 
 def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: int) -> Iterator[tuple[Frame, Frame]]:
@@ -124,6 +132,7 @@ def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: int) 
         for frame in taken():
             yield waiting.popleft(), np.asarray(codec.reconstruct(frame[None], tile=tile))[0]
         return
+    chunk = chunk or _WHOLE * codec.temporal_factor
     latents = codec.encode_frames(taken(), chunk=chunk, tile=tile)
     steps = max(1, chunk // codec.temporal_factor)
     for frame in codec.decode_frames(latents, chunk=steps, tile=tile):
@@ -143,6 +152,12 @@ def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame
             )
         size[:] = [frame.shape]
         yield frame
+
+
+def _told_of_chunks(codec: ConvCodec, frames: int, chunk: int) -> list[str]:
+    if not codec.is_video or codec.causal or not chunk or frames <= 1 + chunk:
+        return []
+    return [f"by chunks of {chunk} frames, which this codec's results depend on"]
 
 
 def _needs_video(codec: ConvCodec) -> None:

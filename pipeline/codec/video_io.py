@@ -9,7 +9,8 @@ from typing import Any
 
 import av
 import numpy as np
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from jaxtyping import UInt8
 
 from pipeline.errors import ConfigError, DataError
@@ -18,6 +19,9 @@ SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif", ".m4v")
 # Nearly without loss, so that a reconstruction shows the codec's errors and not x264's.
 _QUALITY = {"crf": "12", "preset": "fast"}
 _QUARTER_TURNS = 4
+_UNSPECIFIED = 2  # of a colour matrix, in H.264's numbers
+_LARGEST_SD = (1279, 576)  # width and height: of larger frames without a tag, players take BT.709
+_HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Timing:
 
 class VideoReader:
     """Frames of a file's first video stream, upright, as uint8 RGB, in the order in which they are shown.
+
+    Colours are those that the stream's tags say, and without tags those that players show: BT.709 of HD, BT.601 of SD.
 
     Raises:
       DataError: on opening, where it is no video; while reading, where not a single frame can be decoded.
@@ -72,8 +78,10 @@ class VideoReader:
                 if self.pts and at <= self.pts[-1]:
                     at = self.pts[-1] + 1  # a broken clock, which no file may be written with
                 self.pts.append(at)
+                if len(self.pts) == 1 and frame.color_trc in _HDR:
+                    self.remarks.append("of high dynamic range, whose values are taken for those of BT.709")
                 turns = round((frame.rotation or 0) / 90) % _QUARTER_TURNS
-                yield np.rot90(frame.to_ndarray(format="rgb24"), turns)
+                yield np.rot90(_rgb(frame), turns)
         except FFmpegError as error:
             if not self.pts:
                 raise DataError(f"{self.path}: no frame can be decoded: {_reason(error)}") from None
@@ -95,7 +103,9 @@ class VideoReader:
 class VideoWriter:
     """An mp4 file (H.264) of frames with their times, and the sound of another file; whole, or not there at all.
 
-    Sound is copied as it is. Odd heights and widths need 4:4:4 colour, which some players lack.
+    The file begins at 0 with its first frame, or with the sound where that is earlier. Sound is copied as it is, as far
+    from the frames as it was. Colours are BT.709 of limited range, and tagged so. Odd heights and widths need 4:4:4
+    colour, which some players lack.
 
     Raises:
       ConfigError: it cannot be written.
@@ -111,20 +121,23 @@ class VideoWriter:
         except (FFmpegError, OSError) as error:
             raise ConfigError(f"--out {path}: {_reason(error)}") from None
         self._stream: Any = None
-        self._sound = _Sound(sound_of, self._container) if sound_of is not None else None
-        self._first: int | None = None
+        self._sound = _Sound(sound_of, self._container, self.remarks) if sound_of is not None else None
+        self._origin = 0
 
     def write(self, frame: UInt8[np.ndarray, "h w 3"], pts: int) -> None:
         """The next frame, shown at `pts`."""
+        clock = self._timing.time_base
         if self._stream is None:
             self._stream = self._opened(frame)
-            if self._sound is not None:
-                self.remarks += self._sound.start()
-        self._first = pts if self._first is None else self._first
-        shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        shown.pts, shown.time_base = pts - self._first, self._timing.time_base
+            begins = pts * clock if self._sound is None else self._sound.start(pts * clock)
+            self._origin = round(begins / clock)
         if self._sound is not None:
-            self._sound.copy_until(float((pts - self._first) * self._timing.time_base))
+            self._sound.copy_until(pts * clock)
+        shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        shown = shown.reformat(
+            format=self._stream.pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        shown.pts, shown.time_base = pts - self._origin, clock
         self._mux(shown)
 
     def close(self) -> None:
@@ -141,12 +154,13 @@ class VideoWriter:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self.close()
-            return
-        with contextlib.suppress(Exception):
-            self._container.close()
-        self._partial.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            with contextlib.suppress(Exception):
+                self._container.close()
+            self._partial.unlink(missing_ok=True)
 
     def _opened(self, frame: np.ndarray) -> Any:
         height, width = frame.shape[:2]
@@ -154,6 +168,9 @@ class VideoWriter:
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._timing.time_base
+        context = stream.codec_context
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         return stream
 
     def _mux(self, frame: Any) -> None:
@@ -165,36 +182,66 @@ class VideoWriter:
 
 
 class _Sound:
-    """The first audio stream of a file, copied packet by packet beside the frames."""
+    """The first audio stream of a file, copied packet by packet beside the frames; adds to `remarks` what it cannot."""
 
-    def __init__(self, path: pathlib.Path, target: Any):
+    def __init__(self, path: pathlib.Path, target: Any, remarks: list[str]):
         self._source = av.open(str(path))
-        self._target, self._stream, self._waiting = target, None, None
+        self._target, self._stream, self._waiting, self._remarks = target, None, None, remarks
         self._packets: Iterator[Any] = iter(())
+        self._origin, self._lost = fractions.Fraction(0), 0
 
-    def start(self) -> list[str]:
-        """Adds the stream; what to say where it cannot be kept."""
+    def start(self, first: fractions.Fraction) -> fractions.Fraction:
+        """Adds the stream, beside frames whose first is shown at `first`; the second at which the new file begins."""
         if not self._source.streams.audio:
-            return []
-        audio = self._source.streams.audio[0]
+            return first
+        audio: Any = self._source.streams.audio[0]
         try:
             self._stream = self._target.add_stream_from_template(audio)
         except (FFmpegError, ValueError):
-            return [f"without its sound: mp4 does not take {audio.codec_context.name}"]
+            self._remarks.append(f"without its sound: mp4 does not take {audio.codec_context.name}")
+            return first
         self._packets = (packet for packet in self._source.demux(audio) if packet.dts is not None)
-        return []
+        # What is before 0 primes the decoder and is not heard; mp4 has room for it.
+        self._origin = min(first, max((audio.start_time or 0) * audio.time_base, fractions.Fraction(0)))
+        return self._origin
 
-    def copy_until(self, seconds: float | None) -> None:
-        """Packets up to this time, or all that are left; then the file is closed."""
-        with contextlib.suppress(FFmpegError):  # a truncated file has as much sound as it has
-            while (packet := self._waiting or next(self._packets, None)) is not None:
-                self._waiting = packet
-                if seconds is not None and float(packet.dts * packet.time_base) > seconds:
-                    return
-                packet.stream, self._waiting = self._stream, None
-                self._target.mux(packet)
+    def copy_until(self, seconds: fractions.Fraction | None) -> None:
+        """Packets up to this time of the source, or all that are left; then the file is closed."""
+        while (packet := self._waiting or self._next()) is not None:
+            self._waiting = packet
+            if seconds is not None and packet.dts * packet.time_base > seconds:
+                return
+            self._waiting = None
+            self._copy(packet)
         if seconds is None:
             self._source.close()
+            if self._lost:
+                self._remarks.append(f"without {self._lost} packets of its sound, whose times mp4 does not take")
+
+    def _next(self) -> Any:
+        try:
+            return next(self._packets, None)
+        except FFmpegError:  # a truncated file has as much sound as it has
+            return None
+
+    def _copy(self, packet: Any) -> None:
+        packet.stream = self._stream
+        ticks = round(self._origin / packet.time_base)
+        packet.dts -= ticks
+        packet.pts = None if packet.pts is None else packet.pts - ticks
+        try:
+            self._target.mux(packet)
+        except ArgumentError:
+            self._lost += 1
+        except (FFmpegError, OSError) as error:
+            raise ConfigError(f"--out {self._target.name}: {_reason(error)}") from None
+
+
+def _rgb(frame: Any) -> UInt8[np.ndarray, "h w 3"]:
+    tagged = frame.colorspace != _UNSPECIFIED or frame.format.is_rgb
+    large = frame.width > _LARGEST_SD[0] or frame.height > _LARGEST_SD[1]
+    matrix = Colorspace.ITU709 if large and not tagged else None
+    return frame.to_ndarray(format="rgb24", src_colorspace=matrix)
 
 
 def is_video(name: str) -> bool:

@@ -1,5 +1,6 @@
 """export, reconstruct, encode and decode as a user runs them, on a run of a few steps."""
 
+import functools
 import json
 import sys
 
@@ -10,6 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from pipeline import Codec, cli, distances
+from pipeline.codec import files
 
 RECIPE = "configs/quickstart.py:tiny"
 SIZE = 16
@@ -127,6 +129,30 @@ def test_a_bad_file_is_named_and_the_others_are_done(codec, pictures, tmp_path, 
     assert cli.dispatch(["decode", "--codec", str(codec), str(out), "--out", str(tmp_path / "back")]) == 65
     assert "cut.safetensors" in capsys.readouterr().err
     assert (tmp_path / "back" / "whole.png").exists()
+
+
+def test_each_command_goes_on_where_it_was_stopped(codec, pictures, tmp_path, monkeypatch, capsys):
+    source = pictures
+    for command in ("reconstruct", "encode", "decode"):
+        saved, save = [], files.save
+
+        def counted(path, content, saved=saved, save=save, stop=True):
+            if stop and saved:
+                raise KeyboardInterrupt
+            saved.append(path)
+            save(path, content)
+
+        line = [command, "--codec", str(codec), str(source), "--out", str(tmp_path / command)]
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "save", counted)
+            assert cli.dispatch(line) == 130
+            patched.setattr(files, "save", functools.partial(counted, stop=False))
+            assert cli.dispatch(line) == 0
+        assert len(saved) == len(set(saved)) == 2
+        assert capsys.readouterr().out.count("done before") == 1
+        source = tmp_path / command
+    assert cli.dispatch(["encode", "--codec", str(codec), str(pictures), "--out", str(source), "--fit", "resize"]) == 0
+    assert "done before" not in capsys.readouterr().out
 
 
 def test_nothing_readable_at_all(codec, tmp_path):

@@ -8,9 +8,15 @@ import warnings
 import av
 import numpy as np
 import pytest
+import rich.progress
+import safetensors.numpy
+from flax import nnx
 from PIL import Image
 
+from pipeline import Codec, models, parameters
 from pipeline.cli import dispatch
+from pipeline.codec import conv_files
+from pipeline.codec.conv_codec import ConvCodec
 from pipeline.codec.video_io import VideoReader
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "codec"))
@@ -69,11 +75,18 @@ def test_reconstructions_keep_frames_times_and_size(codec, inputs, tmp_path, cap
     assert json.loads(report.read_text())["psnr"] == result["psnr"]
 
 
-def test_decoding_what_was_encoded_is_reconstructing(codec, inputs, tmp_path):
+def test_decoding_what_was_encoded_is_reconstructing(codec, inputs, tmp_path, monkeypatch):
+    moved: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        rich.progress.Progress, "update", lambda self, task, *, completed, total: moved.append((completed, total))
+    )
     common = ("--codec", codec)
     assert run("reconstruct", *common, str(inputs), "--out", str(tmp_path / "r")) == 0
     assert run("encode", *common, str(inputs), "--out", str(tmp_path / "z"), "--chunk", "4") == 0
     assert run("decode", *common, str(tmp_path / "z"), "--out", str(tmp_path / "d"), "--chunk", "1") == 0
+    # Bars of three commands over films of 6 and 11 frames, each from its first frames to its last.
+    assert [done for done, of in moved if done == of] == 3 * [6, 11]
+    assert {of for _, of in moved} == {6, 11} and all(1 <= done <= of for done, of in moved) and len(moved) > 20
     for name in ("plain.mp4", "irregular.mp4"):
         with VideoReader(tmp_path / "r" / name) as one, VideoReader(tmp_path / "d" / name) as other:
             pairs = list(zip(one, other, strict=True))
@@ -124,13 +137,91 @@ def test_what_is_no_video_is_named_and_the_others_are_done(codec, inputs, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    "command, flags, message",
     [
-        (("--fit", "resize"), "--fit is for codecs of one size"),
-        (("--chunk", "6"), "multiple of 4"),
-        (("--tile", "9"), "8"),
+        ("reconstruct", ("--fit", "resize"), "--fit is for codecs of one size"),
+        ("reconstruct", ("--chunk", "6"), "--chunk 6 must be a multiple of 4 frames"),
+        ("encode", ("--chunk", "2"), "such as 4; or 0, for whole clips"),
+        ("reconstruct", ("--tile", "9"), "--tile 9 must be a multiple of 8 pixels"),
+        ("decode", ("--tile", "8"), "from 16 on"),
+        ("decode", ("--chunk", "-1"), "chunk"),
     ],
 )
-def test_flags_that_cannot_be(codec, inputs, tmp_path, capsys, flags, message):
-    code = run("reconstruct", "--codec", codec, str(inputs / "plain.mp4"), "--out", str(tmp_path / "o"), *flags)
-    assert code in (2, 65) and message in capsys.readouterr().err
+def test_flags_that_cannot_be(codec, tmp_path, capsys, command, flags, message):
+    for name in ("one.mp4", "two.mp4", "z.safetensors"):
+        (tmp_path / name).write_bytes(b"what would be told of, if it were opened")
+    assert run(command, "--codec", codec, str(tmp_path), "--out", str(tmp_path / "o"), *flags) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said and "\n" not in said and not (tmp_path / "o").exists()
+
+
+def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
+    worked: list[str] = []
+    stop = False
+
+    def work(codec, source, target, **parts):
+        if stop and worked:
+            raise KeyboardInterrupt
+        worked.append(source.name)
+        target = target if target.suffix else target.with_suffix(".mp4")  # as decode, which learns it from the file
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(b"")
+        about = {"out": str(target), "frames": 1, "height": 16, "width": 16, "remarks": [], "psnr": 30.0}
+        return about | {"latent_shape": [1, 2, 2, 2]}
+
+    made = tiny_codec()
+    other = {name: array + 0.01 for name, array in made.weights.items()}
+    codecs = {"mine": made, "other": ConvCodec(made.modeldef, other, made.config, "others")}
+    monkeypatch.setattr(Codec, "from_pretrained", codecs.get)
+    (tmp_path / "in").mkdir()
+    for name in ("one", "two", "three"):
+        for suffix in ("mp4", "safetensors"):
+            (tmp_path / "in" / f"{name}.{suffix}").write_bytes(b"")
+
+    def names(*line: str) -> list[str]:
+        worked.clear()
+        assert run(*line) == (130 if stop else 0)
+        return [name.split(".")[0] for name in worked]
+
+    for command in ("reconstruct", "encode", "decode"):
+        monkeypatch.setattr(conv_files, command, work)
+        line = (command, str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json", str(tmp_path / "r.json"))
+        mine, others = ("--codec", "mine"), ("--codec", "other")
+        stop = True
+        assert names(*line, *mine) == ["one"]
+        stop = False
+        assert names(*line, *mine) == ["three", "two"]
+        done = json.loads((tmp_path / "r.json").read_text())["files"]
+        assert [entry.get("done_before") for entry in done] == [True, None, None]
+        capsys.readouterr()
+        with (tmp_path / "out" / ".strata-done.jsonl").open("ab") as journal:
+            journal.write(b'{"key": "\xff')
+        assert names(*line, *mine) == []
+        assert capsys.readouterr().out.count("done before") == 3
+        (tmp_path / "in" / "two.mp4").write_bytes(command.encode())
+        assert names(*line, *mine) == ([] if command == "decode" else ["two"])
+        assert len(names(*line, *mine, "--tile", "16")) == len(names(*line, *others)) == 3
+
+
+def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tmp_path, capsys):
+    recipe = dict(name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2)
+    recipe |= dict(num_blocks=1, groups=2)
+    modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    about = {"model": recipe, "dtype": "float32", "latent_shapes": [[3, 2, 2, 2]], "num_parameters": 1}
+    made = ConvCodec(modeldef, params | other, about | {"input": {"image_shape": [16, 16, 3]}})
+    made.save_pretrained(tmp_path / "codec")
+    film, report = tmp_path / "film.mp4", tmp_path / "r.json"
+    write_video(film, 9, width=16)
+    with VideoReader(film) as video:
+        clip = np.stack(list(video))[None]
+    whole = np.asarray(made.encode(clip).mode())
+    difference = {}
+    for chunk in ("4", "0"):
+        line = ("encode", "--codec", str(tmp_path / "codec"), str(film), "--out", str(tmp_path / "z"))
+        assert run(*line, "--chunk", chunk, "--json", str(report)) == 0
+        (entry,) = json.loads(report.read_text())["files"]
+        said = capsys.readouterr().err
+        assert ("not causal" in said) == ("chunks of 4 frames" in " ".join(entry["remarks"])) == (chunk == "4")
+        latents = safetensors.numpy.load_file(tmp_path / "z" / "film.safetensors")["latents"]
+        difference[chunk] = np.abs(latents - whole[0]).max()
+    assert difference["0"] < 1e-5 < 1e-3 < difference["4"]

@@ -22,6 +22,17 @@ def made_up() -> dict[str, np.ndarray]:
     return tensors
 
 
+def caffe() -> dict[str, np.ndarray]:
+    """The same weights in the layout of Keras's file of the Caffe ones: kernels last, modules counted from 2."""
+    fires = {str(fire): number for number, (fire, *_) in enumerate(squeezenet._FIRES, start=2)}
+    tensors = {}
+    for name, array in made_up().items():
+        _, layer, *part, kind = name.split(".")
+        where = f"fire{fires[layer]}/{part[0].replace('squeeze', 'squeeze1x1')}" if part else "conv1"
+        tensors[f"{where}/{kind}"] = array.transpose(2, 3, 1, 0).copy() if kind == "weight" else array
+    return tensors
+
+
 def heads() -> dict[str, np.ndarray]:
     """A state dict of LPIPS's heads, each map counting more than the one before."""
     widths = enumerate(squeezenet.CHANNELS)
