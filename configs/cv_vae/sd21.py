@@ -9,11 +9,12 @@
 The network as the authors configure it; of training, what they publish for their model beside SD 3: half of the batches
 images, clips of 17 frames at 256x256, L1 + 0.5 LPIPS, the frozen image decoder on every latent frame, a discriminator
 of clips, AdamW (0.9, 0.98) with eps 1e-4 from 2e-5 down a cosine, 200,000 steps at most. Smaller frames and images are
-enlarged, and up to 5,000 files may be unreadable. Where we deviate: norms take
-each frame for itself, so that the encoder is causal and that training starts as the image codec
-(pipeline/models/cv_vae.py); the KL's weight is 1e-6 (theirs says 1, in another unit); their learned variances are 1;
-images are as large as clips, in batches of the same size; clips are of every frame (theirs: of every first to eighth,
-drawn for each; --config.data.stride=4 is one in between), and a video shorter than a clip repeats its last frame.
+enlarged, and up to 5,000 files may be unreadable.
+Where we deviate: norms take each frame for itself, so that the encoder is causal and that training starts as the image
+codec (pipeline/models/cv_vae.py); the KL's weight is 1e-6 (theirs says 1, in another unit); their learned variances are
+1; images are as large as clips, in batches of the same size; clips are of every frame (theirs: of every first to
+eighth, drawn for each; --config.data.stride=4 is one in between), and a video shorter than a clip repeats its last
+frame.
 Latents are exact in chunks of time, and frames are not (`encoder_causal` and `decoder_causal` in the codec's
 config.json): the decoder looks a frame ahead. With the authors' norms the encoder sees all frames, and latents are not
 exact either. docs/codecs.md has what that changes.

@@ -1,12 +1,17 @@
 """The losses of the game against their closed forms."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from pipeline import parameters
 from pipeline.errors import ConfigError
 from pipeline.losses import adversarial
+from pipeline.nn import patchgan
 
 REAL = jnp.array([[2.0, 0.5], [-1.0, 0.0]])
 FAKE = jnp.array([[-2.0, 0.0], [1.0, -0.5]])
@@ -43,6 +48,30 @@ def test_r1_is_the_squared_gradient_of_each_example():
 
     by_hand = np.stack([((1 - np.tanh(row @ weights) ** 2) * weights).sum(axis=1) for row in np.asarray(x)])
     np.testing.assert_allclose(adversarial.r1(discriminator, x), (by_hand**2).sum(axis=1), rtol=1e-5)
+
+
+def test_r1_through_a_discriminator_of_clips_has_the_gradient_of_its_value():
+    model = patchgan.PatchGAN3D(channels=4, num_layers=1, rngs=nnx.Rngs(0))
+    modeldef, params, other = parameters.split(model)
+    # As large as trained ones: 0.02 at the start leaves nothing to measure.
+    params = {name: value * (10 if name.endswith("kernel") else 1) for name, value in params.items()}
+    clip = jax.random.uniform(jax.random.key(0), (2, 5, 8, 8, 3), minval=-1)
+    # Not along the kernel itself, of whose length the norm that follows keeps nothing.
+    along = jax.random.normal(jax.random.key(1), params["convs.1.kernel"].shape) / 10
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def penalty(step):
+        moved = params | {"convs.1.kernel": params["convs.1.kernel"] + step * along}
+        of_each = adversarial.r1(lambda x: modeldef.merge(moved, other)(x), clip)
+        return of_each.sum(), of_each
+
+    (_, of_each), slope = penalty(0.0)
+    # Much further away a leaky relu's input changes its sign somewhere, where the penalty jumps.
+    (after, _), _ = penalty(1e-3)
+    (before, _), _ = penalty(-1e-3)
+    assert of_each.shape == (2,) and float(of_each.min()) > 1
+    np.testing.assert_allclose(slope, (after - before) / 2e-3, rtol=1e-2)
 
 
 def test_adaptive_weight_is_a_clamped_ratio_without_a_gradient():

@@ -5,25 +5,16 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 from pipeline import models, parameters
 
 
-@pytest.mark.parametrize(
-    "settings, sizes",
-    [
-        (dict(latent_channels=4), (1_222_532, 1_222_531)),
-        (dict(latent_channels=16), (1_229_456, 1_229_443)),
-        (dict(latent_channels=32, pool=True), (1_338_528, 1_338_499)),
-    ],
-)
-def test_published_parameter_counts(settings, sizes):
-    recipe = dict(name="taesd.TAESD") | settings
+def test_published_parameter_counts_of_the_form_without_a_recipe():
+    recipe = dict(name="taesd.TAESD", latent_channels=16)
     _, params, other = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     found = [sum(math.prod(a.shape) for n, a in params.items() if n.startswith(s)) for s in ("encoder", "decoder")]
-    assert tuple(found) == sizes and not other
+    assert found == [1_229_456, 1_229_443] and not other
 
 
 def test_a_deterministic_codec_of_any_multiple_of_eight():

@@ -22,22 +22,6 @@ def clip():
     return jax.random.uniform(jax.random.key(0), (1, 9, 16, 16, 3), minval=-1, maxval=1)
 
 
-@pytest.mark.parametrize(
-    "base, channels, count",
-    [
-        (128, 4, 146_496_708),
-        (128, 8, 146_662_604),
-        (160, 4, 223_252_388),
-        (192, 4, 316_334_724),
-        (192, 16, 317_081_244),
-    ],
-)
-def test_published_parameter_counts(base, channels, count):
-    recipe = dict(name="wf_vae.WFVAE", base_channels=base, latent_channels=channels)
-    _, params, other = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
-    assert sum(int(np.prod(p.shape)) for p in params.values()) == count and not other
-
-
 def test_shapes_and_the_wavelets_that_the_loss_compares(model, clip):
     outputs = jax.jit(lambda x: model({"video": x}, key=jax.random.key(1), train=False))(clip)
     (latent,) = outputs.latents
@@ -53,7 +37,8 @@ def test_no_latent_sees_a_later_frame_and_no_frame_a_later_latent(model, clip):
     assert (frames[:5] > 0).all() and (frames[5:] == 0).all()
     z = jax.random.normal(jax.random.key(2), (1, 3, 2, 2, 2))
     seen = jax.jit(jax.grad(lambda z: model.decode((z,)).mean()[:, 4].sum()))(z)
-    assert float(jnp.abs(seen[:, 2]).max()) == 0 and float(jnp.abs(seen[:, :2]).min(axis=(0, 2, 3, 4)).min()) >= 0
+    latents = np.asarray(jnp.abs(seen).max(axis=(0, 2, 3, 4)))
+    assert (latents[:2] > 0).all() and latents[2] == 0
 
 
 def test_rematerialised_gradients_are_the_same(clip):

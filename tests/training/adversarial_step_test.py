@@ -58,6 +58,16 @@ def one() -> Setup:
     return Setup(tiny())
 
 
+PARTS = dict(
+    objective__adversarial__warmup_steps=4, objective__adversarial__adaptive=False, model__noise=False, accumulate=2
+)
+
+
+@pytest.fixture(scope="module")
+def parts() -> Setup:
+    return Setup(tiny(**PARTS))
+
+
 def test_before_its_start_the_discriminator_stays_as_it_was(one):
     assert [one.step.variant(number) for number in (1, 4, 5, 6, 9)] == [
         "alone",
@@ -167,13 +177,35 @@ def test_one_device_and_eight_agree(one):
     assert split.size < sharding.MIN_SHARDED or split.addressable_shards[0].data.size * 8 == split.size
 
 
-def test_a_learned_log_variance_and_the_warm_up_of_the_game():
-    setup = Setup(tiny(objective__adversarial__warmup_steps=4, objective__adversarial__adaptive=False, accumulate=2))
-    state, metrics = setup.run(setup.start, setup.batch(0), 6)
+def test_a_learned_log_variance_and_the_warm_up_of_the_game(parts):
+    state, metrics = parts.run(parts.start, parts.batch(0), 6)
     np.testing.assert_allclose(metrics["adversarial_weight"], 0.5 / 4)
     assert float(state.params["objective.logvar"]) < 0, "the mean error is below 1"
-    _, metrics = setup.run(state, setup.batch(1), 6)
+    _, metrics = parts.run(state, parts.batch(1), 6)
     np.testing.assert_allclose(metrics["adversarial_weight"], 0.5 * 2 / 4)
+
+
+def test_parts_of_a_batch_one_after_the_other_are_the_batch(parts):
+    """Without noise, which is each part's own, and without the adaptive weight, which is too."""
+    whole = Setup(tiny(**(PARTS | dict(accumulate=1))))
+    (state, metrics), (same_state, same_metrics) = (each.run(each.start, each.batch(0), 6) for each in (whole, parts))
+    assert metrics.keys() == same_metrics.keys() and {"lecam", "generator", "discriminator"} <= metrics.keys()
+    for name, value in metrics.items():
+        np.testing.assert_allclose(same_metrics[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+    for mine, other in ((state, same_state), (state.critic, same_state.critic)):
+        # Adam's second moment is the gradient squared, and hides no factor.
+        for name, value in mine.opt_state[0].nu.items():
+            np.testing.assert_allclose(other.opt_state[0].nu[name], value, rtol=1e-3, atol=1e-9, err_msg=name)
+
+
+def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(one):
+    half = Setup(tiny(dtype="bfloat16"))
+    (_, metrics), (state, rounded) = (setup.run(setup.start, setup.batch(0), 5) for setup in (one, half))
+    assert {array.dtype for array in (*state.params.values(), *state.critic.params.values())} == {np.dtype("float32")}
+    for name in ("loss", "discriminator", "gradient_norm", "discriminator_gradient_norm", "r1"):
+        assert 0 < abs(float(rounded[name] / metrics[name]) - 1) < 0.05, name
+    assert int(rounded["skipped"]) == int(rounded["discriminator_skipped"]) == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.params, state.critic.params, state.ema)))
 
 
 def test_each_new_discriminator_is_another_draw(one):

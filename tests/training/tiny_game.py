@@ -22,8 +22,10 @@ class TinyCodec(nnx.Module):
 
     num_layers, spatial_factor, last_layer = 1, 2, "decode_conv.kernel"
 
-    def __init__(self, *, image_size: int = SIZE, image_channels: int = 3, rngs: nnx.Rngs, dtype=jnp.float32):
-        self.image_size, self.image_channels = image_size, image_channels
+    def __init__(
+        self, *, image_size: int = SIZE, image_channels: int = 3, noise: bool = True, rngs: nnx.Rngs, dtype=jnp.float32
+    ):
+        self.image_size, self.image_channels, self.noise = image_size, image_channels, noise
         self.latent_shapes = ((image_size // 2, image_size // 2, 4),)
         self.encode_conv = Conv(image_channels, 8, 3, stride=2, key=rngs.params(), dtype=dtype)
         self.decode_conv = Conv(4, 4 * image_channels, 3, key=rngs.params(), dtype=dtype)
@@ -39,7 +41,7 @@ class TinyCodec(nnx.Module):
         return Reconstruction(x.reshape(b, 2 * h, 2 * w, c // 4))
 
     def __call__(self, batch, *, key, train):
-        latents = self.encode(batch["image"], key=key)
+        latents = self.encode(batch["image"], key=key if self.noise else None)
         return Outputs(self.decode([latents[0].z]), latents)
 
 

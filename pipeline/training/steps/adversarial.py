@@ -62,7 +62,8 @@ class AdversarialStep:
     terms (a dimension, or an image); and with a discriminator "generator" and "discriminator", their losses,
     "adversarial_weight", what the former was multiplied by, "real_logits" and "fake_logits", "r1", "lecam".
 
-    All noise comes from fold_in(seed, step). `gather` and `accumulate` are those of pipeline.training.steps.elbo.
+    All noise comes from fold_in(seed, step). `gather` and `accumulate` are those of pipeline.training.steps.elbo; the
+    adaptive weight is that of each part of a batch.
 
     Attributes:
       layer: name of the parameter whose gradients are compared for the adaptive weight.
