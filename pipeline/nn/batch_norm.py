@@ -1,4 +1,4 @@
-"""Batch normalisation of feature maps [b h w c], and of clips [b t h w c] (1502.03167), over the whole batch however a mesh splits it.
+"""Batch normalisation of feature maps and clips (1502.03167), over the whole batch however a mesh splits it.
 
 Running statistics are variables of the model, and no parameters: the training state keeps them, and checkpoints hold
 them. Everything is float32 inside, whatever the feature maps are.

@@ -109,7 +109,9 @@ def test_first_frame_is_another_name_of_replicate_and_space_has_zeros():
     assert float(jnp.abs(still[0, 0] - still[1, 1]).max()) > 0.01
 
 
-@pytest.mark.parametrize("before, frames, said", [(0, 4, r"begins with 1 \+ k \* 2 frames"), (5, 3, r"has k \* 2 frames")])
+@pytest.mark.parametrize(
+    "before, frames, said", [(0, 4, r"begins with 1 \+ k \* 2 frames"), (5, 3, r"has k \* 2 frames")]
+)
 def test_frames_that_would_be_left_out_are_an_error(before, frames, said):
     made, cache = layer(3, 2), None
     if before:
