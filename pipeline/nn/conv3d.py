@@ -98,14 +98,18 @@ def convolve_3d(
     steps = (stride[0], stride[1], stride[2])
     zeros = ((0, 0), *_spatial_padding(kernel.shape, steps)) if padding is None else padding
     halo = kernel.shape[1] // 2 * stride[1]
-    return by_height(lambda weights, x: _convolve(x, *weights, steps, zeros), (kernel, bias), x, halo=halo)
+
+    def layer(weights: Any, x: Array) -> Array:
+        kernel, bias = weights
+        return _convolve(x, kernel, bias, steps, zeros)
+
+    return by_height(layer, (kernel, bias), x, halo=halo)
 
 
 def _convolve(x: Array, kernel: Array, bias: Array | None, stride: Stride, padding: Padding) -> Array:
     if target.backend() == "cpu" and stride[1] == stride[2]:
-        in_time, *in_space = padding
-        x = jnp.pad(x, [(0, 0), in_time, *[(0, 0)] * 3]) if any(in_time) else x
-        return _on_cpu(stride, (in_space[0], in_space[1]), x, kernel, bias)
+        x = jnp.pad(x, [(0, 0), padding[0], *[(0, 0)] * 3]) if any(padding[0]) else x
+        return _on_cpu(stride, (padding[1], padding[2]), x, kernel, bias)
     out = lax.conv_general_dilated(x, kernel, stride, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
     return out if bias is None else out + bias
 
