@@ -1,4 +1,4 @@
-"""Causal convolution of clips [b t h w c]: a frame of its output sees its own frame and those before it."""
+"""Convolution of clips [b t h w c], and the causal one: a frame of its output sees its own and those before it."""
 
 import functools
 from collections.abc import Sequence
