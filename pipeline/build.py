@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from pipeline import models, parameters
 from pipeline.construct import accepts, check_arguments, construct, default_arguments, find, nearest
+from pipeline.data.buckets import shapes_of
 from pipeline.errors import ConfigError
 from pipeline.losses import adversarial, codec, elbo
 from pipeline.parameters import ModelDef
@@ -168,8 +169,8 @@ def mesh(config: dict[str, Any]) -> Mesh:
     meshes.check_batch(made, config["batch_size"], accumulate=config["accumulate"])
     meshes.check_batch(made, config["eval"]["batch_size"], key="eval.batch_size")
     meshes.check_height(made, config["data"]["image_size"])
-    for bucket in config["data"].get("buckets", ()):
-        meshes.check_height(made, bucket[0], key="data.buckets")
+    for height, _ in shapes_of(config["data"].get("buckets", ())):
+        meshes.check_height(made, height, key="data.buckets")
     return made
 
 

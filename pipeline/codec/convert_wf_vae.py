@@ -101,10 +101,8 @@ def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
     there by default, are nobody's measurement.
     """
     settings = _settings(paths[0])
-    scale, shift, channels = settings.get("scale"), settings.get("shift"), settings.get("latent_dim")
-    if not (_are_numbers(scale, channels) and _are_numbers(shift, channels)):
-        return {}
-    if any(value <= 0 for value in scale) or set(scale) == {_PLACEHOLDER}:
+    scale, shift = (_numbers(settings.get(key), settings.get("latent_dim")) for key in ("scale", "shift"))
+    if not (scale and shift) or min(scale) <= 0 or set(scale) == {_PLACEHOLDER}:
         return {}
     return latent_stats.summary(shift, [1 / value for value in scale])
 
@@ -141,11 +139,11 @@ def _settings(path: str) -> dict[str, Any]:
     return settings
 
 
-def _are_numbers(values: Any, count: Any) -> bool:
-    """Whether it is a list of so many finite numbers."""
+def _numbers(values: Any, count: Any) -> list[float]:
+    """The list, if it is one of so many finite numbers; else an empty one."""
     if not isinstance(values, list) or len(values) != count:
-        return False
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        return []
+    return values if all(isinstance(value, int | float) and math.isfinite(value) for value in values) else []
 
 
 def _source(name: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> Found:

@@ -71,8 +71,10 @@ class Clip:
                 f"data.num_frames={self.num_frames} must be 1 + 4k, the nearest are {below} and {below + 4}: causal "
                 "codecs take the first frame alone, and then four at a time"
             )
-        if self.fps < 0 or self.stride < 1:
-            raise ConfigError(f"data.fps={self.fps} must be 0 or more, and data.stride={self.stride} at least 1")
+        if not isinstance(self.fps, int | float) or not 0 <= self.fps < math.inf:
+            raise ConfigError(f"data.fps={self.fps!r} must be a number, 0 or more")
+        if self.stride < 1:
+            raise ConfigError(f"data.stride={self.stride} must be at least 1")
         if self.short not in SHORTS:
             raise ConfigError(f"data.short={self.short!r} must be one of {', '.join(SHORTS)}")
 

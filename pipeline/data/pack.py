@@ -59,7 +59,7 @@ def pack(
         raise ConfigError("--image_size must be 0 (as it is) or more, and --shard_mb above 0")
     with shards.new_folder(out) as folder:
         kind = kind_of(pathlib.Path(path))
-        source = open_source(kind, path)
+        source = open_source(kind, path, key="SRC")
         raw = raw or kind == "arrays"
         return _write(source, folder, image_size, shard_bytes, raw, max_unreadable, progress)
 

@@ -70,7 +70,8 @@ def pack_videos(
     if raw and not clip_seconds:
         raise ConfigError("--raw needs --clip_seconds above 0: a clip is held in memory")
     with shards.new_folder(out) as folder:
-        source = open_video_source("video_list" if path.lower().endswith(LISTS) else "videos", path)
+        kind = "video_list" if path.lower().endswith(LISTS) else "videos"
+        source = open_video_source(kind, path, key="SRC")
         writer = shards.Shards(folder, "clips", shard_bytes)
         unreadable: list[str] = []
         sizes: list[tuple[int, int, int]] = []

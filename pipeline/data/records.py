@@ -52,11 +52,11 @@ def fingerprint_of(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read_manifest(folder: pathlib.Path, format: str = FORMAT) -> dict[str, Any]:
+def read_manifest(folder: pathlib.Path, format: str = FORMAT, key: str = "data.path") -> dict[str, Any]:
     """The manifest of a packed dataset. Raises DataError when it or the size of a shard is not as packed."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise DataError(f"data.path={str(folder)!r} does not exist: point it at a folder that `strata data pack` made")
+        raise DataError(f"{key}={str(folder)!r} does not exist: point it at a folder that `strata data pack` made")
     if not path.exists():
         raise DataError(f"{folder} has no {MANIFEST}: make it with `strata data pack SRC --out {folder}`")
     try:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pipeline.construct import nearest
+from pipeline.data.buckets import Shape, shapes_of
 from pipeline.data.clip_examples import ClipExamples, StillExamples
 from pipeline.data.clips import Clip
 from pipeline.data.dataset import Dataset, digest
@@ -23,7 +24,6 @@ from pipeline.data.window import Window
 from pipeline.errors import ConfigError
 
 _PROBES = 16  # files opened at a time, to sort them into buckets
-Shape = tuple[int, int]
 
 
 class VideoData(Dataset):
@@ -92,7 +92,7 @@ class VideoData(Dataset):
         super().__init__("videos", path or source, num_workers=num_workers, max_unreadable=max_unreadable)
         clip = Clip(num_frames, fps, stride, short)
         self.transform = Window(image_size, image_size, crop, resize, flip)
-        shapes = _shapes(buckets, image_size)
+        shapes = shapes_of(buckets) or [(image_size, image_size)]
         if clips_per_video < 1:
             raise ConfigError(f"data.clips_per_video={clips_per_video} must be at least 1")
         videos, held_out = open_video_split(
@@ -128,18 +128,6 @@ class VideoData(Dataset):
     def num_examples(self) -> int:
         """Clips in the training set; the images mixed in are not among them."""
         return self._num_clips
-
-
-def _shapes(buckets: Sequence[Sequence[int]], image_size: int) -> list[Shape]:
-    """The buckets' (height, width), or the one shape where there are none."""
-    shapes = []
-    for bucket in buckets:
-        if len(bucket) != 2 or not all(isinstance(side, int) and side > 0 for side in bucket):
-            raise ConfigError(f"data.buckets: {bucket!r} must be a height and a width, such as [192, 336]")
-        shapes.append((bucket[0], bucket[1]))
-    if len(set(shapes)) < len(shapes):
-        raise ConfigError(f"data.buckets={buckets!r} names one twice")
-    return shapes or [(image_size, image_size)]
 
 
 def _kinds(
@@ -198,7 +186,7 @@ def _still_kinds(
         ]
     after = sum(map(len, kinds))
     if image_source in FILES:
-        images = open_source(image_source, image_path)
+        images = open_source(image_source, image_path, key="data.image_path", kind_key="data.image_source")
     elif image_source == "sklearn_images":
         return [StillExamples(SklearnImages(max(k.window.shape[:2]), "train"), k.window, after) for k in kinds]
     elif image_source == "digits":

@@ -1,4 +1,4 @@
-"""Causal convolution of clips [b t h w c]: a frame of its output sees its own frame and those before it."""
+"""Convolution of clips [b t h w c], and the causal one: a frame of its output sees its own and those before it."""
 
 import functools
 from collections.abc import Sequence
@@ -12,20 +12,23 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.errors import ConfigError
 from pipeline.nn import conv, target
-from pipeline.nn.past import Past
+from pipeline.nn.past import Past, starts_clip
 from pipeline.nn.split import by_height
 
 Stride = tuple[int, int, int]
-PADDINGS = ("replicate", "zeros")
+# Frames, rows or columns of zeros before and after, of (time, height, width).
+Padding = tuple[conv.Padding, conv.Padding, conv.Padding]
+PADDINGS = ("replicate", "first_frame", "zeros")
 
 
 class CausalConv3d(nnx.Module):
     """A convolution in time and space; float32 parameters, computed in `dtype`.
 
-    In space there are zeros around a frame, as many as keep height and width, or with stride 2 one row below and one
-    column at the right. In time there are kernel - 1 frames in front of a clip: copies of its first one
-    (time_padding="replicate"), or zeros. So 1 + 2k frames become 1 + k with stride 2 in time, and all of the
-    first frame's output comes from that frame alone.
+    In time there are kernel - 1 frames in front of a clip: copies of its first one (time_padding="replicate", or
+    "first_frame": before a clip there is nothing else to repeat, and codecs that say one or the other do the same), or
+    "zeros". So 1 + 2k frames become 1 + k with stride 2 in time, and all of the first frame's output comes from that
+    frame alone. Whatever time_padding is, in space there are zeros around a frame, and no copies of its edge: as many
+    as keep height and width, or with stride 2 one row below and one column at the right.
 
     The kernel [time, height, width, in, out] starts as torch's default does, uniform in +-sqrt(1 / fan_in), here
     times `init_scale`; the bias starts at zero.
@@ -51,10 +54,17 @@ class CausalConv3d(nnx.Module):
         self.kernel = nnx.Param(bound * jax.random.uniform(key, shape, jnp.float32, -1, 1))
         self.bias = nnx.Param(jnp.zeros((out_features,), jnp.float32))
         self.stride = (stride,) * 3 if isinstance(stride, int) else tuple(stride)
+        if size[0] < self.stride[0]:
+            raise ConfigError(f"a kernel of {size[0]} frames would pass some over with stride {self.stride[0]} in time")
         self.time_padding, self.dtype = time_padding, dtype
 
     def __call__(self, x: Float[Array, "b t h w c"], past: Past | None = None) -> Float[Array, "b t2 h2 w2 d"]:
-        """The whole clip, or with `past` the next 1 + k * stride frames of it (the first time), or k * stride."""
+        """The whole clip, or with `past` the next 1 + k * stride frames of it (the first time), or k * stride.
+
+        Raises:
+          ValueError: another number of frames, of which some would be left out.
+        """
+        self._check_frames(x.shape[1], first=starts_clip(past))
         kernel = self.kernel[...].astype(self.dtype)
         taps = kernel.shape[0]
         x = x.astype(self.dtype)
@@ -63,9 +73,15 @@ class CausalConv3d(nnx.Module):
             x = past.extend(x, lambda x: self._before(x, taps - 1), keep=taps - self.stride[0])
         return convolve_3d(x, kernel, self.stride, self.bias[...].astype(self.dtype))
 
+    def _check_frames(self, frames: int, *, first: bool) -> None:
+        step = self.stride[0]
+        if frames < 1 or (frames - first) % step:
+            what = f"a clip begins with 1 + k * {step} frames" if first else f"a later chunk has k * {step} frames"
+            raise ValueError(f"{what} where a convolution has stride {step} in time, and not {frames}")
+
     def _before(self, x: Array, frames: int) -> Array:
         first = jnp.repeat(x[:, :1], frames, axis=1)
-        return first if self.time_padding == "replicate" else jnp.zeros_like(first)
+        return jnp.zeros_like(first) if self.time_padding == "zeros" else first
 
 
 def convolve_3d(
@@ -73,20 +89,28 @@ def convolve_3d(
     kernel: Float[Array, "u v s c d"],
     stride: Sequence[int] = (1, 1, 1),
     bias: Float[Array, " d"] | None = None,
+    padding: Padding | None = None,
 ) -> Float[Array, "b t2 h2 w2 d"]:
-    """Cross-correlation: only where the kernel fits in time, with zeros around each frame in space.
+    """Cross-correlation with `padding`; unless it is given, without any in time, and with zeros around each frame.
 
     With stride 2 in space these zeros are a row below and a column at the right, for an even height and width.
     """
     steps = (stride[0], stride[1], stride[2])
+    zeros = ((0, 0), *_spatial_padding(kernel.shape, steps)) if padding is None else padding
     halo = kernel.shape[1] // 2 * stride[1]
-    return by_height(lambda weights, x: _convolve(x, *weights, steps), (kernel, bias), x, halo=halo)
+
+    def layer(weights: Any, x: Array) -> Array:
+        kernel, bias = weights
+        return _convolve(x, kernel, bias, steps, zeros)
+
+    return by_height(layer, (kernel, bias), x, halo=halo)
 
 
-def _convolve(x: Array, kernel: Array, bias: Array | None, stride: Stride) -> Array:
+def _convolve(x: Array, kernel: Array, bias: Array | None, stride: Stride, padding: Padding) -> Array:
     if target.backend() == "cpu" and stride[1] == stride[2]:
-        return _on_cpu(stride, x, kernel, bias)
-    out = _general(x, kernel, stride)
+        x = jnp.pad(x, [(0, 0), padding[0], *[(0, 0)] * 3]) if any(padding[0]) else x
+        return _on_cpu(stride, (padding[1], padding[2]), x, kernel, bias)
+    out = lax.conv_general_dilated(x, kernel, stride, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
     return out if bias is None else out + bias
 
 
@@ -95,21 +119,20 @@ def _spatial_padding(shape: tuple[int, ...], stride: Stride) -> tuple[conv.Paddi
     return rows, columns
 
 
-def _general(x: Array, kernel: Array, stride: Stride) -> Array:
-    padding = [(0, 0), *_spatial_padding(kernel.shape, stride)]
-    return lax.conv_general_dilated(x, kernel, stride, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-
-
 # A sum over the taps in time of convolutions of single frames: 2-D ones are what XLA's CPU backend is good at. Of 3x3x3
 # taps from 128 to 128 channels on 9x32x32 that takes 50 ms, XLA's 3-D convolution 145 and torch's 62. Written as one
 # operation, so that for the backward pass x is kept once and not for each tap.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _on_cpu(
-    stride: Stride, x: Float[Array, "b t h w c"], kernel: Float[Array, "u v s c d"], bias: Float[Array, " d"] | None
+    stride: Stride,
+    padding: tuple[conv.Padding, conv.Padding],
+    x: Float[Array, "b t h w c"],
+    kernel: Float[Array, "u v s c d"],
+    bias: Float[Array, " d"] | None,
 ) -> Array:
-    frames, padding = _frames(stride, x, kernel), _spatial_padding(kernel.shape, stride)
+    frames = _frames(stride, x, kernel)
     taps = [
         conv.lowered(_seen_by(tap, x, stride, frames), kernel[tap], stride[1], padding) for tap in range(len(kernel))
     ]
@@ -118,13 +141,17 @@ def _on_cpu(
     return out.reshape(x.shape[0], frames, *out.shape[1:])
 
 
-def _forward(stride: Stride, x: Array, kernel: Array, bias: Array | None) -> tuple[Array, Any]:
-    return _on_cpu(stride, x, kernel, bias), (x, kernel, bias)
+def _forward(
+    stride: Stride, padding: tuple[conv.Padding, conv.Padding], x: Array, kernel: Array, bias: Array | None
+) -> tuple[Array, Any]:
+    return _on_cpu(stride, padding, x, kernel, bias), (x, kernel, bias)
 
 
-def _backward(stride: Stride, saved: Any, grad: Array) -> tuple[Array, Array, Array | None]:
+def _backward(
+    stride: Stride, padding: tuple[conv.Padding, conv.Padding], saved: Any, grad: Array
+) -> tuple[Array, Array, Array | None]:
     x, kernel, bias = saved
-    frames, padding = _frames(stride, x, kernel), _spatial_padding(kernel.shape, stride)
+    frames = _frames(stride, x, kernel)
     grad = grad.reshape(-1, *grad.shape[2:])
     products = []
     for tap in range(len(kernel)):

@@ -13,37 +13,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.errors import ConfigError
-from pipeline.nn import conv, target
+from pipeline.nn import conv
+from pipeline.nn.batch_norm import CurrentBatchNorm
+from pipeline.nn.conv3d import convolve_3d
 from pipeline.nn.norm import GroupNorm
-from pipeline.nn.split import by_height
 
 NORMS = ("group", "batch", "none")
 _STD = 0.02  # of weights at the start
 _SLOPE = 0.2
 
 
-class BatchNorm(nnx.Module):
-    """Mean 0 and variance 1 over all examples and pixels, then a learned scale and shift (1502.03167)."""
-
-    def __init__(self, features: int, *, key: PRNGKeyArray, eps: float = 1e-5):
-        self.scale = nnx.Param(1 + _STD * jax.random.normal(key, (features,), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros((features,), jnp.float32))
-        self.eps = eps
-
-    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
-        y = x.astype(jnp.float32)
-        axes = tuple(range(y.ndim - 1))
-        centred = y - y.mean(axis=axes)
-        y = centred * lax.rsqrt(jnp.square(centred).mean(axis=axes) + self.eps)
-        return (y * self.scale[...] + self.bias[...]).astype(x.dtype)
-
-
 class _Layer(nnx.Module):
-    """A convolution with a row of zeros all around, for all that its kernel's shape says."""
+    """A convolution with a row of zeros all around, and of clips a frame, for all that its kernel's shape says."""
 
     def __init__(self, shape: Sequence[int], stride: tuple[int, ...], bias: bool, *, key: PRNGKeyArray, dtype: Any):
         self.kernel = nnx.Param(_STD * jax.random.normal(key, tuple(shape), jnp.float32))
@@ -55,9 +39,11 @@ class _Layer(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         kernel = self.kernel[...].astype(self.dtype)
-        convolve = _convolve_2d if kernel.ndim == 4 else convolve_3d
-        out = convolve(x.astype(self.dtype), kernel, self.stride)
-        return out if self.bias is None else out + self.bias[...].astype(self.dtype)
+        bias = None if self.bias is None else self.bias[...].astype(self.dtype)
+        x = x.astype(self.dtype)
+        if kernel.ndim == 4:
+            return conv.convolve(x, kernel, self.stride[0], (1, 1), bias)
+        return convolve_3d(x, kernel, self.stride, bias, padding=((1, 1), (1, 1), (1, 1)))
 
 
 class _PatchGAN(nnx.Module):
@@ -150,34 +136,9 @@ class PatchGAN3D(_PatchGAN):
 
 def _norm(kind: str, width: int, rngs: nnx.Rngs) -> Callable[[Array], Array] | None:
     if kind == "batch":
-        return BatchNorm(width, key=rngs.params())
+        made = CurrentBatchNorm(width)
+        made.scale[...] = 1 + _STD * jax.random.normal(rngs.params(), (width,), jnp.float32)
+        return made
     # No discriminator need be causal: statistics are those of a whole clip.
     groups = max(groups for groups in range(1, 33) if width % groups == 0)
     return GroupNorm(width, groups=groups, per_frame=False) if kind == "group" else None
-
-
-def _convolve_2d(x: Array, kernel: Array, stride: tuple[int, ...]) -> Array:
-    return conv.convolve(x, kernel, stride[0], (1, 1))
-
-
-def convolve_3d(
-    x: Float[Array, "b t h w c"], kernel: Float[Array, "u v s c d"], stride: tuple[int, ...]
-) -> Float[Array, "b t2 h2 w2 d"]:
-    """Cross-correlation with a frame, row and column of zeros on each side."""
-    return by_height(lambda kernel, x: _convolve_3d(x, kernel, stride), kernel, x, halo=2 * stride[1])
-
-
-def _convolve_3d(x: Array, kernel: Array, stride: tuple[int, ...]) -> Array:
-    if target.backend() != "cpu":
-        padding = [(1, 1)] * 3
-        return lax.conv_general_dilated(x, kernel, stride, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
-    # As pipeline.nn.conv3d: a sum of 2-D convolutions, one for each tap in time.
-    x = jnp.pad(x, [(0, 0), (1, 1), (0, 0), (0, 0), (0, 0)])
-    frames = (x.shape[1] - kernel.shape[0]) // stride[0] + 1
-    total = None
-    for tap in range(kernel.shape[0]):
-        seen = lax.slice_in_dim(x, tap, tap + (frames - 1) * stride[0] + 1, stride[0], axis=1)
-        out = conv.lowered(seen.reshape(-1, *seen.shape[2:]), kernel[tap], stride[1], ((1, 1), (1, 1)))
-        total = out if total is None else total + out
-    assert total is not None
-    return total.reshape(x.shape[0], frames, *total.shape[1:])

@@ -229,7 +229,7 @@ class Run:
             raise self.checkpoints.failure
         # Each process has met those among its own rows.
         for name in dict.fromkeys(name for part in self.parts for name in part.data.unreadable):
-            print(f"skipped an unreadable image: {name}", file=sys.stderr, flush=True)
+            print(f"skipped as unreadable: {name}", file=sys.stderr, flush=True)
         self.goodput.report(self.settings["num_steps"])
         self.mark_done(self.settings["num_steps"])
         self.progress.say(f"done: step {self.settings['num_steps']}, {self.folder}")

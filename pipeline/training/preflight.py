@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from pipeline.data.buckets import shapes_of
 from pipeline.errors import CheckpointError, ConfigError, DataError
 from pipeline.training import peers
 from pipeline.training.state import TrainState
@@ -56,8 +57,8 @@ def check_disk(folder: os.PathLike[str], shapes: TrainState) -> None:
         )
 
 
-def check_data(settings: Mapping[str, Any], data: Any) -> None:
-    """The dataset fits the model and the batch.
+def check_data(settings: Mapping[str, Any], data: Any, *, spatial_factor: int = 1) -> None:
+    """The dataset fits the batch and the model, which has `spatial_factor` pixels each way to a latent.
 
     Raises:
       ConfigError, DataError: which setting to change.
@@ -70,10 +71,18 @@ def check_data(settings: Mapping[str, Any], data: Any) -> None:
         raise ConfigError(
             f"model.image_channels={model.get('image_channels', 3)}, but data.channels={channels}: make them equal"
         )
+    buckets = shapes_of(settings["data"].get("buckets", ()))
+    key = "data.buckets" if buckets else "data.image_size"
+    for shape in buckets or [(height, height)]:
+        if any(side % spatial_factor for side in shape):
+            raise ConfigError(
+                f"{key}: {shape[0]}x{shape[1]} must be multiples of {spatial_factor}, the pixels each way to a latent "
+                f"of {model['name']}"
+            )
     if settings["batch_size"] > data.num_examples:
         raise DataError(
             f"there are {data.num_examples} training examples, fewer than batch_size={settings['batch_size']}: "
-            "lower batch_size or add images"
+            f"lower batch_size or add {data.what}"
         )
     if settings["eval"]["every"] and not data.num_eval_examples:
         raise DataError("there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or eval.every=0")

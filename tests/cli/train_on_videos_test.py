@@ -17,6 +17,20 @@ from tiny_video_codec import write_video
 RECIPE = str(pathlib.Path(__file__).parent.parent.parent / "configs/wf_vae/quickstart.py") + ":tiny"
 
 
+def test_buckets_that_the_model_cannot_code_are_told_before_anything_is_compiled(tmp_path, capsys):
+    write_video(tmp_path / "in.mp4", 6, height=24, width=24)
+    command = ["train", "--config", RECIPE, "--workdir", str(tmp_path / "run"), "--config.data.source=videos"]
+    command += [f"--config.data.path={tmp_path}", "--config.data.eval_fraction=0.0", "--config.eval.every=0"]
+    for buckets, said in (
+        ("[[20, 16]]", "data.buckets: 20x16 must be multiples of 8, the pixels each way to a latent of wf_vae.WFVAE"),
+        ("[16]", "data.buckets: 16 must be a height and a width, such as [192, 336]"),
+        ("[[16, 16]]", "there are 1 training examples, fewer than batch_size=2: lower batch_size or add videos"),
+    ):
+        dispatch([*command, f"--config.data.buckets={buckets}"])
+        error = capsys.readouterr().err.strip()
+        assert said in error and "\n" not in error
+
+
 @pytest.mark.slow
 def test_packed_clips_in_buckets_of_aspect(tmp_path):
     for split, count in (("train", 2), ("eval", 1)):

@@ -6,11 +6,13 @@ import json
 
 import numpy as np
 import pytest
+import video_files
 from ml_collections import ConfigDict
 from PIL import Image
 from video_files import numbers, write_sound, write_video
 
 from pipeline import build
+from pipeline.data.buckets import shapes_of
 from pipeline.data.examples import write_examples
 from pipeline.data.image_data import ImageData
 from pipeline.data.sources.moving_crops import SPEED
@@ -110,6 +112,29 @@ def test_evaluation_shows_each_clip_once_from_the_centre(videos, tmp_path):
     assert clips[1][0] > clips[0][0] + 5
     limited = list(data.evaluate(4, 6))
     assert sum(batch["mask"].sum() for batch in limited) == 6
+
+
+def test_random_crops_lie_anywhere_in_the_frame_and_are_one_place_for_a_clip(tmp_path, monkeypatch):
+    height, width, side = 32, 48, 16
+
+    def places(number, height, width):
+        """Pixels that say where they are."""
+        rows, columns = np.mgrid[:height, :width]
+        return np.stack([rows, columns, np.full_like(rows, number)], axis=-1).astype(np.uint8)
+
+    monkeypatch.setattr(video_files, "picture", places)
+    write_video(tmp_path / "in.mkv", size=(height, width), codec="ffv1", pixel_format="bgr0")
+    settings = {"crop": "random", "resize": "none", "eval_fraction": 0, "clips_per_video": 64}
+    data = VideoData("videos", str(tmp_path), image_size=side, num_frames=5, **settings)
+    clips = np.concatenate([batch["video"] for batch in take(data.train(16, seed=0), 4)])
+    corners = clips[:, 0, 0, 0].astype(int)
+    for clip, (top, left, start) in zip(clips, corners):
+        expected = [places(start + n, height, width)[top : top + side, left : left + side] for n in range(5)]
+        np.testing.assert_array_equal(clip, expected)
+    # Up to every edge, or nearly, and seldom twice in one place.
+    for axis, room in ((0, height - side), (1, width - side)):
+        assert corners[:, axis].min() <= 2 and corners[:, axis].max() >= room - 2
+    assert len({(top, left) for top, left, _ in corners.tolist()}) > 48
 
 
 def test_held_out_videos_are_not_trained_on(videos):
@@ -250,6 +275,14 @@ def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(vid
         ({"num_frames": 8}, ConfigError, "nearest are 5 and 9"),
         ({"image_size": 64}, DataError, "48x32 pixels are too few for 64x64.*resize='fit'"),
         ({"buckets": [[16]]}, ConfigError, r"data.buckets: \[16\] must be a height and a width"),
+        ({"fps": float("inf")}, ConfigError, "data.fps=inf must be a number"),
+        ({"eval_path": "/nowhere"}, DataError, "data.eval_path='/nowhere' does not exist"),
+        ({"image_fraction": 0.5, "image_source": "folder"}, ConfigError, "data.image_path is missing: data.image_s"),
+        (
+            {"image_fraction": 0.5, "image_source": "folder", "image_path": "/nowhere"},
+            DataError,
+            "data.image_path='/nowhere' does not exist",
+        ),
         ({"image_fraction": 1}, ConfigError, "data.image_fraction=1"),
         ({"image_source": "folder"}, ConfigError, "do nothing without data.image_fraction"),
         ({"image_fraction": 0.5, "image_source": "foldr"}, ConfigError, "did you mean 'folder'"),
@@ -268,5 +301,13 @@ def test_a_recipe_s_source_chooses_the_kind_of_data():
     assert build.defaults(ConfigDict({"data": video}), "data")["clips_per_video"] == 1
     with pytest.raises(ConfigError, match=r"data\.num_frame is not a setting of VideoData.*did you mean 'num_frames'"):
         build.data({"data": {**video, "num_frame": 5}})
+    with pytest.raises(ConfigError, match=r"data\.fps='30' must be float \| int"):
+        build.data({"data": {**video, "fps": "30"}})
+    for buckets, said in (
+        (16, "buckets=16 must be a list of heights and widths"),
+        ([16, 32], "16 must be a height and"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            shapes_of(buckets)
     with pytest.raises(ConfigError, match="did you mean 'moving_crops'"):
         build.data({"data": {"source": "moving_crop", "image_size": 8}})

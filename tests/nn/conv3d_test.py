@@ -95,5 +95,33 @@ def test_a_cache_of_another_network_is_told():
 
 
 def test_an_unknown_padding_is_a_config_error():
-    with pytest.raises(ConfigError, match="replicate, zeros"):
+    with pytest.raises(ConfigError, match="replicate, first_frame, zeros"):
         layer(3, 1, time_padding="mirror")
+
+
+def test_first_frame_is_another_name_of_replicate_and_space_has_zeros():
+    x = jax.random.normal(jax.random.key(2), (1, 3, 4, 4, 2))
+    one, other = (layer(3, 1, time_padding=name) for name in ("replicate", "first_frame"))
+    np.testing.assert_array_equal(one(x), other(x))
+    assert float(jnp.abs(layer(3, 1, time_padding="zeros")(x) - one(x)).max()) > 0.1
+    # Of a frame that is the same everywhere, the border differs.
+    still = other(jnp.ones((1, 1, 4, 4, 2)))[0, 0]
+    assert float(jnp.abs(still[0, 0] - still[1, 1]).max()) > 0.01
+
+
+@pytest.mark.parametrize(
+    "before, frames, said", [(0, 4, r"begins with 1 \+ k \* 2 frames"), (5, 3, r"has k \* 2 frames")]
+)
+def test_frames_that_would_be_left_out_are_an_error(before, frames, said):
+    made, cache = layer(3, 2), None
+    if before:
+        past = Past()
+        made(jnp.zeros((1, before, 4, 4, 2)), past)
+        cache = past.cache()
+    with pytest.raises(ValueError, match=rf"{said} where .* stride 2 in time, and not {frames}"):
+        jax.eval_shape(lambda x: made(x, Past(cache)), jnp.zeros((1, frames, 4, 4, 2)))
+
+
+def test_a_kernel_shorter_than_its_stride_in_time_is_a_config_error():
+    with pytest.raises(ConfigError, match="kernel of 1 frames"):
+        layer(1, (2, 1, 1))

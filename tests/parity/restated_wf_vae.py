@@ -43,7 +43,8 @@ class Sizes(NamedTuple):
         shapes |= _conv(f"encoder.down2.{1 + self.blocks}.conv.conv", 2 * c, 2 * c, 3, 3, 3)
         shapes |= _conv("encoder.connect_l1", 12, f, 3, 3) | _conv("encoder.connect_l2", 24, f, 3, 3)
         shapes |= _middle("encoder.mid", 2 * c + f, 4 * c, 4 * c)
-        return shapes | _norm("encoder.norm_out", 4 * c) | _conv("encoder.conv_out.conv", 4 * c, 2 * self.latents, 3, 3, 3)
+        shapes |= _conv("encoder.conv_out.conv", 4 * c, 2 * self.latents, 3, 3, 3)
+        return shapes | _norm("encoder.norm_out", 4 * c)
 
     def _decoder(self) -> Shapes:
         c, f, last = self.base, self.flow, self.blocks

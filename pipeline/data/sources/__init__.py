@@ -13,27 +13,30 @@ VIDEO_FILES = ("videos", "video_list", "clips")
 VIDEO_KINDS = (*VIDEO_FILES, "moving_crops")
 
 
-def open_source(kind: str, path: str) -> Source:
-    """Opens one of the kinds that are read from a path; imports only what that kind needs."""
+def open_source(kind: str, path: str, *, key: str = "data.path", kind_key: str = "data.source") -> Source:
+    """Opens one of the kinds that are read from a path; imports only what that kind needs.
+
+    `key` and `kind_key` are what path and kind are called in messages.
+    """
     if not path:
-        raise ConfigError(f"data.path is missing: data.source={kind!r} reads from a path")
+        raise ConfigError(f"{key} is missing: {kind_key}={kind!r} reads from a path")
     if kind == "arrays":
         from pipeline.data.sources.arrays import ArrayFile
 
-        return ArrayFile(path)
+        return ArrayFile(path, key)
     if kind == "folder":
         from pipeline.data.sources.folder import Folder
 
-        return Folder(path)
+        return Folder(path, key)
     if kind == "zip":
         from pipeline.data.sources.archive import Archive
 
-        return Archive(path)
+        return Archive(path, key)
     if kind == "records":
         from pipeline.data.sources.records import Records
 
-        return Records(path)
-    raise ConfigError(f"data.source={kind!r} is not known: {nearest(kind, KINDS)}")
+        return Records(path, key)
+    raise ConfigError(f"{kind_key}={kind!r} is not known: {nearest(kind, KINDS)}")
 
 
 def open_split(
@@ -53,27 +56,27 @@ def open_split(
         return SklearnImages(image_size, "train"), SklearnImages(image_size, "eval")
     source = Digits() if kind == "digits" else open_source(kind, path)
     if eval_path:
-        return source, open_source(kind, eval_path)
+        return source, open_source(kind, eval_path, key="data.eval_path")
     held_out = _held_out(len(source), eval_fraction, path or kind)
     return (Part(source, held_out, len(source)), Part(source, 0, held_out)) if held_out else (source, None)
 
 
-def open_video_source(kind: str, path: str) -> VideoSource:
+def open_video_source(kind: str, path: str, *, key: str = "data.path") -> VideoSource:
     """The same for videos."""
     if not path:
-        raise ConfigError(f"data.path is missing: data.source={kind!r} reads from a path")
+        raise ConfigError(f"{key} is missing: data.source={kind!r} reads from a path")
     if kind == "videos":
         from pipeline.data.sources.video_folder import VideoFolder
 
-        return VideoFolder(path)
+        return VideoFolder(path, key)
     if kind == "video_list":
         from pipeline.data.sources.video_list import VideoList
 
-        return VideoList(path)
+        return VideoList(path, key)
     if kind == "clips":
         from pipeline.data.sources.records import ClipRecords
 
-        return ClipRecords(path)
+        return ClipRecords(path, key)
     raise ConfigError(f"data.source={kind!r} is not known: {nearest(kind, VIDEO_KINDS)}")
 
 
@@ -91,7 +94,7 @@ def open_video_split(
         return MovingCrops(image_size, length, "train"), MovingCrops(image_size, length, "eval")
     source = open_video_source(kind, path)
     if eval_path:
-        return source, open_video_source(kind, eval_path)
+        return source, open_video_source(kind, eval_path, key="data.eval_path")
     held_out = _held_out(len(source), eval_fraction, path)
     return (VideoPart(source, held_out, len(source)), VideoPart(source, 0, held_out)) if held_out else (source, None)
 

@@ -26,10 +26,10 @@ class Archive:
 
     shape = None
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, key: str = "data.path"):
         self.path = path
         self._file: int | None = None
-        entries = _entries(path)
+        entries = _entries(path, key)
         if not entries:
             raise DataError(f"{path} has no image files (.jpg, .png, .webp, ...) in it")
         for entry in entries:
@@ -76,12 +76,12 @@ class Archive:
         return f"{self.path}:{self.listing.name(index)}"
 
 
-def _entries(path: str) -> list[zipfile.ZipInfo]:
+def _entries(path: str, key: str) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as archive:
             found = [entry for entry in archive.infolist() if is_image(entry.filename)]
     except FileNotFoundError:
-        raise DataError(f"data.path={path!r} does not exist: point it at a zip of images") from None
+        raise DataError(f"{key}={path!r} does not exist: point it at a zip of images") from None
     except (zipfile.BadZipFile, IsADirectoryError) as error:
         raise DataError(f"{path} is not a whole zip file: {error}") from error
     return sorted(found, key=lambda entry: entry.filename)

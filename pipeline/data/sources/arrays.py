@@ -57,9 +57,9 @@ class ArrayFile(Arrays):
     and optionally labels.npy. An .npy stays on disk and is read as needed.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, key: str = "data.path"):
         self.path = path
-        images, labels = _load(pathlib.Path(path))
+        images, labels = _load(pathlib.Path(path), key)
         super().__init__(images, labels, where=path)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,10 +72,10 @@ class ArrayFile(Arrays):
         self.labels = np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
 
 
-def _load(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.ndarray | None]:
     try:
         if path.is_dir():
-            return _load_folder(path)
+            return _load_folder(path, key)
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded, None
@@ -85,16 +85,16 @@ def _load(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
                 raise DataError(f"{path} holds {keys}, but must hold an array 'images' (and may hold 'labels')")
             return loaded["images"], loaded.get("labels")
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
+        raise DataError(f"{key}={str(path)!r} does not exist") from None
     except DataError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
         raise DataError(f"{path} cannot be read as a NumPy file: {error}") from error
 
 
-def _load_folder(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _load_folder(path: pathlib.Path, key: str) -> tuple[np.ndarray, np.ndarray | None]:
     if not (path / "images.npy").exists():
-        raise DataError(f"{path} has no images.npy: point data.path at an .npz, an .npy or a folder with images.npy")
+        raise DataError(f"{path} has no images.npy: point {key} at an .npz, an .npy or a folder with images.npy")
     labels = np.load(path / "labels.npy", allow_pickle=False) if (path / "labels.npy").exists() else None
     return np.load(path / "images.npy", mmap_mode="r", allow_pickle=False), labels
 

@@ -21,11 +21,11 @@ class Folder:
 
     shape = None
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, key: str = "data.path"):
         self.path = path
         if not os.path.isdir(path):
             problem = "is not a folder" if os.path.exists(path) else "does not exist"
-            raise DataError(f"data.path={path!r} {problem}: point it at a folder of images")
+            raise DataError(f"{key}={path!r} {problem}: point it at a folder of images")
         found = sorted(walk(path, is_image))
         if not found:
             raise DataError(f"{path} has no image files (.jpg, .png, .webp, ...) in it or in its subfolders")

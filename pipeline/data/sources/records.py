@@ -20,9 +20,9 @@ from pipeline.errors import DataError
 class Shards:
     """Records as they are stored. ArrayRecord keeps a checksum of each, so a damaged one is noticed and skipped."""
 
-    def __init__(self, path: str, format: str):
+    def __init__(self, path: str, format: str, key: str):
         self.folder = pathlib.Path(path)
-        manifest = records.read_manifest(self.folder, format)
+        manifest = records.read_manifest(self.folder, format, key)
         self.files = [shard["file"] for shard in manifest["shards"]]
         self._ends = np.cumsum([shard["num_examples"] for shard in manifest["shards"]])
         self.classes = tuple(manifest["classes"])
@@ -70,8 +70,8 @@ class Shards:
 class Records(Shards):
     """Packed images."""
 
-    def __init__(self, path: str):
-        super().__init__(path, records.FORMAT)
+    def __init__(self, path: str, key: str = "data.path"):
+        super().__init__(path, records.FORMAT, key)
         shape = self.schema["shape"]
         self.shape: tuple[int, int, int] | None = tuple(shape) if shape else None  # type: ignore[assignment]
 
@@ -98,8 +98,8 @@ class Records(Shards):
 class ClipRecords(Shards):
     """Packed clips."""
 
-    def __init__(self, path: str):
-        super().__init__(path, records.CLIPS_FORMAT)
+    def __init__(self, path: str, key: str = "data.path"):
+        super().__init__(path, records.CLIPS_FORMAT, key)
         file = self.folder / clip_records.SIZES
         try:
             content = file.read_bytes()

@@ -17,11 +17,11 @@ class VideoFolder:
     is opened before its turn comes.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, key: str = "data.path"):
         self.path = path
         if not os.path.isdir(path):
             problem = "is not a folder" if os.path.exists(path) else "does not exist"
-            raise DataError(f"data.path={path!r} {problem}: point it at a folder of videos")
+            raise DataError(f"{key}={path!r} {problem}: point it at a folder of videos")
         found = sorted(walk(path, is_video))
         if not found:
             raise DataError(f"{path} has no videos ({', '.join(VIDEO_SUFFIXES)}) in it or in its subfolders")

@@ -27,9 +27,9 @@ class VideoList:
       DataError: the list cannot be read, with the line.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, key: str = "data.path"):
         self.path = path
-        rows = list(_rows(path))
+        rows = list(_rows(path, key))
         if not rows:
             raise DataError(f"{path} names no videos")
         self._folder = os.path.dirname(path)
@@ -64,17 +64,17 @@ def _bytes_of(path: str) -> int:
         return -1
 
 
-def _rows(path: str) -> Iterator[tuple[str, str, float, float]]:
+def _rows(path: str, key: str) -> Iterator[tuple[str, str, float, float]]:
     """(path, label, begin, end) of each line."""
     if not path.lower().endswith(SUFFIXES):
-        raise DataError(f"data.path={path!r} must be a {' or '.join(SUFFIXES)} file that names videos")
+        raise DataError(f"{key}={path!r} must be a {' or '.join(SUFFIXES)} file that names videos")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             csv_file = path.lower().endswith(".csv")
             for number, row in _csv(file) if csv_file else _jsonl(file):
                 yield _checked(row, f"{path}, line {number}")
     except OSError as error:
-        raise DataError(f"data.path={path!r}: {error.strerror or error}") from None
+        raise DataError(f"{key}={path!r}: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a list of videos: {error}") from None
 
