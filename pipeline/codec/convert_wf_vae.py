@@ -143,7 +143,9 @@ def _numbers(values: Any, count: Any) -> list[float]:
     """The list, if it is one of so many finite numbers; else an empty one."""
     if not isinstance(values, list) or len(values) != count:
         return []
-    return values if all(isinstance(value, int | float) and math.isfinite(value) for value in values) else []
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return []
+    return [float(value) for value in values]
 
 
 def _source(name: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> Found:
