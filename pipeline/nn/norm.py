@@ -24,9 +24,8 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
-        flat = x.astype(jnp.float32).reshape(-1, x.shape[-1])
-        y: Any = _layer_norm(self.eps, flat, self.scale[...], self.bias[...])
-        return y.astype(x.dtype).reshape(x.shape)
+        y: Any = _layer_norm(self.eps, x.astype(jnp.float32), self.scale[...], self.bias[...])
+        return y.astype(x.dtype)
 
 
 class RMSNorm(nnx.Module):
@@ -70,8 +69,8 @@ class GroupNorm(nnx.Module):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _layer_norm(
-    eps: float, x: Float[Array, "n c"], scale: Float[Array, " c"], bias: Float[Array, " c"]
-) -> Float[Array, "n c"]:
+    eps: float, x: Float[Array, "*n c"], scale: Float[Array, " c"], bias: Float[Array, " c"]
+) -> Float[Array, "*n c"]:
     return _layer_norm_forward(eps, x, scale, bias)[0]
 
 
@@ -85,7 +84,7 @@ def _layer_norm_backward(eps: float, saved: Any, grad: Array) -> tuple[Array, Ar
     del eps
     x, scale, mean, inverse = saved
     standard = (x - mean) * inverse
-    total, product = order.sum_of_pixels(grad)[0], order.sum_of_pixels(grad * standard)[0]
+    total, product = order.sum_of_all(grad), order.sum_of_all(grad * standard)
     grad = grad * order.after([total, product], scale)
     mean_total, mean_product = (part.mean(axis=-1, keepdims=True) for part in (grad, grad * standard))
     return inverse * (grad - mean_total - standard * mean_product), product, total

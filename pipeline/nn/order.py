@@ -31,3 +31,10 @@ def sum_of_pixels(x: Float[Array, "*b n c"]) -> Float[Array, "*b 1 c"]:
     if target.backend() != "cpu":
         return x.sum(axis=-2, keepdims=True)
     return jnp.ones((*x.shape[:-2], 1, x.shape[-2]), x.dtype) @ x
+
+
+def sum_of_all(x: Float[Array, "*n c"]) -> Float[Array, " c"]:
+    """Over all axes but the last. Of several devices they stay apart: merged, a split height would come together."""
+    if not matters():
+        return x.sum(axis=tuple(range(x.ndim - 1)))
+    return sum_of_pixels(x.reshape(-1, x.shape[-1]))[0]
