@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pipeline.nn.conv import DepthwiseConv
+from pipeline.nn.depthwise import DepthwiseConv
 from pipeline.nn.weight_norm import WeightNormConv
 
 

@@ -11,7 +11,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pipeline.nn.batch_norm import BatchNorm, Momentum
-from pipeline.nn.conv import Conv, DepthwiseConv
+from pipeline.nn.conv import Conv
+from pipeline.nn.depthwise import DepthwiseConv
 from pipeline.nn.make import Make
 from pipeline.nn.resample import aligned_bilinear_double, nearest_upsample
 from pipeline.nn.squeeze_excitation import SqueezeExcitation

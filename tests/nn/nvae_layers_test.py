@@ -12,7 +12,7 @@ from pipeline.nn import target
 from pipeline.nn.autoregressive_flow import AutoregressiveCell, AutoregressivePair
 from pipeline.nn.batch_norm import MOMENTUM, BatchNorm
 from pipeline.nn.clamped_normal import clamped_normal, residual_normal
-from pipeline.nn.conv import depthwise_convolve
+from pipeline.nn.depthwise import depthwise_convolve
 from pipeline.nn.make import maker
 from pipeline.nn.resample import aligned_bilinear_double
 from pipeline.nn.residual_cells import DecoderCell, EncoderCell, FactorizedReduce
