@@ -127,11 +127,7 @@ def _convolved(unit: Unit, kernel: Array, bias: Array, x: Array) -> Array:
         padding = [_same(*each) for each in zip(x.shape[1:-1], unit.kernel, unit.stride)]
     if len(padding) == 2:
         return conv.lowered(x, kernel, unit.stride[0], (padding[0], padding[1]), bias)
-    # Of what is around a frame, convolve_3d adds a part itself.
-    own = [(0, 1) if step == 2 else (size // 2, size // 2) for size, step in zip(unit.kernel[1:], unit.stride[1:])]
-    rest = [(before - mine[0], after - mine[1]) for (before, after), mine in zip(padding[1:], own)]
-    x = jnp.pad(x, [(0, 0), padding[0], *rest, (0, 0)])
-    return convolve_3d(x, kernel, unit.stride, bias)
+    return convolve_3d(x, kernel, unit.stride, bias, (padding[0], padding[1], padding[2]))
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
