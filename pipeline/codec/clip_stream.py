@@ -69,8 +69,8 @@ class LatentStream:
         return None if shape is None else (self._frames.count, shape[0], shape[1])
 
 
-def regrouped(items: Iterable[Any], first: int, then: int) -> Iterator[list[Any]]:
-    """Lists of `first` items, and of `then` from there on; the last may be shorter."""
+def regrouped(items: Iterable[Any], first: int | None, then: int | None) -> Iterator[list[Any]]:
+    """Lists of `first` items, and of `then` from there on, where None is all that are left; the last may be shorter."""
     iterator = iter(items)
     count = first
     while group := list(itertools.islice(iterator, count)):

@@ -118,10 +118,10 @@ class ConvCodec(Codec):
         self,
         frames: Iterable[UInt8[Array | np.ndarray, "h w c"]],
         *,
-        chunk: int = ENCODE_CHUNK,
+        chunk: int | None = ENCODE_CHUNK,
         tile: int | None = None,
     ) -> LatentStream:
-        """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time.
+        """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time, or with None whole.
 
         The last chunk is filled with copies of the last frame to a multiple of temporal_factor, rows and columns as in
         `encode`, with a warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
@@ -130,7 +130,8 @@ class ConvCodec(Codec):
           DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does not take or that
             change their size, or no frames.
         """
-        chunk, tile = self._encode_chunk(chunk), self._checked_tile(tile)
+        chunk = None if chunk is None and self.is_video else self._encode_chunk(chunk)
+        tile = self._checked_tile(tile)
         taken = Frames(frames, self.image_shape[2])
         groups = regrouped(taken, _first_frames(chunk, self.encoder_causal), chunk)
         clips = (self._clip_of(group, taken.count) for group in groups)
@@ -140,11 +141,11 @@ class ConvCodec(Codec):
         self,
         latents: Iterable[Float[Array | np.ndarray, "t h w d"]],
         *,
-        chunk: int = DECODE_CHUNK,
+        chunk: int | None = DECODE_CHUNK,
         tile: int | None = None,
         size: tuple[int, ...] | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
-        """Frames of a clip as its latents come, in pieces of any length.
+        """Frames of a clip as its latents come, in pieces of any length; decoded a chunk at a time, or with None whole.
 
         `size` is as in `decode`. Without it, what comes straight from `encode_frames` is cut back to what went in
         there, and of other latents there are all rows, columns and frames, filled ones too.
@@ -153,7 +154,8 @@ class ConvCodec(Codec):
           DataError: a chunk, tile or size that cannot be; as the frames come, latents that are not the codec's, that
             change their size or are too few for `size`, or none.
         """
-        chunk, tile = self._decode_chunk(chunk), self._checked_tile(tile)
+        chunk = None if chunk is None and self.is_video else self._decode_chunk(chunk)
+        tile = self._checked_tile(tile)
         wanted = conv_sizes.checked_size(size, is_video=True)
         single = single_latents(latents, self.latent_channels)
         groups = regrouped(single, _first_frames(chunk, self.decoder_causal), chunk)
@@ -192,20 +194,20 @@ class ConvCodec(Codec):
 
     def _encode_chunk(self, chunk: Any) -> int:
         factor = self.temporal_factor
-        if not self.is_video or not conv_sizes.is_whole(chunk) or chunk < 1 or chunk % factor:
+        if not self.is_video or not conv_sizes.is_chunk(chunk, factor):
             kind = f"a whole number that is a multiple of {factor}" if self.is_video else "not for a codec of images"
             raise DataError(f"encode: chunk={chunk!r} (frames at a time after the first one) must be {kind}")
         return chunk
 
     def _decode_chunk(self, chunk: Any) -> int:
-        if not self.is_video or not conv_sizes.is_whole(chunk) or chunk < 1:
+        if not self.is_video or not conv_sizes.is_chunk(chunk, 1):
             kind = "a whole number, 1 or more" if self.is_video else "not for a codec of images"
             raise DataError(f"decode: chunk={chunk!r} (latent frames at a time) must be {kind}")
         return chunk
 
     def _checked_tile(self, tile: Any) -> int | None:
         factor = self.spatial_factor
-        if tile is not None and (not conv_sizes.is_whole(tile) or tile < 2 * factor or tile % factor):
+        if tile is not None and not conv_sizes.is_tile(tile, factor):
             kind = f"a whole number that is a multiple of {factor}, and at least {2 * factor}"
             raise DataError(f"tile={tile!r} (pixels) must be {kind}")
         return tile
@@ -256,17 +258,12 @@ class ConvCodec(Codec):
 
     def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
         """A batch of one from the next frames of a clip, filled; `taken` are its frames up to these."""
-        x = np.stack(frames)[None]
-        missing = (1 - taken) % self.temporal_factor
-        told = [f"{taken} frames are filled to {taken + missing} (1 + {self.temporal_factor}k)"] if missing else []
-        if missing:
-            x = np.concatenate([x, np.repeat(x[:, -1:], missing, axis=1)], axis=1)
-        x, said = conv_sizes.filled(self._checked(x), spatial_factor=self.spatial_factor, temporal_factor=1)
-        if said and taken == len(frames):  # said once a clip
-            told.append(said)
+        x = self._checked(np.stack(frames)[None])
+        factors: Any = dict(spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor)
+        x, told = conv_sizes.filled(x, **factors, before=taken - len(frames))
         if told:
             advice = "decode_frames of this iterator, or with its size=, cuts back to what was there"
-            warnings.warn(f"encode_frames: {' and '.join(told)}; {advice}", stacklevel=2)
+            warnings.warn(f"encode_frames: {told}; {advice}", stacklevel=2)
         return x
 
     def _checked(self, images: Any) -> Any:
@@ -314,12 +311,13 @@ class ConvEncoding:
         return kl.sum(axis=range(1, kl.ndim))
 
 
-def _first_frames(chunk: int, causal: bool) -> int:
-    return 1 if causal else 1 + chunk
+def _first_frames(chunk: int | None, causal: bool) -> int | None:
+    """How many come first; None where it is all of them."""
+    return 1 if causal else None if chunk is None else 1 + chunk
 
 
 def _cut(x: Any, chunk: int, causal: bool) -> Iterator[Any]:
-    first = _first_frames(chunk, causal)
+    first = 1 if causal else 1 + chunk
     yield x[:, :first]
     for start in range(first, x.shape[1], chunk):
         yield x[:, start : start + chunk]
@@ -340,12 +338,8 @@ def _cut_tile(x: Any, corner: tuple[int, int], size: tuple[int, int], factor: in
 
 
 @compiled.jit
-def _device_uint8(frames: Array) -> Array:
+def _to_uint8(frames: Array) -> Array:
     return pixels.to_uint8(frames)
-
-
-def _to_uint8(frames: Any) -> Any:
-    return _device_uint8(frames)
 
 
 def _encode_part(

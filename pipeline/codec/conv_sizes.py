@@ -17,21 +17,33 @@ def is_whole(number: Any) -> bool:
     return isinstance(number, numbers.Integral) and not isinstance(number, bool)
 
 
-def filled(x: Any, *, spatial_factor: int, temporal_factor: int) -> tuple[Any, str]:
+def is_chunk(frames: Any, factor: int) -> bool:
+    """Whether a clip can be coded so many frames at a time, of which `factor` are one latent frame."""
+    return is_whole(frames) and frames > 0 and frames % factor == 0
+
+
+def is_tile(side: Any, factor: int) -> bool:
+    """Whether frames can be coded in squares of that many pixels, of which `factor` each way are one latent."""
+    return is_whole(side) and side >= 2 * factor and side % factor == 0
+
+
+def filled(x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0) -> tuple[Any, str]:
     """x [b h w c] or [b t h w c] with its last row, column and frame repeated until it fits; what was done, in words.
 
-    Heights and widths become multiples of spatial_factor, lengths 1 + temporal_factor * k.
+    Heights and widths become multiples of spatial_factor, lengths 1 + temporal_factor * k. `before` are the frames of
+    the clip that came before x, when what there is to say of rows and columns was said.
     """
     *time, height, width = x.shape[1:-1]
     below, right = -height % spatial_factor, -width % spatial_factor
-    after = (1 - time[0]) % temporal_factor if time else 0
+    frames = before + sum(time)
+    after = (1 - frames) % temporal_factor if time else 0
     if not (below or right or after):
         return x, ""
     widths = [(0, 0), *([(0, after)] if time else []), (0, below), (0, right), (0, 0)]
     told = []
     if after:
-        told.append(f"{time[0]} frames are filled to {time[0] + after} (1 + {temporal_factor}k)")
-    if below or right:
+        told.append(f"{frames} frames are filled to {frames + after} (1 + {temporal_factor}k)")
+    if (below or right) and not before:
         told.append(f"{height}x{width} pixels are filled to {height + below}x{width + right}")
     return (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, mode="edge"), " and ".join(told)
 
