@@ -68,7 +68,7 @@ def _work(
     inputs = files.find(rest, conv_files.accepts)
     files.refuse_overwriting(inputs, out, ".safetensors")
     if any(is_video(path.name) for path, _ in inputs):
-        over_files.tell_of_chunks("encode", codec, parts["chunk"])
+        over_files.tell_of_chunks("encode", codec, parts["chunk"], causal=codec.encoder_causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         target = out / f"{name}.safetensors"

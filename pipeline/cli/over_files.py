@@ -65,12 +65,14 @@ def parts(codec: Any, values: flags.FlagValues, *, chunk: int, frames_to_one: in
     Raises:
       ConfigError: the codec cannot work in such parts.
     """
+    from pipeline.codec import conv_sizes
+
     space, tile = codec.spatial_factor, values.tile
-    if tile is not None and (tile % space or tile < 2 * space):
+    if tile is not None and not conv_sizes.is_tile(tile, space):
         raise ConfigError(
             f"--tile {tile} must be a multiple of {space} pixels, this codec's to a latent, from {2 * space} on"
         )
-    if values.chunk is not None and values.chunk % frames_to_one:
+    if values.chunk and not conv_sizes.is_chunk(values.chunk, frames_to_one):
         few = f"{values.chunk // frames_to_one * frames_to_one or frames_to_one}"
         raise ConfigError(
             f"--chunk {values.chunk} must be a multiple of {frames_to_one} frames, this codec's to a latent, such as "
@@ -79,9 +81,12 @@ def parts(codec: Any, values: flags.FlagValues, *, chunk: int, frames_to_one: in
     return dict(tile=tile, chunk=chunk if values.chunk is None else values.chunk)
 
 
-def tell_of_chunks(command: str, codec: Any, chunk: int) -> None:
-    """Says on standard error that results depend on the chunks, where they do; each film's remarks say it too."""
-    if codec.is_video and not codec.causal and chunk:
+def tell_of_chunks(command: str, codec: Any, chunk: int, *, causal: bool) -> None:
+    """Says on standard error that results depend on the chunks, where they do; each film's remarks say it too.
+
+    `causal` is whether that side of the codec is which the command uses.
+    """
+    if codec.is_video and not causal and chunk:
         print(
             f"strata {command}: this codec is not causal: films in chunks of {chunk} come out otherwise than whole; "
             "--chunk 0 takes them whole, in memory that grows with their length",

@@ -115,7 +115,7 @@ def _work(
     for suffix in (".png", ".mp4"):
         files.refuse_overwriting(inputs, out, suffix)
     if any(is_video(path.name) for path, _ in inputs):
-        over_files.tell_of_chunks("reconstruct", codec, parts["chunk"])
+        over_files.tell_of_chunks("reconstruct", codec, parts["chunk"], causal=codec.causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         target = conv_files.target_of(path, out / name)

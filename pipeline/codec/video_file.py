@@ -1,7 +1,7 @@
 """A codec on whole video files, in memory that does not grow with their length.
 
 `chunk` is so many frames at a time (of `decode`: latent frames), or 0 for the whole clip, in memory that does grow. The
-results of a codec that is not causal depend on it, and have a remark on that.
+results of a side of a codec that is not causal depend on it, and have a remark on that.
 """
 
 import collections
@@ -22,7 +22,6 @@ from pipeline.metrics.quality import Measure
 
 Frame = UInt8[np.ndarray, "h w 3"]
 Advance = Callable[[int, int | None], None]  # frames done, and how many there may be
-_WHOLE = 1 << 40  # latent frames, more than there are
 
 
 def reconstruct(
@@ -55,7 +54,7 @@ def reconstruct(
                 writer.write(shown, reader.pts[done])
                 advance(done + 1, reader.expected_frames)
         about = _described(reader, original.shape)
-        remarks = [*reader.remarks, *writer.remarks, *_told_of_chunks(codec, len(reader.pts), chunk)]
+        remarks = [*reader.remarks, *writer.remarks, *_told_of_chunks(codec, codec.causal, len(reader.pts), chunk)]
         return about | {"remarks": remarks} | quality.means()
 
 
@@ -79,13 +78,13 @@ def encode(
         shape: tuple[int, ...] = ()
         frames = _watched(reader, size)
         count = 0
-        for latents in codec.encode_frames(frames, chunk=chunk or _WHOLE * codec.temporal_factor, tile=tile):
+        for latents in codec.encode_frames(frames, chunk=chunk or None, tile=tile):
             writer.write(latents)
             count, shape = count + len(latents), latents.shape[1:]
             advance(len(reader.pts), reader.expected_frames)
         height, width = size[0][:2]
         writer.finish(About((len(reader.pts), height, width), reader.timing, reader.pts))
-        remarks = [*reader.remarks, *_told_of_chunks(codec, len(reader.pts), chunk)]
+        remarks = [*reader.remarks, *_told_of_chunks(codec, codec.encoder_causal, len(reader.pts), chunk)]
         return _described(reader, size[0]) | {"remarks": remarks, "latent_shape": [count, *shape]}
 
 
@@ -108,13 +107,13 @@ def decode(
         clip_latents.opened(source, codec.fingerprint) as (about, latents),
         VideoWriter(target, about.timing) as writer,
     ):
-        frames = codec.decode_frames(latents, chunk=chunk or _WHOLE, tile=tile, size=about.size)
+        frames = codec.decode_frames(latents, chunk=chunk or None, tile=tile, size=about.size)
         for done, (frame, at) in enumerate(zip(frames, about.pts)):
             writer.write(frame, at)
             advance(done + 1, about.size[0])
     count, height, width = about.size
     fps = float(about.timing.rate)
-    remarks = [*writer.remarks, *_told_of_chunks(codec, count, chunk * codec.temporal_factor)]
+    remarks = [*writer.remarks, *_told_of_chunks(codec, codec.decoder_causal, count, chunk * codec.temporal_factor)]
     return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": remarks}
 
 
@@ -132,9 +131,8 @@ def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: int) 
         for frame in taken():
             yield waiting.popleft(), np.asarray(codec.reconstruct(frame[None], tile=tile))[0]
         return
-    chunk = chunk or _WHOLE * codec.temporal_factor
-    latents = codec.encode_frames(taken(), chunk=chunk, tile=tile)
-    steps = max(1, chunk // codec.temporal_factor)
+    latents = codec.encode_frames(taken(), chunk=chunk or None, tile=tile)
+    steps = max(1, chunk // codec.temporal_factor) if chunk else None
     for frame in codec.decode_frames(latents, chunk=steps, tile=tile):
         if not waiting:  # what is left was filled in
             return
@@ -154,8 +152,8 @@ def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame
         yield frame
 
 
-def _told_of_chunks(codec: ConvCodec, frames: int, chunk: int) -> list[str]:
-    if not codec.is_video or codec.causal or not chunk or frames <= 1 + chunk:
+def _told_of_chunks(codec: ConvCodec, causal: bool, frames: int, chunk: int) -> list[str]:
+    if not codec.is_video or causal or not chunk or frames <= 1 + chunk:
         return []
     return [f"by chunks of {chunk} frames, which this codec's results depend on"]
 

@@ -203,13 +203,18 @@ def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys
         assert len(names(*line, *mine, "--tile", "16")) == len(names(*line, *others)) == 3
 
 
-def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tmp_path, capsys):
+def cv_vae(folder, *, norm_per_frame: bool) -> ConvCodec:
     recipe = dict(name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2)
-    recipe |= dict(num_blocks=1, groups=2)
+    recipe |= dict(num_blocks=1, groups=2, norm_per_frame=norm_per_frame)
     modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     about = {"model": recipe, "dtype": "float32", "latent_shapes": [[3, 2, 2, 2]], "num_parameters": 1}
     made = ConvCodec(modeldef, params | other, about | {"input": {"image_shape": [16, 16, 3]}})
-    made.save_pretrained(tmp_path / "codec")
+    made.save_pretrained(folder)
+    return made
+
+
+def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tmp_path, capsys):
+    made = cv_vae(tmp_path / "codec", norm_per_frame=False)
     film, report = tmp_path / "film.mp4", tmp_path / "r.json"
     write_video(film, 9, width=16)
     with VideoReader(film) as video:
@@ -225,3 +230,15 @@ def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tm
         latents = safetensors.numpy.load_file(tmp_path / "z" / "film.safetensors")["latents"]
         difference[chunk] = np.abs(latents - whole[0]).max()
     assert difference["0"] < 1e-5 < 1e-3 < difference["4"]
+
+
+def test_of_an_encoder_that_is_causal_nothing_is_said_of_chunks(tmp_path, capsys):
+    cv_vae(tmp_path / "codec", norm_per_frame=True)
+    write_video(tmp_path / "film.mp4", 9, width=16)
+    common, report = ("--codec", str(tmp_path / "codec"), "--json", str(tmp_path / "r.json")), tmp_path / "r.json"
+    for command, source, said in (("encode", "film.mp4", False), ("decode", "encode", True)):
+        chunk = "4" if command == "encode" else "1"
+        out = str(tmp_path / command)
+        assert run(command, *common, str(tmp_path / source), "--out", out, "--chunk", chunk) == 0
+        (entry,) = json.loads(report.read_text())["files"]
+        assert ("not causal" in capsys.readouterr().err) == ("by chunks" in " ".join(entry["remarks"])) == said
