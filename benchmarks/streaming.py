@@ -1,74 +1,87 @@
 """Coding long clips piece by piece: that memory does not grow with the length, and what small chunks cost.
 
-    python benchmarks/streaming.py [--size 64] [--frames 33 257] [--chunks 4 8 16 32]
+    python benchmarks/streaming.py [--size 128] [--frames 33 257] [--chunks 4 8 16 32]
 
-A WF-VAE S (128 channels, random weights) encodes and decodes a clip as its frames come. For each length a process of
-its own, whose peak memory counts; frames are made as they are asked for, and thrown away. Prints one JSON row.
+A WF-VAE S (128 channels, random weights) encodes and decodes a clip as its frames come, which are made as they are
+asked for and thrown away; and makes the reconstruction of a film's file of as many frames. Each length, by the default
+chunk, and each chunk, of the longest clip, has a process of its own, whose peak memory counts. Prints one JSON row:
+peak_ratio is the longest clip's peak over the shortest's, `encode_of_best` a chunk's frames a second over the best
+chunk's.
 """
 
 import argparse
+import fractions
 import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from pipeline.codec.conv_codec import ENCODE_CHUNK, ConvCodec  # noqa: E402
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--frames", type=int, nargs="+", default=[33, 257])
     parser.add_argument("--chunks", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--base", type=int, default=128)
-    parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)  # frames, chunk: in a process of its own
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # what, frames, chunk: in a process of its own
     flags = parser.parse_args()
     if flags.one:
-        print(json.dumps(_measure(flags.size, flags.base, *flags.one)))
+        what, frames, chunk = flags.one[0], *map(int, flags.one[1:])
+        measure = {"stream": _stream, "file": _file}[what]
+        print(json.dumps(measure(_codec(flags.size, flags.base), frames, chunk) | {"peak_bytes": _peak_bytes()}))
         return
-    lengths = {str(frames): _run(flags, frames, flags.chunks[1]) for frames in flags.frames}
-    peaks = [row["peak_bytes"] for row in lengths.values()]
-    chunks = {str(chunk): _run(flags, 65, chunk) for chunk in flags.chunks}
-    row = {"size": flags.size, "lengths": lengths, "peak_ratio": round(peaks[-1] / peaks[0], 3), "chunks": chunks}
+    longest = max(flags.frames)
+    row: dict[str, Any] = {"size": flags.size, "chunk": ENCODE_CHUNK}
+    for what in ("stream", "file"):
+        lengths = {frames: _run(flags, what, frames, ENCODE_CHUNK) for frames in sorted(flags.frames)}
+        peaks = [part["peak_bytes"] for part in lengths.values()]
+        row[what] = {"lengths": lengths, "peak_ratio": round(peaks[-1] / peaks[0], 3)}
+    done = {ENCODE_CHUNK: row["stream"]["lengths"][longest]}
+    row["chunks"] = chunks = {chunk: done.get(chunk) or _run(flags, "stream", longest, chunk) for chunk in flags.chunks}
     for direction in ("encode", "decode"):
-        best = max(part[f"{direction}_frames_per_s"] for part in chunks.values())
-        row[f"{direction}_of_best"] = {
-            chunk: round(part[f"{direction}_frames_per_s"] / best, 3) for chunk, part in chunks.items()
-        }
+        rates = {chunk: part[f"{direction}_frames_per_s"] for chunk, part in chunks.items()}
+        row[f"{direction}_of_best"] = {chunk: round(rate / max(rates.values()), 3) for chunk, rate in rates.items()}
     print(json.dumps(row))
 
 
-def _run(flags: argparse.Namespace, frames: int, chunk: int) -> dict[str, Any]:
+def _run(flags: argparse.Namespace, what: str, frames: int, chunk: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--size", str(flags.size), "--base", str(flags.base)]
-    done = subprocess.run([*command, "--one", str(frames), str(chunk)], capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, "--one", what, str(frames), str(chunk)], stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
-def _measure(size: int, base: int, frames: int, chunk: int) -> dict[str, Any]:
-    import numpy as np
+def _codec(size: int, base: int) -> ConvCodec:
     from flax import nnx
 
     from pipeline import models, parameters
-    from pipeline.codec.conv_codec import ConvCodec
 
     recipe = dict(name="wf_vae.WFVAE", base_channels=base, latent_channels=4, image_size=size, num_frames=17)
     modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
-    codec = ConvCodec(modeldef, params | other, {"model": recipe})
+    return ConvCodec(modeldef, params | other, {"model": recipe})
 
-    def made(count: int) -> Any:
-        random = np.random.default_rng(0)
-        return (random.integers(0, 256, (size, size, 3), np.uint8) for _ in range(count))
 
-    def latents(count: int) -> Any:
-        return (np.zeros((1, size // 8, size // 8, 4), np.float32) for _ in range(1 + count // 4))
+def _frames(codec: ConvCodec, count: int) -> Iterator[np.ndarray]:
+    random = np.random.default_rng(0)
+    return (random.integers(0, 256, codec.image_shape, np.uint8) for _ in range(count))
 
-    row: dict[str, Any] = {"frames": frames, "chunk": chunk}
+
+def _stream(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
+    latent = np.zeros((1, *(side // 8 for side in codec.image_shape[:2]), 4), np.float32)
+    row: dict[str, Any] = {}
     for name, run in (
-        ("encode", lambda count: codec.encode_frames(made(count), chunk=chunk)),
-        ("decode", lambda count: codec.decode_frames(latents(count), chunk=chunk // 4)),
+        ("encode", lambda count: codec.encode_frames(_frames(codec, count), chunk=chunk)),
+        ("decode", lambda count: codec.decode_frames((latent for _ in range(1 + count // 4)), chunk=chunk // 4)),
     ):
         for _ in run(1 + 2 * chunk):  # compiles
             pass
@@ -76,9 +89,27 @@ def _measure(size: int, base: int, frames: int, chunk: int) -> dict[str, Any]:
         for _ in run(frames):
             pass
         row[f"{name}_frames_per_s"] = round(frames / (time.perf_counter() - began), 2)
-    status = pathlib.Path("/proc/self/status").read_text()
-    row["peak_bytes"] = 1024 * int(status.split("VmHWM:")[1].split()[0])
     return row
+
+
+def _file(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
+    from pipeline.codec import video_file
+    from pipeline.codec.video_io import Timing, VideoWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = pathlib.Path(folder, "film.mp4"), pathlib.Path(folder, "reconstruction.mp4")
+        with VideoWriter(source, Timing(fractions.Fraction(1, 25), fractions.Fraction(25))) as writer:
+            for index, frame in enumerate(_frames(codec, frames)):
+                writer.write(frame, index)
+        began = time.perf_counter()
+        about = video_file.reconstruct(codec, source, target, chunk=chunk)
+        seconds = time.perf_counter() - began
+    return {"frames": about["frames"], "frames_per_s_with_compilation": round(frames / seconds, 2)}
+
+
+def _peak_bytes() -> int:
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 if __name__ == "__main__":
