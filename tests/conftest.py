@@ -1,5 +1,6 @@
 """Eight host devices and a compilation cache that outlives the run, set before jax starts."""
 
+import gc
 import os
 import pathlib
 
@@ -7,3 +8,18 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import jax
+import pytest
+
+MAPPINGS = pathlib.Path("/proc/self/maps")  # Linux's
+MANY = 30_000  # Linux allows a process 65,530
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_let_go():
+    """Each keeps some four mappings of memory, and without any left XLA crashes in the middle of a compilation."""
+    yield
+    if MAPPINGS.exists() and MAPPINGS.read_text().count("\n") > MANY:
+        jax.clear_caches()
+        gc.collect()
