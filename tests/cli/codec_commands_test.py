@@ -177,7 +177,7 @@ def test_decoding_what_was_encoded_is_reconstructing(codec, pictures, tmp_path):
 
 
 def test_mistakes_are_told_in_a_line(codec, workdir, pictures, tmp_path, capsys):
-    out = ["--out", str(tmp_path / "out")]
+    out, others = ["--out", str(tmp_path / "out")], "torch" in sys.modules  # another test may have needed it
     for arguments, code, said in (
         (["reconstruct", "--codec", str(codec), str(pictures)], 2, "--out is missing"),
         (["reconstruct", str(pictures), *out], 2, "--codec is missing"),
@@ -194,4 +194,4 @@ def test_mistakes_are_told_in_a_line(codec, workdir, pictures, tmp_path, capsys)
         assert cli.dispatch(arguments) == code, arguments
         error = capsys.readouterr().err.strip()
         assert said in error and "\n" not in error, arguments
-    assert "torch" not in sys.modules
+    assert others or "torch" not in sys.modules
