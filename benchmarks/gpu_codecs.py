@@ -25,6 +25,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from peak_memory import peak_bytes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 OPERATIONS = ("kl_f8_decode", "wf_vae_encode", "wf_vae_train_step")
@@ -220,7 +222,7 @@ def _row(
     device = jax.devices()[0]
     plan = program.memory_analysis()
     peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
-    row |= {"peak_bytes": peak or _resident(), "peak_of": "device" if peak else "process"}
+    row |= {"peak_bytes": peak or peak_bytes(), "peak_of": "device" if peak else "process"}
     row["temp_bytes"] = getattr(plan, "temp_size_in_bytes", None)
     row |= {"parameters": sum(sizes), "shape": list(shape), **about}
     return row | {"device": device.device_kind, "platform": device.platform, "jax": jax.__version__}
@@ -234,11 +236,6 @@ def _seconds(run: Callable[[], Any], repeats: int) -> dict[str, Any]:
         run()
         seconds.append(time.perf_counter() - began)
     return {"seconds": round(statistics.median(seconds), 5), "least_s": round(min(seconds), 5), "repeats": repeats}
-
-
-def _resident() -> int:
-    # ru_maxrss would start at what the parent had when it forked.
-    return 1024 * int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 if __name__ == "__main__":

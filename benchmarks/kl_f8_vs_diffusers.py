@@ -26,6 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np
+from peak_memory import peak_bytes
 
 OPERATIONS = ("encode", "decode", "train_step")
 SIDES = ("ours", "diffusers")
@@ -163,8 +164,7 @@ def child(side: str, operation: str, folder: str, size: int, threads: int) -> No
         run = getattr(Diffusers(folder, *inputs(size), threads), operation)
     run()
     run()
-    # ru_maxrss would start at what the parent had when it forked.
-    print(int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024)
+    print(peak_bytes() // 2**20)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from peak_memory import peak_bytes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -39,7 +40,7 @@ def main() -> None:
     if flags.one:
         what, frames, chunk = flags.one[0], *map(int, flags.one[1:])
         measure = {"stream": _stream, "file": _file}[what]
-        print(json.dumps(measure(_codec(flags.size, flags.base), frames, chunk) | {"peak_bytes": _peak_bytes()}))
+        print(json.dumps(measure(_codec(flags.size, flags.base), frames, chunk) | {"peak_bytes": peak_bytes()}))
         return
     longest = max(flags.frames)
     row: dict[str, Any] = {"size": flags.size, "chunk": ENCODE_CHUNK}
@@ -105,11 +106,6 @@ def _file(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
         about = video_file.reconstruct(codec, source, target, chunk=chunk)
         seconds = time.perf_counter() - began
     return {"frames": about["frames"], "frames_per_s_with_compilation": round(frames / seconds, 2)}
-
-
-def _peak_bytes() -> int:
-    status = pathlib.Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 if __name__ == "__main__":

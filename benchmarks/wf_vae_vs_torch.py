@@ -32,6 +32,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from flax import nnx  # noqa: E402
+from peak_memory import peak_bytes  # noqa: E402
 
 from pipeline import compiled, models, parameters  # noqa: E402
 from pipeline.codec.convert_wf_vae import convert  # noqa: E402
@@ -99,8 +100,7 @@ def _run_one(flags: argparse.Namespace, side: str, operation: str) -> None:
     else:
         run = _their_work(_theirs(flags), clip, z)[operation]
     run(), run()
-    # ru_maxrss would start at what the parent had when it forked.
-    print(int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024)
+    print(peak_bytes() // 2**20)
 
 
 def _theirs(flags: argparse.Namespace) -> Any:
