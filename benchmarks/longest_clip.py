@@ -3,7 +3,7 @@
     python benchmarks/longest_clip.py --size 256 --context 4 [--topology v5e:2x4] [--start 33] [--within 1]
 
 Asks `strata plan --quick` for configs/wf_vae/s_4ch.py of one stage, one clip a group of chips, without perceptual
-distance and discriminator, at lengths of 1 + 4k frames: twice as long until one does not fit, then halfway between.
+distance and discriminator, at lengths of 1 + 4k frames: each where the memory of those before says that the edge is.
 It takes for granted that longer clips need more. No TPU is needed, only its compiler (the plan extra); each plan takes
 minutes of CPU. `--within 4` is content with 16 frames between what fits and what does not. Prints one JSON row.
 
@@ -15,6 +15,7 @@ minutes of CPU. `--within 4` is content with 16 frames between what fits and wha
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import subprocess
@@ -40,37 +41,60 @@ def main() -> None:
     flags = parser.parse_args()
     plans: dict[int, dict[str, Any]] = {}
 
-    def fits(groups: int) -> bool:
+    def share(groups: int) -> float | None:
         plans[groups] = _plan(flags, 1 + 4 * groups)
         print({"frames": 1 + 4 * groups} | plans[groups], file=sys.stderr, flush=True)
-        return plans[groups]["fits"]
+        return plans[groups]["share"]
 
-    ends = search(fits, start=(flags.start - 1) // 4, most=(flags.most - 1) // 4, within=flags.within)
+    ends = search(share, start=(flags.start - 1) // 4, most=(flags.most - 1) // 4, within=flags.within)
     row: dict[str, Any] = {key: getattr(flags, key) for key in ("size", "context", "topology")}
     for name, groups in zip(("fits", "does_not_fit"), ends):
         row[name] = None if groups is None else {"frames": 1 + 4 * groups, "bytes": plans[groups]["bytes"]}
     print(json.dumps(row | {"plans": len(plans)}))
 
 
-def search(fits: Callable[[int], bool], *, start: int, most: int, within: int = 1) -> tuple[int | None, int | None]:
-    """The largest known n, from 1 to `most`, with fits(n), and the smallest without, at most `within` apart.
+def search(
+    share: Callable[[int], float | None], *, start: int, most: int, within: int = 1
+) -> tuple[int | None, int | None]:
+    """The largest known n, from 1 to `most`, that fits, and the smallest that does not, at most `within` apart.
 
-    None where there is none: not even 1 fits, or `most` does. Each n is asked for once.
+    share(n) is what n needs of what there is: more than 1 does not fit, nor does None, where it is unknown. None
+    where there is no such n: not even 1 fits, or `most` does. Each n is asked for once.
     """
     good, bad = 0, most + 1
-    number = min(max(start, 1), most)
+    needs: dict[int, float] = {}
+    number, halved = min(max(start, 1), most), True
     while bad - good > within:
-        if fits(number):
+        need, before = share(number), bad - good
+        if need is not None:
+            needs[number] = need
+        if need is not None and need <= 1:
             good = number
         else:
             bad = number
-        # Twice as many while nothing is known above, then the middle.
-        number = min(2 * good, most) if bad > most else (good + bad) // 2
+        # A line is a bad guide to a curve: where it has not even halved the gap, the middle is asked for.
+        guess = _edge(needs) if halved else None
+        halved = guess is None or 2 * (bad - good) <= before
+        if guess is None:
+            number = min(2 * good, most) if bad > most else (good + bad) // 2
+        else:
+            # An end that is near enough to the edge already is met by the other one, at `within` from it.
+            near = min(within, (bad - good) // 2)
+            number = min(max(guess, good + near), bad - near if bad <= most else most)
     return good or None, bad if bad <= most else None
 
 
+def _edge(needs: dict[int, float]) -> int | None:
+    """Where the line through the two numbers nearest to 1 (one of them and nothing, if alone) is 1; None if flat."""
+    nearest = sorted(needs.items(), key=lambda item: abs(item[1] - 1))[:2]
+    if not nearest:
+        return None
+    (low, less), (high, more) = sorted([*nearest, (0, 0.0)][:2])
+    return None if more <= less else int(low + (1 - less) * (high - low) / (more - less))
+
+
 def _plan(flags: argparse.Namespace, frames: int) -> dict[str, Any]:
-    """Whether clips of so many frames fit, and the bytes of a device; None where the compiler does not tell."""
+    """The bytes of a device that clips of so many frames need, and their share of its memory (None: too many)."""
     machine = _devices(flags.topology)
     groups = machine // flags.context
     settings = {"stages": "()", "batch_size": groups, "objective.perceptual.weight": 0.0}
@@ -88,8 +112,10 @@ def _plan(flags: argparse.Namespace, frames: int) -> dict[str, Any]:
             sys.exit(f"strata plan failed with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
         plan = json.loads(file.read_text())
     total = plan["total_bytes_per_device"]
-    own = total is not None and total <= flags.memory_gib * 2**30
-    return {"fits": bool(own if flags.memory_gib else plan["fits"]), "bytes": total}
+    share = None if total is None else total / (flags.memory_gib * 2**30 or plan["memory_bytes"])
+    if share is not None and not flags.memory_gib and not plan["fits"]:
+        share = max(share, math.nextafter(1, 2))  # the compiler keeps some memory for itself
+    return {"bytes": total, "share": share}
 
 
 def _devices(topology: str) -> int:
