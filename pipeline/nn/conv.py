@@ -11,7 +11,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline.nn import order, target
+from pipeline.nn import draw, order, target
 from pipeline.nn.split import by_height
 
 Padding = tuple[int, int]
@@ -42,12 +42,11 @@ class Conv(nnx.Module):
     ):
         bound = init_scale * (in_features * kernel_size**2) ** -0.5
         shape = (kernel_size, kernel_size, in_features, out_features)
-        self.kernel = nnx.Param(bound * jax.random.uniform(key, shape, jnp.float32, -1, 1))
+        self.kernel = nnx.Param(draw.uniform(key, shape, bound))
         # Made before it is a variable: under eval_shape, setting one takes longer the more there are.
         bias = jnp.zeros((out_features,), jnp.float32)
         if bias_scale:
-            uniform = jax.random.uniform(jax.random.fold_in(key, 1), (out_features,), jnp.float32, -1, 1)
-            bias = bias_scale * bound * uniform
+            bias = draw.uniform(jax.random.fold_in(key, 1), (out_features,), bias_scale * bound)
         self.bias = None if bias_scale is None else nnx.Param(bias)
         self.stride, self.padding, self.dtype = stride, padding, dtype
 

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.errors import ConfigError
-from pipeline.nn import conv
+from pipeline.nn import conv, draw
 from pipeline.nn.batch_norm import CurrentBatchNorm
 from pipeline.nn.conv3d import convolve_3d
 from pipeline.nn.norm import GroupNorm
@@ -30,11 +30,10 @@ class _Layer(nnx.Module):
     """A convolution with a row of zeros all around, and of clips a frame, for all that its kernel's shape says."""
 
     def __init__(self, shape: Sequence[int], stride: tuple[int, ...], bias: bool, *, key: PRNGKeyArray, dtype: Any):
-        self.kernel = nnx.Param(_STD * jax.random.normal(key, tuple(shape), jnp.float32))
+        self.kernel = nnx.Param(draw.normal(key, shape, _STD))
         # As torch's default, uniform by the fan-in: the authors' initialisation leaves it alone.
         bound = (shape[-2] * math.prod(shape[:-2])) ** -0.5
-        drawn = jax.random.uniform(jax.random.fold_in(key, 1), tuple(shape[-1:]), jnp.float32, -bound, bound)
-        self.bias = nnx.Param(drawn) if bias else None
+        self.bias = nnx.Param(draw.uniform(jax.random.fold_in(key, 1), shape[-1:], bound)) if bias else None
         self.stride, self.dtype = stride, dtype
 
     def __call__(self, x: Array) -> Array:
@@ -137,7 +136,7 @@ class PatchGAN3D(_PatchGAN):
 def _norm(kind: str, width: int, rngs: nnx.Rngs) -> Callable[[Array], Array] | None:
     if kind == "batch":
         made = CurrentBatchNorm(width)
-        made.scale[...] = 1 + _STD * jax.random.normal(rngs.params(), (width,), jnp.float32)
+        made.scale[...] = 1 + draw.normal(rngs.params(), (width,), _STD)
         return made
     # No discriminator need be causal: statistics are those of a whole clip.
     groups = max(groups for groups in range(1, 33) if width % groups == 0)

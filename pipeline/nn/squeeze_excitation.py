@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pipeline.nn import draw
+
 
 class SqueezeExcitation(nnx.Module):
     """x * sigmoid(linear(relu(linear(means of x over its pixels)))); between are channels / 16 units, at least 4.
@@ -30,8 +32,8 @@ class Linear(nnx.Module):
     def __init__(self, inputs: int, outputs: int, *, key: PRNGKeyArray, dtype: Any = jnp.float32):
         bound = inputs**-0.5
         kernel, bias = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-        self.kernel = nnx.Param(bound * jax.random.uniform(kernel, (inputs, outputs), jnp.float32, -1, 1))
-        self.bias = nnx.Param(bound * jax.random.uniform(bias, (outputs,), jnp.float32, -1, 1))
+        self.kernel = nnx.Param(draw.uniform(kernel, (inputs, outputs), bound))
+        self.bias = nnx.Param(draw.uniform(bias, (outputs,), bound))
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "b c"]) -> Float[Array, "b d"]:
