@@ -26,7 +26,8 @@ from peak_memory import peak_bytes
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pipeline.codec.conv_codec import ENCODE_CHUNK, ConvCodec  # noqa: E402
+from pipeline.codec import chunks  # noqa: E402
+from pipeline.codec.conv_codec import ConvCodec  # noqa: E402
 
 
 def main() -> None:
@@ -43,15 +44,17 @@ def main() -> None:
         print(json.dumps(measure(_codec(flags.size, flags.base), frames, chunk) | {"peak_bytes": peak_bytes()}))
         return
     longest = max(flags.frames)
-    row: dict[str, Any] = {"size": flags.size, "chunk": ENCODE_CHUNK}
+    usual = chunks.usual(flags.size, flags.size, tile=None, causal=True)
+    row: dict[str, Any] = {"size": flags.size, "chunk": usual}
     for what in ("stream", "file"):
-        lengths = {frames: _run(flags, what, frames, ENCODE_CHUNK) for frames in sorted(flags.frames)}
+        lengths = {frames: _run(flags, what, frames, usual) for frames in sorted(flags.frames)}
         peaks = [part["peak_bytes"] for part in lengths.values()]
         row[what] = {"lengths": lengths, "peak_ratio": round(peaks[-1] / peaks[0], 3)}
-    done = {ENCODE_CHUNK: row["stream"]["lengths"][longest]}
-    row["chunks"] = chunks = {chunk: done.get(chunk) or _run(flags, "stream", longest, chunk) for chunk in flags.chunks}
+    done = {usual: row["stream"]["lengths"][longest]}
+    rows = {chunk: done.get(chunk) or _run(flags, "stream", longest, chunk) for chunk in flags.chunks}
+    row["chunks"] = rows
     for direction in ("encode", "decode"):
-        rates = {chunk: part[f"{direction}_frames_per_s"] for chunk, part in chunks.items()}
+        rates = {chunk: part[f"{direction}_frames_per_s"] for chunk, part in rows.items()}
         row[f"{direction}_of_best"] = {chunk: round(rate / max(rates.values()), 3) for chunk, rate in rates.items()}
     print(json.dumps(row))
 

@@ -54,7 +54,7 @@ def _work(codec: Any, out: pathlib.Path, values: flags.FlagValues) -> tuple[over
 
     from pipeline.codec import conv_files
 
-    parts = over_files.parts(codec, values, chunk=2, frames_to_one=1)
+    parts = over_files.parts(codec, values, frames_to_one=1)
     over_files.tell_of_chunks("decode", codec, parts["chunk"], causal=codec.decoder_causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:

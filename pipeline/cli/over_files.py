@@ -21,8 +21,8 @@ def define_parts(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "chunk",
         None,
-        "Frames at a time (of strata decode: latent frames), which bounds memory; 8 (2) when not given, 0 for whole "
-        "clips.",
+        "Frames at a time (of strata decode: latent frames), which bounds memory; when not given 8 (2), and of frames "
+        "smaller than 128x128 up to 32 (8) where that changes nothing; 0 for whole clips.",
         flag_values=values,
         lower_bound=0,
     )
@@ -57,8 +57,8 @@ def has_any_size(codec: Any, values: flags.FlagValues) -> bool:
     return free
 
 
-def parts(codec: Any, values: flags.FlagValues, *, chunk: int, frames_to_one: int) -> dict[str, Any]:
-    """`tile` and `chunk` as given, or else `chunk`; 0 is the whole clip.
+def parts(codec: Any, values: flags.FlagValues, *, frames_to_one: int) -> dict[str, Any]:
+    """`tile` and `chunk` as given, or else "auto"; 0 is the whole clip.
 
     `frames_to_one` is what a chunk must be a multiple of: of frames, the codec's temporal_factor.
 
@@ -78,17 +78,17 @@ def parts(codec: Any, values: flags.FlagValues, *, chunk: int, frames_to_one: in
             f"--chunk {values.chunk} must be a multiple of {frames_to_one} frames, this codec's to a latent, such as "
             f"{few}; or 0, for whole clips"
         )
-    return dict(tile=tile, chunk=chunk if values.chunk is None else values.chunk)
+    return dict(tile=tile, chunk="auto" if values.chunk is None else values.chunk)
 
 
-def tell_of_chunks(command: str, codec: Any, chunk: int, *, causal: bool) -> None:
+def tell_of_chunks(command: str, codec: Any, chunk: int | str, *, causal: bool) -> None:
     """Says on standard error that results depend on the chunks, where they do; each film's remarks say it too.
 
     `causal` is whether that side of the codec is which the command uses.
     """
     if codec.is_video and not causal and chunk:
         print(
-            f"strata {command}: this codec is not causal: films in chunks of {chunk} come out otherwise than whole; "
+            f"strata {command}: this codec is not causal: films in chunks come out otherwise than whole; "
             "--chunk 0 takes them whole, in memory that grows with their length",
             file=sys.stderr,
         )

@@ -110,7 +110,7 @@ def _work(
     from pipeline.codec import conv_files
     from pipeline.codec.video_io import is_video
 
-    parts = over_files.parts(codec, values, chunk=8, frames_to_one=codec.temporal_factor)
+    parts = over_files.parts(codec, values, frames_to_one=codec.temporal_factor)
     inputs = files.find(rest, conv_files.accepts)
     for suffix in (".png", ".mp4"):
         files.refuse_overwriting(inputs, out, suffix)

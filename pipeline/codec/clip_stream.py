@@ -69,15 +69,6 @@ class LatentStream:
         return None if shape is None else (self._frames.count, shape[0], shape[1])
 
 
-def regrouped(items: Iterable[Any], first: int | None, then: int | None) -> Iterator[list[Any]]:
-    """Lists of `first` items, and of `then` from there on, where None is all that are left; the last may be shorter."""
-    iterator = iter(items)
-    count = first
-    while group := list(itertools.islice(iterator, count)):
-        yield group
-        count = then
-
-
 def single_latents(pieces: Any, channels: int) -> Iterator[Float[np.ndarray, "h w d"]]:
     """Latent frames one by one, of pieces [t h w d] of any length.
 

@@ -18,16 +18,15 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 
 from pipeline import compiled, pixels
-from pipeline.codec import conv_sizes
+from pipeline.codec import chunks, conv_sizes
 from pipeline.codec.blend import Blend, Tiles
-from pipeline.codec.clip_stream import Frames, LatentStream, cut_back, regrouped, single_latents
+from pipeline.codec.chunks import Chunk
+from pipeline.codec.clip_stream import Frames, LatentStream, cut_back, single_latents
 from pipeline.codec.codec import Codec
 from pipeline.distributions import gaussian_kl, gaussian_sample
 from pipeline.errors import DataError
 from pipeline.nn.past import Cache, Past
 from pipeline.parameters import ModelDef
-
-ENCODE_CHUNK, DECODE_CHUNK = 8, 2  # frames after the first one, and latent frames, at a time
 
 
 class ConvCodec(Codec):
@@ -75,8 +74,8 @@ class ConvCodec(Codec):
         x, told = conv_sizes.filled(x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor)
         if told:
             warnings.warn(f"encode: {told}; decode(z, size={size}) cuts back to what was there", stacklevel=2)
-        chunks = [x] if chunk is None else _cut(x, self._encode_chunk(chunk), self.encoder_causal)
-        parts = list(self._encode_stream(chunks, tile))
+        pieces = [x] if chunk is None else chunks.cut(x, self._encode_chunk(chunk), self.encoder_causal)
+        parts = list(self._encode_stream(pieces, tile))
         mean, logvar = parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
         return ConvEncoding(mean, logvar, size)
 
@@ -102,8 +101,8 @@ class ConvCodec(Codec):
         wanted = conv_sizes.checked_size(size, is_video=self.is_video)
         frames, (height, width) = 1 + self.temporal_factor * (z.shape[1] - 1), z.shape[-3:-1]
         conv_sizes.refuse_larger(wanted, (frames, height * self.spatial_factor, width * self.spatial_factor))
-        chunks = [z] if chunk is None else _cut(z, self._decode_chunk(chunk), self.decoder_causal)
-        parts = list(self._decode_stream(chunks, tile))
+        pieces = [z] if chunk is None else chunks.cut(z, self._decode_chunk(chunk), self.decoder_causal)
+        parts = list(self._decode_stream(pieces, tile))
         decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return decoded if size is None else conv_sizes.cut(decoded, wanted)
 
@@ -118,11 +117,12 @@ class ConvCodec(Codec):
         self,
         frames: Iterable[UInt8[Array | np.ndarray, "h w c"]],
         *,
-        chunk: int | None = ENCODE_CHUNK,
+        chunk: Chunk = "auto",
         tile: int | None = None,
     ) -> LatentStream:
         """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time, or with None whole.
 
+        A chunk is 8 frames unless it is said, and of frames smaller than 128x128 up to 32 (pipeline.codec.chunks).
         The last chunk is filled with copies of the last frame to a multiple of temporal_factor, rows and columns as in
         `encode`, with a warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
 
@@ -130,35 +130,45 @@ class ConvCodec(Codec):
           DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does not take or that
             change their size, or no frames.
         """
-        chunk = None if chunk is None and self.is_video else self._encode_chunk(chunk)
+        chunk = chunk if self.is_video and chunk in (None, "auto") else self._encode_chunk(chunk)
         tile = self._checked_tile(tile)
         taken = Frames(frames, self.image_shape[2])
-        groups = regrouped(taken, _first_frames(chunk, self.encoder_causal), chunk)
+
+        def usual(frame: Any) -> int:
+            return chunks.usual(*frame.shape[:2], tile=tile, causal=self.encoder_causal)
+
+        groups = chunks.grouped(taken, chunk, self.encoder_causal, usual)
         clips = (self._clip_of(group, taken.count) for group in groups)
         return LatentStream(taken, (np.asarray(mean[0]) for mean, _ in self._encode_stream(clips, tile)))
 
     def decode_frames(
         self,
-        latents: Iterable[Float[Array | np.ndarray, "t h w d"]],
+        latents: Iterable[Float[Array | np.ndarray, "_ h w d"]],
         *,
-        chunk: int | None = DECODE_CHUNK,
+        chunk: Chunk = "auto",
         tile: int | None = None,
         size: tuple[int, ...] | None = None,
-    ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
+    ) -> Iterator[UInt8[np.ndarray, "h2 w2 c"]]:
         """Frames of a clip as its latents come, in pieces of any length; decoded a chunk at a time, or with None whole.
 
         `size` is as in `decode`. Without it, what comes straight from `encode_frames` is cut back to what went in
-        there, and of other latents there are all rows, columns and frames, filled ones too.
+        there, and of other latents there are all rows, columns and frames, filled ones too. Unless it is said, a chunk
+        has the frames that one of `encode_frames` has.
 
         Raises:
           DataError: a chunk, tile or size that cannot be; as the frames come, latents that are not the codec's, that
             change their size or are too few for `size`, or none.
         """
-        chunk = None if chunk is None and self.is_video else self._decode_chunk(chunk)
+        chunk = chunk if self.is_video and chunk in (None, "auto") else self._decode_chunk(chunk)
         tile = self._checked_tile(tile)
         wanted = conv_sizes.checked_size(size, is_video=True)
         single = single_latents(latents, self.latent_channels)
-        groups = regrouped(single, _first_frames(chunk, self.decoder_causal), chunk)
+
+        def usual(latent: Any) -> int:
+            height, width = (side * self.spatial_factor for side in latent.shape[:2])
+            return max(1, chunks.usual(height, width, tile=tile, causal=self.decoder_causal) // self.temporal_factor)
+
+        groups = chunks.grouped(single, chunk, self.decoder_causal, usual)
         stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)
         decoded = (frame for part in stream for frame in np.asarray(part[0]))
         return cut_back(decoded, wanted, latents if size is None and isinstance(latents, LatentStream) else None)
@@ -212,11 +222,11 @@ class ConvCodec(Codec):
             raise DataError(f"tile={tile!r} (pixels) must be {kind}")
         return tile
 
-    def _encode_stream(self, chunks: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, Any]]:
+    def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, Any]]:
         """(mean, logvar) of each chunk of one clip or image."""
         caches: dict[tuple[int, int], Cache | None] = {}
         factor = self.spatial_factor
-        for x, overlapping in _with_overlap(chunks, self.encoder_causal):
+        for x, overlapping in _with_overlap(pieces, self.encoder_causal):
             tiles = self._tiles(x.shape[-3] // factor, x.shape[-2] // factor, tile)
             if tiles is None:
                 mean, logvar, caches[0, 0] = self._encode_part(*self._state, caches.get((0, 0)), x)
@@ -230,10 +240,10 @@ class ConvCodec(Codec):
                 mean, logvar = (blend.mean() for blend in blends)
             yield (mean[:, 1:], logvar[:, 1:]) if overlapping else (mean, logvar)
 
-    def _decode_stream(self, chunks: Iterable[Any], tile: int | None) -> Iterator[Any]:
+    def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
         """uint8 frames of each chunk of latents of one clip or image."""
         caches: dict[tuple[int, int], Cache | None] = {}
-        for z, overlapping in _with_overlap(chunks, self.decoder_causal):
+        for z, overlapping in _with_overlap(pieces, self.decoder_causal):
             tiles = self._tiles(z.shape[-3], z.shape[-2], tile)
             if tiles is None:
                 frames, caches[0, 0] = self._decode_part(*self._state, caches.get((0, 0)), z)
@@ -311,22 +321,10 @@ class ConvEncoding:
         return kl.sum(axis=range(1, kl.ndim))
 
 
-def _first_frames(chunk: int | None, causal: bool) -> int | None:
-    """How many come first; None where it is all of them."""
-    return 1 if causal else None if chunk is None else 1 + chunk
-
-
-def _cut(x: Any, chunk: int, causal: bool) -> Iterator[Any]:
-    first = 1 if causal else 1 + chunk
-    yield x[:, :first]
-    for start in range(first, x.shape[1], chunk):
-        yield x[:, start : start + chunk]
-
-
-def _with_overlap(chunks: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
+def _with_overlap(pieces: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
     """Each chunk, of a network that is not causal with the last frame of the one before; and whether it has that."""
     last = None
-    for chunk in chunks:
+    for chunk in pieces:
         whole = chunk if last is None or causal else np.concatenate([last, chunk], axis=1)
         yield whole, whole is not chunk
         last = chunk[:, -1:]

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.codec import clip_latents, files, video_file
+from pipeline.codec.chunks import Chunk
 from pipeline.codec.clip_latents import About
 from pipeline.codec.conv_codec import ConvCodec
 from pipeline.codec.video_io import Timing, is_video
@@ -39,7 +40,7 @@ def reconstruct(
     target: pathlib.Path,
     *,
     tile: int | None,
-    chunk: int,
+    chunk: Chunk,
     side_by_side: bool,
     further: Mapping[str, Measure] | None = None,
     advance: video_file.Advance,
@@ -68,7 +69,7 @@ def encode(
     target: pathlib.Path,
     *,
     tile: int | None,
-    chunk: int,
+    chunk: Chunk,
     advance: video_file.Advance,
 ) -> dict[str, Any]:
     """Writes the latents of an image or a video."""
@@ -94,7 +95,7 @@ def decode(
     stem: pathlib.Path,
     *,
     tile: int | None,
-    chunk: int,
+    chunk: Chunk,
     advance: video_file.Advance,
 ) -> dict[str, Any]:
     """Writes a PNG of latents of one frame, or else an mp4; "out" of the result is where."""

@@ -1,7 +1,7 @@
 """A codec on whole video files, in memory that does not grow with their length.
 
-`chunk` is so many frames at a time (of `decode`: latent frames), or 0 for the whole clip, in memory that does grow. The
-results of a side of a codec that is not causal depend on it, and have a remark on that.
+`chunk` is so many frames at a time (of `decode`: latent frames), "auto", or 0 for the whole clip, in memory that does
+grow. The results of a side of a codec that is not causal depend on it, and have a remark on that.
 """
 
 import collections
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.codec import clip_latents
+from pipeline.codec import chunks, clip_latents
+from pipeline.codec.chunks import Chunk
 from pipeline.codec.clip_latents import About
-from pipeline.codec.conv_codec import DECODE_CHUNK, ENCODE_CHUNK, ConvCodec
+from pipeline.codec.conv_codec import ConvCodec
 from pipeline.codec.video_io import VideoReader, VideoWriter
 from pipeline.errors import DataError
 from pipeline.metrics.frame_quality import FrameQuality
@@ -30,7 +31,7 @@ def reconstruct(
     target: pathlib.Path,
     *,
     tile: int | None = None,
-    chunk: int = ENCODE_CHUNK,
+    chunk: Chunk = "auto",
     side_by_side: bool = False,
     further: Mapping[str, Measure] | None = None,
     advance: Advance = lambda done, of: None,
@@ -64,7 +65,7 @@ def encode(
     target: pathlib.Path,
     *,
     tile: int | None = None,
-    chunk: int = ENCODE_CHUNK,
+    chunk: Chunk = "auto",
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
     """Writes a video's latents, which `decode` makes a video of again. Its sound is left out.
@@ -94,7 +95,7 @@ def decode(
     target: pathlib.Path,
     *,
     tile: int | None = None,
-    chunk: int = DECODE_CHUNK,
+    chunk: Chunk = "auto",
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
     """Writes an mp4 of a clip's latents: the frames that were encoded, at their times.
@@ -113,11 +114,12 @@ def decode(
             advance(done + 1, about.size[0])
     count, height, width = about.size
     fps = float(about.timing.rate)
-    remarks = [*writer.remarks, *_told_of_chunks(codec, codec.decoder_causal, count, chunk * codec.temporal_factor)]
+    frames_a_chunk = chunk * codec.temporal_factor if isinstance(chunk, int) else chunk
+    remarks = [*writer.remarks, *_told_of_chunks(codec, codec.decoder_causal, count, frames_a_chunk)]
     return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": remarks}
 
 
-def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: int) -> Iterator[tuple[Frame, Frame]]:
+def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: Chunk) -> Iterator[tuple[Frame, Frame]]:
     """Originals and what comes back; those that wait for their twin are never more than a chunk."""
     waiting: collections.deque[Frame] = collections.deque()
     size: list[tuple[int, ...]] = []
@@ -132,7 +134,7 @@ def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: int) 
             yield waiting.popleft(), np.asarray(codec.reconstruct(frame[None], tile=tile))[0]
         return
     latents = codec.encode_frames(taken(), chunk=chunk or None, tile=tile)
-    steps = max(1, chunk // codec.temporal_factor) if chunk else None
+    steps = max(1, chunk // codec.temporal_factor) if isinstance(chunk, int) and chunk else chunk or None
     for frame in codec.decode_frames(latents, chunk=steps, tile=tile):
         if not waiting:  # what is left was filled in
             return
@@ -152,7 +154,8 @@ def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame
         yield frame
 
 
-def _told_of_chunks(codec: ConvCodec, causal: bool, frames: int, chunk: int) -> list[str]:
+def _told_of_chunks(codec: ConvCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
+    chunk = chunks.FRAMES if isinstance(chunk, str) else chunk
     if not codec.is_video or causal or not chunk or frames <= 1 + chunk:
         return []
     return [f"by chunks of {chunk} frames, which this codec's results depend on"]

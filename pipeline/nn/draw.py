@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float32, PRNGKeyArray
 
 _SHORTEST = 4096
@@ -28,11 +29,12 @@ def normal(key: PRNGKeyArray, shape: Sequence[int], deviation: float = 1.0) -> F
 
 
 def _drawn(draw: Callable[[tuple[int, ...]], Array], key: Any, shape: Sequence[int], scale: float) -> Array:
-    if isinstance(key, jax.core.Tracer) or not jax.config.jax_threefry_partitionable:
+    counts = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(key, Tracer) or not counts:
         return scale * draw(tuple(shape))
     size = math.prod(shape)
     longer = draw((max(_SHORTEST, 1 << (size - 1).bit_length()),))
-    if isinstance(longer, jax.core.Tracer):  # the key is not, and the trace drops what it does not use
+    if isinstance(longer, Tracer):  # the key is not, and the trace drops what it does not use
         return scale * draw(tuple(shape))
     # In NumPy, where to cut, shape and scale compiles nothing.
     return jnp.asarray(np.float32(scale) * np.asarray(longer)[:size].reshape(tuple(shape)))
