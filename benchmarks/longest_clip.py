@@ -63,7 +63,7 @@ def search(
     """
     good, bad = 0, most + 1
     needs: dict[int, float] = {}
-    number, halved = min(max(start, 1), most), True
+    number, guessed, misses, halvings = min(max(start, 1), most), False, 0, 0
     while bad - good > within:
         need, before = share(number), bad - good
         if need is not None:
@@ -72,10 +72,14 @@ def search(
             good = number
         else:
             bad = number
-        # A line is a bad guide to a curve: where it has not even halved the gap, the middle is asked for.
-        guess = _edge(needs) if halved else None
-        halved = guess is None or 2 * (bad - good) <= before
+        # A line is a bad guide to a curve: each time it has not even halved the gap, the middle is asked for once more.
+        if guessed and 2 * (bad - good) > before:
+            misses += 1
+            halvings = misses
+        guess = None if halvings else _edge(needs)
+        guessed = guess is not None
         if guess is None:
+            halvings = max(halvings - 1, 0)
             number = min(2 * good, most) if bad > most else (good + bad) // 2
         else:
             # An end that is near enough to the edge already is met by the other one, at `within` from it.
