@@ -21,8 +21,8 @@ def define_parts(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "chunk",
         None,
-        "Frames at a time (of strata decode: latent frames), which bounds memory; when not given 8 (2), and of frames "
-        "smaller than 128x128 up to 32 (8) where that changes nothing; 0 for whole clips.",
+        "Frames at a time (of strata decode: latent frames), which bounds memory; when not given 8 (2), or up to 32 "
+        "(8) of frames with half the pixels of 128x128 or fewer, where that changes nothing; 0 for whole clips.",
         flag_values=values,
         lower_bound=0,
     )
@@ -87,8 +87,9 @@ def tell_of_chunks(command: str, codec: Any, chunk: int | str, *, causal: bool) 
     `causal` is whether that side of the codec is which the command uses.
     """
     if codec.is_video and not causal and chunk:
+        of = "" if isinstance(chunk, str) else f" of {chunk}"
         print(
-            f"strata {command}: this codec is not causal: films in chunks come out otherwise than whole; "
+            f"strata {command}: this codec is not causal: films in chunks{of} come out otherwise than whole; "
             "--chunk 0 takes them whole, in memory that grows with their length",
             file=sys.stderr,
         )

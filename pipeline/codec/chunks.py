@@ -10,13 +10,18 @@ FRAMES, PIXELS = 8, 128**2
 
 
 def usual(height: int, width: int, *, tile: int | None, causal: bool) -> int:
-    """Frames at a time where nobody says how many: 8, and of frames smaller than 128x128 up to 32.
+    """Frames at a time where nobody says how many: 8, and up to 32 while they have no more pixels than 8 of 128x128.
 
     A chunk of few pixels takes longer to read the weights than to use them (docs/benchmarks.md). What a network gives
     that is not causal depends on its chunks: there it is 8 at any size.
     """
     pixels = min(height, tile or height) * min(width, tile or width)
     return FRAMES * min(4, max(1, PIXELS // pixels)) if causal else FRAMES
+
+
+def in_latents(chunk: Chunk, temporal_factor: int) -> Chunk:
+    """So many frames as latent frames, one at least; "auto", None and the 0 of whole files stay what they are."""
+    return chunk if not chunk or isinstance(chunk, str) else max(1, chunk // temporal_factor)
 
 
 def cut(x: Any, chunk: int, causal: bool) -> Iterator[Any]:

@@ -109,8 +109,7 @@ class ConvCodec(Codec):
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
         """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of frames) as there."""
         encoding = self.encode(images, **parts)
-        chunk = parts.get("chunk")
-        latents = None if chunk is None else max(1, chunk // self.temporal_factor)
+        latents: Any = chunks.in_latents(parts.get("chunk"), self.temporal_factor)
         return self.decode(encoding.mode(), chunk=latents, tile=parts.get("tile"), size=encoding.size)
 
     def encode_frames(
@@ -122,7 +121,7 @@ class ConvCodec(Codec):
     ) -> LatentStream:
         """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time, or with None whole.
 
-        A chunk is 8 frames unless it is said, and of frames smaller than 128x128 up to 32 (pipeline.codec.chunks).
+        A chunk is 8 frames unless it is said, and of small frames up to 32 (pipeline.codec.chunks.usual).
         The last chunk is filled with copies of the last frame to a multiple of temporal_factor, rows and columns as in
         `encode`, with a warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
 
@@ -164,9 +163,10 @@ class ConvCodec(Codec):
         wanted = conv_sizes.checked_size(size, is_video=True)
         single = single_latents(latents, self.latent_channels)
 
-        def usual(latent: Any) -> int:
+        def usual(latent: Any) -> Any:
             height, width = (side * self.spatial_factor for side in latent.shape[:2])
-            return max(1, chunks.usual(height, width, tile=tile, causal=self.decoder_causal) // self.temporal_factor)
+            frames = chunks.usual(height, width, tile=tile, causal=self.decoder_causal)
+            return chunks.in_latents(frames, self.temporal_factor)
 
         groups = chunks.grouped(single, chunk, self.decoder_causal, usual)
         stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)

@@ -114,7 +114,7 @@ def decode(
             advance(done + 1, about.size[0])
     count, height, width = about.size
     fps = float(about.timing.rate)
-    frames_a_chunk = chunk * codec.temporal_factor if isinstance(chunk, int) else chunk
+    frames_a_chunk = chunk if not chunk or isinstance(chunk, str) else chunk * codec.temporal_factor
     remarks = [*writer.remarks, *_told_of_chunks(codec, codec.decoder_causal, count, frames_a_chunk)]
     return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": remarks}
 
@@ -134,8 +134,8 @@ def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: Chunk
             yield waiting.popleft(), np.asarray(codec.reconstruct(frame[None], tile=tile))[0]
         return
     latents = codec.encode_frames(taken(), chunk=chunk or None, tile=tile)
-    steps = max(1, chunk // codec.temporal_factor) if isinstance(chunk, int) and chunk else chunk or None
-    for frame in codec.decode_frames(latents, chunk=steps, tile=tile):
+    steps = chunks.in_latents(chunk, codec.temporal_factor)
+    for frame in codec.decode_frames(latents, chunk=steps or None, tile=tile):
         if not waiting:  # what is left was filled in
             return
         height, width = size[0][:2]

@@ -45,6 +45,11 @@ def test_groups_have_the_lengths_that_were_asked_for(chunk, causal, lengths):
         assert [part.shape[1] for part in chunks.cut(np.zeros((1, 10)), chunk, causal)] == lengths
 
 
+@pytest.mark.parametrize("chunk, latents", [(8, 2), (4, 1), (1, 1), (0, 0), (None, None), ("auto", "auto")])
+def test_a_chunk_of_frames_is_one_of_latents(chunk, latents):
+    assert chunks.in_latents(chunk, 4) == latents
+
+
 def test_nothing_is_taken_before_it_is_needed():
     frames = iter(range(100))
     groups = chunks.grouped(frames, "auto", True, lambda first: 3)
