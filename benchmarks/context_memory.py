@@ -37,13 +37,13 @@ def measure(flags: argparse.Namespace, context: int) -> dict[str, Any]:
     from flax import nnx
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from pipeline.nn import target
+    from pipeline.backend import target
     from pipeline.nn.conv3d import CausalConv3d
-    from pipeline.training import mesh as meshes
-    from pipeline.training import sharding
-    from pipeline.training.planning import topology
-    from pipeline.training.planning.collectives import collectives
-    from pipeline.training.planning.turns import turns
+    from pipeline.planning import topology
+    from pipeline.planning.collectives import collectives
+    from pipeline.planning.trip_counts import turns
+    from pipeline.training.state import mesh as meshes
+    from pipeline.training.state import sharding
 
     jax.config.update("jax_enable_compilation_cache", False)
     machine = topology.parse(flags.topology)

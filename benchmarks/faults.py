@@ -51,7 +51,7 @@ PATCHES = {
     "none": "",
     # A real step takes longer than one of this toy: so that a signal hits one.
     "slow": """
-from pipeline.training.log import TrainLog
+from pipeline.training.monitoring.step_log import TrainLog
 take = TrainLog.step
 def step(self, *arguments):
     time.sleep(0.05)
@@ -59,7 +59,7 @@ def step(self, *arguments):
 TrainLog.step = step
 """,
     "term in {phase}": """
-from pipeline.training.phases import Phases
+from pipeline.training.runtime.phases import Phases
 switch, sent = Phases._switch, []
 def _switch(self, name):
     switch(self, name)
@@ -69,7 +69,7 @@ def _switch(self, name):
 Phases._switch = _switch
 """,
     "kill at 25": """
-from pipeline.training.log import TrainLog
+from pipeline.training.monitoring.step_log import TrainLog
 take = TrainLog.step
 def step(self, number, *arguments):
     if PROCESS == 1 and number == 25:
@@ -78,7 +78,7 @@ def step(self, number, *arguments):
 TrainLog.step = step
 """,
     "stuck": """
-from pipeline.data.image_data import Batches
+from pipeline.data.images.image_data import Batches
 take, count = Batches.__next__, []
 def __next__(self):
     count.append(1)
@@ -88,7 +88,7 @@ def __next__(self):
 Batches.__next__ = __next__
 """,
     "slow data": """
-from pipeline.data.image_data import Batches
+from pipeline.data.images.image_data import Batches
 take = Batches.__next__
 def __next__(self):
     if PROCESS == 1:
@@ -121,7 +121,7 @@ if PROCESS == 1:
 """,
     "other data": """
 import functools
-import pipeline.data.image_data as image_data
+import pipeline.data.images.image_data as image_data
 make = image_data.ImageData.__init__
 @functools.wraps(make)
 def init(self, *arguments, **settings):
@@ -132,8 +132,8 @@ if PROCESS == 1:
 """,
     "no data": """
 import functools
-import pipeline.data.image_data as image_data
-from pipeline.errors import DataError
+import pipeline.data.images.image_data as image_data
+from pipeline.core.errors import DataError
 @functools.wraps(image_data.ImageData.__init__)
 def init(self, *arguments, **settings):
     raise DataError("/data: No such file or directory")
@@ -142,7 +142,7 @@ if PROCESS == 1:
 """,
     "disk full at 15": """
 import resource
-from pipeline.training.log import TrainLog
+from pipeline.training.monitoring.step_log import TrainLog
 take = TrainLog.step
 def step(self, number, *arguments):
     if number == 15:
@@ -524,8 +524,8 @@ import json, sys
 import jax
 from pipeline import build
 from pipeline.training import mesh, state
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.digest import state_digest
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.state.digest import state_digest
 for line in sys.stdin:
     workdir = line.strip()
     settings = json.load(open(workdir + "/config.json"))
@@ -578,7 +578,7 @@ with build.data(settings).train(settings["batch_size"], settings["seed"], start_
 def _all_finite(cluster: Cluster) -> bool:
     code = f"""
 import numpy as np
-from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.checkpoints.store import Checkpoints
 checkpoints = Checkpoints({str(cluster.workdir / "checkpoints")!r})
 arrays = checkpoints.arrays(checkpoints.latest())
 print(all(np.isfinite(array).all() for part in arrays.values() for array in part.values()))

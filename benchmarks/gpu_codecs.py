@@ -189,7 +189,8 @@ def _model(flags: argparse.Namespace, name: str, dtype: str, **settings: Any) ->
     import jax.numpy as jnp
     from flax import nnx
 
-    from pipeline import models, parameters
+    from pipeline import models
+    from pipeline.core import parameters
 
     recipe = _recipe(flags, name).model.to_dict() | settings
     model = models.create(recipe, rngs=nnx.Rngs(0), dtype=jnp.dtype(dtype))
@@ -206,9 +207,9 @@ def _clip(frames: int, size: int) -> Any:
 def _compiled(function: Callable[..., Any], *inputs: Any, **settings: Any) -> Any:
     import jax
 
-    from pipeline import compiled
+    from pipeline.backend import jit
 
-    options = compiled.options(jax.default_backend())
+    options = jit.options(jax.default_backend())
     return jax.jit(function, compiler_options=options, **settings).lower(*inputs).compile()
 
 

@@ -72,9 +72,9 @@ class Ours:
         import jax
         import jax.numpy as jnp
 
-        from pipeline import compiled
+        from pipeline.backend import jit
         from pipeline.codec import folder as codec_folder
-        from pipeline.training import heaps
+        from pipeline.training.runtime import malloc
 
         modeldef, self.params, _, _ = codec_folder.read(pathlib.Path(folder) / "ours")
         self.wait = jax.block_until_ready
@@ -93,10 +93,10 @@ class Ours:
         for name in operations:
             function, self.inputs[name] = functions[name]
             began = time.perf_counter()
-            jitted = jax.jit(function, compiler_options=compiled.options(jax.default_backend()))
+            jitted = jax.jit(function, compiler_options=jit.options(jax.default_backend()))
             self.compiled[name] = jitted.lower(self.params, self.inputs[name]).compile()
             self.compile_s[name] = round(time.perf_counter() - began, 1)
-        heaps.trim()  # as a run does
+        malloc.trim()  # as a run does
 
     def run(self, name: str):
         return self.wait(self.compiled[name](self.params, self.inputs[name]))
@@ -106,14 +106,15 @@ def import_codec(folder: str) -> None:
     """A codec of ours with the weights in their folder, in its folder `ours`."""
     from flax import nnx
 
-    from pipeline import models, parameters
-    from pipeline.codec import convert_diffusers
+    from pipeline import models
     from pipeline.codec import folder as codec_folder
+    from pipeline.core import parameters
+    from pipeline.importers import diffusers as diffusers_importer
 
-    tensors = convert_diffusers.load([folder])
-    recipe = convert_diffusers.recipe([folder], tensors)
+    tensors = diffusers_importer.load([folder])
+    recipe = diffusers_importer.recipe([folder], tensors)
     _, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
-    weights = convert_diffusers.convert(tensors, shapes, path=folder)
+    weights = diffusers_importer.convert(tensors, shapes, path=folder)
     codec_folder.write(pathlib.Path(folder) / "ours", dict(model=recipe, dtype="float32"), weights)
 
 

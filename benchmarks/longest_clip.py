@@ -125,7 +125,7 @@ def _plan(flags: argparse.Namespace, frames: int) -> dict[str, Any]:
 def _devices(topology: str) -> int:
     """Chips of a topology such as 2*v5e:2x4."""
     sys.path.insert(0, str(ROOT))
-    from pipeline.training.planning.topology import parse
+    from pipeline.planning.topology import parse
 
     return parse(topology).num_devices
 

@@ -16,9 +16,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from pipeline import build
-from pipeline.training import loop, sharding
-from pipeline.training import state as states
+from pipeline.build import run as build
+from pipeline.training import loop
+from pipeline.training.state import sharding
+from pipeline.training.state import train_state as states
 
 
 def recipe(steps: int, images: pathlib.Path) -> ConfigDict:

@@ -31,7 +31,8 @@ import step_pairs
 import torch
 from flax import nnx
 
-from pipeline import build, parameters
+from pipeline.build import run as build
+from pipeline.core import parameters
 from pipeline.losses import spectral
 from pipeline.losses.elbo import layer_rates
 

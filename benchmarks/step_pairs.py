@@ -13,9 +13,9 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from pipeline import build
-from pipeline.training import sharding
-from pipeline.training import state as states
+from pipeline.build import run as build
+from pipeline.training.state import sharding
+from pipeline.training.state import train_state as states
 
 
 class Ours:

@@ -26,8 +26,8 @@ from peak_memory import peak_bytes
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pipeline.codec import chunks  # noqa: E402
-from pipeline.codec.conv_codec import ConvCodec  # noqa: E402
+from pipeline.codec.any_size import ConvCodec  # noqa: E402
+from pipeline.codec.tiling import chunks  # noqa: E402
 
 
 def main() -> None:
@@ -68,7 +68,8 @@ def _run(flags: argparse.Namespace, what: str, frames: int, chunk: int) -> dict[
 def _codec(size: int, base: int) -> ConvCodec:
     from flax import nnx
 
-    from pipeline import models, parameters
+    from pipeline import models
+    from pipeline.core import parameters
 
     recipe = dict(name="wf_vae.WFVAE", base_channels=base, latent_channels=4, image_size=size, num_frames=17)
     modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
@@ -97,8 +98,8 @@ def _stream(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
 
 
 def _file(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
-    from pipeline.codec import video_file
-    from pipeline.codec.video_io import Timing, VideoWriter
+    from pipeline.codec.media import code_video
+    from pipeline.codec.media.video_io import Timing, VideoWriter
 
     with tempfile.TemporaryDirectory() as folder:
         source, target = pathlib.Path(folder, "film.mp4"), pathlib.Path(folder, "reconstruction.mp4")
@@ -106,7 +107,7 @@ def _file(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
             for index, frame in enumerate(_frames(codec, frames)):
                 writer.write(frame, index)
         began = time.perf_counter()
-        about = video_file.reconstruct(codec, source, target, chunk=chunk)
+        about = code_video.reconstruct(codec, source, target, chunk=chunk)
         seconds = time.perf_counter() - began
     return {"frames": about["frames"], "frames_per_s_with_compilation": round(frames / seconds, 2)}
 

@@ -29,8 +29,9 @@ import step_pairs
 import torch
 from flax import nnx
 
-from pipeline import build, parameters
-from pipeline.codec import convert_openai_vdvae
+from pipeline.build import run as build
+from pipeline.core import parameters
+from pipeline.importers import openai_vdvae as openai_vdvae_importer
 from pipeline.losses.elbo import layer_rates
 
 TOLERANCE = 1e-4
@@ -110,7 +111,7 @@ def compare_values(settings: dict, peer: Peer, image: np.ndarray) -> dict:
     peer.shake(seed=0)
     modeldef, shapes, _ = parameters.abstract(lambda: build.model_maker(settings)(nnx.Rngs(0)))
     tensors = {name: tensor.cpu().numpy() for name, tensor in peer.module.state_dict().items()}
-    params = convert_openai_vdvae.convert(tensors, shapes, path="the peer's state dict")
+    params = openai_vdvae_importer.convert(tensors, shapes, path="the peer's state dict")
     key, dims = jax.random.key(1), image[0].size
 
     def objective(params, image):

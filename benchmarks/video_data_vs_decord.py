@@ -51,7 +51,7 @@ def peer(args: argparse.Namespace) -> float:
 
 
 def ours(args: argparse.Namespace) -> float:
-    from pipeline.data.video_data import VideoData
+    from pipeline.data.videos.video_data import VideoData
 
     data = VideoData(
         "clips" if args.side == "packed" else "videos",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.codec.codec import Codec
+    from pipeline.codec.fixed_size import Codec
 
 __all__ = ["Codec"]
 __version__ = "0.1.0"
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Lazy, so that `strata --help` does not wait for jax.
     if name == "Codec":
-        from pipeline.codec.codec import Codec
+        from pipeline.codec.fixed_size import Codec
 
         return Codec
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline.distributions import clip_logvar
-from pipeline.types import Latent
+from pipeline.core.types import Latent
+from pipeline.distributions.continuous import clip_logvar
 
 
 class StochasticQuantizer(nnx.Module):

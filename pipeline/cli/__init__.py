@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 
-from pipeline.errors import ConfigError, StrataError
+from pipeline.core.errors import ConfigError, StrataError
 
 # Subcommand -> (module in pipeline.cli, what it does). Modules are imported only when they are run.
 COMMANDS = {
@@ -45,7 +45,7 @@ def dispatch(argv: list[str]) -> int:
         return 0
     try:
         if command not in COMMANDS:
-            from pipeline.construct import nearest
+            from pipeline.core.construct import nearest
 
             raise ConfigError(f"{command!r} is not a command: {nearest(command, COMMANDS)}")
         return importlib.import_module(f"pipeline.cli.{COMMANDS[command][0]}").run(rest)

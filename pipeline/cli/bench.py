@@ -12,8 +12,8 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.construct import nearest
-from pipeline.errors import ConfigError
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:

@@ -14,14 +14,14 @@ import jax
 import optax
 from orbax.checkpoint import v1 as ocp
 
-from pipeline.errors import ConfigError
-from pipeline.training import mesh as meshes
-from pipeline.training import sharding
-from pipeline.training import state as states
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.checksum import of_array
-from pipeline.training.state import TrainState
-from pipeline.training.state_tree import to_tree, without_empty
+from pipeline.core.errors import ConfigError
+from pipeline.training.checkpoints.checksum import of_array
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import sharding
+from pipeline.training.state import train_state as states
+from pipeline.training.state.state_tree import to_tree, without_empty
+from pipeline.training.state.train_state import TrainState
 
 _COPIES = 4  # the state holds every parameter, its average and Adam's two moments
 _WIDTH = 512
@@ -98,8 +98,8 @@ import sys
 import jax, jax.numpy as jnp
 from pipeline.cli.bench_checkpoint import state_of
 from pipeline.training import mesh, sharding
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.checksum import of_array
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.checkpoints.checksum import of_array
 shapes = jax.eval_shape(lambda: state_of(int(sys.argv[2])))
 placed = sharding.state_shardings(mesh.create(), shapes)
 shapes = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, placed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.image_data import ImageData
+from pipeline.data.images.image_data import ImageData
 
 
 def measure(
@@ -59,7 +59,7 @@ def _time_batches(batches: Any, count: int) -> float:
 
 
 def _packed_crops(folder: pathlib.Path, image_size: int) -> str:
-    from pipeline.data.pack import pack
+    from pipeline.data.packing.pack import pack
     from pipeline.data.sources.sklearn_images import SklearnImages
 
     crops = SklearnImages(image_size, "train")

@@ -11,9 +11,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from pipeline import build
-from pipeline.training import heaps, sharding
-from pipeline.training import state as states
+from pipeline.build import run as build
+from pipeline.training.runtime import malloc
+from pipeline.training.state import sharding
+from pipeline.training.state import train_state as states
 
 _WARMUP = 2
 
@@ -41,7 +42,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     traced = time.perf_counter()
     step = lowered.compile()
     compiled = time.perf_counter()
-    heaps.trim()  # as a run does
+    malloc.trim()  # as a run does
 
     create, optimizer = build.model_maker(settings), build.update(settings).optimizer
     state = states.initialise(create, optimizer, shapes, settings["seed"], build.extras(settings))

@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import CheckpointError, ConfigError, DamagedCheckpoint
+from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
 
 _VERBS = ("list", "verify")
 
@@ -79,7 +79,7 @@ def verification(checkpoints: Any, step: int | None = None) -> dict[str, Any]:
 
 def _open(folder: str) -> Any:
     from pipeline.training import workdir as workdirs
-    from pipeline.training.checkpoint import Checkpoints
+    from pipeline.training.checkpoints.store import Checkpoints
 
     if (pathlib.Path(folder) / "config.json").exists():
         folder = workdirs.checkpoint_folder(folder, workdirs.load(folder))

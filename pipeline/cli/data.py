@@ -12,8 +12,8 @@ from typing import Any
 from absl.flags import DEFINE_bool, DEFINE_enum, DEFINE_float, DEFINE_integer, DEFINE_string
 
 from pipeline.cli import flags
-from pipeline.construct import nearest
-from pipeline.errors import ConfigError
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
@@ -53,8 +53,8 @@ def _pack(argv: list[str]) -> int:
         max_unreadable=values.max_unreadable,
         progress=progress.show,
     )
-    from pipeline.data.pack import pack
-    from pipeline.data.pack_videos import has_videos, pack_videos
+    from pipeline.data.packing.pack import pack
+    from pipeline.data.packing.pack_videos import has_videos, pack_videos
 
     if values.kind == "videos" or (values.kind == "auto" and has_videos(rest[0])):
         manifest = pack_videos(rest[0], out, clip_seconds=values.clip_seconds, fps=values.fps, **common)
@@ -94,8 +94,8 @@ def _examples(argv: list[str]) -> int:
     if rest:
         raise ConfigError(f"data examples takes no argument {rest[0]!r}")
     config, out = flags.config_of(values), flags.required(values, "out")
-    from pipeline import build
-    from pipeline.data.examples import write_examples
+    from pipeline.build import run as build
+    from pipeline.data.loading.examples import write_examples
 
     data = build.data(config.to_dict())
     written = write_examples(data, out, split=values.split, num=values.num, seed=values.seed)

@@ -11,9 +11,9 @@ from typing import Any
 
 from absl import flags
 
+from pipeline.cli import file_batch
 from pipeline.cli import flags as cli_flags
-from pipeline.cli import over_files
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
 
 
 def run(argv: list[str]) -> int:
@@ -21,17 +21,17 @@ def run(argv: list[str]) -> int:
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
-    over_files.define_parts(values)
+    file_batch.define_parts(values)
     flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
     folder, out = cli_flags.required(values, "codec"), pathlib.Path(cli_flags.required(values, "out"))
 
-    from pipeline.codec import files
-    from pipeline.codec.codec import Codec
+    from pipeline.codec.fixed_size import Codec
+    from pipeline.codec.media import image_files
 
-    inputs = files.find(rest, lambda name: name.endswith(".safetensors"))
+    inputs = image_files.find(rest, lambda name: name.endswith(".safetensors"))
     codec: Any = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
 
@@ -40,33 +40,33 @@ def run(argv: list[str]) -> int:
     def line(result: dict[str, Any]) -> str:
         return f"{result['height']}x{result['width']}"
 
-    results, failures = over_files.each("decode", inputs, out, codec, settings, work, line=line, stream=stream)
+    results, failures = file_batch.each("decode", inputs, out, codec, settings, work, line=line, stream=stream)
     if results:
         print(f"{len(results)} files: {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
     return DataError.exit_code if failures else 0
 
 
-def _work(codec: Any, out: pathlib.Path, values: flags.FlagValues) -> tuple[over_files.Work, dict[str, Any]]:
+def _work(codec: Any, out: pathlib.Path, values: flags.FlagValues) -> tuple[file_batch.Work, dict[str, Any]]:
     """What is done with each file, and the settings that this depends on."""
-    if not over_files.has_any_size(codec, values):
+    if not file_batch.has_any_size(codec, values):
         return lambda path, name, advance: _of_one_size(codec, path, out / f"{name}.png"), {}
 
-    from pipeline.codec import conv_files
+    from pipeline.codec.media import any_size_files
 
-    parts = over_files.parts(codec, values, frames_to_one=1)
-    over_files.tell_of_chunks("decode", codec, parts["chunk"], causal=codec.decoder_causal)
+    parts = file_batch.parts(codec, values, frames_to_one=1)
+    file_batch.tell_of_chunks("decode", codec, parts["chunk"], causal=codec.decoder_causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
-        return conv_files.decode(codec, path, out / name, **parts, advance=advance)
+        return any_size_files.decode(codec, path, out / name, **parts, advance=advance)
 
     return in_parts, parts
 
 
 def _of_one_size(codec: Any, path: pathlib.Path, target: pathlib.Path) -> dict[str, Any]:
-    from pipeline.codec import files, latents, picture
+    from pipeline.codec.media import code_image, image_files, image_latents
 
-    coded, tiling, how = latents.unpack(path, codec)
-    files.save_png(target, picture.decode(codec, coded, tiling))
+    coded, tiling, how = image_latents.unpack(path, codec)
+    image_files.save_png(target, code_image.decode(codec, coded, tiling))
     size = {"frames": 1, "height": tiling.height, "width": tiling.width}
     return {"out": str(target), **size, "how": how, "remarks": []}

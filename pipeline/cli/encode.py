@@ -12,9 +12,9 @@ from typing import Any
 
 from absl import flags
 
+from pipeline.cli import file_batch
 from pipeline.cli import flags as cli_flags
-from pipeline.cli import over_files
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
 
 
 def run(argv: list[str]) -> int:
@@ -22,15 +22,15 @@ def run(argv: list[str]) -> int:
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the latents.", flag_values=values)
-    over_files.define_fit(values)
-    over_files.define_parts(values)
+    file_batch.define_fit(values)
+    file_batch.define_parts(values)
     flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
     folder, out = cli_flags.required(values, "codec"), pathlib.Path(cli_flags.required(values, "out"))
 
-    from pipeline.codec.codec import Codec
+    from pipeline.codec.fixed_size import Codec
 
     codec = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
@@ -39,7 +39,7 @@ def run(argv: list[str]) -> int:
     def line(result: dict[str, Any]) -> str:
         return f"{result['latent_numbers']:,} latent numbers"
 
-    results, failures = over_files.each("encode", inputs, out, codec, settings, work, line=line, stream=stream)
+    results, failures = file_batch.each("encode", inputs, out, codec, settings, work, line=line, stream=stream)
     if results:
         print(f"latents of {len(results)} files: {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
@@ -48,43 +48,43 @@ def run(argv: list[str]) -> int:
 
 def _work(
     codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues
-) -> tuple[list[tuple[pathlib.Path, str]], over_files.Work, dict[str, Any]]:
+) -> tuple[list[tuple[pathlib.Path, str]], file_batch.Work, dict[str, Any]]:
     """The input files, what is done with each, and the settings that this depends on."""
-    from pipeline.codec import files
+    from pipeline.codec.media import image_files
 
-    if not over_files.has_any_size(codec, values):
-        inputs = files.find(rest)
-        files.refuse_overwriting(inputs, out, ".safetensors")
+    if not file_batch.has_any_size(codec, values):
+        inputs = image_files.find(rest)
+        image_files.refuse_overwriting(inputs, out, ".safetensors")
 
         def in_squares(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
             return _of_one_size(codec, path, out / f"{name}.safetensors", values.fit)
 
         return inputs, in_squares, dict(fit=values.fit)
 
-    from pipeline.codec import conv_files
-    from pipeline.codec.video_io import is_video
+    from pipeline.codec.media import any_size_files
+    from pipeline.codec.media.video_io import is_video
 
-    parts = over_files.parts(codec, values, frames_to_one=codec.temporal_factor)
-    inputs = files.find(rest, conv_files.accepts)
-    files.refuse_overwriting(inputs, out, ".safetensors")
+    parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
+    inputs = image_files.find(rest, any_size_files.accepts)
+    image_files.refuse_overwriting(inputs, out, ".safetensors")
     if any(is_video(path.name) for path, _ in inputs):
-        over_files.tell_of_chunks("encode", codec, parts["chunk"], causal=codec.encoder_causal)
+        file_batch.tell_of_chunks("encode", codec, parts["chunk"], causal=codec.encoder_causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         target = out / f"{name}.safetensors"
-        result = conv_files.encode(codec, path, target, **parts, advance=advance)
+        result = any_size_files.encode(codec, path, target, **parts, advance=advance)
         return {"out": str(target), "latent_numbers": math.prod(result["latent_shape"])} | result
 
     return inputs, in_parts, parts
 
 
 def _of_one_size(codec: Any, path: pathlib.Path, target: pathlib.Path, fit: str) -> dict[str, Any]:
-    from pipeline.codec import files, latents, picture
+    from pipeline.codec.media import code_image, image_files, image_latents
 
-    image, remarks = files.read(path, codec.image_shape[2])
-    fitted = picture.fit(codec, image, fit)
-    coded = picture.encode(codec, fitted)
-    files.save(target, latents.pack(codec, coded, fitted))
+    image, remarks = image_files.read(path, codec.image_shape[2])
+    fitted = code_image.fit(codec, image, fit)
+    coded = code_image.encode(codec, fitted)
+    image_files.save(target, image_latents.pack(codec, coded, fitted))
     numbers = sum(z.size for z in coded)
     size = {"frames": 1, "height": image.shape[0], "width": image.shape[1]}
     return {"out": str(target), **size, "how": fitted.how, "remarks": remarks, "latent_numbers": numbers}

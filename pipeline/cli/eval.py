@@ -19,7 +19,7 @@ from absl import flags
 
 from pipeline.cli import flags as cli_flags
 from pipeline.cli import frozen_networks
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 
 _FURTHER = ("ms_ssim", "flicker", "lpips", "squeezenet")  # beginnings of names of figures
 
@@ -71,9 +71,9 @@ def _flags() -> flags.FlagValues:
 def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     import jax
 
-    from pipeline import build
+    from pipeline.build import run as build
+    from pipeline.build.trained import load_for_inference
     from pipeline.evaluators import likelihood, reconstruction
-    from pipeline.training.inference import load_for_inference
 
     config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
     perceptual = frozen_networks.perceptual(values, config["objective"].get("perceptual"))
@@ -118,8 +118,8 @@ def _spread(model: Any, batch_size: int) -> tuple[Any, dict[str, Any]]:
     from flax import nnx
     from jax.sharding import NamedSharding, PartitionSpec
 
-    from pipeline.training import mesh as meshes
-    from pipeline.training import sharding
+    from pipeline.training.state import mesh as meshes
+    from pipeline.training.state import sharding
 
     if jax.device_count() == 1 or batch_size % jax.device_count():
         return model, {}

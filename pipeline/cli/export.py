@@ -16,7 +16,7 @@ from absl import flags
 
 from pipeline import __version__
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import ConfigError, StrataError
+from pipeline.core.errors import ConfigError, StrataError
 
 PREVIEW_COLUMNS = 8
 _METRICS = ("bits_per_dim", "distortion", "rate", "iwae_bits_per_dim", "num_importance_samples", "likelihood", "psnr",
@@ -35,11 +35,11 @@ def run(argv: list[str]) -> int:
     workdir, out = cli_flags.required(values, "workdir"), pathlib.Path(cli_flags.required(values, "out"))
     _check_out(out, values.overwrite)
 
-    from pipeline import grids, parameters
+    from pipeline.build.trained import load_for_inference
     from pipeline.codec import folder
-    from pipeline.codec.codec import Codec
-    from pipeline.training.checkpoint import Checkpoints
-    from pipeline.training.inference import load_for_inference
+    from pipeline.codec.fixed_size import Codec
+    from pipeline.core import grids, parameters
+    from pipeline.training.checkpoints.store import Checkpoints
     from pipeline.training.workdir import checkpoint_folder
 
     config, step, model = load_for_inference(workdir, values.step, ema=not values.raw_weights)
@@ -149,10 +149,10 @@ def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] |
 
 def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, Any]:
     """Measured on the first training examples, batch by batch of the recipe's size."""
-    from pipeline import build
-    from pipeline.codec.conv_codec import ConvCodec
+    from pipeline.build import run as build
+    from pipeline.codec.any_size import ConvCodec
     from pipeline.codec.latent_stats import measure
-    from pipeline.types import pixels_of
+    from pipeline.core.types import pixels_of
 
     if not isinstance(codec, ConvCodec):
         raise ConfigError("--stats is for codecs of any size: the latents of this one are not one map")
@@ -169,8 +169,8 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
     import jax
     import numpy as np
 
-    from pipeline import grids
-    from pipeline.codec.conv_codec import ConvCodec
+    from pipeline.codec.any_size import ConvCodec
+    from pipeline.core import grids
 
     rows, labels, missing, columns = [], [], "", PREVIEW_COLUMNS
     try:
@@ -193,9 +193,9 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
 
 
 def _held_out(config: dict[str, Any]) -> Any:
-    from pipeline import build
-    from pipeline.errors import DataError
-    from pipeline.types import pixels_of
+    from pipeline.build import run as build
+    from pipeline.core.errors import DataError
+    from pipeline.core.types import pixels_of
 
     with build.data(config).evaluate(PREVIEW_COLUMNS, PREVIEW_COLUMNS) as batches:
         for batch in batches:

@@ -8,8 +8,8 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from pipeline.construct import nearest
-from pipeline.errors import ConfigError
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError
 
 _CONFIG_HELP = "Recipe: a Python file with get_config, as FILE or FILE:argument; --config.a.b=value overrides."
 
@@ -148,7 +148,7 @@ def _ensure_key(config: ConfigDict, key: str) -> None:
         if not isinstance(node, ConfigDict):
             raise ConfigError(f"--config.{key}: {where} is a single value")
         if part not in node:
-            from pipeline import build  # slow to import, and seldom needed
+            from pipeline.build import run as build  # slow to import, and seldom needed
 
             defaults = build.defaults(config, ".".join(parts[:depth]))
             if part not in defaults:
@@ -176,7 +176,7 @@ def _retype(config: ConfigDict, key: str, text: str) -> None:
     readable = {int: (int,), float: (int, float), str: (str,)}.get(type(current))
     if readable is None or isinstance(wanted, readable):
         return
-    from pipeline import build  # slow to import, and seldom needed
+    from pipeline.build import run as build  # slow to import, and seldom needed
 
     if build.takes(config, section, name, wanted):
         with node.unlocked():

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from pipeline.errors import ConfigError, DataError
+from pipeline.core.errors import ConfigError, DataError
 
 _KEYS = ("network", "weights", "heads")
 
@@ -73,14 +73,14 @@ def perceptual(values: flags.FlagValues, recipe: Mapping[str, Any] | None = None
 def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str) -> Perceptual:
     import jax
 
-    from pipeline import compiled
-    from pipeline.losses import lpips
+    from pipeline.backend import jit
+    from pipeline.frozen import lpips
 
     distance, arrays = lpips.create(network, weights=weights, heads=heads, where=where)
     fingerprint = lpips.fingerprint(arrays)
     kind = "learned heads" if heads else "every channel alike, which is not LPIPS"
     meaning = f"{distance.shown}: mean over frames; {network}, {kind}; sha256 of its weights {fingerprint[:12]}"
-    return Perceptual(distance.shown, compiled.jit(distance), jax.device_put(arrays), fingerprint, meaning)
+    return Perceptual(distance.shown, jit.jit(distance), jax.device_put(arrays), fingerprint, meaning)
 
 
 def define_features(values: flags.FlagValues) -> None:

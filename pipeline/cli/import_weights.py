@@ -21,7 +21,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline.core.errors import CheckpointError, ConfigError
 
 # --from -> the module of pipeline.codec that converts.
 KINDS = {
@@ -57,7 +57,7 @@ def run(argv: list[str]) -> int:
     if values.config is None and hasattr(converter, "recipe"):
         count, what = import_codec(kind, paths, out, license=values.license), "a codec"
     else:
-        from pipeline import build
+        from pipeline.build import run as build
 
         count, what = import_weights(kind, paths, build.complete(cli_flags.config_of(values)), out), "step 0"
     print(f"{count:,} parameters of {' and '.join(paths)} as {what}: {out}")
@@ -71,21 +71,22 @@ def import_weights(kind: str, paths: Sequence[str], config: dict[str, Any], out:
       CheckpointError: the weights are not those of the recipe's model. DataError: a file cannot be read.
       ConfigError: they are of its shapes, but were trained as another function; with the overrides to give.
     """
-    from pipeline import build
-    from pipeline.training import mesh, state, workdir
-    from pipeline.training.checkpoint import Checkpoints
+    from pipeline.build import run as build
+    from pipeline.training import workdir
+    from pipeline.training.checkpoints.store import Checkpoints
+    from pipeline.training.state import mesh, train_state
 
     tensors = _load(kind, paths)
     _check_settings(_converter(kind), paths, tensors, config["model"])
     optimizer = build.update(config).optimizer
     # A checkpoint fits any mesh: that of the recipe may be of more devices than this machine has.
     extras = build.extras(config)
-    _, shapes = state.abstract(build.model_maker(config), optimizer, mesh.create(), None, extras)
+    _, shapes = train_state.abstract(build.model_maker(config), optimizer, mesh.create(), None, extras)
     if shapes.other:
         raise CheckpointError(f"{config['model']['name']} has variables besides parameters, which --from {kind} lacks")
     of_model = {name: shape for name, shape in shapes.params.items() if name not in extras.params}
     weights = _converter(kind).convert(tensors, of_model, path=" and ".join(paths))
-    start = state.from_weights(weights, {}, optimizer, shapes, config["seed"], extras)
+    start = train_state.from_weights(weights, {}, optimizer, shapes, config["seed"], extras)
     workdir.claim(out, config)
     # Which data these weights saw is not known: the first run on them may bring any.
     about = {"config": json.loads(json.dumps(config)), "dataset": {}, "imported_from": _origin(kind, paths)}
@@ -105,8 +106,9 @@ def import_codec(kind: str, paths: Sequence[str], out: pathlib.Path, *, license:
     """
     from flax import nnx
 
-    from pipeline import __version__, models, parameters
+    from pipeline import __version__, models
     from pipeline.codec import folder
+    from pipeline.core import parameters
 
     converter = _converter(kind)
     tensors = _load(kind, paths)
@@ -139,15 +141,15 @@ def _converter(kind: str) -> Any:
 
 def _load(kind: str, paths: Sequence[str]) -> Any:
     """Tensors by name, of a single torch file unless the kind has its own way."""
-    from pipeline.codec import torch_weights
+    from pipeline.formats import state_dict
 
     converter = _converter(kind)
-    return converter.load(paths) if hasattr(converter, "load") else torch_weights.load(paths[0])
+    return converter.load(paths) if hasattr(converter, "load") else state_dict.load(paths[0])
 
 
 def _check_settings(converter: Any, paths: Sequence[str], tensors: Any, model: dict[str, Any]) -> None:
     """The recipe has what its weights were trained with where names and shapes, which come later, do not show it."""
-    from pipeline.construct import default_arguments, find
+    from pipeline.core.construct import default_arguments, find
 
     if not hasattr(converter, "UNSEEN"):
         return

@@ -20,7 +20,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 
 _OF_WHAT = ("config", "workdir", "codec")
 
@@ -52,7 +52,7 @@ def run(argv: list[str]) -> int:
     elif values.codec is not None:
         result = of_codec(values.codec)
     else:
-        from pipeline import build
+        from pipeline.build import run as build
 
         result = of_config(build.complete(cli_flags.config_of(values)))
     _print(result, values.json)
@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
 
 
 def _on_mesh(values: flags.FlagValues) -> int:
-    from pipeline import build
+    from pipeline.build import run as build
     from pipeline.cli import inspect_mesh
 
     result = inspect_mesh.of_mesh(build.complete(cli_flags.config_of(values)), values.mesh)
@@ -78,7 +78,8 @@ def of_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     from flax import nnx
 
-    from pipeline import models, parameters
+    from pipeline import models
+    from pipeline.core import parameters
 
     created = {}
 
@@ -110,8 +111,8 @@ def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
       ConfigError: the folder holds no run. CheckpointError: there is no such step, or it does not load.
     """
     from pipeline.training import workdir as workdirs
-    from pipeline.training.checkpoint import Checkpoints
-    from pipeline.training.digest import state_digest
+    from pipeline.training.checkpoints.store import Checkpoints
+    from pipeline.training.state.digest import state_digest
 
     config = workdirs.load(workdir)
     result = of_config(config)

@@ -18,9 +18,9 @@ def of_mesh(settings: Mapping[str, Any], text: str) -> dict[str, Any]:
     """
     import jax
 
-    from pipeline import build
-    from pipeline.training import mesh as meshes
-    from pipeline.training import sharding
+    from pipeline.build import run as build
+    from pipeline.training.state import mesh as meshes
+    from pipeline.training.state import sharding
 
     mesh = meshes.abstract(**meshes.parse(text, settings["mesh"]))
     _, state = build.abstract(dict(settings), mesh)

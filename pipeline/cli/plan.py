@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
@@ -38,9 +38,9 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata plan --help")
     description = cli_flags.required(values, "topology")
 
-    from pipeline import build
-    from pipeline.training import mesh as meshes
-    from pipeline.training.planning.report import plan
+    from pipeline.build import run as build
+    from pipeline.planning.report import plan
+    from pipeline.training.state import mesh as meshes
 
     settings = build.complete(cli_flags.config_of(values))
     settings["mesh"] = meshes.parse(values.mesh or "", settings["mesh"])
@@ -93,7 +93,7 @@ def _stages(result: Mapping[str, Any]) -> list[str]:
 
 
 def _estimate(given: Mapping[str, Any]) -> list[str]:
-    from pipeline.training.planning.estimates import INTERVAL_FORMULA
+    from pipeline.planning.estimates import INTERVAL_FORMULA
 
     rate = f"{given['preemptions_per_day']:g} preemptions a day, {given['save_seconds']:g} s a checkpoint"
     return [

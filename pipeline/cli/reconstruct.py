@@ -20,9 +20,9 @@ from typing import Any
 
 from absl import flags
 
+from pipeline.cli import file_batch, frozen_networks
 from pipeline.cli import flags as cli_flags
-from pipeline.cli import frozen_networks, over_files
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
 
 PROTOCOL = (
     "of each whole picture or frame against the pixels that were encoded, 8 bits, before any video codec; means over a "
@@ -37,8 +37,8 @@ def run(argv: list[str]) -> int:
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
-    over_files.define_fit(values)
-    over_files.define_parts(values)
+    file_batch.define_fit(values)
+    file_batch.define_parts(values)
     frozen_networks.define_perceptual(values)
     flags.DEFINE_bool("side_by_side", False, "Write the original at the left of each result.", flag_values=values)
     flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
@@ -47,13 +47,13 @@ def run(argv: list[str]) -> int:
         return 0
     folder, out = cli_flags.required(values, "codec"), pathlib.Path(cli_flags.required(values, "out"))
 
-    from pipeline.codec.codec import Codec
+    from pipeline.codec.fixed_size import Codec
 
     perceptual = frozen_networks.perceptual(values)
     codec = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
     inputs, work, settings = _work(codec, rest, out, values, perceptual)
-    results, failures = over_files.each(
+    results, failures = file_batch.each(
         "reconstruct", inputs, out, codec, settings, work, line=lambda result: _told(_figures(result)), stream=stream
     )
     summary = _summary(results, perceptual)
@@ -90,16 +90,16 @@ def _summary(results: list[dict[str, Any]], perceptual: Any) -> dict[str, Any]:
 
 def _work(
     codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues, perceptual: Any
-) -> tuple[list[tuple[pathlib.Path, str]], over_files.Work, dict[str, Any]]:
+) -> tuple[list[tuple[pathlib.Path, str]], file_batch.Work, dict[str, Any]]:
     """The input files, what is done with each, and the settings that this depends on."""
-    from pipeline.codec import files
+    from pipeline.codec.media import image_files
 
     further = {perceptual.name: perceptual} if perceptual else {}
     shown = dict(side_by_side=values.side_by_side)
     measured = dict(figures="with ms_ssim and flicker", perceptual=perceptual.fingerprint if perceptual else "")
-    if not over_files.has_any_size(codec, values):
-        inputs = files.find(rest)
-        files.refuse_overwriting(inputs, out, ".png")
+    if not file_batch.has_any_size(codec, values):
+        inputs = image_files.find(rest)
+        image_files.refuse_overwriting(inputs, out, ".png")
         fit = dict(fit=values.fit)
 
         def in_squares(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
@@ -107,19 +107,19 @@ def _work(
 
         return inputs, in_squares, fit | shown | measured
 
-    from pipeline.codec import conv_files
-    from pipeline.codec.video_io import is_video
+    from pipeline.codec.media import any_size_files
+    from pipeline.codec.media.video_io import is_video
 
-    parts = over_files.parts(codec, values, frames_to_one=codec.temporal_factor)
-    inputs = files.find(rest, conv_files.accepts)
+    parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
+    inputs = image_files.find(rest, any_size_files.accepts)
     for suffix in (".png", ".mp4"):
-        files.refuse_overwriting(inputs, out, suffix)
+        image_files.refuse_overwriting(inputs, out, suffix)
     if any(is_video(path.name) for path, _ in inputs):
-        over_files.tell_of_chunks("reconstruct", codec, parts["chunk"], causal=codec.causal)
+        file_batch.tell_of_chunks("reconstruct", codec, parts["chunk"], causal=codec.causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
-        target = conv_files.target_of(path, out / name)
-        result = conv_files.reconstruct(codec, path, target, **parts, **shown, further=further, advance=advance)
+        target = any_size_files.target_of(path, out / name)
+        result = any_size_files.reconstruct(codec, path, target, **parts, **shown, further=further, advance=advance)
         return {"out": str(target)} | result
 
     return inputs, in_parts, parts | shown | measured
@@ -130,14 +130,14 @@ def _reconstruct(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from pipeline.codec import files, picture
+    from pipeline.codec.media import code_image, image_files
     from pipeline.metrics.frame_quality import FrameQuality
 
-    image, remarks = files.read(path, codec.image_shape[2])
-    fitted = picture.fit(codec, image, fit)
-    recon = picture.reconstruct(codec, fitted)
+    image, remarks = image_files.read(path, codec.image_shape[2])
+    fitted = code_image.fit(codec, image, fit)
+    recon = code_image.reconstruct(codec, fitted)
     shown = np.concatenate([fitted.shown, recon], axis=1) if side_by_side else recon
-    files.save_png(target, shown)
+    image_files.save_png(target, shown)
     quality = FrameQuality(further)
     quality.add(fitted.shown, recon)
     about = {

@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
@@ -30,8 +30,8 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"--out {out} must be a .png file")
     temperatures = parse_temperatures(values.temperature)
 
-    from pipeline import grids
-    from pipeline.training.inference import load_for_inference
+    from pipeline.build.trained import load_for_inference
+    from pipeline.core import grids
 
     config, step, model = load_for_inference(workdir, values.step)
     temperature = per_layer(temperatures, model.num_layers)
@@ -108,7 +108,7 @@ def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
 def _samples(config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues) -> tuple[Any, str]:
     import jax
 
-    from pipeline import grids
+    from pipeline.core import grids
     from pipeline.evaluators import pictures
 
     num = values.num or 64
@@ -119,7 +119,8 @@ def _samples(config: dict[str, Any], model: Any, temperature: Any, values: flags
 def _reconstructions(config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues) -> tuple[Any, str]:
     import jax
 
-    from pipeline import build, grids
+    from pipeline.build import run as build
+    from pipeline.core import grids
     from pipeline.evaluators import pictures
 
     num = values.num or 8

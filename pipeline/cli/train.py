@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.errors import CheckpointError, ConfigError, Diverged, Hung, Interrupted, Preempted, StrataError
+from pipeline.core.errors import CheckpointError, ConfigError, Diverged, Hung, Interrupted, Preempted, StrataError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -36,11 +36,11 @@ def run(argv: list[str]) -> int:
     config = cli_flags.config_of(values)
     workdir = cli_flags.required(values, "workdir")
 
-    from pipeline.training import heaps
+    from pipeline.training.runtime import malloc
 
-    heaps.limit()
+    malloc.limit()
 
-    from pipeline.training import distributed
+    from pipeline.training.runtime import distributed
 
     group = distributed.initialize(
         values.coordinator_address,
@@ -111,7 +111,7 @@ def _define_processes(values: flags.FlagValues) -> None:
 
 def _what_is_kept(workdir: str) -> str:
     from pipeline.training import workdir as workdirs
-    from pipeline.training.checkpoint import Checkpoints
+    from pipeline.training.checkpoints.store import Checkpoints
 
     try:
         step = Checkpoints(workdirs.checkpoint_folder(workdir, workdirs.load(workdir))).latest()

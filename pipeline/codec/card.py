@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.codec import conv_card, fixed_card
+from pipeline.codec import any_size_card, fixed_size_card
 
 _METRICS = {
     "bits_per_dim": ("negative ELBO", "bits per dimension", 4),
@@ -19,7 +19,7 @@ _METRICS = {
 
 def render(config: Mapping[str, Any]) -> str:
     """Markdown with a YAML front matter, from the content of config.json."""
-    kind = conv_card if "codec" in config else fixed_card
+    kind = any_size_card if "codec" in config else fixed_size_card
     parts = [_front_matter(config), kind.summary(config), _preview(config), kind.usage(config)]
     parts += [_training(config), _evaluation(config), kind.limits(config)]
     return "\n".join(part for part in parts if part)

@@ -17,10 +17,11 @@ import safetensors
 import safetensors.numpy
 from flax import nnx
 
-from pipeline import models, parameters
+from pipeline import models
 from pipeline.codec import card
-from pipeline.errors import CheckpointError, ConfigError, StrataError
-from pipeline.parameters import Abstract, ModelDef
+from pipeline.core import parameters
+from pipeline.core.errors import CheckpointError, ConfigError, StrataError
+from pipeline.core.parameters import Abstract, ModelDef
 
 FORMAT, VERSION = "strata-codec", 1
 DTYPES = ("float32", "bfloat16")

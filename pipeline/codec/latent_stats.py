@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.codec.conv_codec import ConvCodec
-from pipeline.errors import DataError
+from pipeline.codec.any_size import ConvCodec
+from pipeline.core.errors import DataError
 from pipeline.metrics.frechet import FeatureMoments
 
 

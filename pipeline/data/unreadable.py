@@ -1,6 +1,6 @@
 """One image that cannot be used; a loader skips it and counts it."""
 
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
 
 
 class Unreadable(DataError):

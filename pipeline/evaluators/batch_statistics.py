@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, PRNGKeyArray
 
-from pipeline import compiled
+from pipeline.backend import jit
 from pipeline.evaluators.pictures import Temperature
 
 
@@ -28,7 +28,7 @@ def reestimated(model: Any, *, num: int, passes: int, key: PRNGKeyArray, tempera
     return nnx.merge(graph, state)
 
 
-@functools.partial(compiled.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit.jit, static_argnums=(0, 1, 2))
 def _pass(graph: nnx.GraphDef, num: int, temperature: Temperature, state: Any, key: PRNGKeyArray, share: Array) -> Any:
     model: Any = nnx.merge(graph, state)
     model.decode((), num=num, key=key, temperature=temperature, momentum=share)

@@ -12,14 +12,14 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline import compiled
-from pipeline.errors import DataError
+from pipeline.backend import jit
+from pipeline.core.errors import DataError
+from pipeline.core.types import Batch
 from pipeline.losses import elbo
 from pipeline.metrics.active_units import ActiveUnits, UnitMoments
 from pipeline.metrics.average import Averages, masked_sum
 from pipeline.metrics.bits_per_dim import bits_per_dim
 from pipeline.metrics.importance import LogMeanExp, log_weight
-from pipeline.types import Batch
 
 
 def evaluate(
@@ -85,7 +85,7 @@ class _Sums:
     likelihood: str = flax.struct.field(pytree_node=False)
 
 
-@functools.partial(compiled.jit, static_argnums=(0, 1))
+@functools.partial(jit.jit, static_argnums=(0, 1))
 def _elbo_sums(
     graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, batch: Batch, key: PRNGKeyArray
 ) -> _Sums:
@@ -114,13 +114,13 @@ def _iwae_sum(
     return _finish(replicated, running, batch["mask"])
 
 
-@functools.partial(compiled.jit, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _add_weight(graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp) -> LogMeanExp:
     outputs = nnx.merge(graph, state)(batch, key=key, train=False)
     return running.add(log_weight(outputs, batch["image"]))
 
 
-@functools.partial(compiled.jit, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _finish(
     replicated: jax.sharding.Sharding | None, running: LogMeanExp, mask: Float[Array, " b"]
 ) -> Float[Array, ""]:

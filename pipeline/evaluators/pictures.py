@@ -10,7 +10,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray, UInt8
 
-from pipeline import compiled, pixels
+from pipeline.backend import jit
+from pipeline.core import pixels
 
 Temperature = float | int | tuple[float | int, ...]
 
@@ -55,14 +56,14 @@ def kept_layers(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:
     return [index + 1 for index, (above, below) in enumerate(changes) if above != below]
 
 
-@functools.partial(compiled.jit, static_argnums=(0, 1, 2, 3))
+@functools.partial(jit.jit, static_argnums=(0, 1, 2, 3))
 def _samples(graph: nnx.GraphDef, num: int, temperature: Temperature, mean: bool, state: Any, key: PRNGKeyArray) -> Any:
     latents_key, pixels_key = jax.random.split(key)
     likelihood = nnx.merge(graph, state).decode((), num=num, key=latents_key, temperature=temperature)
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))
 
 
-@functools.partial(compiled.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit.jit, static_argnums=(0, 1, 2))
 def _keep(graph: nnx.GraphDef, kept: int, temperature: Temperature, state: Any, images: Any, key: PRNGKeyArray) -> Any:
     model = nnx.merge(graph, state)
     latents = [latent.z for latent in model.encode(images)[:kept]]

@@ -10,14 +10,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from pipeline import compiled, distances, pixels
-from pipeline.distributions import Reconstruction
-from pipeline.errors import DataError
+from pipeline.backend import jit
+from pipeline.core import pixels
+from pipeline.core.errors import DataError
+from pipeline.core.types import Batch, Latent, Likelihood, pixels_of
+from pipeline.distances import frames as distances
+from pipeline.distributions.continuous import Reconstruction
 from pipeline.evaluators.feature_distance import FeatureDistance
 from pipeline.metrics import codebook_usage, quality
 from pipeline.metrics.average import Averages, masked_sum
 from pipeline.metrics.embedding import Embedding
-from pipeline.types import Batch, Latent, Likelihood, pixels_of
 
 PROTOCOL = (
     "reconstruction: the likelihood's mean at the posterior means (or the most probable codes) of all layers, rounded "
@@ -96,7 +98,7 @@ class _Networks:
     embedding: Embedding | None
 
 
-@functools.partial(compiled.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit.jit, static_argnums=(0, 1, 2))
 def _quality_sums(
     graph: nnx.GraphDef,
     replicated: jax.sharding.Sharding | None,

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 
 Logits = Float[Array, "b ..."]
 

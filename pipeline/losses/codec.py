@@ -19,17 +19,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pipeline import pixels, schedules
-from pipeline.construct import check_arguments, nearest
-from pipeline.errors import ConfigError
-from pipeline.losses import lpips
+from pipeline.core import pixels, schedules
+from pipeline.core.construct import check_arguments, nearest
+from pipeline.core.errors import ConfigError
+from pipeline.core.parameters import ModelDef
+from pipeline.core.schedules import Number, Schedule
+from pipeline.core.types import Batch, Outputs, pixels_of
+from pipeline.frozen import lpips
+from pipeline.frozen.lpips import PerceptualDistance
 from pipeline.losses import reconstruction as distortions
 from pipeline.losses.elbo import layer_rates
 from pipeline.losses.latent_compatibility import PREFIX, Compatibility
-from pipeline.losses.lpips import PerceptualDistance
-from pipeline.parameters import ModelDef
-from pipeline.schedules import Number, Schedule
-from pipeline.types import Batch, Outputs, pixels_of
 
 LOGVAR = "objective.logvar"  # the learned one's name among the parameters
 
@@ -198,7 +198,7 @@ def perceptual_distance(
 ) -> tuple[PerceptualDistance | None, Number, dict[str, np.ndarray]]:
     """The keys of objective.perceptual: the files of the network `weights` and of its learned `heads`.
 
-    network: "vgg16" and "squeezenet" are LPIPS, "squeezenet_caffe" is not (pipeline.losses.lpips).
+    network: "vgg16" and "squeezenet" are LPIPS, "squeezenet_caffe" is not (pipeline.frozen.lpips).
     """
     if weight < 0:
         raise ConfigError(f"{where}.weight={weight} must be 0 or more")

@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from pipeline import schedules
-from pipeline.construct import check_arguments, nearest
-from pipeline.errors import ConfigError
-from pipeline.schedules import Number, Schedule
-from pipeline.types import Batch, Latent, Outputs
+from pipeline.core import schedules
+from pipeline.core.construct import check_arguments, nearest
+from pipeline.core.errors import ConfigError
+from pipeline.core.schedules import Number, Schedule
+from pipeline.core.types import Batch, Latent, Outputs
 
 UNITS = ("dimension", "image")
 

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pipeline import pixels
-from pipeline.errors import DataError
-from pipeline.parameters import ModelDef
-from pipeline.types import Batch, Outputs, pixels_of
+from pipeline.core import pixels
+from pipeline.core.errors import DataError
+from pipeline.core.parameters import ModelDef
+from pipeline.core.types import Batch, Outputs, pixels_of
 
 # Latents [n h w d] -> images [n h*8 w*8 c] in [-1, 1].
 DecodeImages = Callable[[Float[Array, "n h w d"]], Float[Array, "n h2 w2 c"]]

@@ -8,10 +8,10 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pipeline import distances
-from pipeline.distributions import clip_logvar
-from pipeline.errors import ConfigError
-from pipeline.types import Outputs
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Outputs
+from pipeline.distances import frames as distances
+from pipeline.distributions.continuous import clip_logvar
 
 
 def l1(recon: Float[Array, "b ..."], target: Float[Array, "b ..."]) -> Float[Array, " b"]:

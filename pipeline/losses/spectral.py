@@ -17,9 +17,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from pipeline.core.parameters import Abstract, Arrays, ModelDef
 from pipeline.nn.batch_norm import BatchNorm
 from pipeline.nn.conv import Conv
-from pipeline.parameters import Abstract, Arrays, ModelDef
 
 PREFIX = "objective.spectral."
 # Rounds of power iteration a step, and at the first one.

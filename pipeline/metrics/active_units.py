@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
+from pipeline.core.types import Latent
 from pipeline.metrics.average import masked_sum
-from pipeline.types import Latent
 
 THRESHOLD = 0.01
 

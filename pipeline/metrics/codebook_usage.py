@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from pipeline.types import Latent
+from pipeline.core.types import Latent
 
 Counts = Float[Array | np.ndarray, " _"]
 

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
-from pipeline import pixels
-from pipeline.construct import nearest
-from pipeline.errors import ConfigError
-from pipeline.features import i3d, inception, random_network, weight_files
-from pipeline.losses import lpips
+from pipeline.core import pixels
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError
+from pipeline.formats import weight_files
+from pipeline.frozen import i3d, inception, lpips, random_network
 
 RANDOM = "random"
 

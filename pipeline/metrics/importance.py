@@ -8,8 +8,8 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
-from pipeline.distributions import log_ratio
-from pipeline.types import Outputs
+from pipeline.core.types import Outputs
+from pipeline.distributions.continuous import log_ratio
 
 
 def log_weight(outputs: Outputs, image: Shaped[Array, "b ..."]) -> Float[Array, " b"]:

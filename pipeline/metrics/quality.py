@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from jaxtyping import Array, Float
 
-from pipeline import distances
+from pipeline.distances import frames as distances
 
 Measure = Callable[[Array, Array], Float[Array, " b"]]  # of images [b h w c] and their reconstructions
 

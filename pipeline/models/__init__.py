@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from pipeline.construct import construct
+from pipeline.core.construct import construct
 
 
 def create(recipe: Mapping[str, Any], *, rngs: nnx.Rngs, dtype: Any = jnp.float32) -> Any:

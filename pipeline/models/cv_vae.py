@@ -19,17 +19,17 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline import pixels
-from pipeline.distributions import Reconstruction
-from pipeline.errors import ConfigError
-from pipeline.nn import posterior
+from pipeline.bottlenecks import gaussian
+from pipeline.core import pixels
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Outputs, pixels_of
+from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.attention import SpatialAttention, TemporalAttention
+from pipeline.nn.cache import Past
 from pipeline.nn.conv import Conv, upsampling_convolve
 from pipeline.nn.conv3d import CausalConv3d, convolve_3d
 from pipeline.nn.norm import GroupNorm, LayerNorm
-from pipeline.nn.normed_conv import normed_conv
-from pipeline.nn.past import Past
-from pipeline.types import Batch, Latent, Outputs, pixels_of
+from pipeline.nn.norm_act_conv import normed_conv
 
 Clip = Float[Array, "b _ _ _ _"]
 
@@ -238,9 +238,9 @@ class CVVAE(nnx.Module):
     ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample.
 
-        With `past`, which norms of single frames allow, the clip is a part of one: see pipeline.nn.past.
+        With `past`, which norms of single frames allow, the clip is a part of one: see pipeline.nn.cache.
         """
-        return (posterior.of_moments(self.encoder(pixels.to_float(clip), past), key),)
+        return (gaussian.of_moments(self.encoder(pixels.to_float(clip), past), key),)
 
     def decode(
         self,
@@ -252,13 +252,13 @@ class CVVAE(nnx.Module):
     ) -> Reconstruction:
         """The clip of these latents; without latents, of `num` z from N(0, 1) (its mean, where there is no key)."""
         shape = self.latent_shapes[0]
-        z = posterior.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
+        z = gaussian.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
         return Reconstruction(self.decoder(z))
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Posterior and reconstruction of a batch of clips."""
         remat = self.remat and train
-        latent = posterior.of_moments(self.encoder(pixels.to_float(pixels_of(batch)), remat=remat), key)
+        latent = gaussian.of_moments(self.encoder(pixels.to_float(pixels_of(batch)), remat=remat), key)
         return Outputs(Reconstruction(self.decoder(latent.z, remat)), (latent,))
 
 

@@ -24,15 +24,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline import pixels, schedules
 from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, gap
-from pipeline.errors import ConfigError
-from pipeline.nn import heads
+from pipeline.core import pixels, schedules
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Likelihood, Outputs
+from pipeline.distributions import heads
 from pipeline.nn.conv import Conv, UpsamplingConv
-from pipeline.nn.hierarchy import decode_arguments, layer_key
-from pipeline.nn.make import Make, maker
+from pipeline.nn.layer_factory import Make, maker
 from pipeline.nn.norm import LayerNorm
-from pipeline.types import Batch, Latent, Likelihood, Outputs
+from pipeline.priors.hierarchy import decode_arguments, layer_key
 
 # exp(-1e-5 step), until it is 0.01.
 GUMBEL_TEMPERATURE = dict(name="geometric", start=1.0, end=0.01, steps=460_517)
@@ -128,8 +128,8 @@ class SQVAE2(nnx.Module):
       depth: residual blocks after each change of resolution, and after each layer.
       num_codes, dim: of each layer's codebook.
       variance: s^2 at the start, larger for a larger dim.
-      gumbel_temperature: a number or a schedule (pipeline.schedules), of training.
-      likelihood: a name or dict for pipeline.nn.heads.create.
+      gumbel_temperature: a number or a schedule (pipeline.core.schedules), of training.
+      likelihood: a name or dict for pipeline.distributions.heads.create.
     """
 
     def __init__(

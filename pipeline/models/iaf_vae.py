@@ -14,16 +14,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline import pixels
-from pipeline.bottlenecks.flows.conv_autoregressive import ConvIAF
-from pipeline.distributions import clip_logvar, gaussian_log_prob, gaussian_sample
-from pipeline.errors import ConfigError
-from pipeline.nn import heads
+from pipeline.core import pixels
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Likelihood, Outputs
+from pipeline.distributions import heads
+from pipeline.distributions.continuous import clip_logvar, gaussian_log_prob, gaussian_sample
+from pipeline.flows.conv_autoregressive import ConvIAF
 from pipeline.nn.conv import Conv, UpsamplingConv
-from pipeline.nn.hierarchy import decode_arguments, layer_key
-from pipeline.nn.make import Make, maker
+from pipeline.nn.layer_factory import Make, maker
 from pipeline.nn.resample import average_pool, nearest_upsample
-from pipeline.types import Batch, Latent, Likelihood, Outputs
+from pipeline.priors.hierarchy import decode_arguments, layer_key
 
 # How much of a residual branch is added, as the authors' code has it.
 RESIDUAL = 0.1
@@ -104,7 +104,7 @@ class IAFVAE(nnx.Module):
       num_scales: resolutions that have latents; the largest is half of the image's.
       blocks: stochastic layers at each.
       flow_depth: masked convolutions before the flow's last ones; 0 leaves the flow out.
-      likelihood: a name or dict for pipeline.nn.heads.create.
+      likelihood: a name or dict for pipeline.distributions.heads.create.
     """
 
     def __init__(

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline import pixels
-from pipeline.distributions import Reconstruction
-from pipeline.errors import ConfigError
-from pipeline.nn import posterior
+from pipeline.bottlenecks import gaussian
+from pipeline.core import pixels
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Outputs
+from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.attention import SpatialAttention
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.norm import GroupNorm
-from pipeline.nn.normed_conv import normed_conv
-from pipeline.types import Batch, Latent, Outputs
+from pipeline.nn.norm_act_conv import normed_conv
 
 Map = Float[Array, "b _ _ _"]
 
@@ -215,7 +215,7 @@ class AutoencoderKL(nnx.Module):
     ) -> Reconstruction:
         """The images of these latents; without latents, of `num` z from N(0, 1) (its mean, where there is no key)."""
         shape = self.latent_shapes[0]
-        z = posterior.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
+        z = gaussian.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
         return Reconstruction(self._image(z, remat=False))
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
@@ -226,7 +226,7 @@ class AutoencoderKL(nnx.Module):
 
     def _posterior(self, image: Shaped[Array, "b h w c"], key: PRNGKeyArray | None, remat: bool) -> Latent:
         moments = self.encoder(pixels.to_float(image), remat)
-        return posterior.of_moments(moments if self.quant_conv is None else self.quant_conv(moments), key)
+        return gaussian.of_moments(moments if self.quant_conv is None else self.quant_conv(moments), key)
 
     def _image(self, z: Float[Array, "b h w d"], remat: bool) -> Float[Array, "b h2 w2 c"]:
         return self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z), remat)

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline import pixels
-from pipeline.distributions import MIN_LOGVAR, Reconstruction
-from pipeline.errors import ConfigError
-from pipeline.nn import posterior
+from pipeline.bottlenecks import gaussian
+from pipeline.core import pixels
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Outputs
+from pipeline.distributions.continuous import MIN_LOGVAR, Reconstruction
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.norm import GroupNorm
-from pipeline.types import Batch, Latent, Outputs
 
 Map = Float[Array, "b _ _ _"]
 
@@ -177,7 +177,7 @@ class TAESD(nnx.Module):
     ) -> Reconstruction:
         """The images of these latents; without latents, of `num` z from N(0, 1) (its mean, where there is no key)."""
         shape = self.latent_shapes[0]
-        z = posterior.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
+        z = gaussian.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
         return Reconstruction(2 * self.decoder(z) - 1)
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline import pixels
-from pipeline.distributions import clip_logvar, gaussian_kl, gaussian_sample
-from pipeline.errors import ConfigError
-from pipeline.nn import heads
-from pipeline.nn.split import by_height
-from pipeline.types import Batch, Latent, Likelihood, Outputs
+from pipeline.backend.halo import by_height
+from pipeline.core import pixels
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Likelihood, Outputs
+from pipeline.distributions import heads
+from pipeline.distributions.continuous import clip_logvar, gaussian_kl, gaussian_sample
 
 HE = nnx.initializers.he_uniform()
 # The layers that give parameters of distributions begin near zero: else a mixture of narrow logistics in the wrong
@@ -135,7 +135,7 @@ class VAE(nnx.Module):
       channels: width after each halving of the resolution; the decoder has them in reverse.
       hidden: widths of the linear layers between the smallest feature map and the latents; may be empty.
       depth: residual 3x3 convolutions at each resolution; 0 is Burgess et al.'s network.
-      likelihood: a name or dict for pipeline.nn.heads.create.
+      likelihood: a name or dict for pipeline.distributions.heads.create.
       input_range: where the network sees black and white.
 
     Attributes:

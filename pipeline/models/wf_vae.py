@@ -16,17 +16,19 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline import pixels
-from pipeline.distributions import Reconstruction
-from pipeline.errors import ConfigError
-from pipeline.nn import order, posterior, resample
+from pipeline.backend import cpu_schedule
+from pipeline.bottlenecks import gaussian
+from pipeline.core import pixels
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Outputs, pixels_of
+from pipeline.distributions.continuous import Reconstruction
+from pipeline.nn import resample
 from pipeline.nn.attention import SpatialAttention
+from pipeline.nn.cache import Past, starts_clip
 from pipeline.nn.conv3d import CausalConv3d
 from pipeline.nn.norm import LayerNorm
-from pipeline.nn.normed_conv import normed_conv
-from pipeline.nn.past import Past, starts_clip
+from pipeline.nn.norm_act_conv import normed_conv
 from pipeline.nn.wavelet import haar_2d, haar_3d, inverse_haar_2d, inverse_haar_3d
-from pipeline.types import Batch, Latent, Outputs, pixels_of
 
 EPS = 1e-6
 FRAME = (1, 3, 3)  # a kernel within single frames
@@ -183,10 +185,10 @@ class Decoder(nnx.Module):
         h = _stage(self.middle, self.conv_in(z, past), past, remat)
         # Bands before the wider maps: the flow's part of h keeps all that h was computed of.
         bands3 = self.connect2(h[..., -self.flow :], past).astype(jnp.float32)
-        h = _stage(self.up2, order.after([bands3], h[..., : -self.flow]), past, remat)
+        h = _stage(self.up2, cpu_schedule.after([bands3], h[..., : -self.flow]), past, remat)
         bands2 = self.connect1(h[..., -self.flow :], past).astype(jnp.float32)
         bands2 = _add_low(bands2, inverse_haar_3d(bands3, first=first, scale=self.scale))
-        h = _stage(self.up1, order.after([bands2], h[..., : -self.flow]), past, remat)
+        h = _stage(self.up1, cpu_schedule.after([bands2], h[..., : -self.flow]), past, remat)
         for block in self.blocks:
             h = _stage(block, h, past, remat)
         bands1 = normed_conv(self.norm_out, self.conv_out, h).astype(jnp.float32)
@@ -263,9 +265,9 @@ class WFVAE(nnx.Module):
     ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample.
 
-        With `past` the clip is a part of one: see pipeline.nn.past.
+        With `past` the clip is a part of one: see pipeline.nn.cache.
         """
-        return (posterior.of_moments(self.encoder(pixels.to_float(clip), past)[0], key),)
+        return (gaussian.of_moments(self.encoder(pixels.to_float(clip), past)[0], key),)
 
     def decode(
         self,
@@ -277,14 +279,14 @@ class WFVAE(nnx.Module):
         past: Past | None = None,
     ) -> Reconstruction:
         """The clip of these latents; without latents, of `num` z from N(0, 1) (or its mean, where there is no key)."""
-        z = posterior.given_or_prior(latents, self.latent_shapes[0], num=num, key=key, temperature=temperature)
+        z = gaussian.given_or_prior(latents, self.latent_shapes[0], num=num, key=key, temperature=temperature)
         return Reconstruction(self.decoder(z, past)[0])
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Posterior and reconstruction; aux["wavelets"] are pairs of bands (encoder's, decoder's), W2 and W3."""
         remat = self.remat and train
         moments, bands = self.encoder(pixels.to_float(jnp.asarray(pixels_of(batch))), remat=remat)
-        latent = posterior.of_moments(moments, key)
+        latent = gaussian.of_moments(moments, key)
         recon, decoded = self.decoder(latent.z, remat=remat)
         return Outputs(Reconstruction(recon), (latent,), {"wavelets": tuple(zip(bands, decoded))})
 

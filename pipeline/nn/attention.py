@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pipeline.nn.past import Past
+from pipeline.nn.cache import Past
 
 
 class _Attention(nnx.Module):

@@ -11,8 +11,9 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline.nn import draw, order, target
-from pipeline.nn.split import by_height
+from pipeline.backend import cpu_schedule, target
+from pipeline.backend.halo import by_height
+from pipeline.nn import init
 
 Padding = tuple[int, int]
 
@@ -42,11 +43,11 @@ class Conv(nnx.Module):
     ):
         bound = init_scale * (in_features * kernel_size**2) ** -0.5
         shape = (kernel_size, kernel_size, in_features, out_features)
-        self.kernel = nnx.Param(draw.uniform(key, shape, bound))
+        self.kernel = nnx.Param(init.uniform(key, shape, bound))
         # Made before it is a variable: under eval_shape, setting one takes longer the more there are.
         bias = jnp.zeros((out_features,), jnp.float32)
         if bias_scale:
-            bias = draw.uniform(jax.random.fold_in(key, 1), (out_features,), bias_scale * bound)
+            bias = init.uniform(jax.random.fold_in(key, 1), (out_features,), bias_scale * bound)
         self.bias = None if bias_scale is None else nnx.Param(bias)
         self.stride, self.padding, self.dtype = stride, padding, dtype
 
@@ -224,12 +225,12 @@ def _is_product(shape: tuple[int, ...], stride: int, padding: tuple[Padding, Pad
 
 def bias_gradient(bias: Array | None, grad: Float[Array, "*n d"]) -> Float[Array, " d"] | None:
     """None where there is no bias."""
-    return None if bias is None else order.sum_of_all(grad.astype(jnp.float32)).astype(bias.dtype)
+    return None if bias is None else cpu_schedule.sum_of_all(grad.astype(jnp.float32)).astype(bias.dtype)
 
 
 def after_gradients(kernel: Array, products: list[Array], of_bias: Array | None) -> Array:
     """The kernel, for the gradient of a convolution's input."""
-    return order.after(products if of_bias is None else [*products, of_bias], kernel)
+    return cpu_schedule.after(products if of_bias is None else [*products, of_bias], kernel)
 
 
 def _transposed_product(a: Float[Array, "n c"], b: Float[Array, "n d"]) -> Float[Array, "c d"]:

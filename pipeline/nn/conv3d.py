@@ -10,10 +10,11 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline.errors import ConfigError
-from pipeline.nn import conv, draw, target
-from pipeline.nn.past import Past, starts_clip
-from pipeline.nn.split import by_height
+from pipeline.backend import target
+from pipeline.backend.halo import by_height
+from pipeline.core.errors import ConfigError
+from pipeline.nn import conv, init
+from pipeline.nn.cache import Past, starts_clip
 
 Stride = tuple[int, int, int]
 # Frames, rows or columns of zeros before and after, of (time, height, width).
@@ -51,7 +52,7 @@ class CausalConv3d(nnx.Module):
         size = (kernel_size,) * 3 if isinstance(kernel_size, int) else tuple(kernel_size)
         bound = init_scale * (in_features * size[0] * size[1] * size[2]) ** -0.5
         shape = (*size, in_features, out_features)
-        self.kernel = nnx.Param(draw.uniform(key, shape, bound))
+        self.kernel = nnx.Param(init.uniform(key, shape, bound))
         self.bias = nnx.Param(jnp.zeros((out_features,), jnp.float32))
         self.stride = (stride,) * 3 if isinstance(stride, int) else tuple(stride)
         if size[0] < self.stride[0]:

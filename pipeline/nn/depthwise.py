@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from pipeline.nn import target
+from pipeline.backend import target
+from pipeline.backend.halo import by_height
 from pipeline.nn.conv import Conv
-from pipeline.nn.split import by_height
 
 
 class DepthwiseConv(Conv):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pipeline.errors import ConfigError
-from pipeline.nn import order
+from pipeline.backend import cpu_schedule
+from pipeline.core.errors import ConfigError
 
 
 class LayerNorm(nnx.Module):
@@ -84,8 +84,8 @@ def _layer_norm_backward(eps: float, saved: Any, grad: Array) -> tuple[Array, Ar
     del eps
     x, scale, mean, inverse = saved
     standard = (x - mean) * inverse
-    total, product = order.sum_of_all(grad), order.sum_of_all(grad * standard)
-    grad = grad * order.after([total, product], scale)
+    total, product = cpu_schedule.sum_of_all(grad), cpu_schedule.sum_of_all(grad * standard)
+    grad = grad * cpu_schedule.after([total, product], scale)
     mean_total, mean_product = (part.mean(axis=-1, keepdims=True) for part in (grad, grad * standard))
     return inverse * (grad - mean_total - standard * mean_product), product, total
 
@@ -110,9 +110,9 @@ def _group_norm_backward(groups: int, eps: float, saved: Any, grad: Array) -> tu
     del eps
     x, scale, mean, inverse = saved
     grad = jax.lax.optimization_barrier(grad)
-    total, product = order.sum_of_pixels(grad), order.sum_of_pixels(grad * (x - mean)) * inverse
+    total, product = cpu_schedule.sum_of_pixels(grad), cpu_schedule.sum_of_pixels(grad * (x - mean)) * inverse
     pixels, channels = x.shape[-2:]
-    scale = order.after([total, product], scale)
+    scale = cpu_schedule.after([total, product], scale)
     mean_total, mean_product = (_over_groups(part * scale / pixels, groups) for part in (total, product))
     x_grad = grad * (inverse * scale) - (x - mean) * (jnp.square(inverse) * mean_product) - inverse * mean_total
     return x_grad, product.reshape(-1, channels).sum(axis=0), total.reshape(-1, channels).sum(axis=0)

@@ -16,22 +16,26 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from pipeline import build
-from pipeline.errors import ConfigError, Diverged, Preempted
-from pipeline.training import chips, environment, heaps, parts, peers, preflight, sharding, stages, workdir
-from pipeline.training import state as states
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.divergence import Judge, RollBack, Skipped, batch_number
-from pipeline.training.goodput import Goodput
-from pipeline.training.log import TrainLog, first_bad_layer
-from pipeline.training.phases import Phases
-from pipeline.training.preemption import Preemption
-from pipeline.training.progress import Progress
-from pipeline.training.reports import Reports
-from pipeline.training.state import TrainState
-from pipeline.training.steps.update import by_layer
-from pipeline.training.watchdog import Watchdog
-from pipeline.training.writer import MetricWriter
+from pipeline.build import run as build
+from pipeline.build import run_stages
+from pipeline.core import chips
+from pipeline.core.errors import ConfigError, Diverged, Preempted
+from pipeline.training import stages, workdir
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.monitoring.divergence import Judge, RollBack, Skipped, batch_number
+from pipeline.training.monitoring.evaluation import Reports
+from pipeline.training.monitoring.goodput import Goodput
+from pipeline.training.monitoring.progress import Progress
+from pipeline.training.monitoring.step_log import TrainLog, first_bad_layer
+from pipeline.training.monitoring.writer import MetricWriter
+from pipeline.training.runtime import cluster_status, environment, malloc, preflight
+from pipeline.training.runtime.phases import Phases
+from pipeline.training.runtime.preemption import Preemption
+from pipeline.training.runtime.watchdog import Watchdog
+from pipeline.training.state import sharding
+from pipeline.training.state import train_state as states
+from pipeline.training.state.train_state import TrainState
+from pipeline.training.update import by_layer
 
 
 def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool = False) -> None:
@@ -66,13 +70,13 @@ class Run:
         self.settings, self.folder, self.force = settings, folder, force
         self.phases = Phases()
         self.first_process = jax.process_index() == 0
-        self.peers = peers.Peers(self.phases)
-        with peers.together("setting up"):
+        self.peers = cluster_status.Peers(self.phases)
+        with cluster_status.together("setting up"):
             self.mesh, self.extras = build.mesh(settings), build.extras(settings)
             self._create, self._optimizer = build.model_maker(settings), build.update(settings).optimizer
             self.shapes = build.abstract(settings, self.mesh)[1]
-            self.parts = parts.set_up(settings, self.mesh, self.shapes)
-            self.data, self._frozen_fingerprint = self.parts[0].data, parts.fingerprint(self.parts)
+            self.parts = run_stages.set_up(settings, self.mesh, self.shapes)
+            self.data, self._frozen_fingerprint = self.parts[0].data, run_stages.fingerprint(self.parts)
             self._layers = list(by_layer(self.shapes.params))
             if self.first_process:
                 workdir.claim(folder, settings, force=force)
@@ -101,14 +105,14 @@ class Run:
         self._compiled: Any = None
         self._programs: dict[Any, tuple[Any, float | None]] = {}
 
-    def _part(self, step: int) -> parts.Part:
+    def _part(self, step: int) -> run_stages.Part:
         """That of the step's stage."""
         return self.parts[stages.stage_of([part.stage for part in self.parts], step).number]
 
     def resume(self) -> tuple[int, TrainState | None]:
         """The newest checkpoint's step and state; (0, None) without one. Then opens what is cut back to that step."""
         with self.phases("restore"):
-            with peers.together("looking for room"):
+            with cluster_status.together("looking for room"):
                 preflight.check_disk(self.checkpoints.folder, self.shapes)
             start, state = self._restore()
         preflight.check_agreement(self.settings, self._fingerprint, start)
@@ -120,7 +124,7 @@ class Run:
         )
         return start, state
 
-    def _reports(self, part: parts.Part) -> Reports:
+    def _reports(self, part: run_stages.Part) -> Reports:
         if part.reports is None:
             part.reports = Reports(
                 part.settings, part.data, part.modeldef, self.mesh, self.writer, self.progress, on_batch=self._alive
@@ -291,13 +295,13 @@ class Run:
                 lowered = sharding.lower_step(part.step.program(variant), state, batch, *frozen)
                 preflight.check_program(lowered)
                 program = lowered.compile()
-                heaps.trim()
+                malloc.trim()
             self.progress.say(f"compiled in {self.phases.seconds['compile'] - before:.1f} s")
             self._programs[key] = functools.partial(_run, program, frozen), self._peak_share(program)
         self._compiled, self._peak_share_of_a_step = self._programs[key]
         return self._compiled
 
-    def _frozen(self, part: parts.Part) -> tuple[Any, ...]:
+    def _frozen(self, part: run_stages.Part) -> tuple[Any, ...]:
         """What the step reads and never changes, whole on every device; the same arrays for all stages that can."""
         if part.step.frozen is None:
             return ()

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from pipeline.construct import nearest
-from pipeline.errors import ConfigError
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError
 
 DECAYS = ("constant", "cosine", "linear")
 OPTIMIZERS = ("adamw", "adamax")

@@ -14,8 +14,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.construct import nearest
-from pipeline.errors import ConfigError
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError
 
 # Keys of a stage that are its own, and parts of a recipe that it may change.
 _OWN = ("num_steps", "reset_discriminator")

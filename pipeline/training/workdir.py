@@ -8,7 +8,7 @@ import os
 import pathlib
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 
 # What a resumed run may change without being another run: how long it is, how often things are done, on what it
 # runs, and where data and networks lie (fingerprints tell whether they are the same ones).

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, gap
-from pipeline.distributions import log_ratio
+from pipeline.distributions.continuous import log_ratio
 
 NUM_CODES, DIM = 6, 3
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.cli import dispatch
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = """
 from ml_collections import ConfigDict
 

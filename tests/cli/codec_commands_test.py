@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from pipeline import Codec, cli, distances
-from pipeline.codec import files
+from pipeline import Codec, cli
+from pipeline.codec.media import image_files
+from pipeline.distances import frames as distances
 
 RECIPE = "configs/quickstart.py:tiny"
 SIZE = 16
@@ -48,8 +49,8 @@ def pictures(tmp_path):
 
 
 def test_a_codec_has_the_averaged_weights_and_says_what_it_is(workdir, codec, capsys):
-    from pipeline import parameters
-    from pipeline.training.inference import load_for_inference
+    from pipeline.build.trained import load_for_inference
+    from pipeline.core import parameters
 
     _, step, model = load_for_inference(workdir)
     loaded = Codec.from_pretrained(codec)
@@ -134,7 +135,7 @@ def test_a_bad_file_is_named_and_the_others_are_done(codec, pictures, tmp_path, 
 def test_each_command_goes_on_where_it_was_stopped(codec, pictures, tmp_path, monkeypatch, capsys):
     source = pictures
     for command in ("reconstruct", "encode", "decode"):
-        saved, save = [], files.save
+        saved, save = [], image_files.save
 
         def counted(path, content, saved=saved, save=save, stop=True):
             if stop and saved:
@@ -144,9 +145,9 @@ def test_each_command_goes_on_where_it_was_stopped(codec, pictures, tmp_path, mo
 
         line = [command, "--codec", str(codec), str(source), "--out", str(tmp_path / command)]
         with monkeypatch.context() as patched:
-            patched.setattr(files, "save", counted)
+            patched.setattr(image_files, "save", counted)
             assert cli.dispatch(line) == 130
-            patched.setattr(files, "save", functools.partial(counted, stop=False))
+            patched.setattr(image_files, "save", functools.partial(counted, stop=False))
             assert cli.dispatch(line) == 0
         assert len(saved) == len(set(saved)) == 2
         assert capsys.readouterr().out.count("done before") == 1

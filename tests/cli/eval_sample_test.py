@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline import cli
 from pipeline.cli import sample
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 from pipeline.training.loop import train
 
 NUM_EVAL = 18  # a hundredth of scikit-learn's digits

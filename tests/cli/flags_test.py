@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from pipeline.cli import dispatch, flags
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 
 QUICKSTART = "configs/quickstart.py"
 

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline import Codec, cli
 from pipeline.cli import import_weights
-from pipeline.codec import convert_openai_vdvae, torch_weights
+from pipeline.formats import state_dict
+from pipeline.importers import openai_vdvae as openai_vdvae_importer
 
 RECIPE = "configs/vae/photos.py:tiny"
 
@@ -21,8 +22,8 @@ def another_format(monkeypatch):
         seen.update(tensors)
         return {name: np.full(shape.shape, 0.01, np.float32) for name, shape in shapes.items()}
 
-    monkeypatch.setattr(torch_weights, "load", lambda path: {"of": np.zeros(1)})
-    monkeypatch.setattr(convert_openai_vdvae, "convert", convert)
+    monkeypatch.setattr(state_dict, "load", lambda path: {"of": np.zeros(1)})
+    monkeypatch.setattr(openai_vdvae_importer, "convert", convert)
     return seen
 
 

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import build, models, parameters
+from pipeline import models
+from pipeline.build import run as build
 from pipeline.cli import dispatch
-from pipeline.training import mesh as meshes
-from pipeline.training import state as states
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.digest import state_digest
+from pipeline.core import parameters
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import train_state as states
+from pipeline.training.state.digest import state_digest
 from pipeline.training.workdir import claim
 
-VDVAE = pathlib.Path(__file__).parent.parent.parent / "configs" / "vdvae"
+VDVAE = pathlib.Path(__file__).parents[2] / "configs" / "vdvae"
 MODEL = dict(name="vae.VAE", image_size=8, image_channels=1, channels=[8], hidden=[16], latent_dim=4)
 CONFIG = dict(dtype="float32", model=MODEL, ema=0.9, num_steps=2)
 CONFIG["optimizer"] = dict(name="adamw", learning_rate=1e-3)

@@ -9,15 +9,15 @@ import runpy
 import jax
 import pytest
 
-from pipeline import build
+from pipeline.build import run as build
 from pipeline.cli import dispatch
 from pipeline.cli import plan as plan_command
-from pipeline.errors import ConfigError
-from pipeline.training import mesh as meshes
-from pipeline.training import sharding
-from pipeline.training.planning import compiling, report, topology
+from pipeline.core.errors import ConfigError
+from pipeline.planning import compiling, report, topology
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import sharding
 
-RECIPE = str(pathlib.Path(__file__).parent.parent.parent / "configs" / "vae" / "mnist.py") + ":tiny"
+RECIPE = str(pathlib.Path(__file__).parents[2] / "configs" / "vae" / "mnist.py") + ":tiny"
 needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the plan extra")
 
 
@@ -60,7 +60,7 @@ def test_a_step_on_host_devices(capsys):
 
 IN_STAGES = f"""
 import sys
-sys.path.insert(0, {str(pathlib.Path(__file__).parent.parent / "training")!r})
+sys.path.insert(0, {str(pathlib.Path(__file__).parents[1] / "helpers")!r})
 import tiny_game
 def get_config(arg=""):
     config = tiny_game.recipe()

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +9,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from PIL import Image
-
-from pipeline import distances
-from pipeline.cli import dispatch
-from pipeline.codec.video_io import VideoReader
-from pipeline.losses import lpips
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "codec"))
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "losses"))
 from squeezenet_weights import heads, made_up
 from tiny_video_codec import tiny_codec, write_video
+
+from pipeline.cli import dispatch
+from pipeline.codec.media.video_io import VideoReader
+from pipeline.distances import frames as distances
+from pipeline.frozen import lpips
 
 
 @pytest.fixture(scope="module")

@@ -3,18 +3,15 @@
 import itertools
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
-
-from pipeline import build
-from pipeline.cli import dispatch
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "codec"))
 from tiny_video_codec import write_video
 
-RECIPE = str(pathlib.Path(__file__).parent.parent.parent / "configs/wf_vae/quickstart.py") + ":tiny"
+from pipeline.build import run as build
+from pipeline.cli import dispatch
+
+RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py") + ":tiny"
 
 
 def test_buckets_that_the_model_cannot_code_are_told_before_anything_is_compiled(tmp_path, capsys):

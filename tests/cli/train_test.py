@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.cli import dispatch
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 STRATA = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 # The recipe of tests/training/tiny_run.py, as a file of its own, as a user has it.
 RECIPE = f"""

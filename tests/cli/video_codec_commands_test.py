@@ -1,8 +1,6 @@
 """reconstruct, encode and decode on videos and pictures with a codec that takes any size."""
 
 import json
-import pathlib
-import sys
 import warnings
 
 import av
@@ -12,15 +10,14 @@ import rich.progress
 import safetensors.numpy
 from flax import nnx
 from PIL import Image
-
-from pipeline import Codec, models, parameters
-from pipeline.cli import dispatch
-from pipeline.codec import conv_files
-from pipeline.codec.conv_codec import ConvCodec
-from pipeline.codec.video_io import VideoReader
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "codec"))
 from tiny_video_codec import tiny_codec, write_video
+
+from pipeline import Codec, models
+from pipeline.cli import dispatch
+from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.media import any_size_files
+from pipeline.codec.media.video_io import VideoReader
+from pipeline.core import parameters
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +181,7 @@ def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys
         return [name.split(".")[0] for name in worked]
 
     for command in ("reconstruct", "encode", "decode"):
-        monkeypatch.setattr(conv_files, command, work)
+        monkeypatch.setattr(any_size_files, command, work)
         line = (command, str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json", str(tmp_path / "r.json"))
         mine, others = ("--codec", "mine"), ("--codec", "other")
         stop = True

@@ -2,22 +2,18 @@
 
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
 import safetensors.numpy
-
-from pipeline import Codec
-from pipeline.cli import dispatch
-from pipeline.codec.conv_codec import ConvCodec
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "codec"))
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "losses"))
 from squeezenet_weights import caffe
 from tiny_video_codec import write_video
 
-RECIPE = str(pathlib.Path(__file__).parent.parent.parent / "configs/wf_vae/quickstart.py") + ":tiny"
+from pipeline import Codec
+from pipeline.cli import dispatch
+from pipeline.codec.any_size import ConvCodec
+
+RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py") + ":tiny"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import safetensors.numpy
 from tiny_codec import images, tiny_codec
 
 from pipeline import Codec
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline.core.errors import CheckpointError, ConfigError
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from tiny_video_codec import tiny_codec
 
 from pipeline.codec.latent_stats import measure
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
 
 
 def test_statistics_are_those_of_all_latents_at_once():

@@ -1,24 +1,18 @@
 """Distances of features: what the random networks see, whose rows count, and how the figure is named."""
 
-import pathlib
-import sys
-
 import jax
 import jax.numpy as jnp
+import made_up as made_up_networks
 import numpy as np
 import pytest
 import safetensors.numpy
-
-from pipeline.errors import ConfigError, DataError
-from pipeline.evaluators.feature_distance import FeatureDistance
-from pipeline.features import squeezenet
-from pipeline.losses.lpips import NETWORKS
-from pipeline.metrics import embedding
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "losses"))
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "features"))
-import made_up as made_up_networks
 from squeezenet_weights import made_up
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.evaluators.feature_distance import FeatureDistance
+from pipeline.frozen import squeezenet
+from pipeline.frozen.lpips import NETWORKS
+from pipeline.metrics import embedding
 
 
 def clips(seed: int, count: int = 80) -> np.ndarray:

@@ -6,7 +6,7 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from pipeline import models
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
 from pipeline.evaluators import likelihood
 from pipeline.losses import elbo
 from pipeline.metrics.bits_per_dim import bits_per_dim

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import distances, distributions, models
-from pipeline.errors import DataError
+from pipeline import models
+from pipeline.core.errors import DataError
+from pipeline.core.types import Latent
+from pipeline.distances import frames as distances
+from pipeline.distributions import continuous
 from pipeline.evaluators import reconstruction
-from pipeline.types import Latent
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +38,11 @@ def test_a_perfect_model_of_low_bit_images_is_found_perfect():
         """Its latent is the image, its likelihood certain of it."""
 
         def encode(self, image, *, key=None):
-            z = distributions.values(image, 4).astype(jnp.float32)
+            z = continuous.values(image, 4).astype(jnp.float32)
             return (Latent(z, jnp.zeros_like(z)),)
 
         def decode(self, latents, **_):
-            return distributions.Categorical(100 * jax.nn.one_hot(latents[0].astype(jnp.int32), 16), bits=4)
+            return continuous.Categorical(100 * jax.nn.one_hot(latents[0].astype(jnp.int32), 16), bits=4)
 
     result = reconstruction.evaluate(Perfect(), [dict(image=images, mask=np.ones(4, np.float32))])
     assert result["psnr"] == distances.MAX_PSNR
@@ -61,7 +63,7 @@ class Darker(nnx.Module):
     def decode(self, latents, **_):
         (z,) = latents
         dark = 10.0 * (jnp.arange(z.shape[1]) % 2)[:, None, None, None]
-        return distributions.Reconstruction((z - dark) / 127.5 - 1)
+        return continuous.Reconstruction((z - dark) / 127.5 - 1)
 
 
 def test_clips_have_flicker_scales_and_further_distances():

@@ -66,7 +66,7 @@ def test_setup_copies_what_git_tracks_and_installs_it(gcloud, tmp_path):
     copy = gcloud.calls()[0]["arguments"]
     assert copy[5] == "t:strata.tar.gz" and "--worker=all" in copy
     names = subprocess.run(["tar", "tzf", tmp_path / "copied.tar.gz"], capture_output=True, text=True).stdout.split()
-    assert {"pyproject.toml", "constraints.txt", "launch/entry.sh", "pipeline/errors.py"} <= set(names)
+    assert {"pyproject.toml", "constraints.txt", "launch/entry.sh", "pipeline/core/errors.py"} <= set(names)
     assert not [name for name in names if name.startswith((".venv", ".git/"))]
     assert not os.path.exists(copy[4])
 

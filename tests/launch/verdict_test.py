@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from launchers import LAUNCH
 
-from pipeline import errors
+from pipeline.core import errors
 
 
 def verdicts(call: str) -> subprocess.CompletedProcess:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import parameters
-from pipeline.errors import ConfigError
+from pipeline.core import parameters
+from pipeline.core.errors import ConfigError
+from pipeline.discriminators import patchgan
 from pipeline.losses import adversarial
-from pipeline.nn import patchgan
 
 REAL = jnp.array([[2.0, 0.5], [-1.0, 0.0]])
 FAKE = jnp.array([[-2.0, 0.0], [1.0, -0.5]])

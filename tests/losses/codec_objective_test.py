@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline import distances
-from pipeline.distributions import Reconstruction
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Latent, Outputs
+from pipeline.distances import frames as distances
+from pipeline.distributions.continuous import Reconstruction
+from pipeline.frozen.lpips import PerceptualDistance
 from pipeline.losses import codec
-from pipeline.losses.lpips import PerceptualDistance
-from pipeline.types import Latent, Outputs
 
 CLIP = (2, 3, 4, 4, 3)
 

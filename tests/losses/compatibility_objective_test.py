@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import build, models, parameters
+from pipeline import models
+from pipeline.build import run as build
 from pipeline.codec import folder
-from pipeline.errors import ConfigError
+from pipeline.core import parameters
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Latent, Outputs
 from pipeline.losses import codec
 from pipeline.losses.latent_compatibility import latent_compatibility
-from pipeline.types import Latent, Outputs
 
 IMAGES = dict(name="kl_f8.AutoencoderKL", image_size=8, channels=(4, 4, 4, 4), num_blocks=1, groups=2, attention=False)
 

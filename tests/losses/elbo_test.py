@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.distributions import Bernoulli
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Latent, Outputs
+from pipeline.distributions.continuous import Bernoulli
 from pipeline.losses import elbo
-from pipeline.types import Latent, Outputs
 
 MASK = jnp.array([1.0, 1.0, 1.0, 0.0])
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import parameters, schedules
-from pipeline.errors import ConfigError
+from pipeline.core import parameters, schedules
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Latent
 from pipeline.losses import elbo, spectral
 from pipeline.nn.batch_norm import BatchNorm
 from pipeline.nn.conv import Conv
 from pipeline.nn.weight_norm import WeightNormConv
-from pipeline.types import Latent
 
 
 def latents() -> tuple[Latent, ...]:

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
+from pipeline.core.types import Latent, Outputs
 from pipeline.losses.latent_compatibility import latent_compatibility, target_frames
-from pipeline.types import Latent, Outputs
 
 KEY = jax.random.key(0)
 

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.distributions import gaussian_kl
+from pipeline.core.types import Latent
+from pipeline.distributions.continuous import gaussian_kl
 from pipeline.metrics.active_units import ActiveUnits, UnitMoments
-from pipeline.types import Latent
 
 
 def gaussian(mean, logvar, prior_mean=None, prior_logvar=None):

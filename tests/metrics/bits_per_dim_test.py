@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from pipeline.distributions import Categorical
+from pipeline.distributions.continuous import Categorical
 from pipeline.metrics.bits_per_dim import bits_per_dim
 
 

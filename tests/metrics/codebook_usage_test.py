@@ -1,8 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 
+from pipeline.core.types import Latent
 from pipeline.metrics import codebook_usage
-from pipeline.types import Latent
 
 
 def latent(indices, num_codes):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import models, parameters
-from pipeline.codec import convert_image_codec
-from pipeline.errors import CheckpointError, ConfigError
+from pipeline import models
+from pipeline.core import parameters
+from pipeline.core.errors import CheckpointError, ConfigError
+from pipeline.importers import image_codec as image_codec_importer
 
 SIZES = dict(channels=(4, 8, 8, 8), num_blocks=1, groups=2, image_size=16)
 CLIPS = dict(name="cv_vae.CVVAE", num_frames=9, **SIZES)
@@ -33,8 +34,8 @@ def inflated(images=IMAGES, weights=None, **changes):
     modeldef, given = random_model(images)
     given = given if weights is None else weights(given)
     clip_def, shapes, _ = parameters.abstract(lambda: models.create(CLIPS | changes, rngs=nnx.Rngs(0)))
-    plain = convert_image_codec.without_quant_convs(given)
-    converted = convert_image_codec.convert(plain, shapes, path="codec")
+    plain = image_codec_importer.without_quant_convs(given)
+    converted = image_codec_importer.convert(plain, shapes, path="codec")
     return modeldef.merge(jax.tree.map(jnp.asarray, given)), clip_def.merge(jax.tree.map(jnp.asarray, converted))
 
 

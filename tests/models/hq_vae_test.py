@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from pipeline import models
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 from pipeline.evaluators import likelihood, reconstruction
 from pipeline.losses import elbo
 

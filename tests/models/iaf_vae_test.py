@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from pipeline import models
-from pipeline.distributions import gaussian_kl, gaussian_log_prob, log_ratio
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
+from pipeline.distributions.continuous import gaussian_kl, gaussian_log_prob, log_ratio
 
 SMALL = dict(name="iaf_vae.IAFVAE", image_size=8, image_channels=1, num_scales=2, blocks=1, width=4, zdim=2)
 SMALL |= dict(likelihood="bernoulli")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import models, parameters
-from pipeline.errors import ConfigError
+from pipeline import models
+from pipeline.core import parameters
+from pipeline.core.errors import ConfigError
 
 SMALL = dict(name="kl_f8.AutoencoderKL", image_size=8, channels=(8, 16), num_blocks=1, groups=4)
 

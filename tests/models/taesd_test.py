@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from pipeline import models, parameters
+from pipeline import models
+from pipeline.core import parameters
 
 
 def test_published_parameter_counts_of_the_form_without_a_recipe():

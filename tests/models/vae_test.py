@@ -5,8 +5,8 @@ import pytest
 from flax import nnx
 
 from pipeline import models
-from pipeline.errors import ConfigError
-from pipeline.pixels import to_float
+from pipeline.core.errors import ConfigError
+from pipeline.core.pixels import to_float
 
 SMALL = dict(name="vae.VAE", image_size=8, image_channels=1, latent_dim=3, channels=(4, 6), hidden=(16,))
 BURGESS = dict(image_channels=1, latent_dim=10, hidden=(256, 256), likelihood="bernoulli", input_range=(0.0, 1.0))

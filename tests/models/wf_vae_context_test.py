@@ -9,10 +9,11 @@ import pytest
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
-from pipeline import models, parameters
-from pipeline.nn import target
-from pipeline.training import mesh as meshes
-from pipeline.training import sharding
+from pipeline import models
+from pipeline.backend import target
+from pipeline.core import parameters
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import sharding
 
 RECIPE = dict(
     name="wf_vae.WFVAE", base_channels=4, latent_channels=2, flow_channels=4, num_blocks=1, image_size=32, num_frames=5

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import models, parameters
-from pipeline.errors import ConfigError
+from pipeline import models
+from pipeline.core import parameters
+from pipeline.core.errors import ConfigError
 
 TINY = dict(name="wf_vae.WFVAE", base_channels=4, latent_channels=2, flow_channels=4, num_blocks=1, image_size=16)
 

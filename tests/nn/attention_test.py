@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 
 from pipeline.nn.attention import CausalTemporalAttention, SpatialAttention, TemporalAttention
+from pipeline.nn.cache import Past
 from pipeline.nn.norm import GroupNorm, LayerNorm
-from pipeline.nn.past import Past
 
 X = jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 8))
 

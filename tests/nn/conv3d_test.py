@@ -7,10 +7,10 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from pipeline.errors import ConfigError
-from pipeline.nn import target
+from pipeline.backend import target
+from pipeline.core.errors import ConfigError
+from pipeline.nn.cache import Past
 from pipeline.nn.conv3d import CausalConv3d
-from pipeline.nn.past import Past
 
 CASES = [(3, 1), (3, 2), ((1, 3, 3), (1, 2, 2)), ((1, 3, 3), 1), (1, 1), (3, (1, 2, 2)), ((3, 1, 1), 1)]
 

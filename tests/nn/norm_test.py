@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 from pipeline.nn.norm import GroupNorm, LayerNorm, RMSNorm
 
 X = 3 + 2 * jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 8))

@@ -11,7 +11,7 @@ import numpy as np  # noqa: E402
 import safetensors.numpy  # noqa: E402
 
 from pipeline import Codec, cli  # noqa: E402
-from pipeline.codec import convert_diffusers  # noqa: E402
+from pipeline.importers import diffusers as diffusers_importer  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -80,7 +80,7 @@ def test_the_scaling_becomes_statistics_of_the_latents(tmp_path):
 def test_attention_by_its_old_names(tmp_path):
     model = create("sd")
     model.save_pretrained(tmp_path / "theirs")
-    file = tmp_path / "theirs" / convert_diffusers.WEIGHTS
+    file = tmp_path / "theirs" / diffusers_importer.WEIGHTS
     tensors, old = safetensors.numpy.load_file(file), {}
     for name, tensor in tensors.items():
         for new, before in (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")):
@@ -88,7 +88,7 @@ def test_attention_by_its_old_names(tmp_path):
         is_map = any(part in name for part in (".query.w", ".key.w", ".value.w", ".proj_attn.w"))
         old[name] = tensor[:, :, None, None] if is_map else tensor
     safetensors.numpy.save_file(old, file)
-    config = tmp_path / "theirs" / convert_diffusers.CONFIG
+    config = tmp_path / "theirs" / diffusers_importer.CONFIG
     config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if "quant" not in k}))
     codec = imported(tmp_path / "theirs", tmp_path / "codec")
     compare(model, codec, np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32))

@@ -13,7 +13,7 @@ from PIL import Image  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from pipeline import cli  # noqa: E402
-from pipeline.training.inference import load_for_inference  # noqa: E402
+from pipeline.build.trained import load_for_inference  # noqa: E402
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
 RECIPE = pathlib.Path(__file__).parents[2] / "configs" / "vae" / "mnist.py"

@@ -11,7 +11,8 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from pipeline.features import i3d, inception, weight_files  # noqa: E402
+from pipeline.formats import weight_files  # noqa: E402
+from pipeline.frozen import i3d, inception  # noqa: E402
 
 pytestmark = pytest.mark.parity
 

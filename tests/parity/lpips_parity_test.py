@@ -20,10 +20,10 @@ import numpy as np  # noqa: E402
 from flax import nnx  # noqa: E402
 from torch import nn  # noqa: E402
 
-from pipeline import distances  # noqa: E402
-from pipeline.features import weight_files  # noqa: E402
-from pipeline.losses import lpips as ours  # noqa: E402
-from pipeline.nn import patchgan  # noqa: E402
+from pipeline.discriminators import patchgan  # noqa: E402
+from pipeline.distances import frames as distances  # noqa: E402
+from pipeline.formats import weight_files  # noqa: E402
+from pipeline.frozen import lpips as ours  # noqa: E402
 
 pytestmark = pytest.mark.parity
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.codec import torch_weights
-from pipeline.features import torch_files
+from pipeline.formats import state_dict, torch_pickle
 
 torch = pytest.importorskip("torch", reason="parity needs torch: make parity")
 pytestmark = pytest.mark.parity
@@ -18,7 +17,7 @@ def test_numbers_and_views(zipped, tmp_path):
     tensors |= {"int": torch.tensor([2**40]), "bool": torch.tensor([True, False]), "empty": torch.zeros(0, 3)}
     tensors["parameter"] = torch.nn.Parameter(whole[0])
     torch.save(tensors, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
-    loaded = torch_weights.load(str(tmp_path / "x.pt"))
+    loaded = state_dict.load(str(tmp_path / "x.pt"))
     assert loaded.keys() == tensors.keys()
     for name, tensor in tensors.items():
         expected = tensor.detach().float() if tensor.is_floating_point() else tensor
@@ -33,11 +32,11 @@ def test_a_trainers_checkpoint(tmp_path):
     optimizer.step()
     content = {"epoch": 1, "optimizer": optimizer.state_dict(), "state_dict": {"gen_model": model.state_dict()}}
     torch.save(content, tmp_path / "x.ckpt")
-    loaded = torch_weights.load(str(tmp_path / "x.ckpt"), within=[("state_dict", "gen_model")])
+    loaded = state_dict.load(str(tmp_path / "x.ckpt"), within=[("state_dict", "gen_model")])
     np.testing.assert_array_equal(loaded["weight"], model.state_dict()["weight"].numpy())
 
 
 def test_what_would_run_is_refused(tmp_path):
     torch.save({"model": torch.nn.Linear(1, 1)}, tmp_path / "x.pt")
-    with pytest.raises(torch_files.ERRORS, match=r"torch\.nn"):
-        torch_files.read(str(tmp_path / "x.pt"))
+    with pytest.raises(torch_pickle.ERRORS, match=r"torch\.nn"):
+        torch_pickle.read(str(tmp_path / "x.pt"))

@@ -10,8 +10,10 @@ import numpy as np  # noqa: E402
 from flax import nnx  # noqa: E402
 from restated_vdvae import Layout, Restated, distortion, random_state_dict  # noqa: E402
 
-from pipeline import models, parameters  # noqa: E402
-from pipeline.codec import convert_openai_vdvae, torch_weights  # noqa: E402
+from pipeline import models  # noqa: E402
+from pipeline.core import parameters  # noqa: E402
+from pipeline.formats import state_dict  # noqa: E402
+from pipeline.importers import openai_vdvae as openai_vdvae_importer  # noqa: E402
 from pipeline.losses import elbo  # noqa: E402
 
 pytestmark = pytest.mark.parity
@@ -45,7 +47,7 @@ class Pair:
         torch.save({f"module.{name}": tensor.detach() for name, tensor in tensors.items()}, path)
         self.restated = Restated(layout, tensors)
         self.modeldef, self.shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
-        self.params = self.to_params(torch_weights.load(str(path)))
+        self.params = self.to_params(state_dict.load(str(path)))
         self.noise = [self.noise_of(layer, shape) for layer, shape in enumerate(self.model.latent_shapes)]
 
     @property
@@ -53,7 +55,7 @@ class Pair:
         return self.modeldef.merge(self.params)
 
     def to_params(self, tensors):
-        return jax.tree.map(jnp.asarray, convert_openai_vdvae.convert(tensors, self.shapes, path="weights.th"))
+        return jax.tree.map(jnp.asarray, openai_vdvae_importer.convert(tensors, self.shapes, path="weights.th"))
 
     def noise_of(self, layer, shape):
         noise = jax.random.normal(jax.random.fold_in(KEY, layer), (len(IMAGES), *shape))

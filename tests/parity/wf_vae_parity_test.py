@@ -12,7 +12,7 @@ import safetensors.torch  # noqa: E402
 from restated_wf_vae import Restated, Sizes, random_state_dict  # noqa: E402
 
 from pipeline import Codec, cli  # noqa: E402
-from pipeline.codec import convert_diffusers  # noqa: E402
+from pipeline.importers import diffusers as diffusers_importer  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -27,8 +27,8 @@ def test_encode_and_decode_as_the_authors(time, tmp_path):
     restated = Restated(SIZES, tensors, time)
     theirs, out = tmp_path / "theirs", tmp_path / "codec"
     theirs.mkdir()
-    safetensors.torch.save_file(tensors, theirs / convert_diffusers.WEIGHTS)
-    (theirs / convert_diffusers.CONFIG).write_text(json.dumps(SETTINGS | dict(t_interpolation=time)))
+    safetensors.torch.save_file(tensors, theirs / diffusers_importer.WEIGHTS)
+    (theirs / diffusers_importer.CONFIG).write_text(json.dumps(SETTINGS | dict(t_interpolation=time)))
     assert cli.dispatch(["import", "--from", "wf-vae", str(theirs), "--out", str(out)]) == 0
     codec = Codec.from_pretrained(out)
     assert codec.causal == (time == "nearest")

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
-RECIPE = pathlib.Path(__file__).parent / "tiny_run.py"
+ROOT = pathlib.Path(__file__).parents[2]
+RECIPE = ROOT / "tests" / "helpers" / "tiny_run.py"
 STRATA = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 
 
@@ -66,7 +66,7 @@ def test_a_run_leaves_what_is_promised(straight):
 KILLED_AT_13 = """
 import os, pathlib, signal, sys, time
 from pipeline.cli import main
-from pipeline.training.log import TrainLog
+from pipeline.training.monitoring.step_log import TrainLog
 take = TrainLog.step
 def step(self, number, metrics, examples):
     take(self, number, metrics, examples)

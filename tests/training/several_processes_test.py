@@ -13,11 +13,11 @@ import threading
 import numpy as np
 import pytest
 
-from pipeline.errors import ConfigError, Hung
-from pipeline.training import distributed
-from pipeline.training.checkpoint import Checkpoints
+from pipeline.core.errors import ConfigError, Hung
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.runtime import distributed
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import faults  # noqa: E402
 

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import tiny_game
 
-from pipeline import build
-from pipeline.errors import ConfigError
+from pipeline.build import run as build
+from pipeline.core.errors import ConfigError
 from pipeline.training import loop, stages
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.digest import state_digest
-from pipeline.training.log import TrainLog
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.monitoring.step_log import TrainLog
+from pipeline.training.state.digest import state_digest
 
 HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[1]
 STAGES = [
     dict(num_steps=6),
     {"num_steps": 6, "reset_discriminator": True, "data.image_size": 12, "model.image_size": 12, "objective.kl": 1e-3},
@@ -99,7 +100,7 @@ def test_what_a_run_leaves(straight):
 
 def test_the_weights_alone_are_those_of_the_model(straight):
     _, folder = straight
-    from pipeline.training.inference import load_for_inference
+    from pipeline.build.trained import load_for_inference
 
     config, step, model = load_for_inference(str(folder), None, ema=True)
     assert step == 20 and config["step"] == "adversarial"
@@ -109,7 +110,7 @@ def test_the_weights_alone_are_those_of_the_model(straight):
 KILLED = """
 import os, pathlib, signal, sys, time
 from pipeline.cli import main
-from pipeline.training.log import TrainLog
+from pipeline.training.monitoring.step_log import TrainLog
 take = TrainLog.step
 def step(self, number, metrics, examples):
     take(self, number, metrics, examples)
@@ -129,7 +130,8 @@ def test_killed_by_the_system_and_resumed_by_the_same_command(tmp_path):
         f"import sys\nsys.path.insert(0, {str(HERE)!r})\nimport stages_test\n"
         "def get_config(arg=''):\n    return stages_test.recipe(True)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent.parent), "XLA_FLAGS": ""}
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}"
+    environment = os.environ | {"PYTHONPATH": paths, "XLA_FLAGS": ""}
     plain = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 
     def run(command, workdir):

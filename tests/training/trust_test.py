@@ -10,11 +10,11 @@ from checkpoint_damage_test import assert_same, make_state, shapes_of
 
 from pipeline.cli import checkpoint as command
 from pipeline.cli import dispatch
-from pipeline.errors import CheckpointError, ConfigError, DamagedCheckpoint
-from pipeline.training import mesh as meshes
-from pipeline.training import sharding
-from pipeline.training.checkpoint import Checkpoints
-from pipeline.training.retention import Retention
+from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
+from pipeline.training.checkpoints.retention import Retention
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import sharding
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine")
 

@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 from pipeline.training import optim
-from pipeline.training import state as states
-from pipeline.training.steps.update import Update
+from pipeline.training.state import train_state as states
+from pipeline.training.update import Update
 
 
 def start():

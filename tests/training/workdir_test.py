@@ -5,9 +5,9 @@ import json
 import pytest
 from tiny_run import tiny
 
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
 from pipeline.training import workdir
-from pipeline.training.writer import MetricWriter
+from pipeline.training.monitoring.writer import MetricWriter
 
 
 def test_a_folder_is_claimed_once_and_refuses_another_config(tmp_path):

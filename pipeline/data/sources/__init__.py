@@ -1,11 +1,11 @@
 """Where images and videos come from: one file a kind of source."""
 
-from pipeline.construct import nearest
-from pipeline.data.sources.base import Part, Source
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.source import Part, Source
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.sklearn_images import SklearnImages
-from pipeline.data.sources.video_base import VideoPart, VideoSource
-from pipeline.errors import ConfigError, DataError
+from pipeline.data.video_source import VideoPart, VideoSource
 
 FILES = ("folder", "zip", "records", "arrays")
 KINDS = (*FILES, "sklearn_images", "digits")

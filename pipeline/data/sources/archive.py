@@ -8,10 +8,10 @@ import zlib
 import numpy as np
 from jaxtyping import Int
 
-from pipeline.data.sources.base import Record
+from pipeline.core.errors import DataError
+from pipeline.data.source import Record
 from pipeline.data.sources.listing import Listing, is_image
 from pipeline.data.unreadable import Unreadable
-from pipeline.errors import DataError
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the name and of the extra field
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

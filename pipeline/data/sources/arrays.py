@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
-from pipeline.data.sources.base import Record
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
+from pipeline.data.source import Record
 
 _HASH_BLOCK, _HASH_BLOCKS = 1 << 20, 256
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Int
 
-from pipeline.data.sources.base import Record
+from pipeline.core.errors import DataError
+from pipeline.data.source import Record
 from pipeline.data.sources.listing import Listing, is_image
 from pipeline.data.unreadable import Unreadable
-from pipeline.errors import DataError
 
 
 class Folder:

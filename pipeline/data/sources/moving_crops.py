@@ -4,9 +4,9 @@ import hashlib
 
 import numpy as np
 
+from pipeline.core.errors import ConfigError
 from pipeline.data import randomness
-from pipeline.data.sources.video_base import Video
-from pipeline.errors import ConfigError
+from pipeline.data.video_source import Video
 
 SPEED = 3  # pixels a frame, at most, in each direction
 FPS = 25.0

@@ -10,11 +10,11 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 from jaxtyping import Int, Int32, UInt8
 
-from pipeline.data import clip_records, records
-from pipeline.data.sources.base import Record
-from pipeline.data.sources.video_base import Video
+from pipeline.core.errors import DataError
+from pipeline.data.records import clip_records, image_records
+from pipeline.data.source import Record
 from pipeline.data.unreadable import Unreadable
-from pipeline.errors import DataError
+from pipeline.data.video_source import Video
 
 
 class Shards:
@@ -22,12 +22,12 @@ class Shards:
 
     def __init__(self, path: str, format: str, key: str):
         self.folder = pathlib.Path(path)
-        manifest = records.read_manifest(self.folder, format, key)
+        manifest = image_records.read_manifest(self.folder, format, key)
         self.files = [shard["file"] for shard in manifest["shards"]]
         self._ends = np.cumsum([shard["num_examples"] for shard in manifest["shards"]])
         self.classes = tuple(manifest["classes"])
         self.schema: dict[str, Any] = manifest["schema"]
-        self.fingerprint = f"{records.SOURCES[format]}:{manifest['fingerprint']}"
+        self.fingerprint = f"{image_records.SOURCES[format]}:{manifest['fingerprint']}"
         self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,16 +71,16 @@ class Records(Shards):
     """Packed images."""
 
     def __init__(self, path: str, key: str = "data.path"):
-        super().__init__(path, records.FORMAT, key)
+        super().__init__(path, image_records.FORMAT, key)
         shape = self.schema["shape"]
         self.shape: tuple[int, int, int] | None = tuple(shape) if shape else None  # type: ignore[assignment]
 
     def __getitem__(self, index: int) -> Record:
-        return records.from_bytes(self.stored(index))
+        return image_records.from_bytes(self.stored(index))
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         assert self.shape is not None
-        length = records.HEADER.size + int(np.prod(self.shape))
+        length = image_records.HEADER.size + int(np.prod(self.shape))
         stored = np.empty((len(indices), length), np.uint8)
         shards = np.searchsorted(self._ends, indices, side="right")
         for shard in np.unique(shards).tolist():
@@ -90,8 +90,8 @@ class Records(Shards):
             if any(len(one) != length for one in found):
                 raise Unreadable("a record of another size than the manifest says")
             stored[rows] = np.frombuffer(b"".join(found), np.uint8).reshape(len(found), length)
-        label = stored[:, records.LABEL_OFFSET : records.LABEL_OFFSET + 4].copy().view("<i4")[:, 0]
-        image = stored[:, records.HEADER.size :].reshape(len(indices), *self.shape)
+        label = stored[:, image_records.LABEL_OFFSET : image_records.LABEL_OFFSET + 4].copy().view("<i4")[:, 0]
+        image = stored[:, image_records.HEADER.size :].reshape(len(indices), *self.shape)
         return np.ascontiguousarray(image), label.astype(np.int32)
 
 
@@ -99,7 +99,7 @@ class ClipRecords(Shards):
     """Packed clips."""
 
     def __init__(self, path: str, key: str = "data.path"):
-        super().__init__(path, records.CLIPS_FORMAT, key)
+        super().__init__(path, image_records.CLIPS_FORMAT, key)
         file = self.folder / clip_records.SIZES
         try:
             content = file.read_bytes()

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
-from pipeline.data.sources.base import Record
-from pipeline.errors import ConfigError
+from pipeline.core.errors import ConfigError
+from pipeline.data.source import Record
 
 
 class SklearnImages:

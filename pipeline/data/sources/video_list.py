@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.construct import nearest
-from pipeline.data.sources.video_base import Video
-from pipeline.errors import DataError
+from pipeline.core.construct import nearest
+from pipeline.core.errors import DataError
+from pipeline.data.video_source import Video
 
 KEYS = ("path", "label", "begin", "end")
 SUFFIXES = (".csv", ".jsonl")

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline import parameters, pixels
+from pipeline.backend import target
+from pipeline.core import parameters, pixels
+from pipeline.core.parameters import Arrays, ModelDef
+from pipeline.core.types import Batch, pixels_of
 from pipeline.losses import adversarial
 from pipeline.losses.codec import CodecObjective
 from pipeline.losses.elbo import masked_mean
-from pipeline.nn import target
-from pipeline.parameters import Arrays, ModelDef
-from pipeline.training.state import TrainState
-from pipeline.training.steps.update import Update
-from pipeline.types import Batch, pixels_of
+from pipeline.training.state.train_state import TrainState
+from pipeline.training.update import Update
 
 # Running means of the discriminator's logits, for LeCam, among its other variables.
 LECAM = {"lecam.real": 0.0, "lecam.fake": 0.0}

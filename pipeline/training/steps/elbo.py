@@ -9,15 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from pipeline import parameters
+from pipeline.backend import target
+from pipeline.core import parameters
+from pipeline.core.parameters import Arrays, ModelDef
+from pipeline.core.types import Batch
 from pipeline.losses import spectral
 from pipeline.losses.elbo import Objective, layer_rates, masked_mean
 from pipeline.metrics import codebook_usage
-from pipeline.nn import target
-from pipeline.parameters import Arrays, ModelDef
-from pipeline.training.state import TrainState
-from pipeline.training.steps.update import Update
-from pipeline.types import Batch
+from pipeline.training.state.train_state import TrainState
+from pipeline.training.update import Update
 
 NATS_TO_BITS = 1 / math.log(2)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.core.errors import DataError
 from pipeline.data.sources.archive import Archive
 from pipeline.data.sources.folder import Folder
 from pipeline.data.unreadable import Unreadable
-from pipeline.errors import DataError
 
 
 @pytest.fixture

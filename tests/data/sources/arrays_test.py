@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
+from pipeline.core.errors import DataError
 from pipeline.data.sources.arrays import ArrayFile
 from pipeline.data.sources.digits import Digits
-from pipeline.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 4), np.uint8)
 

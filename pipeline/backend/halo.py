@@ -1,0 +1,81 @@
+"""Layers over feature maps whose height is split over devices: each exchanges a few rows with its neighbours."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float
+
+from pipeline.backend import target
+
+_BATCH = ("replica", "fsdp")
+
+
+def by_height(
+    layer: Callable[[Any, Array], Array],
+    weights: Any,
+    x: Float[Array, "b *t h w c"],
+    *,
+    halo: int,
+    repeat_edges: bool = False,
+) -> Float[Array, "b *t2 h2 w2 d"]:
+    """layer(weights, x), where images are split over `context` with no device seeing more than its rows and a halo.
+
+    `layer` takes the same at every row, with zeros beyond the edges, or with `repeat_edges` the row at the edge; a row
+    of its output sees at most `halo` rows on each side of its own, a multiple of the layer's stride. Where devices do
+    not have as many rows, or not whole outputs, each computes all rows of its examples: that is so of the smallest
+    resolutions only.
+
+    The exchange is written out, and not left to XLA: jaxlib 0.10.2 partitions a convolution whose kernel has more
+    rows than its input, or whose input has fewer rows than there are devices, so that gradients come out multiplied.
+    """
+    mesh = target.splitting_mesh()
+    if mesh is None:
+        return layer(weights, x)
+    axis = x.ndim - 3
+    context = mesh.shape["context"]
+    ratio = Fraction(jax.eval_shape(layer, weights, x).shape[axis], x.shape[axis])
+    rows = Fraction(x.shape[axis], context)
+    whole = rows.denominator > 1 or rows < halo or (rows * ratio).denominator > 1
+    if whole:
+        return _mapped(layer, mesh, PartitionSpec(_BATCH))(weights, x)
+    cut = int(halo * ratio)
+
+    def with_neighbours(weights: Any, x: Array) -> Array:
+        out = layer(weights, _with_halo(x, axis, halo, context, repeat_edges))
+        return jax.lax.slice_in_dim(out, cut, out.shape[axis] - cut, axis=axis)
+
+    spec = PartitionSpec(_BATCH, *[None] * (axis - 1), "context")
+    return _mapped(with_neighbours, mesh, spec)(weights, x)
+
+
+def _mapped(layer: Callable[[Any, Array], Array], mesh: Mesh, spec: PartitionSpec) -> Callable[[Any, Array], Array]:
+    axes = tuple(axis for entry in spec if entry for axis in ((entry,) if isinstance(entry, str) else entry))
+
+    def local(weights: Any, x: Array) -> Array:
+        # Each device has its own from here on: so their gradients are summed, once.
+        return layer(jax.lax.pcast(weights, axes, to="varying"), x)
+
+    return jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(), spec), out_specs=spec)
+
+
+def _with_halo(
+    x: Float[Array, "b *t h w c"], axis: int, halo: int, devices: int, repeat_edges: bool
+) -> Float[Array, "b *t h2 w c"]:
+    """x between the neighbours' nearest rows; a device without a neighbour receives zeros, or its own edge."""
+    if halo == 0:
+        return x
+    down = [(device, device + 1) for device in range(devices - 1)]
+    up = [(device + 1, device) for device in range(devices - 1)]
+    rows = x.shape[axis]
+    above = jax.lax.ppermute(jax.lax.slice_in_dim(x, rows - halo, rows, axis=axis), "context", down)
+    below = jax.lax.ppermute(jax.lax.slice_in_dim(x, 0, halo, axis=axis), "context", up)
+    if repeat_edges:
+        index = jax.lax.axis_index("context")
+        top, bottom = (jax.lax.slice_in_dim(x, row, row + 1, axis=axis) for row in (0, rows - 1))
+        above = jnp.where(index == 0, top, above)
+        below = jnp.where(index == devices - 1, bottom, below)
+    return jnp.concatenate([above, x, below], axis=axis)

@@ -1,0 +1,363 @@
+"""Codecs that are convolutional throughout: images or clips of any size, whole, in chunks of time, and in tiles.
+
+    z = codec.encode(video, chunk=8, tile=256).mode()
+    video = codec.decode(z, chunk=2, tile=256)
+    for frame in codec.decode_frames(codec.encode_frames(frames)): ...      # in constant memory
+
+A causal encoder gives the same latents, and a causal decoder the same frames, however a clip is cut in time. Tiles are
+blended where they overlap; what that changes is measured in docs/codecs.md.
+"""
+
+import functools
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
+
+from pipeline.backend import jit
+from pipeline.codec.fixed_size import Codec
+from pipeline.codec.tiling import chunks, padding
+from pipeline.codec.tiling.blend import Blend, Tiles
+from pipeline.codec.tiling.chunks import Chunk
+from pipeline.codec.tiling.streams import Frames, LatentStream, cut_back, single_latents
+from pipeline.core import pixels
+from pipeline.core.errors import DataError
+from pipeline.core.parameters import ModelDef
+from pipeline.distributions.continuous import gaussian_kl, gaussian_sample
+from pipeline.nn.cache import Cache, Past
+
+
+class ConvCodec(Codec):
+    """Images [b h w c] or clips [b t h w c], uint8 or float in [-1, 1], as its model has it (`is_video`).
+
+    Heights, widths and lengths that do not fit are filled by repeating the last row, column or frame, with a warning;
+    `ConvEncoding.size` and `LatentStream.size` have the true ones, for `decode` and `decode_frames` to cut back to.
+
+    Attributes:
+      spatial_factor, temporal_factor: pixels and frames to a latent (8 and 4, say).
+      encoder_causal, decoder_causal: whether chunks of time give the latents, and the frames, of the whole clip. Where
+        not, chunks overlap by one frame. causal: whether both do.
+    """
+
+    def __init__(
+        self, modeldef: ModelDef, weights: Mapping[str, Any], config: Mapping[str, Any], fingerprint: str = ""
+    ):
+        super().__init__(modeldef, weights, config, fingerprint)
+        model = modeldef.merge(*self._state)
+        self.is_video: bool = model.is_video
+        self.encoder_causal: bool = self.is_video and model.encoder_causal
+        self.decoder_causal: bool = self.is_video and model.decoder_causal
+        self.causal: bool = self.encoder_causal and self.decoder_causal
+        self.spatial_factor: int = model.spatial_factor
+        self.temporal_factor: int = model.temporal_factor
+        self.latent_channels: int = model.latent_channels
+        self._encode_part = jit.jit(functools.partial(_encode_part, modeldef, self.encoder_causal))
+        self._decode_part = jit.jit(functools.partial(_decode_part, modeldef, self.decoder_causal))
+
+    def encode(
+        self, images: Shaped[Array | np.ndarray, "..."], *, chunk: int | None = None, tile: int | None = None
+    ) -> "ConvEncoding":
+        """The posterior of a batch.
+
+        Args:
+          images: [b h w c] for a codec of images, [b t h w c] for one of video.
+          chunk: frames at a time after the first one, a multiple of temporal_factor; all at once when not given.
+          tile: side of tiles in pixels, a multiple of spatial_factor; whole frames when not given.
+
+        Raises:
+          DataError: a shape or type that the codec does not take, or a chunk or tile that cannot be.
+        """
+        x, tile = self._checked(images), self._checked_tile(tile)
+        size = tuple(x.shape[1:-1])
+        x, told = padding.filled(x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor)
+        if told:
+            warnings.warn(f"encode: {told}; decode(z, size={size}) cuts back to what was there", stacklevel=2)
+        pieces = [x] if chunk is None else chunks.cut(x, self._encode_chunk(chunk), self.encoder_causal)
+        parts = list(self._encode_stream(pieces, tile))
+        mean, logvar = parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
+        return ConvEncoding(mean, logvar, size)
+
+    def decode(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        z: Float[Array | np.ndarray, "..."],
+        *,
+        chunk: int | None = None,
+        tile: int | None = None,
+        size: tuple[int, ...] | None = None,
+    ) -> UInt8[Array | np.ndarray, "..."]:
+        """Images or clips, uint8, of latents [b h w d] or [b t h w d].
+
+        Args:
+          chunk: latent frames at a time, after the first one; all at once when not given.
+          tile: side of tiles in pixels.
+          size: (height, width), or of clips (frames, height, width), to cut back to, such as `ConvEncoding.size`.
+
+        Raises:
+          DataError: latents that are not the codec's; a chunk, tile or size that cannot be.
+        """
+        z, tile = self._checked_z(z), self._checked_tile(tile)
+        wanted = padding.checked_size(size, is_video=self.is_video)
+        frames, (height, width) = 1 + self.temporal_factor * (z.shape[1] - 1), z.shape[-3:-1]
+        padding.refuse_larger(wanted, (frames, height * self.spatial_factor, width * self.spatial_factor))
+        pieces = [z] if chunk is None else chunks.cut(z, self._decode_chunk(chunk), self.decoder_causal)
+        parts = list(self._decode_stream(pieces, tile))
+        decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return decoded if size is None else padding.cut(decoded, wanted)
+
+    def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
+        """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of frames) as there."""
+        encoding = self.encode(images, **parts)
+        latents: Any = chunks.in_latents(parts.get("chunk"), self.temporal_factor)
+        return self.decode(encoding.mode(), chunk=latents, tile=parts.get("tile"), size=encoding.size)
+
+    def encode_frames(
+        self,
+        frames: Iterable[UInt8[Array | np.ndarray, "h w c"]],
+        *,
+        chunk: Chunk = "auto",
+        tile: int | None = None,
+    ) -> LatentStream:
+        """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time, or with None whole.
+
+        A chunk is 8 frames unless it is said, and of small frames up to 32 (pipeline.codec.tiling.chunks.usual).
+        The last chunk is filled with copies of the last frame to a multiple of temporal_factor, rows and columns as in
+        `encode`, with a warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
+
+        Raises:
+          DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does not take or that
+            change their size, or no frames.
+        """
+        chunk = chunk if self.is_video and chunk in (None, "auto") else self._encode_chunk(chunk)
+        tile = self._checked_tile(tile)
+        taken = Frames(frames, self.image_shape[2])
+
+        def usual(frame: Any) -> int:
+            return chunks.usual(*frame.shape[:2], tile=tile, causal=self.encoder_causal)
+
+        groups = chunks.grouped(taken, chunk, self.encoder_causal, usual)
+        clips = (self._clip_of(group, taken.count) for group in groups)
+        return LatentStream(taken, (np.asarray(mean[0]) for mean, _ in self._encode_stream(clips, tile)))
+
+    def decode_frames(
+        self,
+        latents: Iterable[Float[Array | np.ndarray, "_ h w d"]],
+        *,
+        chunk: Chunk = "auto",
+        tile: int | None = None,
+        size: tuple[int, ...] | None = None,
+    ) -> Iterator[UInt8[np.ndarray, "h2 w2 c"]]:
+        """Frames of a clip as its latents come, in pieces of any length; decoded a chunk at a time, or with None whole.
+
+        `size` is as in `decode`. Without it, what comes straight from `encode_frames` is cut back to what went in
+        there, and of other latents there are all rows, columns and frames, filled ones too. Unless it is said, a chunk
+        has the frames that one of `encode_frames` has.
+
+        Raises:
+          DataError: a chunk, tile or size that cannot be; as the frames come, latents that are not the codec's, that
+            change their size or are too few for `size`, or none.
+        """
+        chunk = chunk if self.is_video and chunk in (None, "auto") else self._decode_chunk(chunk)
+        tile = self._checked_tile(tile)
+        wanted = padding.checked_size(size, is_video=True)
+        single = single_latents(latents, self.latent_channels)
+
+        def usual(latent: Any) -> Any:
+            height, width = (side * self.spatial_factor for side in latent.shape[:2])
+            frames = chunks.usual(height, width, tile=tile, causal=self.decoder_causal)
+            return chunks.in_latents(frames, self.temporal_factor)
+
+        groups = chunks.grouped(single, chunk, self.decoder_causal, usual)
+        stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)
+        decoded = (frame for part in stream for frame in np.asarray(part[0]))
+        return cut_back(decoded, wanted, latents if size is None and isinstance(latents, LatentStream) else None)
+
+    def sample(self, *_: Any, **__: Any) -> Any:
+        """Raises DataError: no prior was trained with the latents, and what is drawn from N(0, 1) decodes to noise."""
+        raise DataError(
+            "sample: this codec has no prior of its latents to draw from; train a model over codec.normalize(z), and "
+            "decode what it gives with codec.decode(codec.denormalize(z))"
+        )
+
+    def normalize(self, z: Float[Array | np.ndarray, "... d"]) -> Float[Array | np.ndarray, "... d"]:
+        """Latents with mean 0 and deviation 1 in each channel, as a model over them wants them.
+
+        Raises:
+          DataError: the codec was exported without `--stats`.
+        """
+        mean, std = self._latent_stats()
+        return (z - mean) / std
+
+    def denormalize(self, z: Float[Array | np.ndarray, "... d"]) -> Float[Array | np.ndarray, "... d"]:
+        """Undoes `normalize`."""
+        mean, std = self._latent_stats()
+        return z * std + mean
+
+    def _latent_stats(self) -> tuple[np.ndarray, np.ndarray]:
+        stats = self.config.get("latents") or {}
+        if "mean" not in stats:
+            raise DataError("this codec has no statistics of its latents: strata export --stats measures them")
+        return np.asarray(stats["mean"], np.float32), np.asarray(stats["std"], np.float32)
+
+    # Chunks of time
+
+    def _encode_chunk(self, chunk: Any) -> int:
+        factor = self.temporal_factor
+        if not self.is_video or not padding.is_chunk(chunk, factor):
+            kind = f"a whole number that is a multiple of {factor}" if self.is_video else "not for a codec of images"
+            raise DataError(f"encode: chunk={chunk!r} (frames at a time after the first one) must be {kind}")
+        return chunk
+
+    def _decode_chunk(self, chunk: Any) -> int:
+        if not self.is_video or not padding.is_chunk(chunk, 1):
+            kind = "a whole number, 1 or more" if self.is_video else "not for a codec of images"
+            raise DataError(f"decode: chunk={chunk!r} (latent frames at a time) must be {kind}")
+        return chunk
+
+    def _checked_tile(self, tile: Any) -> int | None:
+        factor = self.spatial_factor
+        if tile is not None and not padding.is_tile(tile, factor):
+            kind = f"a whole number that is a multiple of {factor}, and at least {2 * factor}"
+            raise DataError(f"tile={tile!r} (pixels) must be {kind}")
+        return tile
+
+    def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, Any]]:
+        """(mean, logvar) of each chunk of one clip or image."""
+        caches: dict[tuple[int, int], Cache | None] = {}
+        factor = self.spatial_factor
+        for x, overlapping in _with_overlap(pieces, self.encoder_causal):
+            tiles = self._tiles(x.shape[-3] // factor, x.shape[-2] // factor, tile)
+            if tiles is None:
+                mean, logvar, caches[0, 0] = self._encode_part(*self._state, caches.get((0, 0)), x)
+            else:
+                blends = Blend(tiles, 1), Blend(tiles, 1)
+                for corner in tiles.corners:
+                    part = _cut_tile(x, corner, tiles.size, factor)
+                    *values, caches[corner] = self._encode_part(*self._state, caches.get(corner), part)
+                    for blend, value in zip(blends, values):
+                        blend.add(corner, np.asarray(value))
+                mean, logvar = (blend.mean() for blend in blends)
+            yield (mean[:, 1:], logvar[:, 1:]) if overlapping else (mean, logvar)
+
+    def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
+        """uint8 frames of each chunk of latents of one clip or image."""
+        caches: dict[tuple[int, int], Cache | None] = {}
+        for z, overlapping in _with_overlap(pieces, self.decoder_causal):
+            tiles = self._tiles(z.shape[-3], z.shape[-2], tile)
+            if tiles is None:
+                frames, caches[0, 0] = self._decode_part(*self._state, caches.get((0, 0)), z)
+            else:
+                blend = Blend(tiles, self.spatial_factor)
+                for corner in tiles.corners:
+                    part = _cut_tile(z, corner, tiles.size, 1)
+                    frames, caches[corner] = self._decode_part(*self._state, caches.get(corner), part)
+                    blend.add(corner, np.asarray(frames))
+                frames = blend.mean()
+            frames = _to_uint8(frames)
+            yield frames[:, 1:] if overlapping else frames
+
+    # Sizes
+
+    def _tiles(self, height: int, width: int, tile: int | None) -> Tiles | None:
+        """Tiles of so many latents; None where one holds all."""
+        if tile is None:
+            return None
+        tiles = Tiles(height, width, tile // self.spatial_factor)
+        return None if len(tiles.corners) == 1 else tiles
+
+    def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
+        """A batch of one from the next frames of a clip, filled; `taken` are its frames up to these."""
+        x = self._checked(np.stack(frames)[None])
+        factors: Any = dict(spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor)
+        x, told = padding.filled(x, **factors, before=taken - len(frames))
+        if told:
+            advice = "decode_frames of this iterator, or with its size=, cuts back to what was there"
+            warnings.warn(f"encode_frames: {told}; {advice}", stacklevel=2)
+        return x
+
+    def _checked(self, images: Any) -> Any:
+        shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
+        letters = "batch frames height width" if self.is_video else "batch height width"
+        expected = f"[{letters} {self.image_shape[2]}]"
+        if shape is None or dtype is None:
+            raise DataError(f"encode takes an array {expected}, not {type(images).__name__}")
+        if len(shape) != 4 + self.is_video or shape[-1] != self.image_shape[2] or 0 in shape:
+            advice = "; one image is a clip of one frame, images[:, None]" if self.is_video and len(shape) == 4 else ""
+            raise DataError(f"images have shape {list(shape)}, and this codec takes {expected}{advice}")
+        return self._checked_values(images)
+
+    def _checked_z(self, z: Any) -> Any:
+        (z,) = z if isinstance(z, tuple | list) and len(z) == 1 else (z,)
+        shape = getattr(z, "shape", None)
+        letters = "batch frames height width" if self.is_video else "batch height width"
+        if shape is None or len(shape) != 4 + self.is_video or shape[-1] != self.latent_channels or 0 in shape:
+            found = type(z).__name__ if shape is None else list(shape)
+            raise DataError(f"latents are {found}, and this codec takes [{letters} {self.latent_channels}]")
+        return z
+
+
+class ConvEncoding:
+    """A diagonal Gaussian over the latents of a batch.
+
+    Attributes:
+      mean, logvar: [b h w d] or [b t h w d]. size: (height, width) or (frames, height, width) that was encoded.
+    """
+
+    def __init__(self, mean: Any, logvar: Any, size: tuple[int, ...]):
+        self.mean, self.logvar, self.size = mean, logvar, size
+
+    def mode(self) -> Any:
+        """Posterior means."""
+        return self.mean
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        """A draw from the posterior."""
+        return gaussian_sample(key, jnp.asarray(self.mean), jnp.asarray(self.logvar))
+
+    def kl(self) -> Float[Array, " b"]:
+        """KL to N(0, 1) of each example, in nats, summed over all of its latents."""
+        kl = gaussian_kl(jnp.asarray(self.mean), jnp.asarray(self.logvar))
+        return kl.sum(axis=range(1, kl.ndim))
+
+
+def _with_overlap(pieces: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
+    """Each chunk, of a network that is not causal with the last frame of the one before; and whether it has that."""
+    last = None
+    for chunk in pieces:
+        whole = chunk if last is None or causal else np.concatenate([last, chunk], axis=1)
+        yield whole, whole is not chunk
+        last = chunk[:, -1:]
+
+
+def _cut_tile(x: Any, corner: tuple[int, int], size: tuple[int, int], factor: int) -> Any:
+    (top, left), (height, width) = ((place * factor for place in pair) for pair in (corner, size))
+    return x[..., top : top + height, left : left + width, :]
+
+
+@jit.jit
+def _to_uint8(frames: Array) -> Array:
+    return pixels.to_uint8(frames)
+
+
+def _encode_part(
+    modeldef: ModelDef, remembers: bool, params: Any, other: Any, cache: Cache | None, x: Array
+) -> tuple[Array, Array, Cache | None]:
+    model = modeldef.merge(params, other)
+    if not remembers:
+        (latent,) = model.encode(x)
+        return latent.mean, latent.logvar, None
+    past = Past(cache)
+    (latent,) = model.encode(x, past=past)
+    return latent.mean, latent.logvar, past.cache()
+
+
+def _decode_part(
+    modeldef: ModelDef, remembers: bool, params: Any, other: Any, cache: Cache | None, z: Array
+) -> tuple[Array, Cache | None]:
+    model = modeldef.merge(params, other)
+    if not remembers:
+        return model.decode((z,)).mean(), None
+    past = Past(cache)
+    return model.decode((z,), past=past).mean(), past.cache()

@@ -1,0 +1,133 @@
+"""A convolutional codec on files of images and of videos: a picture is a clip of one frame."""
+
+import contextlib
+import fractions
+import pathlib
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.media import clip_latents, code_video, image_files
+from pipeline.codec.media.clip_latents import About
+from pipeline.codec.media.video_io import Timing, is_video
+from pipeline.codec.tiling.chunks import Chunk
+from pipeline.core.errors import DataError
+from pipeline.data.sources.listing import is_image
+from pipeline.metrics.frame_quality import FrameQuality
+from pipeline.metrics.quality import Measure
+
+_STILL = Timing(fractions.Fraction(1), fractions.Fraction(1))
+Image = UInt8[np.ndarray, "h w c"]
+
+
+def accepts(name: str) -> bool:
+    """Whether a file's name is one of an image or of a video; an animated .gif is a video."""
+    return is_video(name) or is_image(name)
+
+
+def target_of(source: pathlib.Path, stem: pathlib.Path) -> pathlib.Path:
+    """Where what comes of a file goes: `stem` with .mp4, or of an image with .png."""
+    return stem.with_name(stem.name + (".mp4" if is_video(source.name) else ".png"))
+
+
+def reconstruct(
+    codec: ConvCodec,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    *,
+    tile: int | None,
+    chunk: Chunk,
+    side_by_side: bool,
+    further: Mapping[str, Measure] | None = None,
+    advance: code_video.Advance,
+) -> dict[str, Any]:
+    """Writes what the codec makes of an image or a video; see video_file.reconstruct."""
+    if is_video(source.name):
+        shown: Any = dict(side_by_side=side_by_side, further=further, advance=advance)
+        filled: list[str] = []
+        with _told(filled):
+            about = code_video.reconstruct(codec, source, target, tile=tile, chunk=chunk, **shown)
+        return about | {"remarks": about["remarks"] + filled}
+    image, remarks = image_files.read(source, codec.image_shape[2])
+    with _told(remarks):
+        recon = _image_of(codec.reconstruct(_batch_of(codec, image), tile=tile))
+    image_files.save_png(target, np.concatenate([image, recon], axis=1) if side_by_side else recon)
+    quality = FrameQuality(further)
+    quality.add(image, recon)
+    height, width = image.shape[:2]
+    about = {"frames": 1, "height": height, "width": width, "remarks": remarks}
+    return about | quality.means()
+
+
+def encode(
+    codec: ConvCodec,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    *,
+    tile: int | None,
+    chunk: Chunk,
+    advance: code_video.Advance,
+) -> dict[str, Any]:
+    """Writes the latents of an image or a video."""
+    if is_video(source.name):
+        filled: list[str] = []
+        with _told(filled):
+            about = code_video.encode(codec, source, target, tile=tile, chunk=chunk, advance=advance)
+        return about | {"remarks": about["remarks"] + filled}
+    image, remarks = image_files.read(source, codec.image_shape[2])
+    with _told(remarks):
+        z = np.asarray(codec.encode(_batch_of(codec, image), tile=tile).mode())
+    z = z[0] if codec.is_video else z
+    height, width = image.shape[:2]
+    with clip_latents.Writer(target, codec.fingerprint) as writer:
+        writer.write(z)
+        writer.finish(About((1, height, width), _STILL, [0]))
+    return {"frames": 1, "height": height, "width": width, "remarks": remarks, "latent_shape": list(z.shape)}
+
+
+def decode(
+    codec: ConvCodec,
+    source: pathlib.Path,
+    stem: pathlib.Path,
+    *,
+    tile: int | None,
+    chunk: Chunk,
+    advance: code_video.Advance,
+) -> dict[str, Any]:
+    """Writes a PNG of latents of one frame, or else an mp4; "out" of the result is where."""
+    with clip_latents.opened(source, codec.fingerprint) as (about, latents):
+        frames, height, width = about.size
+        if frames == 1:
+            z = np.concatenate(list(latents))
+            recon = codec.decode(z[None] if codec.is_video else z, tile=tile)
+            target = stem.with_name(stem.name + ".png")
+            image_files.save_png(target, _image_of(recon)[:height, :width])
+            return {"out": str(target), "frames": 1, "height": height, "width": width, "remarks": []}
+    if not codec.is_video:
+        raise DataError(f"{source} holds {frames} frames, and this codec is of images")
+    target = stem.with_name(stem.name + ".mp4")
+    result = code_video.decode(codec, source, target, tile=tile, chunk=chunk, advance=advance)
+    return {"out": str(target)} | result
+
+
+@contextlib.contextmanager
+def _told(remarks: list[str]) -> Iterator[None]:
+    """What the codec warns of becomes a remark of the file; its result is cut back here."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default", UserWarning)  # of a film, what is said of each of its frames is said once
+        yield
+    texts = [str(one.message).removeprefix("encode: ").removeprefix("encode_frames: ") for one in caught]
+    remarks += [text.split(";")[0] for text in texts]
+
+
+def _batch_of(codec: ConvCodec, image: Image) -> np.ndarray:
+    return image[None, None] if codec.is_video else image[None]
+
+
+def _image_of(batch: Any) -> Image:
+    images = np.asarray(batch)
+    return images.reshape(images.shape[-3:])

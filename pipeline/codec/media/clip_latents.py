@@ -1,0 +1,123 @@
+"""A clip's latents in a safetensors file, written and read a piece at a time, so that an hour of film may be coded."""
+
+import contextlib
+import dataclasses
+import fractions
+import json
+import pathlib
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import safetensors
+from jaxtyping import Float
+
+from pipeline.codec.media.video_io import Timing
+from pipeline.core.errors import ConfigError, DataError
+
+FORMAT, VERSION = "strata-clip-latents", "1"
+# The header stands in front of the data but is known only after them: room for it, filled up with spaces.
+_HEADER = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What it takes beside the latents to make the clip again: its size in pixels, and when each frame is shown."""
+
+    size: tuple[int, int, int]  # frames, height, width
+    timing: Timing
+    pts: Sequence[int]
+
+
+class Writer:
+    """Writes tensors "latents" [t h w d] float32 and "pts" [frames] int64; the file has its name once it is whole.
+
+    Raises:
+      ConfigError: it cannot be written.
+    """
+
+    def __init__(self, path: pathlib.Path, fingerprint: str):
+        self.path, self._fingerprint = path, fingerprint
+        self._partial = path.with_name(path.name + ".partial")
+        self._shape: tuple[int, ...] | None = None
+        self._frames = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._partial.open("wb")
+        except OSError as error:
+            raise ConfigError(f"--out {path}: {error.strerror}") from None
+        self._put(b"\0" * (8 + _HEADER))
+
+    def write(self, latents: Float[np.ndarray, "t h w d"]) -> None:
+        """The next latent frames."""
+        self._shape = latents.shape[1:]
+        self._frames += len(latents)
+        self._put(np.ascontiguousarray(latents, "<f4").tobytes())
+
+    def finish(self, about: About) -> None:
+        """Writes what was known last, and gives the file its name."""
+        assert self._shape is not None
+        pts = np.asarray(about.pts, "<i8")
+        end = 4 * self._frames * int(np.prod(self._shape))
+        self._put(pts.tobytes())
+        metadata = {"format": FORMAT, "format_version": VERSION, "codec": self._fingerprint}
+        metadata |= {"size": " ".join(map(str, about.size)), "time_base": str(about.timing.time_base)}
+        metadata |= {"rate": str(about.timing.rate)}
+        header: dict[str, Any] = {"__metadata__": metadata}
+        header["latents"] = {"dtype": "F32", "shape": [self._frames, *self._shape], "data_offsets": [0, end]}
+        header["pts"] = {"dtype": "I64", "shape": [len(pts)], "data_offsets": [end, end + pts.nbytes]}
+        text = json.dumps(header).encode().ljust(_HEADER)
+        self._file.seek(0)
+        self._put(struct.pack("<Q", len(text)) + text)
+        self._file.close()
+        self._partial.replace(self.path)
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._partial.unlink()
+
+    def _put(self, content: bytes) -> None:
+        try:
+            self._file.write(content)
+        except OSError as error:
+            raise ConfigError(f"--out {self.path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path, fingerprint: str) -> Iterator[tuple[About, Iterator[Float[np.ndarray, "1 h w d"]]]]:
+    """(what is known of the clip, its latents a frame at a time).
+
+    Raises:
+      DataError: it is no such file, is damaged, or was written with another codec.
+    """
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            about = _about(path, file.metadata() or {}, fingerprint, file)
+            stored = file.get_slice("latents")
+            count = stored.get_shape()[0]
+            yield about, (stored[index : index + 1] for index in range(count))
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"{path} is no whole safetensors file: {' '.join(str(error).split())}") from None
+
+
+def _about(path: pathlib.Path, metadata: dict[str, str], fingerprint: str, file: Any) -> About:
+    if metadata.get("format") != FORMAT or metadata.get("format_version") != VERSION:
+        raise DataError(f"{path} does not hold latents of a clip by strata encode (version {VERSION})")
+    if metadata.get("codec") != fingerprint:
+        raise DataError(f"{path} was encoded with another codec, and means nothing to this one")
+    try:
+        frames, height, width = map(int, metadata["size"].split())
+        timing = Timing(fractions.Fraction(metadata["time_base"]), fractions.Fraction(metadata["rate"]))
+        pts = [int(at) for at in file.get_tensor("pts")]
+    except (KeyError, ValueError, ZeroDivisionError):
+        raise DataError(f"{path}: its size or timing is missing or damaged") from None
+    if len(pts) != frames:
+        raise DataError(f"{path}: it has times of {len(pts)} frames, and should have {frames}")
+    return About((frames, height, width), timing, pts)

@@ -1,0 +1,179 @@
+"""A codec on whole video files, in memory that does not grow with their length.
+
+`chunk` is so many frames at a time (of `decode`: latent frames), "auto", or 0 for the whole clip, in memory that does
+grow. The results of a side of a codec that is not causal depend on it, and have a remark on that.
+"""
+
+import collections
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.media import clip_latents
+from pipeline.codec.media.clip_latents import About
+from pipeline.codec.media.video_io import VideoReader, VideoWriter
+from pipeline.codec.tiling import chunks
+from pipeline.codec.tiling.chunks import Chunk
+from pipeline.core.errors import DataError
+from pipeline.metrics.frame_quality import FrameQuality
+from pipeline.metrics.quality import Measure
+
+Frame = UInt8[np.ndarray, "h w 3"]
+Advance = Callable[[int, int | None], None]  # frames done, and how many there may be
+
+
+def reconstruct(
+    codec: ConvCodec,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    *,
+    tile: int | None = None,
+    chunk: Chunk = "auto",
+    side_by_side: bool = False,
+    further: Mapping[str, Measure] | None = None,
+    advance: Advance = lambda done, of: None,
+) -> dict[str, Any]:
+    """Writes an mp4 of what the codec makes of a video: its frames, their times and its sound; and how close they come.
+
+    `side_by_side` puts each original at the left of its frame; `further` are distances by name, such as LPIPS.
+
+    Returns:
+      frames, height, width, fps, seconds, remarks; and the figures of pipeline.metrics.frame_quality.
+
+    Raises:
+      DataError: the file cannot be read. ConfigError: the other cannot be written.
+    """
+    with VideoReader(source) as reader:
+        quality = FrameQuality(further)
+        with VideoWriter(target, reader.timing, sound_of=source) as writer:
+            for done, (original, frame) in enumerate(_pairs(codec, reader, tile, chunk)):
+                quality.add(original, frame)
+                shown = np.concatenate([original, frame], axis=1) if side_by_side else frame
+                writer.write(shown, reader.pts[done])
+                advance(done + 1, reader.expected_frames)
+        about = _described(reader, original.shape)
+        remarks = [*reader.remarks, *writer.remarks, *_told_of_chunks(codec, codec.causal, len(reader.pts), chunk)]
+        return about | {"remarks": remarks} | quality.means()
+
+
+def encode(
+    codec: ConvCodec,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    *,
+    tile: int | None = None,
+    chunk: Chunk = "auto",
+    advance: Advance = lambda done, of: None,
+) -> dict[str, Any]:
+    """Writes a video's latents, which `decode` makes a video of again. Its sound is left out.
+
+    Returns:
+      frames, height, width, fps, seconds, remarks, latent_shape. Raises as `reconstruct`.
+    """
+    _needs_video(codec)
+    with VideoReader(source) as reader, clip_latents.Writer(target, codec.fingerprint) as writer:
+        size: list[tuple[int, ...]] = []
+        shape: tuple[int, ...] = ()
+        frames = _watched(reader, size)
+        count = 0
+        for latents in codec.encode_frames(frames, chunk=chunk or None, tile=tile):
+            writer.write(latents)
+            count, shape = count + len(latents), latents.shape[1:]
+            advance(len(reader.pts), reader.expected_frames)
+        height, width = size[0][:2]
+        writer.finish(About((len(reader.pts), height, width), reader.timing, reader.pts))
+        remarks = [*reader.remarks, *_told_of_chunks(codec, codec.encoder_causal, len(reader.pts), chunk)]
+        return _described(reader, size[0]) | {"remarks": remarks, "latent_shape": [count, *shape]}
+
+
+def decode(
+    codec: ConvCodec,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    *,
+    tile: int | None = None,
+    chunk: Chunk = "auto",
+    advance: Advance = lambda done, of: None,
+) -> dict[str, Any]:
+    """Writes an mp4 of a clip's latents: the frames that were encoded, at their times.
+
+    Returns:
+      frames, height, width, fps, remarks. Raises as `reconstruct`.
+    """
+    _needs_video(codec)
+    with (
+        clip_latents.opened(source, codec.fingerprint) as (about, latents),
+        VideoWriter(target, about.timing) as writer,
+    ):
+        frames = codec.decode_frames(latents, chunk=chunk or None, tile=tile, size=about.size)
+        for done, (frame, at) in enumerate(zip(frames, about.pts)):
+            writer.write(frame, at)
+            advance(done + 1, about.size[0])
+    count, height, width = about.size
+    fps = float(about.timing.rate)
+    frames_a_chunk = chunk if not chunk or isinstance(chunk, str) else chunk * codec.temporal_factor
+    remarks = [*writer.remarks, *_told_of_chunks(codec, codec.decoder_causal, count, frames_a_chunk)]
+    return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": remarks}
+
+
+def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: Chunk) -> Iterator[tuple[Frame, Frame]]:
+    """Originals and what comes back; those that wait for their twin are never more than a chunk."""
+    waiting: collections.deque[Frame] = collections.deque()
+    size: list[tuple[int, ...]] = []
+
+    def taken() -> Iterator[Frame]:
+        for frame in _watched(reader, size):
+            waiting.append(frame)
+            yield frame
+
+    if not codec.is_video:
+        for frame in taken():
+            yield waiting.popleft(), np.asarray(codec.reconstruct(frame[None], tile=tile))[0]
+        return
+    latents = codec.encode_frames(taken(), chunk=chunk or None, tile=tile)
+    steps = chunks.in_latents(chunk, codec.temporal_factor)
+    for frame in codec.decode_frames(latents, chunk=steps or None, tile=tile):
+        if not waiting:  # what is left was filled in
+            return
+        height, width = size[0][:2]
+        yield waiting.popleft(), frame[:height, :width]
+
+
+def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame]:
+    for frame in reader:
+        if size and frame.shape != size[0]:
+            (height, width), (now_height, now_width) = size[0][:2], frame.shape[:2]
+            raise DataError(
+                f"{reader.path}: frame {len(reader.pts) - 1} is {now_height}x{now_width}, and those before it "
+                f"{height}x{width}: cut it where its size changes"
+            )
+        size[:] = [frame.shape]
+        yield frame
+
+
+def _told_of_chunks(codec: ConvCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
+    chunk = chunks.FRAMES if isinstance(chunk, str) else chunk
+    if not codec.is_video or causal or not chunk or frames <= 1 + chunk:
+        return []
+    return [f"by chunks of {chunk} frames, which this codec's results depend on"]
+
+
+def _needs_video(codec: ConvCodec) -> None:
+    if not codec.is_video:
+        raise DataError("this codec is of images: strata encode takes image files for it, and reconstruct videos too")
+
+
+def _described(reader: VideoReader, shape: tuple[int, ...]) -> dict[str, Any]:
+    frames = len(reader.pts)
+    seconds = float((reader.pts[-1] - reader.pts[0]) * reader.timing.time_base + 1 / reader.timing.rate)
+    return {
+        "frames": frames,
+        "height": shape[0],
+        "width": shape[1],
+        "fps": round(frames / seconds, 3),
+        "seconds": round(seconds, 3),
+    }

@@ -1,0 +1,139 @@
+"""Image files in, image files out: which there are, what is said of each, and going on after a bad one."""
+
+import contextlib
+import io
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.images.decode import decode
+from pipeline.data.sources.listing import is_image
+from pipeline.data.unreadable import Unreadable
+
+# An input file, and the relative path without suffix under which its result goes.
+Input = tuple[pathlib.Path, str]
+_ORIENTATION = 0x0112  # EXIF tag
+
+
+def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) -> list[Input]:
+    """Files named, and those in folders named that `accepts` takes by name, subfolders too, in sorted order.
+
+    Results of a folder keep their place in it. Where two would get one name, they keep their suffix, or a number.
+
+    Raises:
+      ConfigError: there is nothing to do. A file that does not exist is left for the one who opens it.
+    """
+    found: list[tuple[pathlib.Path, pathlib.PurePath]] = []
+    for argument in arguments:
+        root = pathlib.Path(argument)
+        if not root.is_dir():
+            found.append((root, pathlib.PurePath(root.name)))
+            continue
+        inside = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        inside = [path for path in inside if accepts(path.as_posix())]
+        if not inside:
+            raise ConfigError(f"{argument} has no files to work on in it or in its subfolders")
+        found += [(root / path, path) for path in inside]
+    if not found:
+        raise ConfigError("name the files or folders to work on")
+    return list(zip([path for path, _ in found], _names([name for _, name in found])))
+
+
+def read(path: str | os.PathLike[str], channels: int) -> tuple[UInt8[np.ndarray, "h w c"], list[str]]:
+    """Pixels of an image file, and what was done to get them where it is not just RGB or grey of 8 bits.
+
+    Raises:
+      DataError: it cannot be read as an image.
+    """
+    try:
+        data = pathlib.Path(path).read_bytes()
+        return decode(data, channels), _remarks(data, channels)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def refuse_overwriting(inputs: Sequence[Input], out: pathlib.Path, suffix: str) -> None:
+    """Raises ConfigError where a result would replace one of the inputs."""
+    originals = {path.resolve() for path, _ in inputs}
+    for _, name in inputs:
+        target = out / f"{name}{suffix}"
+        if target.resolve() in originals:
+            raise ConfigError(f"--out {out}: {target} is an input, and would be replaced: give another folder")
+
+
+def save_png(path: pathlib.Path, image: UInt8[np.ndarray, "h w c"]) -> None:
+    """Writes a PNG, whole or not at all. Raises ConfigError where it cannot."""
+    file = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    save(path, file.getvalue())
+
+
+def save(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file, whole or not at all, and its folder. Raises ConfigError where it cannot."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise ConfigError(f"--out {path}: {error.strerror}") from None
+
+
+def for_each(
+    inputs: Iterable[Input], work: Callable[[pathlib.Path, str], dict[str, Any]], failed: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Results of the files that work, and {path, error} of those that are no good; `failed` is told at once."""
+    results, failures = [], []
+    for path, name in inputs:
+        try:
+            results.append({"path": str(path)} | work(path, name))
+        except DataError as error:
+            failed(str(error))
+            failures.append({"path": str(path), "error": str(error)})
+    return results, failures
+
+
+def _names(paths: list[pathlib.PurePath]) -> list[str]:
+    stems = [str(path.with_suffix("")) for path in paths]
+    names, taken = [], set()
+    for path, stem in zip(paths, stems):
+        name = plain = stem if stems.count(stem) == 1 else str(path)
+        number = 2
+        while name in taken:
+            name, number = f"{plain}-{number}", number + 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _remarks(data: bytes, channels: int) -> list[str]:
+    with Image.open(io.BytesIO(data)) as image:
+        plain = "RGB" if channels == 3 else "L"
+        remarks = []
+        if image.mode != plain:
+            remarks.append(f"{image.mode} converted to {'RGB' if channels == 3 else 'grey'}")
+        if image.has_transparency_data:
+            remarks.append("transparency on white")
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            remarks.append("turned upright as its EXIF data says")
+        # Last, since counting frames moves through the file.
+        remarks += _frames(image)
+    return remarks
+
+
+def _frames(image: Image.Image) -> list[str]:
+    try:
+        frames = getattr(image, "n_frames", 1)
+    except Exception:  # a later frame is damaged, of which Pillow's decoders raise nearly anything
+        return ["the first of several frames"]
+    return [f"the first of {frames} frames"] if frames > 1 else []

@@ -1,0 +1,55 @@
+"""A picture's latents in a safetensors file, with what it takes to make the picture again."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pipeline.codec.fixed_size import Codec
+from pipeline.codec.media.code_image import Fitted, Layers
+from pipeline.codec.tiling.tiles import Tiling
+from pipeline.core.errors import DataError
+
+FORMAT, VERSION = "strata-latents", "1"
+
+
+def pack(codec: Codec, latents: Layers, fitted: Fitted) -> bytes:
+    """The file's content: tensors layer_000 (the top) and on, [squares ...]; the rest is metadata."""
+    tiling = fitted.tiling
+    metadata = {"format": FORMAT, "format_version": VERSION, "codec": codec.fingerprint, "how": fitted.how}
+    metadata |= {"height": str(tiling.height), "width": str(tiling.width), "tile": str(tiling.size)}
+    return safetensors.numpy.save({f"layer_{index:03}": z for index, z in enumerate(latents)}, metadata)
+
+
+def unpack(path: str | os.PathLike[str], codec: Codec) -> tuple[Layers, Tiling, str]:
+    """(latents, tiling, how the picture was brought to the codec's size).
+
+    Raises:
+      DataError: it is no such file, is damaged, or was written with another codec.
+    """
+    metadata, tensors = _read(path)
+    if metadata.get("format") != FORMAT or metadata.get("format_version") != VERSION:
+        raise DataError(f"{path} does not hold latents of strata encode (version {VERSION})")
+    if metadata.get("codec") != codec.fingerprint:
+        raise DataError(f"{path} was encoded with another codec, and means nothing to this one")
+    try:
+        tiling = Tiling(*(int(metadata[key]) for key in ("height", "width", "tile")))
+    except (KeyError, ValueError):
+        raise DataError(f"{path}: its height, width or tile is missing or damaged") from None
+    latents = tuple(tensors[name] for name in sorted(tensors))
+    squares = tiling.rows * tiling.columns
+    if [list(z.shape) for z in latents] != [[squares, *shape] for shape in codec.latent_shapes]:
+        raise DataError(f"{path}: its latents do not have the shapes that {squares} squares of this codec have")
+    return latents, tiling, metadata.get("how", str(tiling))
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise DataError(f"{path} is no whole safetensors file: {' '.join(str(error).split())}") from None

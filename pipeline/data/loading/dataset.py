@@ -1,0 +1,203 @@
+"""What images and videos share: batches for training and evaluation through Grain, and a budget of unreadable ones."""
+
+import hashlib
+import json
+import os
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+from absl import flags
+from grain.sources import RandomAccessDataSource
+from jaxtyping import Int
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.loading.batches import Draws, EvaluationBatches, Examples, Loaded, TrainingBatches, over_budget
+from pipeline.data.loading.mix import Mix
+from pipeline.data.loading.workers import end_with_parent
+from pipeline.data.unreadable import Unreadable
+
+_READ_AHEAD_BYTES = 256 << 20  # of finished batches, over all workers
+
+
+def digest(*settings: Any) -> str:
+    """The fingerprint of a dataset: sha256 over what decides its stream."""
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+
+class Dataset:
+    """Batches of `_training`, and of `_held_out` where there is any; a subclass sets both, and the attributes.
+
+    Batch k of training is a pure function of (settings, seed, k): worker processes, host processes and
+    restarts do not change it, so the position in the data is the step and nothing else needs saving.
+
+    Args:
+      what: "images" or "videos", in messages. where: the path or the kind of source, in messages.
+
+    Attributes:
+      fingerprint: sha256 over the training examples and the settings that alter their stream.
+      classes: names of the labels, or empty.
+      what: "images" or "videos", for messages.
+      unreadable: "name: reason" of each example skipped so far by any iterator of this object.
+    """
+
+    fingerprint: str
+    classes: tuple[str, ...]
+    _training: Mix[Any]
+    _held_out: Sequence[Any]
+
+    def __init__(self, what: str, where: str, *, num_workers: int, max_unreadable: int):
+        if num_workers < 0:
+            raise ConfigError(f"data.num_workers={num_workers} must be 0 or more")
+        if max_unreadable < 0:
+            raise ConfigError(f"data.max_unreadable={max_unreadable} must be 0 or more")
+        self.what, self._where = what, where
+        self.num_workers, self.max_unreadable = num_workers, max_unreadable
+        self.unreadable: list[str] = []
+
+    @property
+    def num_examples(self) -> int:
+        """Examples in the training set."""
+        return sum(map(len, self._training.kinds))
+
+    @property
+    def num_eval_examples(self) -> int:
+        """Examples held out for evaluation."""
+        return sum(map(len, self._held_out))
+
+    def train(
+        self,
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        rows: Int[np.ndarray, " b"] | None = None,
+    ) -> "Batches":
+        """Endless batches from batch `start_step` on, reading ahead from now on.
+
+        `batch_size` is global; this process gets `rows` of each, or all.
+        """
+        rows = np.arange(batch_size) if rows is None else rows
+        if batch_size > self.num_examples:
+            raise DataError(
+                f"{self._where} has {self.num_examples} training examples, fewer than "
+                f"batch_size={batch_size}: lower batch_size or add {self.what}"
+            )
+        batches = TrainingBatches(
+            self._training,
+            batch_size=batch_size,
+            rows=rows,
+            seed=seed,
+            start_step=start_step,
+            max_unreadable=self.max_unreadable,
+            what=self.what,
+        )
+        return Batches(self, _read_ahead(batches, len(rows) * _largest(self._training.kinds), self.num_workers))
+
+    def evaluate(
+        self,
+        batch_size: int,
+        num_examples: int | None = None,
+        rows: Int[np.ndarray, " b"] | None = None,
+    ) -> "Batches":
+        """Each held-out example once, or `num_examples` of them, in one fixed random order.
+
+        Every process gets the same number of batches; padding has mask 0. Reads in threads: an evaluation is
+        too short to wait for worker processes to start.
+        """
+        rows = np.arange(batch_size) if rows is None else rows
+        if not self._held_out:
+            raise ConfigError("there is nothing to evaluate on: set data.eval_path, or data.eval_fraction above 0")
+        if num_examples is not None and num_examples < 1:
+            raise ConfigError(f"num_examples={num_examples} must be at least 1")
+        parts = _portions(self._held_out, num_examples or self.num_eval_examples)
+        batches = EvaluationBatches(parts, batch_size=batch_size, rows=rows)
+        return Batches(self, _read_ahead(batches, len(rows) * _largest(self._held_out), num_workers=0))
+
+    def _check_readable(self, kinds: Sequence[Examples], where: str) -> None:
+        """Reads examples of each kind until one works, so that a hopeless dataset fails before anything is compiled."""
+        for examples in kinds:
+            failed: list[str] = []
+            for index in range(len(examples)):
+                try:
+                    examples.read(index, Draws())
+                    break
+                except Unreadable as error:
+                    failed.append(f"{examples.name(index)}: {error}")
+                    if len(failed) > self.max_unreadable:
+                        raise over_budget(failed, self.max_unreadable, self.what) from None
+            else:
+                raise DataError(f"{where}: none of the {len(examples)} {self.what} can be used; {failed[0]}")
+
+    def note_unreadable(self, skipped: tuple[str, ...]) -> None:
+        """Counts examples that an iterator could not read; raises DataError beyond the budget."""
+        self.unreadable.extend(entry for entry in skipped if entry not in self.unreadable)
+        if len(self.unreadable) > self.max_unreadable:
+            raise over_budget(self.unreadable, self.max_unreadable, self.what)
+
+
+class Batches(Iterator[dict[str, np.ndarray]]):
+    """Batches, read ahead by threads and processes that stop on close() or on leaving a `with` block."""
+
+    def __init__(self, data: Dataset, iterator: grain.DatasetIterator):
+        self._data, self._iterators = data, [iterator]
+        # At exit too, and dropping the last reference: Grain's own cleaning up comes when its modules are gone.
+        self._finalizer = weakref.finalize(self, _close, self._iterators)
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if not self._iterators:
+            raise StopIteration
+        try:
+            loaded: Loaded = next(self._iterators[0])
+        except RuntimeError as error:
+            raise DataError(
+                f"a data worker process died ({str(error).split('. ')[0]}); if memory or /dev/shm ran out, "
+                "lower data.num_workers"
+            ) from error
+        self._data.note_unreadable(loaded.skipped)
+        return loaded.batch
+
+    def close(self) -> None:
+        """Ends reading ahead, and the iteration."""
+        self._finalizer()
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def _close(iterators: list[grain.DatasetIterator]) -> None:
+    iterators.pop().close()
+
+
+def _read_ahead(batches: RandomAccessDataSource[Loaded], batch_bytes: int, num_workers: int) -> grain.DatasetIterator:
+    """A Grain iterator over `batches`: threads here, or worker processes of a few threads each."""
+    threads = min(4, os.cpu_count() or 1) if num_workers == 0 else 2
+    affordable = _READ_AHEAD_BYTES // (max(1, num_workers) * batch_bytes)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=int(np.clip(affordable, 2, 16)))
+    dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
+    if num_workers:
+        if not flags.FLAGS.is_parsed():  # Grain reads absl flags, which are unparsed outside of absl.app
+            flags.FLAGS.mark_as_parsed()
+        dataset = dataset.mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2),
+            worker_init_fn=end_with_parent,
+        )
+    iterator = iter(dataset)
+    iterator.start_prefetch()
+    return iterator
+
+
+def _largest(kinds: Sequence[Examples]) -> int:
+    """Bytes of the largest example."""
+    return max(int(np.prod(examples.shape)) for examples in kinds)
+
+
+def _portions(kinds: Sequence[Examples], count: int) -> list[tuple[Examples, int]]:
+    """How many of each kind make `count` together, in proportion to their numbers."""
+    ends = np.cumsum([len(examples) for examples in kinds])
+    bounds = np.round(ends * min(1.0, count / int(ends[-1]))).astype(int)
+    return list(zip(kinds, np.diff(bounds, prepend=0).tolist(), strict=True))

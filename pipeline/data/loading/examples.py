@@ -1,0 +1,57 @@
+"""Writes examples of a dataset as files, as a model would see them."""
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from pipeline.core.errors import ConfigError
+from pipeline.data.loading.dataset import Dataset
+
+_SHOWN_RATE = 25  # frames a second of the files; a clip's own is not known of every source
+
+
+def write_examples(data: Dataset, out: str, *, split: str, num: int, seed: int = 0) -> list[str]:
+    """Saves `num` examples of "train" or "eval" to the folder `out`; returns the files' paths.
+
+    Images become .png, and clips .mp4 without loss (H.264 of RGB).
+    """
+    if split not in ("train", "eval"):
+        raise ConfigError(f"--split={split} must be train or eval")
+    if num < 1:
+        raise ConfigError(f"--num={num} must be at least 1")
+    folder = pathlib.Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for pixels, index in _examples(data, split, num, seed):
+        path = folder / f"{split}-{index:06d}"
+        if pixels.ndim == 4:
+            path = path.with_suffix(".mp4")
+            _write_clip(path, pixels)
+        else:
+            path = path.with_suffix(".png")
+            Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
+        written.append(str(path))
+    return written
+
+
+def _examples(data: Dataset, split: str, num: int, seed: int) -> Iterator[tuple[np.ndarray, int]]:
+    batches = data.train(1, seed) if split == "train" else data.evaluate(1, num)
+    with batches:
+        for _, batch in zip(range(num), batches, strict=False):
+            if batch["mask"][0]:
+                pixels = batch["video"] if "video" in batch else batch["image"]
+                yield pixels[0], int(batch["index"][0])
+
+
+def _write_clip(path: pathlib.Path, clip: UInt8[np.ndarray, "t h w 3"]) -> None:
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=_SHOWN_RATE, options={"crf": "0"})
+        stream.height, stream.width, stream.pix_fmt = clip.shape[1], clip.shape[2], "rgb24"  # type: ignore[attr-defined]
+        for frame in clip:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))  # type: ignore[attr-defined]
+        container.mux(stream.encode(None))  # type: ignore[attr-defined]

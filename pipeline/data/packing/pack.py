@@ -1,0 +1,124 @@
+"""Packs a folder, a zip or an array file of images into ArrayRecord shards with a manifest."""
+
+import io
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.images.decode import decode
+from pipeline.data.images.transforms import shrink_shorter_side
+from pipeline.data.loading.batches import over_budget
+from pipeline.data.records import image_records, shards
+from pipeline.data.source import Record, Source
+from pipeline.data.sources import open_source
+from pipeline.data.unreadable import Unreadable
+
+_CHUNK = 256  # examples decoded in parallel at a time
+
+
+def kind_of(path: pathlib.Path) -> str:
+    """Which kind of source a path holds: "folder", "zip" or "arrays"."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist: give a folder, a .zip, an .npz or an .npy of images")
+    if path.is_dir():
+        if (path / image_records.MANIFEST).exists():
+            raise DataError(f"{path} is packed already")
+        return "arrays" if (path / "images.npy").exists() else "folder"
+    kinds = {".zip": "zip", ".npz": "arrays", ".npy": "arrays"}
+    if path.suffix.lower() not in kinds:
+        raise DataError(f"{path} is not a folder, a .zip, an .npz or an .npy")
+    return kinds[path.suffix.lower()]
+
+
+def pack(
+    path: str,
+    out: str,
+    *,
+    image_size: int = 0,
+    shard_bytes: int = 256 << 20,
+    raw: bool = False,
+    max_unreadable: int = 10,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Writes the images under `path` to the new folder `out`, and returns its manifest.
+
+    `out` appears only once it is whole. Every image is decoded once, so that none in `out` is unreadable;
+    those that fail are left out and named in the manifest. With `image_size` larger images are shrunk until
+    their shorter side is that (and stored as PNG); else a file's bytes are kept as they are. `raw` stores
+    decoded pixels instead, which is the fastest to read and best for small images; arrays are always so.
+
+    Raises DataError for a source that cannot be used, ConfigError when `out` exists.
+    """
+    if image_size < 0 or shard_bytes < 1:
+        raise ConfigError("--image_size must be 0 (as it is) or more, and --shard_mb above 0")
+    with shards.new_folder(out) as folder:
+        kind = kind_of(pathlib.Path(path))
+        source = open_source(kind, path, key="SRC")
+        raw = raw or kind == "arrays"
+        return _write(source, folder, image_size, shard_bytes, raw, max_unreadable, progress)
+
+
+def _write(
+    source: Source,
+    folder: pathlib.Path,
+    image_size: int,
+    shard_bytes: int,
+    raw: bool,
+    max_unreadable: int,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    unreadable: list[str] = []
+    shapes: set[tuple[int, ...]] = set()
+    writer = shards.Shards(folder, "images", shard_bytes)
+    for done, record in _prepared(source, image_size, raw):
+        if isinstance(record, str):
+            unreadable.append(record)
+            if len(unreadable) > max_unreadable:
+                raise over_budget(unreadable, max_unreadable)
+        else:
+            writer.write(image_records.to_bytes(record))
+            shapes.add(() if isinstance(record.data, bytes) else record.data.shape)
+        progress(done, len(source))
+    if not shapes:
+        raise DataError(f"none of the {len(source)} images can be read; {unreadable[0]}")
+    shape = list(shapes.pop()) if raw and len(shapes) == 1 else None
+    schema = {"encoding": "raw" if raw else "encoded", "shape": shape}
+    return writer.finish(image_records.FORMAT, schema, source.classes, unreadable)
+
+
+def _prepared(source: Source, image_size: int, raw: bool) -> Iterator[tuple[int, Record | str]]:
+    """(number done, what to store or "name: reason") in the source's order, decoded by a few threads."""
+
+    def prepare(index: int) -> Record | str:
+        try:
+            return _prepare(source[index], image_size, raw)
+        except Unreadable as error:
+            return f"{source.name(index)}: {error}"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(source), _CHUNK):
+            chunk = range(start, min(start + _CHUNK, len(source)))
+            for index, record in zip(chunk, pool.map(prepare, chunk), strict=True):
+                yield index + 1, record
+
+
+def _prepare(record: Record, image_size: int, raw: bool) -> Record:
+    pixels = decode(record.data, 3) if isinstance(record.data, bytes) else record.data
+    too_large = bool(image_size) and min(pixels.shape[:2]) > image_size
+    if not raw and not too_large:
+        return record
+    if too_large:
+        pixels = shrink_shorter_side(pixels, image_size)
+    return Record(pixels if raw else _png(pixels), record.label)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()

@@ -1,0 +1,155 @@
+"""Packs a folder or a list of videos into ArrayRecord shards of short clips, beside a manifest."""
+
+import contextlib
+import fractions
+import hashlib
+import io
+import math
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.loading.batches import over_budget
+from pipeline.data.packing.cutting import cut
+from pipeline.data.records import clip_records, image_records, shards
+from pipeline.data.records.clip_records import Packed
+from pipeline.data.sources import open_video_source
+from pipeline.data.sources.folder import walk
+from pipeline.data.sources.listing import SUFFIXES, VIDEO_SUFFIXES, is_image, is_video
+from pipeline.data.sources.video_list import SUFFIXES as LISTS
+from pipeline.data.unreadable import Unreadable
+from pipeline.data.video_source import Video, VideoSource
+from pipeline.data.videos.clips import at_moments, since
+from pipeline.data.videos.video import VideoFile
+
+
+def has_videos(path: str) -> bool:
+    """Whether SRC is of videos and not of images: a list, or a folder of them. A .gif goes with what is beside it.
+
+    Raises:
+      ConfigError: a folder has both.
+    """
+    if not pathlib.Path(path).is_dir():
+        return path.lower().endswith(LISTS)
+    both = set(SUFFIXES) & set(VIDEO_SUFFIXES)
+    names = [name for name, _ in walk(path, lambda name: is_image(name) or is_video(name))]
+    kinds = {is_video(name) for name in names if pathlib.PurePath(name).suffix.lower() not in both}
+    if len(kinds) == 2:
+        raise ConfigError(f"{path} has images and videos: choose with --kind=images or --kind=videos")
+    return kinds == {True}
+
+
+def pack_videos(
+    path: str,
+    out: str,
+    *,
+    clip_seconds: float | int = 10,
+    raw: bool = False,
+    fps: float | int = 0,
+    image_size: int = 0,
+    shard_bytes: int = 256 << 20,
+    max_unreadable: int = 10,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Writes the videos under `path` to the new folder `out`, and returns its manifest.
+
+    `out` appears only once it is whole. Videos are cut into clips of at least `clip_seconds` (0: not at all), at
+    keyframes and without coding anything again; sound is left out. Every clip is decoded once: what fails is left out
+    and named in the manifest. `raw` stores frames instead, `fps` of them a second (0: as they come), which are larger
+    by far and need no decoding; with `image_size` they are shrunk until their shorter side is that.
+
+    Raises DataError for a source that cannot be used, ConfigError when `out` exists or settings do not go together.
+    """
+    if clip_seconds < 0 or shard_bytes < 1 or fps < 0 or image_size < 0:
+        raise ConfigError("--clip_seconds, --fps and --image_size must be 0 or more, and --shard_mb above 0")
+    if not raw and (fps or image_size):
+        raise ConfigError("--fps and --image_size go with --raw: encoded clips are stored as they are")
+    if raw and not clip_seconds:
+        raise ConfigError("--raw needs --clip_seconds above 0: a clip is held in memory")
+    with shards.new_folder(out) as folder:
+        kind = "video_list" if path.lower().endswith(LISTS) else "videos"
+        source = open_video_source(kind, path, key="SRC")
+        writer = shards.Shards(folder, "clips", shard_bytes)
+        unreadable: list[str] = []
+        sizes: list[tuple[int, int, int]] = []
+        for index in range(len(source)):
+            made = _raw(source[index], clip_seconds, fps, image_size) if raw else _encoded(source[index], clip_seconds)
+            for packed in _told(made, source, index):
+                if isinstance(packed, str):
+                    unreadable.append(packed)
+                    if len(unreadable) > max_unreadable:
+                        raise over_budget(unreadable, max_unreadable, "videos")
+                    continue
+                writer.write(clip_records.to_bytes(packed))
+                sizes.append(packed.size)
+            progress(index + 1, len(source))
+        if not sizes:
+            raise DataError(f"none of the {len(source)} videos can be read; {unreadable[0]}")
+        content = _npy(np.array(sizes, np.int32))
+        (folder / clip_records.SIZES).write_bytes(content)
+        shape = [*sizes[0], 3] if raw and len(set(sizes)) == 1 else None
+        schema = {"encoding": "raw" if raw else "encoded", "shape": shape}
+        schema |= {"sizes": hashlib.sha256(content).hexdigest()}
+        return writer.finish(image_records.CLIPS_FORMAT, schema, source.classes, unreadable)
+
+
+def _told(made: Iterator[Packed | str], source: VideoSource, index: int) -> Iterator[Packed | str]:
+    """Clips, and "name: reason" of what cannot be read."""
+    try:
+        for packed in made:
+            yield f"{source.name(index)}: {packed}" if isinstance(packed, str) else packed
+    except Unreadable as error:
+        yield f"{source.name(index)}: {error}"
+
+
+def _encoded(video: Video, clip_seconds: float | int) -> Iterator[Packed | str]:
+    assert isinstance(video.data, str)
+    for piece in cut(video.data, video.begin, video.end, clip_seconds):
+        if isinstance(piece, str):
+            yield piece
+        else:
+            yield Packed(Video(piece.data, video.label, piece.begin, piece.end), piece.size)
+
+
+def _raw(video: Video, clip_seconds: float | int, fps: float | int, image_size: int) -> Iterator[Packed | str]:
+    assert isinstance(video.data, str)
+    with VideoFile(video.data, video.begin, video.end) as file:
+        rate = fractions.Fraction(fps).limit_denominator(10_000) if fps else file.rate
+        frames = since(file.frames_from(file.begin), file.begin + file.rounding)
+        if fps:
+            frames = at_moments(frames, file.begin, 1 / rate / file.tick, file.rounding)
+        length = max(1, round(clip_seconds * rate))
+        clip: list[np.ndarray] = []
+        for frame in frames:
+            clip.append(_shrunk(frame, image_size))
+            if len(clip) == length:
+                yield _stacked(clip, video.label, float(rate))
+                clip = []
+        if clip:
+            yield _stacked(clip, video.label, float(rate))
+        if file.trouble:
+            yield f"ends early, what came before is kept: {file.trouble}"
+
+
+def _stacked(clip: list[np.ndarray], label: int, rate: float) -> Packed:
+    if len({frame.shape for frame in clip}) > 1:
+        raise Unreadable("its frames change in size")
+    frames = np.stack(clip)
+    return Packed(Video(frames, label, 0.0, math.inf, rate), (frames.shape[0], frames.shape[1], frames.shape[2]))
+
+
+def _shrunk(frame: Any, image_size: int) -> np.ndarray:
+    height, width = frame.size
+    scale = image_size / min(height, width) if image_size else 1.0
+    if scale >= 1:
+        return frame.pixels(height, width)
+    return frame.pixels(max(image_size, round(height * scale)), max(image_size, round(width * scale)))
+
+
+def _npy(array: np.ndarray) -> bytes:
+    with contextlib.closing(io.BytesIO()) as file:
+        np.save(file, array)
+        return file.getvalue()

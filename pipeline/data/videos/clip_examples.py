@@ -1,0 +1,121 @@
+"""Examples of a batch of clips: from videos, and from images as clips of one frame."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int, Int32, UInt8, UInt64
+
+from pipeline.data import randomness
+from pipeline.data.images.decode import decode
+from pipeline.data.loading.batches import Draws
+from pipeline.data.source import Source
+from pipeline.data.video_source import VideoSource
+from pipeline.data.videos.clips import Clip, Filmstrip, Still
+from pipeline.data.videos.video import VideoFile
+from pipeline.data.videos.window import Window
+
+
+class ClipExamples:
+    """Clips of some of a source's videos, all of one shape (pipeline.data.loading.batches.Examples).
+
+    `members` are the videos' indices; video i gives the examples i * clips_per_video and on. In evaluation, `even`,
+    they start at even distances.
+    """
+
+    key = "video"
+
+    def __init__(
+        self,
+        source: VideoSource,
+        members: Int[np.ndarray, " n"],
+        clip: Clip,
+        window: Window,
+        clips_per_video: int,
+        *,
+        even: bool,
+    ):
+        self.source, self.clip, self.window, self._even = source, clip, window, even
+        self.members, self.clips_per_video = members, clips_per_video
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.clip.num_frames, *self.window.shape)
+
+    def __len__(self) -> int:
+        return len(self.members) * self.clips_per_video
+
+    def gather(self, indices: Int[np.ndarray, " n"]) -> None:
+        """Clips are decoded one by one."""
+        return None
+
+    def read(self, index: int, draws: Draws) -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
+        member, number = divmod(index, self.clips_per_video)
+        video = self.source[int(self.members[member])]
+
+        def place(room: int) -> int:
+            if self._even:
+                return room * (2 * number + 1) // (2 * self.clips_per_video)
+            return randomness.below(draws.start, room)
+
+        def render(frame: Any) -> np.ndarray:
+            return self.window.render(frame, draws)
+
+        if isinstance(video.data, np.ndarray):
+            return self.clip.take(Filmstrip(video.data, video.fps), place, render), video.label
+        with VideoFile(video.data, video.begin, video.end) as file:
+            return self.clip.take(file, place, render), video.label
+
+    def finish(
+        self, pixels: UInt8[np.ndarray, "b t h w 3"], mirrored: Bool[np.ndarray, " b"], noise: UInt64[np.ndarray, " b"]
+    ) -> UInt8[np.ndarray, "b t h w 3"]:
+        del noise
+        return self.window.finish(pixels, mirrored)
+
+    def places(self, indices: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        member, number = np.divmod(indices, self.clips_per_video)
+        return np.where(indices < 0, -1, self.members[member] * self.clips_per_video + number).astype(np.int32)
+
+    def name(self, index: int) -> str:
+        return self.source.name(int(self.members[index // self.clips_per_video]))
+
+
+class StillExamples:
+    """Images as clips of one frame (pipeline.data.loading.batches.Examples); without their labels.
+
+    Their places in the dataset come `after` those of all clips.
+    """
+
+    key = "video"
+
+    def __init__(self, source: Source, window: Window, after: int):
+        self.source, self.window, self._after = source, window, after
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1, *self.window.shape)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def gather(self, indices: Int[np.ndarray, " n"]) -> None:
+        return None
+
+    def read(self, index: int, draws: Draws) -> tuple[UInt8[np.ndarray, "1 h w 3"], int]:
+        record = self.source[index]
+        image = record.data
+        if isinstance(image, bytes):
+            at_least = 0 if self.window.resize == "none" else max(self.window.height, self.window.width)
+            image = decode(image, 3, at_least=at_least)
+        return self.window.render(Still(image), draws)[None], -1
+
+    def finish(
+        self, pixels: UInt8[np.ndarray, "b 1 h w 3"], mirrored: Bool[np.ndarray, " b"], noise: UInt64[np.ndarray, " b"]
+    ) -> UInt8[np.ndarray, "b 1 h w 3"]:
+        del noise
+        return self.window.finish(pixels, mirrored)
+
+    def places(self, indices: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+        return np.where(indices < 0, -1, indices + self._after).astype(np.int32)
+
+    def name(self, index: int) -> str:
+        return self.source.name(index)

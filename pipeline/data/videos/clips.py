@@ -1,0 +1,200 @@
+"""A clip of a video: which of its frames, and from where on."""
+
+import dataclasses
+import fractions
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from pipeline.core.errors import ConfigError
+from pipeline.data.unreadable import Unreadable
+
+SHORTS = ("skip", "repeat")
+_TRIES = 3  # starts that are drawn anew where a file turns out shorter than its header says; then its first frame
+Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """A frame that is shown from tick `pts` until `until`; `size` is its height and width."""
+
+    pts: int
+    until: int
+    size: tuple[int, int]
+
+    def pixels(self, height: int, width: int) -> np.ndarray:
+        """The whole frame, scaled to this size."""
+        ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """Frames with times: a pipeline.data.videos.video.VideoFile, or a Filmstrip. See the former for the attributes."""
+
+    tick: fractions.Fraction
+    rate: fractions.Fraction
+    rounding: fractions.Fraction
+    begin: int
+    end: int
+    trouble: str
+
+    def frames_from(self, tick: int) -> Iterator[Any]:
+        """Shown frames, from one at or before `tick` on."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """Frames of a clip.
+
+    Attributes:
+      num_frames: 1 + 4k of them.
+      fps: frames a second, each the one that is shown at its moment; 0 takes frames as they come.
+      stride: every stride-th of them.
+      short: of a video with too few frames, "skip" says so, and "repeat" repeats its last one.
+    """
+
+    num_frames: int
+    fps: float | int = 0
+    stride: int = 1
+    short: str = "skip"
+
+    def __post_init__(self):
+        if self.num_frames < 1 or self.num_frames % 4 != 1:
+            below = max(1, (self.num_frames - 1) // 4 * 4 + 1)
+            raise ConfigError(
+                f"data.num_frames={self.num_frames} must be 1 + 4k, the nearest are {below} and {below + 4}: causal "
+                "codecs take the first frame alone, and then four at a time"
+            )
+        if not isinstance(self.fps, int | float) or not 0 <= self.fps < math.inf:
+            raise ConfigError(f"data.fps={self.fps!r} must be a number, 0 or more")
+        if self.stride < 1:
+            raise ConfigError(f"data.stride={self.stride} must be at least 1")
+        if self.short not in SHORTS:
+            raise ConfigError(f"data.short={self.short!r} must be one of {', '.join(SHORTS)}")
+
+    def take(
+        self, video: Timed, place: Callable[[int], int], render: Callable[[Any], Pixels]
+    ) -> UInt8[np.ndarray, "t h w 3"]:
+        """Rendered frames from tick begin + place(number of ticks there are to start at).
+
+        The same for the same place(), whatever was read before. A header may promise more than there is: then it is
+        drawn again among what was found.
+
+        Raises:
+          Unreadable: too few frames, with their number.
+        """
+        fps = fractions.Fraction(self.fps).limit_denominator(10_000) if self.fps else video.rate
+        step = self.stride / fps / video.tick
+        limit: Any = video.end
+        for attempt in range(_TRIES + 1):
+            room = max(0, math.floor(limit - video.begin - (self.num_frames - 1) * step - video.rounding))
+            start = video.begin + (place(room) if room and attempt < _TRIES else 0)
+            seen = _Seen(video.frames_from(start))
+            if self.fps:
+                frames = at_moments(seen, start, step, video.rounding)
+            else:
+                frames = itertools.islice(since(seen, start + video.rounding), 0, None, self.stride)
+            taken = _rendered(itertools.islice(frames, self.num_frames), render)
+            if len(taken) == self.num_frames:
+                return np.stack(taken)
+            if start == video.begin:
+                break
+            limit = min(max(seen.until, start), limit - (self.num_frames - len(taken)) * step)
+        if taken and self.short == "repeat":
+            return np.stack(taken + taken[-1:] * (self.num_frames - len(taken)))
+        raise Unreadable(self._too_short(len(taken), video.trouble))
+
+    def _too_short(self, found: int, trouble: str) -> str:
+        which = f"at {self.fps:g} fps" if self.fps else "as they come"
+        stride = f" and stride {self.stride}" if self.stride > 1 else ""
+        reason = f" ({trouble})" if trouble else ""
+        if not found:
+            return f"no frame in it can be decoded{reason}"
+        return f"{found} frames {which}{stride}; a clip takes {self.num_frames}{reason}: see data.short"
+
+
+class Filmstrip:
+    """Frames in an array, at a steady rate; a tick is a frame."""
+
+    def __init__(self, frames: UInt8[np.ndarray, "t h w c"], rate: float | int):
+        self._frames, self.trouble = frames, ""
+        self.rate = fractions.Fraction(rate).limit_denominator(10_000)
+        self.tick, self.rounding = 1 / self.rate, fractions.Fraction(0)
+        self.begin, self.end = 0, len(frames)
+
+    def frames_from(self, tick: int) -> Iterator["Still"]:
+        for number in range(tick, self.end):
+            yield Still(self._frames[number], number)
+
+
+class Still:
+    """A frame of an array."""
+
+    def __init__(self, image: UInt8[np.ndarray, "h w c"], pts: int = 0):
+        self._image, self.pts, self.until = image, pts, pts + 1
+        self.size = (image.shape[0], image.shape[1])
+
+    def pixels(self, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
+        image = self._image if self._image.shape[2] == 3 else np.repeat(self._image, 3, axis=2)
+        if (height, width) == self.size:
+            return image
+        scaled = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BICUBIC)
+        return np.asarray(scaled)
+
+
+def since(frames: Iterable[Any], moment: fractions.Fraction | int) -> Iterator[Any]:
+    """Leaves out the frames before the one that is shown at a moment, in ticks."""
+    shown = None
+    for frame in frames:
+        if shown is not None and (frame.pts > moment or shown.pts > moment):
+            yield shown
+        shown = frame
+    if shown is not None and (shown.pts > moment or shown.until > moment):
+        yield shown
+
+
+def at_moments(
+    frames: Iterable[Any], start: int, step: fractions.Fraction, rounding: fractions.Fraction
+) -> Iterator[Any]:
+    """The frames that are shown at start, start + step, ... (ticks) for as long as there is one.
+
+    `rounding` is by how many ticks the times of frames may be off; a start that close to a frame's is that frame's.
+    """
+    shown, count = None, 0
+    for frame in frames:
+        if count == 0 and abs(frame.pts - start) <= rounding:
+            start = frame.pts
+        while shown is not None and start + count * step < frame.pts - rounding:
+            yield shown
+            count += 1
+        shown = frame
+    while shown is not None and start + count * step < shown.until:
+        yield shown
+        count += 1
+
+
+def _rendered(frames: Iterable[Any], render: Callable[[Any], Pixels]) -> list[Pixels]:
+    """Renders a frame that is shown at several moments once."""
+    last, pixels = None, []
+    for frame in frames:
+        pixels.append(pixels[-1] if frame is last else render(frame))
+        last = frame
+    return pixels
+
+
+class _Seen:
+    """Frames on their way, and until when there were any."""
+
+    def __init__(self, frames: Iterator[Any]):
+        self._frames, self.until = frames, 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for frame in self._frames:
+            self.until = frame.until
+            yield frame

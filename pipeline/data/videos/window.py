@@ -1,0 +1,72 @@
+"""From frames of any size to height x width pixels: the same place of every frame of a clip."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from pipeline.core.errors import ConfigError
+from pipeline.data import randomness
+from pipeline.data.images.transforms import CROPS, RESIZES
+from pipeline.data.loading.batches import Draws
+from pipeline.data.unreadable import Unreadable
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Scales frames and cuts height x width pixels out of them.
+
+    Attributes:
+      height, width: of the result, in pixels.
+      crop: "random" or "center": where it lies.
+      resize: "shrink" scales frames down as far as the window still fits, and refuses smaller ones; "fit" also
+        enlarges; "none" leaves them at their own resolution.
+      flip: mirror every second clip, at random, left to right.
+    """
+
+    height: int
+    width: int
+    crop: str = "center"
+    resize: str = "shrink"
+    flip: bool = False
+
+    def __post_init__(self):
+        if self.height < 1 or self.width < 1:
+            raise ConfigError(f"clips of {self.height}x{self.width} pixels: data.image_size must be at least 1")
+        if self.crop not in CROPS:
+            raise ConfigError(f"data.crop={self.crop!r} must be one of {', '.join(CROPS)}")
+        if self.resize not in RESIZES:
+            raise ConfigError(f"data.resize={self.resize!r} must be one of {', '.join(RESIZES)}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.height, self.width, 3)
+
+    def for_evaluation(self) -> "Window":
+        """The same without chance: centre crop, no flip."""
+        return dataclasses.replace(self, crop="center", flip=False)
+
+    def render(self, frame: Any, draws: Draws) -> UInt8[np.ndarray, "h w 3"]:
+        """The window of a frame (pipeline.data.videos.clips.Shown). Raises Unreadable where it is too small."""
+        height, width = frame.size
+        scale = 1.0 if self.resize == "none" else max(self.height / height, self.width / width)
+        if (height < self.height or width < self.width) and self.resize != "fit":
+            raise Unreadable(
+                f"{width}x{height} pixels are too few for {self.width}x{self.height}: lower data.image_size, or set "
+                "data.resize='fit' to enlarge"
+            )
+        height, width = max(self.height, round(height * scale)), max(self.width, round(width * scale))
+        top, left = (height - self.height) // 2, (width - self.width) // 2
+        if self.crop == "random":
+            top = randomness.below(draws.y, height - self.height + 1)
+            left = randomness.below(draws.x, width - self.width + 1)
+        return frame.pixels(height, width)[top : top + self.height, left : left + self.width]
+
+    def finish(
+        self, clips: UInt8[np.ndarray, "b t h w 3"], mirrored: Bool[np.ndarray, " b"]
+    ) -> UInt8[np.ndarray, "b t h w 3"]:
+        """Flips the clips marked, in place."""
+        if self.flip:
+            clips[mirrored] = clips[mirrored, :, :, ::-1]
+        return clips

@@ -1,0 +1,143 @@
+"""Discriminators that judge patches, of images and of clips (PatchGAN, arXiv 1611.07004).
+
+The authors of latent diffusion and WF-VAE normalise over the batch: "batch" gives their networks, with the statistics
+of the batch at hand and no running ones, which a discriminator never uses. The default is "group": each example for
+itself. What is said of an example then depends on no other one, so that a batch split over devices, or into parts whose
+gradients are added up, is judged as the whole would be, and the gradient of R1 is that of one example.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pipeline.core.errors import ConfigError
+from pipeline.nn import conv, init
+from pipeline.nn.batch_norm import CurrentBatchNorm
+from pipeline.nn.conv3d import convolve_3d
+from pipeline.nn.norm import GroupNorm
+
+NORMS = ("group", "batch", "none")
+_STD = 0.02  # of weights at the start
+_SLOPE = 0.2
+
+
+class _Layer(nnx.Module):
+    """A convolution with a row of zeros all around, and of clips a frame, for all that its kernel's shape says."""
+
+    def __init__(self, shape: Sequence[int], stride: tuple[int, ...], bias: bool, *, key: PRNGKeyArray, dtype: Any):
+        self.kernel = nnx.Param(init.normal(key, shape, _STD))
+        # As torch's default, uniform by the fan-in: the authors' initialisation leaves it alone.
+        bound = (shape[-2] * math.prod(shape[:-2])) ** -0.5
+        self.bias = nnx.Param(init.uniform(jax.random.fold_in(key, 1), shape[-1:], bound)) if bias else None
+        self.stride, self.dtype = stride, dtype
+
+    def __call__(self, x: Array) -> Array:
+        kernel = self.kernel[...].astype(self.dtype)
+        bias = None if self.bias is None else self.bias[...].astype(self.dtype)
+        x = x.astype(self.dtype)
+        if kernel.ndim == 4:
+            return conv.convolve(x, kernel, self.stride[0], (1, 1), bias)
+        return convolve_3d(x, kernel, self.stride, bias, padding=((1, 1), (1, 1), (1, 1)))
+
+
+class _PatchGAN(nnx.Module):
+    """Convolutions that halve, one that does not, and one that gives the logits."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: tuple[int, ...],
+        strides: Sequence[tuple[int, ...]],
+        norm: str,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any,
+    ):
+        if norm not in NORMS:
+            raise ConfigError(f"critic.norm={norm!r} must be one of {', '.join(NORMS)}")
+        last = len(strides)
+        widths = [in_channels, *[channels * min(2**number, 8) for number in range(last + 1)], 1]
+        convs, norms = [], []
+        for number, stride in enumerate([*strides, (1,) * len(kernel), (1,) * len(kernel)]):
+            shape = (*kernel, *widths[number : number + 2])
+            normed = 0 < number <= last
+            bias = not normed or norm == "none"
+            convs.append(_Layer(shape, stride, bias, key=rngs.params(), dtype=dtype))
+            norms.append(_norm(norm, widths[number + 1], rngs) if normed else None)
+        self.convs, self.norms = nnx.List(convs), nnx.List(norms)
+
+    def _logits(self, x: Array) -> Array:
+        for number, (layer, norm) in enumerate(zip(self.convs, self.norms)):
+            x = layer(x)
+            if number < len(self.convs) - 1:
+                x = jax.nn.leaky_relu(x if norm is None else norm(x), _SLOPE)
+        return x.astype(jnp.float32)[..., 0]
+
+
+class PatchGAN2D(_PatchGAN):
+    """For images, and for each frame of clips by itself.
+
+    Args:
+      channels: of the first layer; later ones have up to eight times as many.
+      num_layers: that halve height and width; a logit of 3 sees 70 pixels each way.
+      norm: "group", "batch" or "none".
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        channels: int = 64,
+        num_layers: int = 3,
+        norm: str = "group",
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        strides = [(2, 2)] * num_layers
+        super().__init__(in_channels, channels, (4, 4), strides, norm, rngs=rngs, dtype=dtype)
+
+    def __call__(self, x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2"]:
+        """Logits of being real, of images in [-1, 1]."""
+        logits = self._logits(x.reshape(-1, *x.shape[-3:]))
+        return logits.reshape(*x.shape[:-3], *logits.shape[1:])
+
+
+class PatchGAN3D(_PatchGAN):
+    """For clips: the first two layers halve time as well. The arguments are those of PatchGAN2D.
+
+    WF-VAE's (2411.17459) has 4 layers, norm="batch", and dropout of 0.3, which we leave out: it would have the
+    generator follow noise.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        channels: int = 64,
+        num_layers: int = 4,
+        norm: str = "group",
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        strides = [(2 if number < 2 else 1, 2, 2) for number in range(num_layers)]
+        super().__init__(in_channels, channels, (3, 3, 3), strides, norm, rngs=rngs, dtype=dtype)
+
+    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2"]:
+        """Logits of being real, of clips in [-1, 1]."""
+        return self._logits(x)
+
+
+def _norm(kind: str, width: int, rngs: nnx.Rngs) -> Callable[[Array], Array] | None:
+    if kind == "batch":
+        made = CurrentBatchNorm(width)
+        made.scale[...] = 1 + init.normal(rngs.params(), (width,), _STD)
+        return made
+    # No discriminator need be causal: statistics are those of a whole clip.
+    groups = max(groups for groups in range(1, 33) if width % groups == 0)
+    return GroupNorm(width, groups=groups, per_frame=False) if kind == "group" else None

@@ -1,0 +1,125 @@
+"""Likelihood heads: what turns a network's last feature map into p(x | z).
+
+A head tells how many channels it needs (`num_channels`) and maps [b h w num_channels] to a likelihood; it
+owns what the likelihood has of parameters besides. Recipes name one: likelihood="bernoulli", or
+dict(name="gaussian", scale=0.1).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pipeline.core.construct import check_arguments, nearest
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Likelihood
+from pipeline.distributions import continuous
+from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
+
+
+class BernoulliHead(nnx.Module):
+    """One logit a pixel and channel."""
+
+    def __init__(self, image_channels: int, *, binarize: bool = False):
+        self.num_channels = image_channels
+        self.binarize = binarize
+
+    def __call__(self, features: Float[Array, "b h w p"]) -> Likelihood:
+        return continuous.Bernoulli(features.astype(jnp.float32), self.binarize)
+
+
+class GaussianHead(nnx.Module):
+    """A Gaussian around the network's output; see distributions.Gaussian and DiscretizedGaussian.
+
+    `scale` is its standard deviation in units of [-1, 1]: a number for good; "learned" for one parameter,
+    whose optimum is the root of the mean squared error, and which begins at `start`; or "pixel" for one that the
+    network gives for each value.
+    """
+
+    likelihood: Any = continuous.Gaussian
+
+    def __init__(
+        self, image_channels: int, *, scale: float | int | str = "learned", start: float | int = 1.0, bits: int = 8
+    ):
+        if isinstance(scale, str) and scale not in ("learned", "pixel"):
+            raise ConfigError(f"model.likelihood.scale={scale!r} must be a number, 'learned' or 'pixel'")
+        if not isinstance(scale, str) and scale <= 0:
+            raise ConfigError(f"model.likelihood.scale={scale} must be positive")
+        if start <= 0:
+            raise ConfigError(f"model.likelihood.start={start} must be positive")
+        self.num_channels = 2 * image_channels if scale == "pixel" else image_channels
+        self.scale = scale
+        self.bits = bits
+        if scale == "learned":
+            self.log_scale = nnx.Param(jnp.asarray(math.log(start), jnp.float32))
+
+    def __call__(self, features: Float[Array, "b h w p"]) -> Likelihood:
+        location = features.astype(jnp.float32)
+        if self.scale == "pixel":
+            location, log_scale = jnp.split(location, 2, axis=-1)
+        elif self.scale == "learned":
+            log_scale = self.log_scale[...]
+        else:
+            log_scale = jnp.log(jnp.float32(self.scale))
+        return self.likelihood(location, log_scale, self.bits)
+
+
+class DiscretizedGaussianHead(GaussianHead):
+    """As GaussianHead, with the mass of each value instead of a density."""
+
+    likelihood: Any = continuous.DiscretizedGaussian
+
+
+class CategoricalHead(nnx.Module):
+    """2**bits logits a pixel and channel."""
+
+    def __init__(self, image_channels: int, *, bits: int = 8):
+        self.num_channels = image_channels * 2**bits
+        self.image_channels = image_channels
+        self.bits = bits
+
+    def __call__(self, features: Float[Array, "b h w p"]) -> Likelihood:
+        shape = (*features.shape[:-1], self.image_channels, 2**self.bits)
+        return continuous.Categorical(features.astype(jnp.float32).reshape(shape), self.bits)
+
+
+class LogisticMixtureHead(nnx.Module):
+    """A mixture of `num_mixtures` discretised logistics, for RGB images."""
+
+    def __init__(self, image_channels: int, *, num_mixtures: int = 10, bits: int = 8):
+        if image_channels != 3:
+            raise ConfigError(f"model.likelihood: logistic_mixture is for 3 channels, not {image_channels}")
+        self.num_channels = 10 * num_mixtures
+        self.bits = bits
+
+    def __call__(self, features: Float[Array, "b h w p"]) -> Likelihood:
+        return DiscretizedLogisticMixture(features.astype(jnp.float32), self.bits)
+
+
+HEADS: dict[str, Any] = {
+    "bernoulli": BernoulliHead,
+    "gaussian": GaussianHead,
+    "discretized_gaussian": DiscretizedGaussianHead,
+    "categorical": CategoricalHead,
+    "logistic_mixture": LogisticMixtureHead,
+}
+
+
+def create(recipe: str | Mapping[str, Any], image_channels: int, *, where: str = "model.likelihood") -> Any:
+    """The head that a recipe names, for images of so many channels.
+
+    Raises:
+      ConfigError: an unknown name or key, or a value that cannot work.
+    """
+    arguments = {"name": recipe} if isinstance(recipe, str) else dict(recipe)
+    name = arguments.pop("name", None)
+    if name not in HEADS:
+        raise ConfigError(f"{where}.name={name!r} is no likelihood: {nearest(str(name), HEADS)}")
+    check_arguments(HEADS[name], arguments, where=where, given=("image_channels",))
+    bits = arguments.get("bits", 8)
+    if not isinstance(bits, int) or not 1 <= bits <= 8:
+        raise ConfigError(f"{where}.bits={bits!r} must be from 1 to 8")
+    return HEADS[name](image_channels, **arguments)

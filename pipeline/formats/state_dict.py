@@ -1,0 +1,115 @@
+"""Other people's torch state dicts, and the strict renaming of their tensors into a model's weights."""
+
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pipeline.codec.folder import some
+from pipeline.core.errors import CheckpointError, DataError
+from pipeline.formats import torch_pickle
+
+# A tensor's name in the file, and what makes a weight of ours of it (not its values).
+Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
+# Of the name of a weight of ours.
+Rule = Callable[[str], Found]
+
+
+def load(path: str, *, within: Iterable[Sequence[str]] = ()) -> dict[str, np.ndarray]:
+    """Tensors of a state dict, float ones as float32, without the "module." that data-parallel training adds.
+
+    `within` are places, as keys one inside the other, where a trainer's checkpoint may have it; the first one counts.
+
+    Raises:
+      DataError: the file is not there, or is no state dict.
+    """
+    try:
+        content = torch_pickle.read(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except torch_pickle.ERRORS as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path} is not a torch state dict, or is damaged: {reason}") from None
+    for keys in within:
+        found = content
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping) and found:
+            content = found
+            break
+    if not isinstance(content, Mapping) or not all(isinstance(array, np.ndarray) for array in content.values()):
+        content = {}
+    if not content:
+        raise DataError(f"{path} is not a state dict: it must hold tensors by name")
+    arrays = {name: a.astype(np.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a for name, a in content.items()}
+    if all(name.startswith("module.") for name in arrays):
+        arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
+    return arrays
+
+
+def load_safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """Tensors of a safetensors file, as float32. Raises DataError where it is not there, or is damaged."""
+    try:
+        tensors = safetensors.numpy.load_file(file)
+    except FileNotFoundError:
+        raise DataError(f"{file}: there is no such file; weights in other formats are saved again first") from None
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{file} is truncated or damaged: {reason}") from None
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray],
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    rule: Rule,
+    *,
+    path: str,
+    hint: str = "",
+    ignored: Iterable[str] = (),
+) -> dict[str, np.ndarray]:
+    """Weights for `shapes` from a file's tensors: each of ours found, and each of theirs used, or `ignored`.
+
+    Raises:
+      CheckpointError: the file is of another model; the first few names, how many, and `hint` tell in what.
+    """
+    weights, missing, wrong, unused = {}, [], [], set(tensors) - set(ignored)
+    for name, wanted in shapes.items():
+        theirs, transform = rule(name)
+        if theirs not in tensors:
+            missing.append(theirs)
+            continue
+        unused.discard(theirs)
+        array = tensors[theirs]
+        try:
+            weights[name] = np.asarray(transform(array), np.float32, order="C")
+        except ValueError:  # of another rank, or not even the right number of values
+            wrong.append(f"{theirs} {list(array.shape)}")
+            continue
+        if weights[name].shape != wanted.shape:
+            got, expected = list(weights[name].shape), list(wanted.shape)
+            wrong.append(f"{theirs} (as our {name} {got}, and the recipe has {expected})")
+    found = [("missing", missing), ("unknown to the recipe", sorted(unused)), ("of another shape", wrong)]
+    problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+    if problems:
+        raise CheckpointError(f"{path} does not fit the recipe's model{hint}; tensors {'; '.join(problems)}")
+    return weights
+
+
+def no_rule(name: str) -> CheckpointError:
+    """What to raise for a weight of ours that has no counterpart there."""
+    return CheckpointError(f"the model's weight {name!r} has no counterpart in the authors' model: check model.name")
+
+
+def conv(kernel: np.ndarray) -> np.ndarray:
+    """[out in height width] -> [height width in out]."""
+    return kernel.transpose(2, 3, 1, 0)
+
+
+def same(array: np.ndarray) -> np.ndarray:
+    """The array itself."""
+    return array

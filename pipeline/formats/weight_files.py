@@ -1,0 +1,48 @@
+"""Tensors by name from the files that feature networks are published in: torch's, safetensors, Keras's HDF5."""
+
+import os
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.formats import torch_pickle
+
+TORCH = (".pth", ".pt", ".th", ".bin")
+HDF5 = (".h5", ".hdf5")
+
+
+def load(path: str) -> dict[str, np.ndarray]:
+    """The tensors of a file, by the ending of its name: .safetensors, .pth (.pt .th .bin), .h5 (.hdf5).
+
+    A torch file is read without torch, and nothing in it is run. Tensors keep their layout; those of an HDF5 file are
+    named by their path there.
+
+    Raises:
+      DataError: there is no such file, or it is not what its name says. ConfigError: another ending, or h5py is absent.
+    """
+    ending = os.path.splitext(path)[1].lower()
+    readers: dict[str, Any] = {".safetensors": safetensors.numpy.load_file}
+    readers |= dict.fromkeys(TORCH, torch_pickle.load) | dict.fromkeys(HDF5, _load_hdf5)
+    if ending not in readers:
+        raise ConfigError(f"{path} must be a file of weights: {', '.join(readers)}")
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: there is no such file of weights")
+    try:
+        return readers[ending](path)
+    except (*torch_pickle.ERRORS, safetensors.SafetensorError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path} is no {ending} file of weights, or is damaged: {reason}") from None
+
+
+def _load_hdf5(path: str) -> dict[str, np.ndarray]:
+    try:
+        import h5py
+    except ImportError:
+        raise ConfigError(f"reading {path} needs h5py: pip install h5py") from None
+    tensors: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, node: tensors.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None)
+    return tensors

@@ -1,0 +1,156 @@
+"""Perceptual distances: how differently a trained network sees two images (LPIPS, arXiv 1801.03924).
+
+    distance, weights = lpips.create("vgg16", weights="vgg16-397923af.pth", heads="vgg.pth")
+    distance(weights, a, b)             # one value an image
+
+`weights` are arrays by name, for the caller to pass into compiled functions. No weights come with Strata, and none are
+ever made up: a distance of a random network would look like a perceptual loss in every log, and be none.
+"""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from types import ModuleType
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from pipeline.core import pixels
+from pipeline.core.construct import nearest
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.formats import weight_files
+from pipeline.frozen import squeezenet, vgg16
+
+_EPS = 1e-10  # as the authors': beside the norm of a pixel's features, not under the root
+HEADS_SOURCE = "https://github.com/richzhang/PerceptualSimilarity/tree/master/lpips/weights/v0.1"
+
+
+def _imagenet(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """As torchvision's networks want it, given [-1, 1]; the authors round these figures so."""
+    return (image - jnp.array([-0.030, -0.088, -0.188])) / jnp.array([0.458, 0.448, 0.450])
+
+
+def _caffe(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """0 .. 255, less the mean of ImageNet, in the order BGR."""
+    return ((image + 1) * 127.5)[..., ::-1] - jnp.array([103.939, 116.779, 123.68])
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A trunk, how it wants its images, and whether LPIPS's learned heads are made for it.
+
+    `shown` is what a distance by it is called in logs.
+    """
+
+    shown: str
+    trunk: ModuleType
+    convert: Callable[..., dict[str, np.ndarray]]
+    scale: Callable[[Array], Array]
+    source: str
+    heads_file: str | None
+
+
+NETWORKS = {
+    "vgg16": Network("lpips", vgg16, vgg16.convert, _imagenet, vgg16.SOURCE, "vgg.pth"),
+    "squeezenet": Network("lpips_squeeze", squeezenet, squeezenet.convert, _imagenet, squeezenet.SOURCE, "squeeze.pth"),
+    "squeezenet_caffe": Network(
+        "squeezenet_caffe", squeezenet, squeezenet.convert_caffe, _caffe, squeezenet.CAFFE_SOURCE, None
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PerceptualDistance:
+    """sum over maps of mean over pixels of sum over channels of head * (a - b)^2, features of unit length (eq. 1).
+
+    Symmetric, and 0 for equal images. Without learned heads each is 1.
+    """
+
+    network: str
+
+    @property
+    def shown(self) -> str:
+        """What logs call it: "lpips" with the network and heads that the paper means, else the network's name."""
+        return NETWORKS[self.network].shown
+
+    def __call__(
+        self, weights: Mapping[str, Array], a: Shaped[Array, "b *t h w c"], b: Shaped[Array, "b *t h w c"]
+    ) -> Float[Array, " b *t"]:
+        """Of each image, and each frame of a clip; uint8 or [-1, 1], grey ones as three equal channels."""
+        of_a, of_b = (self._features(weights, image) for image in (a, b))
+        total = jnp.zeros((), jnp.float32)
+        for number, (one, other) in enumerate(zip(of_a, of_b)):
+            squared = jnp.square(_unit(one) - _unit(other))
+            total = total + (squared @ weights[f"head.{number}"]).mean(axis=(1, 2))
+        return total.reshape(a.shape[:-3])
+
+    def _features(self, weights: Mapping[str, Array], image: Array) -> tuple[Array, ...]:
+        network = NETWORKS[self.network]
+        x = pixels.to_float(image).reshape(-1, *image.shape[-3:])
+        x = x if x.shape[-1] == 3 else jnp.repeat(x, 3, axis=-1)
+        return network.trunk.features(weights, network.scale(x))
+
+
+def _unit(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    square = jnp.square(x).sum(axis=-1, keepdims=True)
+    # The root's gradient is infinite at 0, where a pixel has no features; the authors' comes out as NaN there.
+    length = jnp.sqrt(jnp.where(square > 0, square, 1.0))
+    return x / (jnp.where(square > 0, length, 0.0) + _EPS)
+
+
+def create(
+    network: str, *, weights: str, heads: str = "", where: str = "objective.perceptual"
+) -> tuple[PerceptualDistance, dict[str, np.ndarray]]:
+    """A distance and its arrays, from the trunk's file and that of the heads, where the network has learned ones.
+
+    Raises:
+      ConfigError: an unknown network, or no file, with where to get one. DataError: a file that is not the network's.
+    """
+    if network not in NETWORKS:
+        raise ConfigError(f"{where}.network={network!r}: {nearest(network, NETWORKS)}")
+    chosen = NETWORKS[network]
+    if not weights:
+        raise ConfigError(
+            f"{where}.weights is empty: a perceptual loss needs the weights of {network} ({chosen.source}); give the "
+            f"file, or set {where}.weight=0"
+        )
+    if chosen.heads_file and not heads:
+        raise ConfigError(
+            f"{where}.heads is empty: LPIPS on {network} needs its learned heads ({HEADS_SOURCE}/{chosen.heads_file})"
+        )
+    if heads and not chosen.heads_file:
+        raise ConfigError(f"{where}.heads: there are no learned heads for {network}; leave it empty")
+    return PerceptualDistance(network), _arrays(network, weights, heads)
+
+
+# Stages of a run share them.
+@functools.lru_cache(maxsize=1)
+def _arrays(network: str, weights: str, heads: str) -> dict[str, np.ndarray]:
+    chosen = NETWORKS[network]
+    arrays = chosen.convert(weight_files.load(weights), weights)
+    return arrays | _heads(heads, chosen.trunk.CHANNELS)
+
+
+def _heads(path: str, channels: tuple[int, ...]) -> dict[str, np.ndarray]:
+    if not path:
+        return {f"head.{number}": np.ones(width, np.float32) for number, width in enumerate(channels)}
+    tensors, heads = weight_files.load(path), {}
+    for number, width in enumerate(channels):
+        name = f"lin{number}.model.1.weight"
+        array = tensors.get(name)
+        if array is None or array.size != width:
+            found = "absent" if array is None else f"{list(array.shape)}"
+            raise DataError(f"{path} has no heads for this network: {name} is {found}, not {[1, width, 1, 1]}")
+        heads[f"head.{number}"] = np.asarray(array.reshape(-1), np.float32)
+    return heads
+
+
+def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
+    """sha256 of all arrays, by which a resumed run knows that it has the same ones."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()

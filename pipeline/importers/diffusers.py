@@ -1,0 +1,157 @@
+"""A folder of diffusers' AutoencoderKL (config.json, diffusion_pytorch_model.safetensors) -> pipeline.models.kl_f8.
+
+Reading one needs neither torch nor diffusers. Files from before its attention was renamed (query, key, value,
+proj_attn; 1x1 convolutions in place of linear maps) are read as well.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from pipeline.codec import latent_stats
+from pipeline.core.errors import CheckpointError, DataError
+from pipeline.formats import state_dict
+from pipeline.formats.state_dict import Found, conv, no_rule, same
+
+FILES = ("DIR",)
+# Settings of the model that names and shapes of weights do not show.
+UNSEEN = ("groups",)
+CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0", "norm": "group_norm"}
+_OLD_ATTENTION = {"query": "query", "key": "key", "value": "value", "out": "proj_attn", "norm": "group_norm"}
+_ENDS = {"norm_out": "conv_norm_out", "conv_in": "conv_in", "conv_out": "conv_out"}
+# What a config.json that leaves them out means.
+_DEFAULTS: dict[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "block_out_channels": [64],
+    "layers_per_block": 1,
+    "latent_channels": 4,
+    "norm_num_groups": 32,
+    "sample_size": 256,
+    "scaling_factor": 0.18215,
+    "use_quant_conv": True,
+    "use_post_quant_conv": True,
+    "mid_block_add_attention": True,
+}
+# Settings that our network has fixed.
+_FIXED = {"act_fn": "silu", "norm_type": "group"}
+
+
+def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
+    """The tensors, as float32.
+
+    Raises:
+      DataError: the folder or a file of it is not there, or is damaged. CheckpointError: it is another kind of model.
+    """
+    _settings(paths[0])
+    return state_dict.load_safetensors(pathlib.Path(paths[0]) / WEIGHTS)
+
+
+def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """config.model of the folder's network."""
+    del tensors
+    settings = _settings(paths[0])
+    channels, size = settings["block_out_channels"], settings["sample_size"]
+    factor = 2 ** (len(channels) - 1)
+    size = size if isinstance(size, int) else size[0]
+    return {
+        "name": "kl_f8.AutoencoderKL",
+        "image_size": max(1, size // factor) * factor,
+        "image_channels": settings["in_channels"],
+        "channels": list(channels),
+        "latent_channels": settings["latent_channels"],
+        "num_blocks": settings["layers_per_block"],
+        "groups": settings["norm_num_groups"],
+        "quant_convs": settings["use_quant_conv"],
+        "attention": settings["mid_block_add_attention"],
+    }
+
+
+def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
+    """Of each latent channel, as the folder's scaling has them; {} where it has none."""
+    settings = _settings(paths[0])
+    if settings.get("latents_mean") and settings.get("latents_std"):
+        return latent_stats.summary(settings["latents_mean"], settings["latents_std"])
+    channels, scaling = settings["latent_channels"], settings["scaling_factor"]
+    if not scaling:
+        return {}
+    return latent_stats.summary([settings.get("shift_factor") or 0.0] * channels, [1 / scaling] * channels)
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
+) -> dict[str, np.ndarray]:
+    """Weights for the model with these `shapes`. Raises CheckpointError where the folder is of another model."""
+    old = any(".proj_attn." in name for name in tensors)
+    return state_dict.convert(tensors, shapes, lambda name: _source(name, old), path=path)
+
+
+def _settings(path: str) -> dict[str, Any]:
+    """config.json, of a network that we have."""
+    folder = pathlib.Path(path)
+    file = folder / CONFIG
+    if not file.exists() and (folder / "vae" / CONFIG).exists():
+        raise DataError(f"{path} is a whole pipeline: give its autoencoder, {folder / 'vae'}")
+    try:
+        settings = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise DataError(f"{file}: there is no such file; a folder with {CONFIG} and {WEIGHTS} is expected") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is damaged: {error}") from None
+    kind = settings.get("_class_name") if isinstance(settings, dict) else None
+    if kind != "AutoencoderKL":
+        raise CheckpointError(f"{file} is of {kind!r}, not of 'AutoencoderKL'")
+    settings = _DEFAULTS | {key: value for key, value in settings.items() if value is not None}
+    for key, block in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
+        if any(name != block for name in settings.get(key, ())):
+            raise CheckpointError(f"{file}: {key}={settings[key]} has others than {block!r}, which we lack")
+    for key, value in _FIXED.items():
+        if settings.get(key, value) != value:
+            raise CheckpointError(f"{file}: {key}={settings[key]!r}, and our network has {value!r}")
+    for one, other in (("use_quant_conv", "use_post_quant_conv"), ("in_channels", "out_channels")):
+        if settings[one] != settings[other]:
+            raise CheckpointError(f"{file}: {one}={settings[one]} and {other}={settings[other]} differ")
+    return settings
+
+
+def _source(name: str, old: bool) -> Found:
+    module, _, leaf = name.rpartition(".")
+    theirs = _module(module, name, _OLD_ATTENTION if old else _ATTENTION)
+    if leaf in ("bias", "scale"):
+        return f"{theirs}.{'weight' if leaf == 'scale' else 'bias'}", same
+    if leaf != "kernel":
+        raise no_rule(name)
+    return f"{theirs}.weight", _linear if ".attention." in name else conv
+
+
+def _module(module: str, name: str, attention: Mapping[str, str]) -> str:
+    if module in ("quant_conv", "post_quant_conv"):
+        return module
+    side, _, rest = module.partition(".")
+    way = "down" if side == "encoder" else "up"
+    if rest in _ENDS:
+        return f"{side}.{_ENDS[rest]}"
+    if found := re.fullmatch(r"levels\.(\d+)\.resample", rest):
+        return f"{side}.{way}_blocks.{found[1]}.{way}samplers.0.conv"
+    if found := re.fullmatch(r"levels\.(\d+)\.blocks\.(\d+)\.(\w+)", rest):
+        return f"{side}.{way}_blocks.{found[1]}.resnets.{found[2]}.{_in_block(found[3])}"
+    if found := re.fullmatch(r"middle\.block([12])\.(\w+)", rest):
+        return f"{side}.mid_block.resnets.{int(found[1]) - 1}.{_in_block(found[2])}"
+    if (found := re.fullmatch(r"middle\.attention\.(\w+)", rest)) and found[1] in attention:
+        return f"{side}.mid_block.attentions.0.{attention[found[1]]}"
+    raise no_rule(name)
+
+
+def _in_block(part: str) -> str:
+    return "conv_shortcut" if part == "shortcut" else part
+
+
+def _linear(weight: np.ndarray) -> np.ndarray:
+    """[out in], or of a 1x1 convolution [out in 1 1] -> [in out]."""
+    return weight.reshape(weight.shape[:2]).T

@@ -1,0 +1,75 @@
+"""Weights of YannDubs/disentangling-vae (the network of Burgess et al., arXiv 1804.03599) -> pipeline.models.vae.
+
+Theirs flatten feature maps as [channels height width], ours as [height width channels]; theirs give mean and
+log-variance of each latent in turn, ours all means and then all log-variances. Only their encoder and decoder are
+taken: the discriminator of a FactorVAE is a file of its own.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+from pipeline.formats import state_dict
+from pipeline.formats.state_dict import conv, no_rule, same
+
+SIDE, CHANNELS = 4, 32  # of the smallest feature map
+Transform = Callable[[np.ndarray], np.ndarray]
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
+) -> dict[str, np.ndarray]:
+    """Weights for the model with these `shapes`, the recipe configs/vae/mnist.py or one like it.
+
+    Raises:
+      CheckpointError: the file is of another model.
+    """
+    depth = sum(name.startswith("encoder.convs.") and name.endswith(".kernel") for name in shapes)
+    return state_dict.convert(tensors, shapes, lambda name: _source(name, depth), path=path)
+
+
+def _source(name: str, depth: int) -> tuple[str, Transform]:
+    found = re.fullmatch(r"(encoder|decoder)\.(convs|linears)\.(\d+)\.(kernel|bias)", name)
+    if name in ("encoder.posterior.kernel", "encoder.posterior.bias"):
+        leaf = "weight" if name.endswith("kernel") else "bias"
+        return f"encoder.mu_logvar_gen.{leaf}", lambda array: _grouped(array).T if array.ndim == 2 else _grouped(array)
+    if not found:
+        raise no_rule(name)
+    side, kind, index, leaf = found[1], found[2], int(found[3]), found[4]
+    theirs = "weight" if leaf == "kernel" else "bias"
+    if kind == "linears":
+        return f"{side}.lin{index + 1}.{theirs}", _linear(side, index, leaf)
+    if side == "encoder":
+        module = f"conv{index + 1}" if index < 3 else "conv_64"
+        return f"encoder.{module}.{theirs}", conv if leaf == "kernel" else same
+    # Of four transposed convolutions the first is the extra one of 64x64 images.
+    place = index + 4 - depth
+    module = f"convT{place}" if place else "convT_64"
+    return f"decoder.{module}.{theirs}", _transposed_conv if leaf == "kernel" else same
+
+
+def _linear(side: str, index: int, leaf: str) -> Transform:
+    """The encoder's first one reads a flattened feature map, the decoder's last one writes one."""
+    if (side, index) == ("encoder", 0):
+        return (lambda weight: _channels_last(weight.T)) if leaf == "kernel" else same
+    if (side, index) == ("decoder", 2):
+        return lambda array: _channels_last(array).T
+    return np.transpose
+
+
+def _channels_last(rows: np.ndarray) -> np.ndarray:
+    """Rows that stand for [channels height width], in the order [height width channels]."""
+    shape = (CHANNELS, SIDE, SIDE, *rows.shape[1:])
+    return np.moveaxis(rows.reshape(shape), 0, 2).reshape(rows.shape)
+
+
+def _grouped(rows: np.ndarray) -> np.ndarray:
+    """mean, log-variance, mean, ... -> means, then log-variances."""
+    return np.concatenate([rows[0::2], rows[1::2]])
+
+
+def _transposed_conv(kernel: np.ndarray) -> np.ndarray:
+    """[in out height width], which torch flips -> [height width in out], which we do not."""
+    return kernel.transpose(2, 3, 0, 1)[::-1, ::-1]

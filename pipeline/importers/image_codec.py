@@ -1,0 +1,92 @@
+"""The image codec in a codec folder (pipeline.models.kl_f8) -> pipeline.models.cv_vae, which starts as that codec.
+
+A causal kernel has the image's in its last frame and a centred one in its middle frame, with zeros elsewhere; where one
+frame becomes two, both are the image's; attention over time starts as nothing. With norms per frame the result codes a
+clip as the image codec does each of the frames that it keeps.
+
+The 1x1 convolutions around an image codec's latents are taken into their neighbours. That is exact but for the bias of
+the one before the decoder, at the image's border: the decoder's zeros then stand beyond it, not its bias.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from pipeline.codec import folder
+from pipeline.codec.folder import some
+from pipeline.core.errors import CheckpointError
+
+FILES = ("CODEC",)
+
+
+def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
+    """The weights, with no 1x1 convolutions around the latents.
+
+    Raises:
+      ConfigError: there is no such folder. CheckpointError: it is damaged, or holds another model.
+    """
+    _, weights, config, _ = folder.read(paths[0])
+    if config["model"]["name"] != "kl_f8.AutoencoderKL":
+        raise CheckpointError(f"{paths[0]} holds a {config['model']['name']}, and kl_f8.AutoencoderKL can be inflated")
+    return without_quant_convs({name: np.asarray(array) for name, array in weights.items()})
+
+
+def without_quant_convs(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights with the 1x1 convolutions, if there are any, taken into encoder.conv_out and decoder.conv_in."""
+    changed = {name: array for name, array in weights.items() if "quant_conv" not in name}
+    if "quant_conv.kernel" in weights:
+        after = weights["quant_conv.kernel"][0, 0]
+        changed["encoder.conv_out.kernel"] = weights["encoder.conv_out.kernel"] @ after
+        changed["encoder.conv_out.bias"] = weights["encoder.conv_out.bias"] @ after + weights["quant_conv.bias"]
+    if "post_quant_conv.kernel" in weights:
+        kernel = weights["decoder.conv_in.kernel"]
+        changed["decoder.conv_in.kernel"] = weights["post_quant_conv.kernel"][0, 0] @ kernel
+        bias = np.einsum("c,uvcd->d", weights["post_quant_conv.bias"], kernel)
+        changed["decoder.conv_in.bias"] = weights["decoder.conv_in.bias"] + bias
+    return changed
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
+) -> dict[str, np.ndarray]:
+    """Weights for the CVVAE with these `shapes`. Raises CheckpointError where the image codec is not its size."""
+    weights, missing, wrong, unused = {}, [], [], set(tensors)
+    for name, wanted in shapes.items():
+        if ".temporal_attention." in name:
+            weights[name] = _attention_over_time(name, wanted.shape)
+            continue
+        if name not in tensors:
+            missing.append(name)
+            continue
+        unused.discard(name)
+        weights[name] = _inflated(name, tensors[name], wanted.shape)
+        if weights[name].shape != wanted.shape:
+            wrong.append(f"{name} (inflated {list(weights[name].shape)}, and the recipe has {list(wanted.shape)})")
+    found = [("missing", missing), ("unknown to the recipe", sorted(unused)), ("of another shape", wrong)]
+    problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+    if problems:
+        raise CheckpointError(f"{path} is not an image codec of the recipe's size; tensors {'; '.join(problems)}")
+    return weights
+
+
+def _inflated(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if name.startswith("decoder.") and ".resample." in name and shape[-1] == 2 * array.shape[-1]:
+        array = np.concatenate([array, array], axis=-1)
+    if len(shape) != 5:
+        return np.asarray(array, np.float32)
+    frames = shape[0]
+    kernel = np.zeros((frames, *array.shape), np.float32)
+    kernel[frames - 1 if name.startswith("encoder.") else frames // 2] = array
+    return kernel
+
+
+def _attention_over_time(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """As at initialisation: torch's default, and an output of zero."""
+    if name.endswith(".scale"):
+        return np.ones(shape, np.float32)
+    if name.endswith(".bias") or ".out." in name:
+        return np.zeros(shape, np.float32)
+    bound = shape[0] ** -0.5
+    seed = sum(name.encode())
+    return np.random.default_rng(seed).uniform(-bound, bound, shape).astype(np.float32)

@@ -1,0 +1,219 @@
+"""The authors' WF-VAE weights (arXiv 2411.17459, PKU-YuanGroup/WF-VAE) -> pipeline.models.wf_vae.
+
+A file is a state dict, a checkpoint of their trainer (of which the averaged weights are taken), or the folder that
+their save_pretrained writes. They need model.authors_wavelets=True and model.time_interpolation="linear": the filters
+and the doubling of frames that they were trained with. A config.json in the folder, or beside the file, says where a
+network differs from the released ones.
+"""
+
+import json
+import math
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from pipeline.codec import latent_stats
+from pipeline.core.errors import CheckpointError, DataError
+from pipeline.formats import state_dict
+from pipeline.formats.state_dict import no_rule, same
+from pipeline.importers import diffusers as diffusers_importer
+
+# Settings of the model that names and shapes of weights do not show.
+UNSEEN = ("time_interpolation", "authors_wavelets")
+
+# Haar filters, of which the model has its own: 128 frozen values, and buffers.
+_FILTERS = re.compile(r"(encoder|decoder)\.(inverse_)?wavelet_transform_\w+\.")
+_ATTENTION = {"query": "q", "key": "k", "value": "v", "out": "proj_out"}
+_STAGES = {"down1": "down1", "down2": "down2", "up1": "up1", "up2": "up2", "connect1": "connect_l1"}
+_STAGES |= {"connect2": "connect_l2"}
+_CHECKPOINT = (("ema_state_dict",), ("state_dict", "gen_model"), ("state_dict",))
+# Their setting -> ours, of what the tensors show as well.
+_COUNTED = {
+    "latent_dim": "latent_channels",
+    "base_channels": "base_channels",
+    "encoder_energy_flow_hidden_size": "flow_channels",
+    "decoder_energy_flow_hidden_size": "flow_channels",
+    "encoder_num_resblocks": "num_blocks",
+    "decoder_num_resblocks": "num_blocks",
+    "connect_res_layer_num": "num_connect_blocks",
+}
+# Settings that our network has fixed.
+_FIXED = {
+    "norm_type": "layernorm",
+    "use_attention": True,
+    "attention_type": "AttnBlock3DFix",
+    "l1_dowmsample_block": "Downsample",
+    "l1_downsample_wavelet": "HaarWaveletTransform2D",
+    "l2_dowmsample_block": "Spatial2xTime2x3DDownsample",
+    "l2_downsample_wavelet": "HaarWaveletTransform3D",
+    "l1_upsample_block": "Upsample",
+    "l1_upsample_wavelet": "InverseHaarWaveletTransform2D",
+    "l2_upsample_block": "Spatial2xTime2x3DUpsample",
+    "l2_upsample_wavelet": "InverseHaarWaveletTransform3D",
+}
+_INTERPOLATIONS = {"trilinear": "linear", "nearest": "nearest"}
+_CLASS = "WFVAEModel"
+_PLACEHOLDER = 0.18215  # scale of every channel where nobody measured one: Stable Diffusion's
+Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
+
+
+def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
+    """The tensors. Raises DataError where the file is not there, or is damaged."""
+    path = pathlib.Path(paths[0])
+    if path.is_dir() or path.suffix == ".safetensors":
+        return state_dict.load_safetensors(path / diffusers_importer.WEIGHTS if path.is_dir() else path)
+    return state_dict.load(paths[0], within=_CHECKPOINT)
+
+
+def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """config.model of the network that the tensors are of; without a config.json, one that is as the released ones.
+
+    Raises:
+      CheckpointError: they are not of a WF-VAE, or of one that we lack. DataError: config.json is damaged.
+    """
+    settings = _settings(paths[0])
+    try:
+        found = {
+            "name": "wf_vae.WFVAE",
+            "base_channels": len(tensors["encoder.down1.0.bias"]),
+            "latent_channels": len(tensors["encoder.conv_out.conv.bias"]) // 2,
+            "flow_channels": len(tensors["encoder.connect_l1.bias"]),
+            "num_blocks": _count(tensors, "encoder.down1.") - 2,
+            "num_connect_blocks": _count(tensors, "decoder.connect_l1.") - 1,
+            "time_interpolation": _INTERPOLATIONS[settings.get("t_interpolation", "trilinear")],
+            "authors_wavelets": True,
+        }
+    except KeyError as error:
+        raise CheckpointError(f"{paths[0]} is not a WF-VAE of the authors: it has no tensor {error}") from None
+    for theirs, ours in _COUNTED.items():
+        if settings.get(theirs, found[ours]) != found[ours]:
+            said = f"config.json has {theirs}={settings[theirs]}, and the weights {ours}={found[ours]}"
+            raise CheckpointError(f"{paths[0]}: {said}")
+    return found
+
+
+def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
+    """Of each latent channel, as config.json's scale and shift have them; {} where it has none of these latents.
+
+    The authors normalise as (z - shift) * scale. Lists of another length than the channels, and the scale that stands
+    there by default, are nobody's measurement.
+    """
+    settings = _settings(paths[0])
+    scale, shift = (_numbers(settings.get(key), settings.get("latent_dim")) for key in ("scale", "shift"))
+    if not (scale and shift) or min(scale) <= 0 or set(scale) == {_PLACEHOLDER}:
+        return {}
+    return latent_stats.summary(shift, [1 / value for value in scale])
+
+
+def convert(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
+) -> dict[str, np.ndarray]:
+    """Weights for the model with these `shapes`. Raises CheckpointError where the file is of another model."""
+    filters = [name for name in tensors if _FILTERS.match(name)]
+    return state_dict.convert(tensors, shapes, lambda name: _source(name, shapes), path=path, ignored=filters)
+
+
+def _settings(path: str) -> dict[str, Any]:
+    """config.json, of a network that we have; {} where there is none. One beside a file may be of something else."""
+    given = pathlib.Path(path)
+    file = (given if given.is_dir() else given.parent) / diffusers_importer.CONFIG
+    try:
+        settings = json.loads(file.read_text()) if file.exists() else {"_class_name": _CLASS}
+    except (OSError, ValueError) as error:
+        if given.is_dir():
+            raise DataError(f"{file} is damaged: {error}") from None
+        return {}
+    kind = settings.get("_class_name") if isinstance(settings, dict) else None
+    if kind != _CLASS:
+        if given.is_dir():
+            raise CheckpointError(f"{file} is of {kind!r}, not of {_CLASS!r}")
+        return {}
+    for key, value in _FIXED.items():
+        if settings.get(key, value) != value:
+            raise CheckpointError(f"{file}: {key}={settings[key]!r}, and our network has {value!r}")
+    if str(settings.get("t_interpolation", "trilinear")) not in _INTERPOLATIONS:
+        known = " and ".join(map(repr, _INTERPOLATIONS))
+        raise CheckpointError(f"{file}: t_interpolation={settings['t_interpolation']!r}, and we have {known}")
+    return settings
+
+
+def _numbers(values: Any, count: Any) -> list[float]:
+    """The list, if it is one of so many finite numbers; else an empty one."""
+    if not isinstance(values, list) or len(values) != count:
+        return []
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return []
+    return [float(value) for value in values]
+
+
+def _source(name: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> Found:
+    part, _, leaf = name.rpartition(".")
+    side, _, rest = part.partition(".")
+    if leaf == "scale" or (leaf == "bias" and re.search(r"norm(1|2|_out)?$", part)):
+        return f"{side}.{_module(rest, part, shapes)}.norm.{'weight' if leaf == 'scale' else 'bias'}", same
+    if leaf not in ("kernel", "bias"):
+        raise no_rule(name)
+    theirs = f"{side}.{_module(rest, part, shapes)}"
+    if not _is_2d(part):
+        theirs += ".conv"
+    if leaf == "bias":
+        return f"{theirs}.bias", same
+    return f"{theirs}.weight", _linear if _is_attention(part) else _conv
+
+
+def _module(rest: str, part: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> str:
+    """Their name of a module of ours, within the encoder or decoder."""
+    if found := re.fullmatch(r"middle\.attention\.(\w+)", rest):
+        return f"mid.1.{_ATTENTION.get(found[1], found[1])}"
+    if found := re.fullmatch(r"middle\.block([12])\.(\w+)", rest):
+        return f"mid.{2 * int(found[1]) - 2}.{_in_block(found[2])}"
+    if found := re.fullmatch(r"blocks\.(\d+)\.(\w+)", rest):
+        return f"layer.{found[1]}.{_in_block(found[2])}"
+    if rest in ("conv_in", "conv_out", "norm_out"):
+        return rest
+    stage, _, inner = rest.partition(".")
+    if stage not in _STAGES:
+        raise no_rule(part)
+    if not inner:
+        return _STAGES[stage]
+    blocks = _count(shapes, part.split(".")[0] + f".{stage}.blocks.")
+    first = 1 if stage.startswith("down") else 0
+    if found := re.fullmatch(r"blocks\.(\d+)\.(\w+)", inner):
+        return f"{_STAGES[stage]}.{first + int(found[1])}.{_in_block(found[2])}"
+    if found := re.fullmatch(r"block_out\.(\w+)", inner):
+        return f"{_STAGES[stage]}.{blocks + 1}.{_in_block(found[1])}"
+    place = {"conv_in": "0", "down": f"{1 + blocks}.conv", "conv": f"{blocks}"}[inner]
+    return f"{_STAGES[stage]}.{place}" + (".conv" if inner == "conv" and stage.startswith("up") else "")
+
+
+def _in_block(name: str) -> str:
+    return "nin_shortcut" if name == "shortcut" else name
+
+
+def _is_2d(part: str) -> bool:
+    """Whether theirs is a 2-D convolution: a causal one of theirs wraps another, named conv."""
+    flat = r"encoder\.(connect[12]|down1\..*|down2\.conv_in)|decoder\.(conv_out|connect[12]\.conv|up1\.conv)"
+    return re.fullmatch(flat, part) is not None
+
+
+def _is_attention(part: str) -> bool:
+    return ".attention." in part
+
+
+def _count(names: Mapping[str, object], prefix: str) -> int:
+    return len({name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)})
+
+
+def _conv(kernel: np.ndarray) -> np.ndarray:
+    """[out in (time) height width] -> [time height width in out]."""
+    kernel = kernel[:, :, None] if kernel.ndim == 4 else kernel
+    return kernel.transpose(2, 3, 4, 1, 0)
+
+
+def _linear(kernel: np.ndarray) -> np.ndarray:
+    """[out in 1 1 1] -> [in out]."""
+    return kernel.reshape(kernel.shape[:2]).T

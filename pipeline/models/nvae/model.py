@@ -1,0 +1,356 @@
+"""NVAE (Vahdat and Kautz, arXiv 2007.03898): groups of latents at several scales, over deep residual cells.
+
+A bottom-up encoder leaves a feature map for each group. The decoder goes top-down from a learned one: each group's
+prior sees the features above it, its posterior adds what the encoder left, and its sample joins the features. Batch
+norm's running statistics are variables of the model beside its parameters.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Likelihood, Outputs
+from pipeline.distributions import heads
+from pipeline.distributions.continuous import gaussian_kl, gaussian_log_prob, gaussian_sample, position, values
+from pipeline.models.nvae.autoregressive_flow import AutoregressivePair
+from pipeline.models.nvae.clamped_normal import clamped_normal, residual_normal
+from pipeline.models.nvae.residual_cells import DecoderCell, EncoderCell
+from pipeline.nn.batch_norm import MOMENTUM, Momentum
+from pipeline.nn.layer_factory import Make, maker
+from pipeline.nn.weight_norm import WeightNormConv
+from pipeline.priors.hierarchy import decode_arguments, layer_key
+
+# How much wider the decoder's cells are inside: those among the groups, and those after them.
+WIDENING, WIDENING_AFTER = 6, 3
+
+
+class EncoderScale(nnx.Module):
+    """`groups` times `cells` cells at one resolution, and then, below the top, one that halves it."""
+
+    def __init__(self, channels: int, groups: int, cells: int, *, down: bool, make: Make):
+        self.groups = nnx.List(
+            [nnx.List([EncoderCell(channels, channels, make=make) for _ in range(cells)]) for _ in range(groups)]
+        )
+        self.down = EncoderCell(channels, 2 * channels, down=True, make=make) if down else None
+
+    def __call__(
+        self, x: Float[Array, "b h w c"], momentum: Momentum, remat: bool
+    ) -> tuple[Float[Array, "b _ _ _"], list[Float[Array, "b h w c"]]]:
+        """What goes on upwards, and the features after each group's cells, bottom first."""
+        features = []
+        for cells in self.groups:
+            for cell in cells:
+                x = _run(cell, x, momentum, remat)
+            features.append(x)
+        return x if self.down is None else _run(self.down, x, momentum, remat), features
+
+
+class Encoder(nnx.Module):
+    """Image -> features for each group; `scales` are the numbers of groups, bottom first."""
+
+    def __init__(
+        self, inputs: int, channels: int, scales: Sequence[int], blocks: Sequence[int], cells: int, *, make: Make
+    ):
+        self.stem = make(WeightNormConv, inputs, channels, 3)
+        before = []
+        for length in blocks:
+            before += [EncoderCell(channels, channels, make=make) for _ in range(length - 1)]
+            before.append(EncoderCell(channels, 2 * channels, down=True, make=make))
+            channels *= 2
+        self.before = nnx.List(before)
+        self.scales = nnx.List(
+            [
+                EncoderScale(channels << index, groups, cells, down=index < len(scales) - 1, make=make)
+                for index, groups in enumerate(scales)
+            ]
+        )
+
+    def __call__(self, x: Float[Array, "b h w c"], momentum: Momentum, remat: bool) -> list[Float[Array, "b _ _ _"]]:
+        """Top first."""
+        x = self.stem(x)
+        for cell in self.before:
+            x = _run(cell, x, momentum, remat)
+        features = []
+        for scale in self.scales:
+            x, some = scale(x, momentum, remat)
+            features += some
+        return features[::-1]
+
+
+class Group(nnx.Module):
+    """One stochastic layer: cells, a prior that sees their output, a posterior relative to it, and what z adds.
+
+    The first group has no cells and a fixed prior, and its posterior sees nothing but the encoder.
+    """
+
+    def __init__(self, channels: int, latent_dim: int, cells: int, num_flows: int, *, first: bool, make: Make):
+        self.cells = nnx.List(
+            [DecoderCell(channels, channels, widening=WIDENING, make=make) for _ in range(0 if first else cells)]
+        )
+        self.prior = None if first else make(WeightNormConv, channels, 2 * latent_dim, 1)
+        self.combine = make(WeightNormConv, channels, channels, 1)
+        self.posterior = make(WeightNormConv, channels, 2 * latent_dim, 3)
+        self.flows = nnx.List([AutoregressivePair(latent_dim, make=make) for _ in range(num_flows)])
+        self.merge = make(WeightNormConv, channels + latent_dim, channels, 1)
+        self.latent_dim = latent_dim
+
+    def infer(
+        self, x: Float[Array, "b h w c"], encoded: Float[Array, "b h w c"], key: PRNGKeyArray | None, momentum: Momentum
+    ) -> tuple[Float[Array, "b h w c"], Latent]:
+        """z from the posterior, or through its mean without a key; with a flow, its KL is of that z."""
+        for cell in self.cells:
+            x = cell(x, momentum)
+        prior = self._prior(x)
+        features = self.combine(nnx.elu(encoded)) if self.prior is None else encoded + self.combine(x)
+        residual = self.posterior(nnx.elu(features) if self.prior is None else features)
+        mean, logvar = residual_normal(prior, residual)
+        prior_mean, prior_logvar = clamped_normal(*jnp.split(prior, 2, axis=-1))
+        z = mean if key is None else gaussian_sample(key, mean, logvar)
+        if not self.flows:
+            kl = gaussian_kl(mean, logvar, prior_mean, prior_logvar)
+            return self.merge(x, z), Latent(z, kl, mean, logvar, prior_mean, prior_logvar)
+        log_q = gaussian_log_prob(z, mean, logvar)
+        for flow in self.flows:
+            z = flow(z)
+        kl = log_q - gaussian_log_prob(z, prior_mean, prior_logvar)
+        return self.merge(x, z), Latent(z, kl, mean, logvar, prior_mean, prior_logvar, log_q=log_q)
+
+    def generate(
+        self,
+        x: Float[Array, "b h w c"],
+        z: Float[Array, "b h w d"] | None,
+        key: PRNGKeyArray | None,
+        temperature: Any,
+        momentum: Momentum,
+    ) -> Float[Array, "b h w c"]:
+        """z as given, or from the prior with deviations times `temperature`; no key, its mean."""
+        for cell in self.cells:
+            x = cell(x, momentum)
+        if z is None:
+            mean, logvar = clamped_normal(*jnp.split(self._prior(x), 2, axis=-1))
+            z = mean if key is None else gaussian_sample(key, mean, logvar, temperature)
+        return self.merge(x, z)
+
+    def _prior(self, x: Array) -> Float[Array, "b h w p"]:
+        """Means and log-deviations before the clamp; of the first group 0, so that its deviation is 1.01."""
+        if self.prior is None:
+            return jnp.zeros((*x.shape[:-1], 2 * self.latent_dim), jnp.float32)
+        return self.prior(nnx.elu(x)).astype(jnp.float32)
+
+
+class Decoder(nnx.Module):
+    """Groups over `scales`, top first, doubling the resolution between them; then cells up to the image's."""
+
+    def __init__(
+        self,
+        size: int,
+        channels: int,
+        scales: Sequence[int],
+        blocks: Sequence[int],
+        *,
+        cells: int,
+        latent_dim: int,
+        num_flows: int,
+        outputs: int,
+        make: Make,
+        dtype: Any,
+    ):
+        self.start = make(_Start, size, channels)
+        groups, ups, shapes = [], [], []
+        for index, count in enumerate(scales):
+            if index:
+                ups.append(DecoderCell(channels, channels // 2, widening=WIDENING, up=True, make=make))
+                channels, size = channels // 2, 2 * size
+            for number in range(count):
+                first = index == number == 0
+                groups.append(Group(channels, latent_dim, cells, num_flows, first=first, make=make))
+                shapes.append((size, size, latent_dim))
+        self.groups, self.ups, self.latent_shapes = nnx.List(groups), nnx.List(ups), tuple(shapes)
+        after = []
+        for length in blocks:
+            after.append(DecoderCell(channels, channels // 2, widening=WIDENING_AFTER, up=True, make=make))
+            channels //= 2
+            after += [DecoderCell(channels, channels, widening=WIDENING_AFTER, make=make) for _ in range(length - 1)]
+        self.after = nnx.List(after)
+        self.out = make(WeightNormConv, channels, outputs, 3)
+        self.dtype = dtype
+
+    def infer(
+        self,
+        encoded: Sequence[Float[Array, "b _ _ _"]],
+        key: PRNGKeyArray | None,
+        momentum: Momentum,
+        remat: bool,
+    ) -> tuple[Float[Array, "b h w p"], tuple[Latent, ...]]:
+        """Inference; group l draws with fold_in(key, l), or takes the mean."""
+        x, latents = self._first(encoded[0].shape[0]), []
+        for index, features in enumerate(encoded):
+            x = self._enlarged(x, index, momentum, remat)
+            infer = nnx.remat(Group.infer) if remat else Group.infer
+            x, latent = infer(self.groups[index], x, features, layer_key(key, index), momentum)
+            latents.append(latent)
+        return self._rest(x, momentum, remat), tuple(latents)
+
+    def generate(
+        self,
+        latents: Sequence[Float[Array, "b _ _ d"]],
+        batch: int,
+        key: PRNGKeyArray | None,
+        temperatures: Sequence[Any],
+        momentum: Momentum,
+    ) -> Float[Array, "b h w p"]:
+        """Top-down generation with the first latents given and the others from the prior."""
+        x = self._first(batch)
+        for index, (group, temperature) in enumerate(zip(self.groups, temperatures)):
+            x = self._enlarged(x, index, momentum, False)
+            z = latents[index] if index < len(latents) else None
+            x = group.generate(x, z, layer_key(key, index), temperature, momentum)
+        return self._rest(x, momentum, False)
+
+    def _first(self, batch: int) -> Array:
+        start = self.start.features[...].astype(self.dtype)
+        return jnp.broadcast_to(start, (batch, *start.shape))
+
+    def _enlarged(self, x: Array, index: int, momentum: Momentum, remat: bool) -> Array:
+        """x at the resolution of group `index`."""
+        if self.latent_shapes[index][0] == x.shape[1]:
+            return x
+        doubled = len({shape[0] for shape in self.latent_shapes[:index]}) - 1
+        return _run(self.ups[doubled], x, momentum, remat)
+
+    def _rest(self, x: Array, momentum: Momentum, remat: bool) -> Float[Array, "b h w p"]:
+        for cell in self.after:
+            x = _run(cell, x, momentum, remat)
+        return self.out(nnx.elu(x)).astype(jnp.float32)
+
+
+class NVAE(nnx.Module):
+    """The whole model.
+
+    Args:
+      image_size: height and width; with `padding` a multiple of 2 ** (len(blocks) + len(groups) - 1).
+      channels: at the image's resolution; each halving of that doubles them.
+      groups: how many groups of latents there are at each scale, top first; each scale has twice the resolution.
+      latent_dim: channels of a group's latents.
+      cells: residual cells before each group, in the encoder and in the decoder.
+      blocks: cells between the image and the largest latents, at each resolution, image first.
+      num_flows: pairs of autoregressive cells behind each posterior. With them a Latent has `log_q`, and its KL is of
+        the one sample that it has.
+      likelihood: a name or dict for pipeline.distributions.heads.create.
+      padding: black pixels around an image, which its likelihood does not count (2 makes MNIST's digits 32x32).
+      remat: recomputes each cell and group in the backward pass, instead of keeping its activations.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        groups: Sequence[int],
+        image_channels: int = 3,
+        latent_dim: int = 20,
+        cells: int = 2,
+        blocks: Sequence[int] = (2,),
+        num_flows: int = 0,
+        likelihood: str | Mapping[str, Any] = "logistic_mixture",
+        padding: int = 0,
+        remat: bool = False,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        scales, blocks, halvings = tuple(groups), tuple(blocks), len(blocks) + len(groups) - 1
+        _check(image_size + 2 * padding, channels, scales, blocks, halvings)
+        make = maker(rngs.params(), dtype)
+        self.head = heads.create(likelihood, image_channels)
+        self.encoder = Encoder(image_channels, channels, scales[::-1], blocks, cells, make=make)
+        self.decoder = Decoder(
+            (image_size + 2 * padding) >> halvings,
+            channels << halvings,
+            scales,
+            blocks[::-1],
+            cells=cells,
+            latent_dim=latent_dim,
+            num_flows=num_flows,
+            outputs=self.head.num_channels,
+            make=make,
+            dtype=dtype,
+        )
+        self.image_size, self.image_channels, self.padding = image_size, image_channels, padding
+        self.latent_shapes = self.decoder.latent_shapes
+        self.num_layers = len(self.latent_shapes)
+        self.remat, self.dtype = remat, dtype
+
+    def __call__(self, batch: Batch, *, key: PRNGKeyArray, train: bool) -> Outputs:
+        """Every latent from its posterior; `train` normalises by the batch's statistics and moves the running ones."""
+        params, latents = self._infer(batch["image"], key, MOMENTUM if train else None)
+        return Outputs(self._likelihood(params), latents)
+
+    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else through every posterior's mean."""
+        return self._infer(image, key, None)[1]
+
+    def decode(
+        self,
+        latents: Sequence[Float[Array, "b _ _ d"]],
+        *,
+        num: int | None = None,
+        key: PRNGKeyArray | None = None,
+        temperature: float | Sequence[float] = 1.0,
+        momentum: Momentum = None,
+    ) -> Likelihood:
+        """The likelihood given the first latents, top first; the others come from the prior.
+
+        `temperature`, one or one a group, multiplies the prior's deviations; 0, or no key, gives its means. `num` is
+        the number of images when no latent is given. With `momentum` it normalises by the statistics of what it makes,
+        and moves the running ones so far: see pipeline.evaluators.batch_statistics.
+        """
+        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
+        return self._likelihood(self.decoder.generate(latents, batch, key, temperatures, momentum))
+
+    def _infer(self, image: Array, key: PRNGKeyArray | None, momentum: Momentum) -> tuple[Array, tuple[Latent, ...]]:
+        x = image.astype(jnp.float32)
+        if not jnp.issubdtype(image.dtype, jnp.floating):
+            bits = getattr(self.head, "bits", 8)
+            x = position(values(image, bits), bits)
+            # A likelihood of black and white: the encoder must not see what it need not explain.
+            x = jnp.where(x > 0, 1.0, -1.0) if getattr(self.head, "binarize", False) else x
+        sides = (self.padding, self.padding)
+        x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-1.0).astype(self.dtype)
+        return self.decoder.infer(self.encoder(x, momentum, self.remat), key, momentum, self.remat)
+
+    def _likelihood(self, params: Array) -> Likelihood:
+        end = self.padding + self.image_size
+        return self.head(params[:, self.padding : end, self.padding : end])
+
+
+class _Start(nnx.Module):
+    """The features that the decoder begins with, uniform in 0 .. 1 at first."""
+
+    def __init__(self, size: int, channels: int, *, key: PRNGKeyArray, dtype: Any):
+        del dtype  # as all parameters, float32
+        self.features = nnx.Param(jax.random.uniform(key, (size, size, channels), jnp.float32))
+
+
+def _check(size: int, channels: int, groups: tuple[int, ...], blocks: tuple[int, ...], halvings: int) -> None:
+    if not groups or min(groups) < 1:
+        raise ConfigError(f"model.groups={groups} are numbers of groups, 1 or more, a scale")
+    if any(length < 1 for length in blocks):
+        raise ConfigError(f"model.blocks={blocks} are numbers of cells, 1 or more, a resolution")
+    if size % 2**halvings:
+        raise ConfigError(
+            f"model.image_size with its padding is {size}, and must be a multiple of {2**halvings}: blocks and scales "
+            f"halve it {halvings} times"
+        )
+    if channels < 2:
+        raise ConfigError(f"model.channels={channels} must be 2 or more")
+
+
+def _run(cell: EncoderCell | DecoderCell, x: Array, momentum: Momentum, remat: bool) -> Array:
+    if not remat:
+        return cell(x, momentum)
+    return nnx.remat(lambda cell, x, momentum: cell(x, momentum))(cell, x, momentum)

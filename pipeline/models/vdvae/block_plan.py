@@ -1,0 +1,88 @@
+"""What a recipe says of VDVAE's blocks, in the notation of its authors (arXiv 2011.10650), made into lists."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.core.errors import ConfigError
+
+
+def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]:
+    """`8x2,4m1,1` -> [(8, None), (8, None), (4, 1), (1, None)], where `letter` is the m."""
+    plan: list[tuple[int, int | None]] = []
+    for token in blocks.split(","):
+        try:
+            if "x" in token:
+                res, count = map(int, token.split("x"))
+                plan += [(res, None)] * count
+            elif letter in token:
+                res, other = map(int, token.split(letter))
+                plan.append((res, other))
+            else:
+                plan.append((int(token), None))
+        except ValueError:
+            raise ConfigError(f"model.{where}: {token!r} is not RESxCOUNT, RES{letter}NUMBER or RES") from None
+    return plan
+
+
+def parse_encoder(blocks: str, image_size: int) -> list[tuple[int, int]]:
+    """(resolution, pooling after it) a block. Raises ConfigError where a block cannot have its resolution."""
+    plan = [(res, pool or 1) for res, pool in _parse(blocks, "d", "enc_blocks")]
+    current = image_size
+    for res, pool in plan:
+        if res != current or res % pool:
+            raise ConfigError(f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets {current}x{current}")
+        current = res // pool
+    return plan
+
+
+def parse_decoder(blocks: str, image_size: int, reached: set[int]) -> list[tuple[int, int | None]]:
+    """(resolution, coarser one mixed in) a block. Raises ConfigError where one of them is not there."""
+    plan = _parse(blocks, "m", "dec_blocks")
+    done: set[int] = set()
+    for res, mixin in plan:
+        if res not in reached:
+            raise ConfigError(
+                f"model.dec_blocks: the encoder has no activation at {res}x{res}; it has {sorted(reached)}"
+            )
+        if mixin is not None and (mixin not in done or res % mixin):
+            raise ConfigError(f"model.dec_blocks: {res}m{mixin} mixes in {mixin}x{mixin}, which no earlier block makes")
+        done.add(res)
+    if plan[-1][0] != image_size:
+        raise ConfigError(f"model.dec_blocks ends at {plan[-1][0]}, and model.image_size is {image_size}")
+    return plan
+
+
+def parse_widths(custom: str, width: int, resolutions: set[int]) -> dict[int, int]:
+    """Channels at each resolution: `width` but for those in `custom`, "512:32,256:64"."""
+    widths = dict.fromkeys(resolutions, width)
+    for token in filter(None, custom.split(",")):
+        try:
+            res, channels = map(int, token.split(":"))
+        except ValueError:
+            raise ConfigError(f"model.custom_widths: {token!r} is not RESOLUTION:WIDTH") from None
+        if res not in widths:
+            raise ConfigError(
+                f"model.custom_widths: {token!r} is of no resolution of the model; it has {sorted(widths)}"
+            )
+        widths[res] = channels
+    return widths
+
+
+def runs(blocks: list[Any], follows: Callable[[Any, Any], bool]) -> tuple[tuple[int, ...], ...]:
+    """Numbers of the blocks, those together of which each follows(previous, block) the one before."""
+    found = [[0]]
+    for number in range(1, len(blocks)):
+        if not follows(blocks[number - 1], blocks[number]):
+            found.append([])
+        found[-1].append(number)
+    return tuple(map(tuple, found))
+
+
+def check_widths(encoder: list[tuple[int, int]], decoder: list[tuple[int, int | None]], widths: dict[int, int]) -> None:
+    """Channels are padded going down and cut going up, so no coarser resolution may be the narrower one."""
+    pairs = [(res, res // pool) for res, pool in encoder] + [(res, mixin) for res, mixin in decoder if mixin]
+    for fine, coarse in pairs:
+        if widths[coarse] < widths[fine]:
+            raise ConfigError(
+                f"model.custom_widths: {coarse}x{coarse} has {widths[coarse]} channels, {fine}x{fine} more"
+            )

@@ -1,0 +1,380 @@
+"""Very deep VAE (Child, arXiv 2011.10650): a ladder of stochastic layers from 1x1 to the image's resolution.
+
+A bottom-up encoder keeps the last activation of each resolution. The decoder goes top-down through residual
+blocks; each draws one latent from a posterior that sees the encoder's activation of its resolution, or from a
+prior that does not.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from pipeline.backend.gelu import gelu
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Outputs
+from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
+from pipeline.models.vdvae.block_plan import check_widths, parse_decoder, parse_encoder, parse_widths, runs
+from pipeline.nn.conv import Conv
+from pipeline.nn.layer_factory import maker
+from pipeline.nn.resample import average_pool, nearest_upsample
+from pipeline.nn.scan import scanned_by_default, sequence
+from pipeline.priors.hierarchy import decode_arguments, layer_key
+
+# (inputs, outputs, kernel size, init_scale=1.0) -> Conv, with a key of its own and the model's dtype.
+MakeConv = Callable[..., Conv]
+
+
+class Bottleneck(nnx.Module):
+    """1x1, 3x3, 3x3, 1x1 convolutions with a GELU before each; the 3x3 are 1x1 at resolutions of 2 or less.
+
+    The input comes already through its GELU, which blocks that read the same feature map share.
+    """
+
+    def __init__(self, inputs: int, middle: int, outputs: int, *, resolution: int, last_scale: float, conv: MakeConv):
+        size = 3 if resolution > 2 else 1
+        self.c1 = conv(inputs, middle, 1)
+        self.c2 = conv(middle, middle, size)
+        self.c3 = conv(middle, middle, size)
+        self.c4 = conv(middle, outputs, 1, init_scale=last_scale)
+
+    def __call__(self, *activated: Float[Array, "b h w _"]) -> Float[Array, "b h w d"]:
+        return self.c4(gelu(self.c3(gelu(self.c2(gelu(self.c1(*activated)))))))
+
+
+class BottomUpBlock(nnx.Module):
+    """A residual block of the encoder, then pooling, and zero channels where the next resolution is wider."""
+
+    def __init__(
+        self,
+        resolution: int,
+        width: int,
+        next_width: int,
+        pool: int,
+        *,
+        bottleneck: float,
+        scale: float,
+        conv: MakeConv,
+    ):
+        self.body = Bottleneck(
+            width, int(width * bottleneck), width, resolution=resolution, last_scale=scale, conv=conv
+        )
+        self.pool = pool
+        self.extra = next_width - width
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        x = x + self.body(gelu(x))
+        if self.pool > 1:
+            x = average_pool(x, self.pool)
+        return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.extra)))
+
+
+class TopDownBlock(nnx.Module):
+    """One stochastic layer: x -> x + features of the prior + z, then a residual block (paper, figure 3)."""
+
+    def __init__(
+        self,
+        resolution: int,
+        width: int,
+        zdim: int,
+        *,
+        bottleneck: float,
+        scale: float,
+        residual_posterior: bool,
+        conv: MakeConv,
+    ):
+        middle = int(width * bottleneck)
+        # The prior starts at N(0, 1) and the residual stream with the same variance at any depth.
+        self.posterior = Bottleneck(2 * width, middle, 2 * zdim, resolution=resolution, last_scale=1.0, conv=conv)
+        self.prior = Bottleneck(width, middle, 2 * zdim + width, resolution=resolution, last_scale=0.0, conv=conv)
+        self.z_proj = conv(zdim, width, 1, init_scale=scale)
+        self.resnet = Bottleneck(width, middle, width, resolution=resolution, last_scale=scale, conv=conv)
+        self.zdim, self.residual_posterior = zdim, residual_posterior
+
+    def infer(
+        self, x: Float[Array, "b h w c"], activated: Float[Array, "b h w c"], key: PRNGKeyArray | None
+    ) -> tuple[Float[Array, "b h w c"], Latent]:
+        """Latent from the posterior, or its mean without a key; `activated` is the encoder's side, gelued."""
+        hidden = gelu(x)
+        mean, log_sigma = jnp.split(self.posterior(hidden, activated).astype(jnp.float32), 2, axis=-1)
+        prior_mean, prior_log_sigma, x = self._prior(x, hidden)
+        if self.residual_posterior:
+            mean, log_sigma = prior_mean + mean, prior_log_sigma + log_sigma
+        z = mean if key is None else mean + jnp.exp(log_sigma) * jax.random.normal(key, mean.shape)
+        scaled_distance = (mean - prior_mean) * jnp.exp(-prior_log_sigma)
+        log_ratio = log_sigma - prior_log_sigma
+        kl = 0.5 * (jnp.exp(2 * log_ratio) + scaled_distance**2 - 1) - log_ratio
+        latent = Latent(z, kl, mean, 2 * log_sigma, prior_mean, 2 * prior_log_sigma)
+        return self._merge(x, z), latent
+
+    def generate(
+        self,
+        x: Float[Array, "b h w c"],
+        z: Float[Array, "b h w d"] | None,
+        key: PRNGKeyArray | None,
+        temperature: Any,
+    ) -> Float[Array, "b h w c"]:
+        """Latent as given, or else from the prior with deviations times `temperature`; no key, its mean."""
+        mean, log_sigma, x = self._prior(x, gelu(x))
+        if z is not None:
+            return self._merge(x, z)
+        if key is None:
+            return self._merge(x, mean)
+        noise = jax.random.normal(key, mean.shape)
+        return self._merge(x, mean + temperature * jnp.exp(log_sigma) * noise)
+
+    def _prior(self, x: Array, hidden: Array) -> tuple[Array, Array, Array]:
+        mean, log_sigma, features = jnp.split(self.prior(hidden), [self.zdim, 2 * self.zdim], axis=-1)
+        return mean.astype(jnp.float32), log_sigma.astype(jnp.float32), x + features
+
+    def _merge(self, x: Array, z: Array) -> Array:
+        x = x + self.z_proj(z)
+        return x + self.resnet(gelu(x))
+
+
+class Encoder(nnx.Module):
+    """Image, normalised, -> the last activation of each resolution."""
+
+    def __init__(
+        self,
+        blocks: list[tuple[int, int]],
+        widths: dict[int, int],
+        channels: int,
+        bottleneck: float,
+        conv: MakeConv,
+    ):
+        self.in_conv = conv(channels, widths[blocks[0][0]], 3)
+        scale = len(blocks) ** -0.5
+        # Blocks that are followed by others at their resolution, and each that pools.
+        self.runs = runs(blocks, lambda previous, block: previous == block and block[1] == 1)
+        self.blocks = nnx.List(
+            [
+                BottomUpBlock(
+                    res, widths[res], widths[res // pool], pool, bottleneck=bottleneck, scale=scale, conv=conv
+                )
+                for res, pool in blocks
+            ]
+        )
+
+    def __call__(self, x: Float[Array, "b h w c"], scanned: bool, remat: bool) -> dict[int, Float[Array, "b _ _ _"]]:
+        x = self.in_conv(x)
+        activations = {x.shape[1]: x}
+        for layers in self.runs:
+            blocks = [self.blocks[layer] for layer in layers]
+            x, _ = sequence(_bottom_up, blocks, x, [None] * len(blocks), scanned=scanned, remat=remat)
+            activations[x.shape[1]] = x
+        return activations
+
+
+class Decoder(nnx.Module):
+    """Stochastic layers over a state a resolution, which starts from a learned bias or from zero."""
+
+    def __init__(
+        self,
+        blocks: list[tuple[int, int | None]],
+        widths: dict[int, int],
+        zdim: int,
+        bottleneck: float,
+        residual_posterior: bool,
+        no_bias_above: int,
+        outputs: int,
+        conv: MakeConv,
+        dtype: Any,
+    ):
+        scale = len(blocks) ** -0.5
+        self.plan = tuple((res, mixin, widths[res]) for res, mixin in blocks)
+        self.runs = runs(blocks, lambda previous, block: previous[0] == block[0] and block[1] is None)
+        self.blocks = nnx.List(
+            [
+                TopDownBlock(
+                    *(res, widths[res], zdim),
+                    bottleneck=bottleneck,
+                    scale=scale,
+                    residual_posterior=residual_posterior,
+                    conv=conv,
+                )
+                for res, _ in blocks
+            ]
+        )
+        biased = [res for res in sorted({res for res, _ in blocks}) if res <= no_bias_above]
+        self.biases = nnx.Dict({str(res): nnx.Param(jnp.zeros((1, res, res, widths[res]))) for res in biased})
+        out_width = widths[blocks[-1][0]]
+        self.gain = nnx.Param(jnp.ones((out_width,)))
+        self.bias = nnx.Param(jnp.zeros((out_width,)))
+        self.out_conv = conv(out_width, outputs, 1)
+        self.dtype = dtype
+
+    def infer(
+        self,
+        activations: dict[int, Float[Array, "b _ _ _"]],
+        key: PRNGKeyArray | None,
+        *,
+        scanned: bool,
+        remat: bool,
+    ) -> tuple[Float[Array, "b h w p"], tuple[Latent, ...]]:
+        """Inference from the encoder's activations; layer l draws with fold_in(key, l), or takes the mean."""
+        activated = {res: gelu(x) for res, x in activations.items()}
+        states: dict[int, Array] = {}
+        latents: list[Latent] = []
+        for layers in self.runs:
+            res = self.plan[layers[0]][0]
+            x = self._state(layers[0], states, activated[res].shape[0])
+            step = functools.partial(_infer, activated[res])
+            blocks, keys = [self.blocks[layer] for layer in layers], [layer_key(key, layer) for layer in layers]
+            states[res], some = sequence(step, blocks, x, keys, scanned=scanned, remat=remat)
+            latents += some
+        return self._head(states), tuple(latents)
+
+    def generate(
+        self,
+        latents: Sequence[Array],
+        batch: int,
+        key: PRNGKeyArray | None,
+        temperatures: Sequence[Any],
+        *,
+        scanned: bool,
+    ) -> Float[Array, "b h w p"]:
+        """Top-down generation with the first latents given and the others from the prior."""
+        states: dict[int, Array] = {}
+        for layers in self.runs:
+            given = [latents[layer] if layer < len(latents) else None for layer in layers]
+            keys = [layer_key(key, layer) for layer in layers]
+            inputs = list(zip(given, keys, [jnp.asarray(temperatures[layer]) for layer in layers], strict=True))
+            x = self._state(layers[0], states, batch)
+            blocks = [self.blocks[layer] for layer in layers]
+            states[self.plan[layers[0]][0]], _ = sequence(_generate, blocks, x, inputs, scanned=scanned)
+        return self._head(states)
+
+    def _state(self, layer: int, states: dict[int, Array], batch: int) -> Array:
+        """What block `layer` starts from: its resolution's state, plus the coarser one that it mixes in."""
+        res, mixin, width = self.plan[layer]
+        if res in states:
+            x = states[res]
+        else:
+            bias = self.biases[str(res)][...] if str(res) in self.biases else jnp.zeros((1, res, res, width))
+            x = jnp.broadcast_to(bias.astype(self.dtype), (batch, res, res, width))
+        return x if mixin is None else x + nearest_upsample(states[mixin][..., :width], res // mixin)
+
+    def _head(self, states: dict[int, Array]) -> Float[Array, "b h w p"]:
+        x = states[self.plan[-1][0]]
+        x = x * self.gain[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+        return self.out_conv(x).astype(jnp.float32)
+
+
+class VDVAE(nnx.Module):
+    """The whole model.
+
+    Blocks are written as in the authors' recipes, with commas: `32x11` eleven blocks at 32x32; in the
+    encoder `32d2` one block there, then pooling by 2; in the decoder `32m16` one block that mixes in the
+    state of 16x16. `custom_widths` is `resolution:width,...` where that differs from `width`.
+
+    The encoder sees (pixel + input_shift) * input_scale with pixels on 0 .. 255. With `bits` below 8 the
+    likelihood is of the leading bits; `authors_low_bit` makes it the authors', which does not sum to one.
+    With `residual_posterior` the posterior's network gives what is added to the prior's mean and log-deviation (NVAE,
+    2007.03898, equation 3; without its clamps). `remat` recomputes each block in the backward pass instead of keeping
+    its activations. `scan_layers` compiles blocks that are alike once (None: on a TPU). Parameters, KL and likelihood
+    are float32; `dtype` is that of everything between.
+    """
+
+    def __init__(
+        self,
+        *,
+        enc_blocks: str,
+        dec_blocks: str,
+        width: int,
+        image_size: int,
+        input_shift: float,
+        input_scale: float,
+        zdim: int = 16,
+        custom_widths: str = "",
+        bottleneck_multiple: float = 0.25,
+        residual_posterior: bool = False,
+        no_bias_above: int = 64,
+        num_mixtures: int = 10,
+        image_channels: int = 3,
+        bits: int = 8,
+        authors_low_bit: bool = False,
+        remat: bool = False,
+        scan_layers: bool | None = None,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        if image_channels != 3:
+            raise ConfigError(f"model.image_channels={image_channels}: the mixture of logistics is over 3 (RGB)")
+        if not 1 <= bits <= 8:
+            raise ConfigError(f"model.bits={bits} must be from 1 to 8")
+        encoder_plan = parse_encoder(enc_blocks, image_size)
+        reached = {image_size} | {res // pool for res, pool in encoder_plan}
+        decoder_plan = parse_decoder(dec_blocks, image_size, reached)
+        widths = parse_widths(custom_widths, width, reached)
+        check_widths(encoder_plan, decoder_plan, widths)
+        conv = functools.partial(maker(rngs.params(), dtype), Conv)
+        self.encoder = Encoder(encoder_plan, widths, image_channels, bottleneck_multiple, conv)
+        self.decoder = Decoder(
+            *(decoder_plan, widths, zdim, bottleneck_multiple, residual_posterior),
+            *(no_bias_above, 10 * num_mixtures, conv, dtype),
+        )
+        self.image_size = image_size
+        self.image_channels = image_channels
+        self.num_layers = len(decoder_plan)
+        self.latent_shapes = tuple((res, res, zdim) for res, _ in decoder_plan)
+        self.input_shift = input_shift
+        self.input_scale = input_scale
+        self.bits = bits
+        self.authors_low_bit = authors_low_bit
+        self.remat = remat
+        self.scan_layers = scan_layers
+        self.dtype = dtype
+
+    def __call__(self, batch: Batch, *, key: PRNGKeyArray, train: bool) -> Outputs:
+        """Every latent from its posterior, and the likelihood given them; `train` changes nothing."""
+        params, latents = self._infer(batch["image"], key)
+        return Outputs(self._likelihood(params), latents)
+
+    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else every posterior's mean."""
+        return self._infer(image, key)[1]
+
+    def decode(
+        self,
+        latents: Sequence[Float[Array, "b _ _ d"]],
+        *,
+        num: int | None = None,
+        key: PRNGKeyArray | None = None,
+        temperature: float | Sequence[float] = 1.0,
+    ) -> DiscretizedLogisticMixture:
+        """The likelihood given the first latents, top first; the others come from the prior.
+
+        `temperature`, one or one a layer, multiplies the prior's deviations; 0, or no key, gives its means.
+        `num` is the number of images when no latent is given.
+        """
+        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
+        return self._likelihood(self.decoder.generate(latents, batch, key, temperatures, scanned=self._scanned()))
+
+    def _infer(self, image: Array, key: PRNGKeyArray | None) -> tuple[Array, tuple[Latent, ...]]:
+        pixels = (image + 1) * 127.5 if jnp.issubdtype(image.dtype, jnp.floating) else image.astype(jnp.float32)
+        x = ((pixels + self.input_shift) * self.input_scale).astype(self.dtype)
+        how = {"scanned": self._scanned(), "remat": self.remat}
+        return self.decoder.infer(self.encoder(x, **how), key, **how)
+
+    def _scanned(self) -> bool:
+        return scanned_by_default() if self.scan_layers is None else self.scan_layers
+
+    def _likelihood(self, params: Array) -> DiscretizedLogisticMixture:
+        return DiscretizedLogisticMixture(params, self.bits, self.authors_low_bit)
+
+
+def _bottom_up(block: BottomUpBlock, x: Array, _: None) -> tuple[Array, None]:
+    return block(x), None
+
+
+def _infer(activated: Array, block: TopDownBlock, x: Array, key: PRNGKeyArray | None) -> tuple[Array, Latent]:
+    return block.infer(x, activated, key)
+
+
+def _generate(block: TopDownBlock, x: Array, given: tuple[Any, Any, Any]) -> tuple[Array, None]:
+    return block.generate(x, *given), None

@@ -1,0 +1,171 @@
+"""A plan of a run: what its steps take of each device, whether they fit, and how long the whole would take."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from pipeline.build import run as build
+from pipeline.core.chips import Chip
+from pipeline.core.errors import ConfigError
+from pipeline.planning import estimates, topology
+from pipeline.planning.compiling import compile_stages
+from pipeline.training import stages
+from pipeline.training.state import mesh as meshes
+
+# Of the stage that needs most, and so of the whole plan.
+_FIGURES = (
+    "parameters",
+    "state_bytes_per_device",
+    "argument_bytes_per_device",
+    "temp_bytes_per_device",
+    "total_bytes_per_device",
+    "compiled",
+    "flops_per_device",
+    "accessed_bytes_per_device",
+    "collectives",
+    "fits",
+)
+
+
+def plan(
+    settings: Mapping[str, Any],
+    description: str,
+    *,
+    utilisation: float = 0.4,
+    preemptions_per_day: float = 1.0,
+    save_seconds: float = 5.0,
+    quick: bool = False,
+) -> dict[str, Any]:
+    """The plan of a complete recipe on the machine that `description` names (pipeline.planning.topology).
+
+    "stages" has the numbers of each stage (`compile_stages`), with `fits` and the seconds of a step. Memory, FLOPs and
+    collectives of the plan itself are those of the stage that needs most memory, "worst_stage"; `estimate` is of all
+    stages together. `fits` is None for a CPU, whose memory is not known here.
+
+    Raises:
+      ConfigError: the machine cannot be compiled for, or the recipe does not suit it.
+    """
+    if not 0 < utilisation <= 1:
+        raise ConfigError(f"--utilisation {utilisation} must be above 0, and at most 1")
+    if preemptions_per_day < 0 or save_seconds <= 0:
+        raise ConfigError("--preemptions_per_day must be 0 or more, and --save_seconds above 0")
+    machine = topology.parse(description)
+    devices = topology.devices(machine)
+    found = compile_stages(settings, machine, devices, quick=quick)
+    times = [_judge(stage, machine.chip, settings["dtype"], utilisation) for stage in found]
+    mesh = meshes.create(**settings["mesh"], devices=devices)
+    result: dict[str, Any] = {
+        "model": settings["model"]["name"],
+        "topology": machine.name,
+        "dtype": settings["dtype"],
+        "quick": quick,
+        "mesh": dict(mesh.shape),
+        "devices": mesh.size,
+        "memory_bytes": None if machine.chip is None else machine.chip.memory,
+    }
+    result |= _together(found)
+    own = stages.split(settings)[result["worst_stage"]].settings
+    result["advice"] = advice(own, result) if result["fits"] is False else []
+    result["estimate"] = None
+    known = [step for step in times if step is not None]
+    if len(known) == len(found):
+        run = estimates.Run([(stage["num_steps"], step) for stage, step in zip(found, known)], result["worst_stage"])
+        rates = dict(preemptions_per_day=preemptions_per_day, save_seconds=save_seconds)
+        result["estimate"] = estimate(settings, run, mesh.size, utilisation=utilisation, **rates)
+    return result
+
+
+def _together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of the stage that needs most memory, of which those are first that the compiler gave up."""
+    worst = max(found, key=lambda stage: (not stage["compiled"], stage["total_bytes_per_device"] or 0))
+    result = {key: worst[key] for key in _FIGURES}
+    result |= {"worst_stage": worst["stage"], "batch_size": worst["batch_shape"][0]}
+    result |= {key: round(sum(stage[key] for stage in found), 1) for key in ("trace_s", "compile_s")}
+    return result | {"stages": list(found)}
+
+
+def _judge(stage: dict[str, Any], chip: Chip | None, dtype: str, utilisation: float) -> estimates.StepTime | None:
+    """Adds `fits` and `step_seconds` to a stage, and returns what the latter consists of, as far as they are known."""
+    stage["fits"] = None if chip is None else (stage["compiled"] and stage["total_bytes_per_device"] <= chip.memory)
+    stage["step_seconds"] = None
+    if chip is None or not stage["flops_per_device"]:
+        return None
+    step = estimates.step_time(
+        chip,
+        dtype,
+        flops=stage["flops_per_device"],
+        accessed_bytes=stage["accessed_bytes_per_device"],
+        moved_bytes=float(estimates.moved_bytes(stage["collectives"])),
+        utilisation=utilisation,
+    )
+    stage["step_seconds"] = step.total
+    return step
+
+
+def estimate(
+    settings: Mapping[str, Any],
+    run: estimates.Run,
+    num_devices: int,
+    *,
+    utilisation: float,
+    preemptions_per_day: float,
+    save_seconds: float,
+) -> dict[str, Any]:
+    """Time of the whole run, and the steps that preemptions cost it, from the time of a step of each stage.
+
+    The parts of a step's time are of the stage that needs most memory; checkpoints and what is lost are counted in mean
+    steps.
+    """
+    num_steps, every = settings["num_steps"], settings["checkpoint"]["every"] or settings["num_steps"]
+    step, mean = run.shown, run.seconds / num_steps
+    days = run.seconds / estimates.SECONDS_A_DAY
+    rates: Any = dict(
+        num_steps=num_steps,
+        step_seconds=mean,
+        preemptions_per_day=preemptions_per_day,
+        save_seconds=save_seconds,
+    )
+    interval = estimates.best_interval(save_seconds, preemptions_per_day)
+    best = num_steps if math.isinf(interval) else min(num_steps, max(1, round(interval / mean)))
+    return {
+        "step_seconds": step.total,
+        "compute_seconds": step.compute,
+        "memory_seconds": step.memory,
+        "communication_seconds": step.communication,
+        "mean_step_seconds": mean,
+        "utilisation": utilisation,
+        "formula": estimates.STEP_FORMULA,
+        "num_steps": num_steps,
+        "days": days,
+        "chip_hours": 24 * days * num_devices,
+        "preemptions_per_day": preemptions_per_day,
+        "save_seconds": save_seconds,
+        "checkpoint_every": every,
+        "lost_steps": round(estimates.lost_steps(**rates, every=every).total),
+        "best_checkpoint_every": best,
+        "lost_steps_at_best": round(estimates.lost_steps(**rates, every=best).total),
+    }
+
+
+def advice(settings: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """What to change of a recipe that does not fit, most promising first."""
+    mesh, memory = result["mesh"], result["memory_bytes"]
+    changes = []
+    if result["state_bytes_per_device"] > memory / 2:
+        changes.append(f"split the state further: mesh.fsdp above {mesh['fsdp']}")
+    arguments = build.defaults(ConfigDict(settings), "model") | settings["model"]
+    if arguments.get("remat") is False:
+        changes.append("recompute activations: --config.model.remat=True")
+    if settings["dtype"] == "float32":
+        changes.append("halve the activations: --config.dtype=bfloat16")
+    rows = settings["batch_size"] // (mesh["replica"] * mesh["fsdp"])
+    parts = settings["accumulate"] * 2
+    if rows % parts == 0:
+        changes.append(f"differentiate the batch in parts: --config.accumulate={parts}")
+    if rows == settings["accumulate"]:
+        changes.append(f"split images in height: mesh.context={mesh['context'] * 2}, with fewer replica or fsdp")
+    else:
+        changes.append("a smaller batch_size, or more devices")
+    return changes

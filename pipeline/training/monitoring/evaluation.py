@@ -1,0 +1,117 @@
+"""What a run shows of itself on the way: the evaluation and the pictures of its EMA weights."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import UInt8
+
+from pipeline.backend import jit
+from pipeline.core import grids
+from pipeline.core.parameters import ModelDef
+from pipeline.core.types import pixels_of
+from pipeline.data.loading.dataset import Dataset
+from pipeline.evaluators import likelihood, reconstruction
+from pipeline.training.monitoring.progress import Progress
+from pipeline.training.monitoring.writer import MetricWriter
+from pipeline.training.state import sharding
+from pipeline.training.state.train_state import TrainState
+
+
+class Reports:
+    """Evaluates and draws; the noise is the same each time, so that pictures of two steps compare.
+
+    `on_batch` is called before each batch of an evaluation, and may raise to break it off.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        data: Dataset,
+        modeldef: ModelDef,
+        mesh: Mesh,
+        writer: MetricWriter,
+        progress: Progress,
+        on_batch: Callable[[], None],
+    ):
+        self._settings, self._data, self._modeldef = settings, data, modeldef
+        self._writer, self._progress, self._on_batch = writer, progress, on_batch
+        self._batch_sharding = sharding.batch_sharding(mesh)
+        self._replicated = NamedSharding(mesh, PartitionSpec())
+        self._key = jax.random.key(settings["seed"])
+        self._has_likelihood = settings["step"] == "elbo"
+        self._draw = jit.jit(self._grids, out_shardings=self._replicated)
+
+    def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
+        """The held-out examples, or config.eval.num_examples of them: reconstructions, and the ELBO if there is one."""
+        model = self._modeldef.merge(state.ema, state.other)
+        where: Any = dict(place=self._place, replicated=self._replicated)
+        scalars, shown = {}, ""
+        if self._has_likelihood:
+            result = likelihood.evaluate(model, self._batches(), key=self._key, **where)
+            scalars = {name: result[name] for name in ("bits_per_dim", "distortion", "rate", "kl_per_layer")}
+            shown = f"{result['bits_per_dim']:.4f} bits/dim, "
+        quality = reconstruction.evaluate(model, self._batches(), **where)
+        scalars |= {name: value for name, value in quality.items() if name not in ("mse", "protocol")}
+        self._writer.scalars(step, "eval", scalars)
+        self._progress.say(
+            f"step {step}: eval {shown}psnr {quality['psnr']:.2f} dB, ssim {quality['ssim']:.4f} "
+            f"({quality['num_examples']} held-out examples, EMA weights)"
+        )
+        return scalars
+
+    def pictures(self, step: int, state: TrainState) -> None:
+        """A grid of samples, where the prior is one to sample from, and one of originals over reconstructions.
+
+        Of clips, it shows the first, middle and last frame of each.
+        """
+        num = self._settings["sample"]["num"]
+        images = self._first_images(num) if self._data.num_eval_examples else None
+        samples, recon = self._draw(state.ema, state.other, images)
+        if samples is not None:
+            self._writer.image(step, "samples", grids.grid(np.asarray(samples)))
+        if images is not None:
+            images, recon = _stills(images), _stills(np.asarray(recon))
+            columns = len(images)
+            if columns > 8:  # a strip of many columns is too small to see
+                columns = 8
+            images, recon = images[:columns], recon[:columns]
+            pair = grids.grid(np.concatenate([images, recon]), columns=columns, labels=("original", "recon"))
+            self._writer.image(step, "reconstructions", pair)
+        self._writer.flush()
+
+    def _grids(self, ema: Any, other: Any, images: Any) -> tuple[Any, Any]:
+        model = self._modeldef.merge(ema, other)
+        latents_key, pixels_key = jax.random.split(self._key)
+        samples = None
+        # A codec's KL is there to hold its latents together, and draws from N(0, 1) decode to noise.
+        if self._has_likelihood:
+            prior = model.decode((), num=self._settings["sample"]["num"], key=latents_key)
+            samples = prior.sample(pixels_key)
+        return samples, None if images is None else reconstruction.reconstruct(model, images)
+
+    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
+        settings = self._settings["eval"]
+        rows = sharding.local_rows(self._batch_sharding, settings["batch_size"])
+        with self._data.evaluate(settings["batch_size"], settings["num_examples"] or None, rows=rows) as batches:
+            for batch in batches:
+                self._on_batch()
+                yield batch
+
+    def _first_images(self, num: int) -> np.ndarray:
+        # Every process reads them all: what is not split over the devices must be the same on each.
+        with self._data.evaluate(self._settings["eval"]["batch_size"], num) as batches:
+            return np.asarray(pixels_of(next(batches)))[:num]
+
+    def _place(self, batch: Any) -> Any:
+        return sharding.place(batch, self._batch_sharding)
+
+
+def _stills(images: UInt8[np.ndarray, "n *t h w c"]) -> UInt8[np.ndarray, "m h w c"]:
+    """Images; of clips, three frames each."""
+    if images.ndim == 4:
+        return images
+    frames = sorted({0, images.shape[1] // 2, images.shape[1] - 1})
+    return images[:, frames].reshape(-1, *images.shape[2:])

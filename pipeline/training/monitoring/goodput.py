@@ -1,0 +1,73 @@
+"""How much of a run's wall time went into steps that count, over all its starts: goodput.json of its folder."""
+
+import contextlib
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+
+from pipeline.training.runtime.phases import NAMES, Phases
+from pipeline.training.workdir import write_json
+
+# Beside the phases: steps that a stop or a rollback threw away, and the time between two starts.
+LOST, DOWN = "lost", "down"
+
+
+class Goodput:
+    """Seconds by phase, summed over restarts; the share of "step" in them is the goodput.
+
+    A start after step s finds how far the one before had come. The time of the steps beyond s moves from "step"
+    to "lost", at that start's mean time a step.
+    """
+
+    def __init__(self, folder: pathlib.Path, phases: Phases, *, enabled: bool = True):
+        self._path, self._phases, self._enabled = folder / "goodput.json", phases, enabled
+        self._before = dict.fromkeys((*NAMES, LOST, DOWN), 0.0)
+        self._counted = dict.fromkeys(NAMES, 0.0)
+        self._starts = 1
+        self._first_step = self._step = 0
+        self._step_seconds = 0.0
+        if not (enabled and self._path.exists()):
+            return
+        try:
+            saved = json.loads(self._path.read_text())
+            self._before |= saved["seconds"]
+            self._starts = saved["starts"] + 1
+            self._step, self._step_seconds = saved["step"], saved["seconds_per_step"]
+            self._before[DOWN] += max(0.0, time.time() - saved["at"] - sum(phases.seconds.values()))
+        except (ValueError, KeyError, TypeError):
+            return  # it is a statistic: a damaged one starts anew
+
+    def resumed(self, step: int) -> None:
+        """The run goes on after `step`: what had been done beyond it is lost."""
+        lost = max(0, self._step - step) * self._step_seconds
+        lost = min(lost, self._total()["step"])
+        self._before["step"] -= lost
+        self._before[LOST] += lost
+        self._first_step = self._step = step
+        self._counted = dict(self._phases.seconds)
+
+    def report(self, step: int) -> dict[str, float]:
+        """Shares of the wall time so far by phase, for the log; the file is brought up to date."""
+        here = self._phases.seconds["step"] - self._counted["step"]
+        if step > self._first_step:
+            self._step_seconds = here / (step - self._first_step)
+        self._step = step
+        total = self._total()
+        whole = sum(total.values()) or 1.0
+        if self._enabled:
+            content = {
+                "goodput": total["step"] / whole,
+                "seconds": {name: round(seconds, 3) for name, seconds in total.items()},
+                "starts": self._starts,
+                "step": step,
+                "seconds_per_step": self._step_seconds,
+                "at": time.time(),
+            }
+            with contextlib.suppress(OSError):  # a full disk: the next one will have it all
+                write_json(self._path, content)
+        return {"goodput": total["step"] / whole} | {f"time_{name}": total[name] / whole for name in total}
+
+    def _total(self) -> dict[str, float]:
+        seconds: Mapping[str, float] = self._phases.seconds
+        return {name: self._before[name] + seconds.get(name, 0.0) for name in self._before}

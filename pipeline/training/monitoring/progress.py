@@ -1,0 +1,82 @@
+"""One line that tells a person how a run goes: kept up to date on a terminal, printed now and then elsewhere."""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from pipeline.training.runtime.phases import Phases
+
+
+class Progress:
+    """Speed and the share of time that steps waited for data, between two reports, from the run's phases."""
+
+    def __init__(self, *, num_steps: int, batch_size: int, phases: Phases, enabled: bool = True):
+        self._num_steps, self._batch_size, self._phases, self._enabled = num_steps, batch_size, phases, enabled
+        self._console = Console(stderr=True)
+        self._live: Live | None = None
+        if enabled and self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=True)
+            self._live.start()
+        self.start(0)
+
+    def start(self, step: int) -> None:
+        """Steps count from now, after `step`."""
+        self._last_step, self._last = step, self._spent()
+
+    def report(self, step: int, headline: str, skipped: int, batch_size: int = 0) -> dict[str, float]:
+        """Shows the line for `step` and returns its timings, in steps and examples a second and as a share.
+
+        Only the phases "step" and "data" count: evaluating and saving are no training time.
+        """
+        now = self._spent()
+        waited = now["data"] - self._last["data"]
+        seconds = max(now["step"] - self._last["step"] + waited, 1e-9)
+        steps = max(step - self._last_step, 1)
+        timing = {
+            "steps_per_s": steps / seconds,
+            "images_per_s": steps * (batch_size or self._batch_size) / seconds,
+            "data_wait_share": waited / seconds,
+        }
+        left = (self._num_steps - step) * seconds / steps
+        parts = [
+            f"step {step}/{self._num_steps}",
+            headline,
+            f"{timing['images_per_s']:.1f} images/s",
+            f"data wait {100 * timing['data_wait_share']:.1f}%",
+            f"ETA {duration(left)}",
+        ]
+        if skipped:
+            parts.append(f"{skipped} skipped")
+        self._show("  ".join(parts))
+        self._last_step, self._last = step, now
+        return timing
+
+    def _spent(self) -> dict[str, float]:
+        self._phases.beat()
+        return dict(self._phases.seconds)
+
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        if self._enabled:
+            self._console.print(Text(message), soft_wrap=True)
+
+    def close(self) -> None:
+        """Leaves the last line where it is."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _show(self, line: str) -> None:
+        if self._live is not None:
+            self._live.update(Text(line, overflow="ellipsis", no_wrap=True), refresh=True)
+        elif self._enabled:
+            print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float | Any) -> str:
+    """3725 -> "1:02:05"."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,88 @@
+"""Metrics of the training steps, read one step late so that no step waits for them."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from pipeline.training.monitoring.divergence import Judge
+from pipeline.training.monitoring.writer import MetricWriter
+
+# Kept for incidents: a number a layer and step is too much for a log.
+_PERCEPTUAL = ("lpips", "lpips_squeeze", "squeezenet_caffe")
+_HIDDEN = ("nonfinite_in_a_row", "layer_gradient_norms")
+
+
+class TrainLog:
+    """Writes the metrics of every `every`-th step, and lets a judge look at each.
+
+    Those of step n are touched when n + 1 has been dispatched. Waiting for n then also keeps the host from
+    running more than a step ahead of the devices.
+
+    `report(step, values, waited)` is called for the steps that are written, with the seconds that the host has
+    waited for the devices since the last one; `incident(step, reason, metrics, examples)` for the first bad step of
+    a row.
+    """
+
+    def __init__(
+        self,
+        writer: MetricWriter,
+        judge: Judge,
+        *,
+        every: int,
+        report: Callable[[int, Mapping[str, Any], float], None],
+        incident: Callable[[int, str, Mapping[str, Any], np.ndarray], None],
+    ):
+        self._writer, self._judge, self._every = writer, judge, every
+        self._report, self._incident = report, incident
+        self._pending: tuple[int, Mapping[str, Any], np.ndarray] | None = None
+        self._waited = 0.0
+
+    def step(self, step: int, metrics: Mapping[str, Any], examples: np.ndarray) -> None:
+        """Takes the metrics of a step just dispatched and its examples' indices; writes those of the one before."""
+        self.drain()
+        self._pending = step, metrics, examples
+
+    def drain(self) -> None:
+        """Waits for the step taken last, and writes its metrics if they are due.
+
+        Raises:
+          RollBack: too many steps in a row were bad.
+        """
+        if self._pending is None:
+            return
+        step, metrics, examples = self._pending
+        self._pending = None
+        began = time.monotonic()
+        loss, nonfinite = jax.device_get((metrics["loss"], metrics["nonfinite_in_a_row"]))
+        self._waited += time.monotonic() - began
+        if self._every > 0 and step % self._every == 0:
+            values = jax.device_get({name: value for name, value in metrics.items() if name not in _HIDDEN})
+            self._writer.scalars(step, "train", values)
+            self._report(step, values, self._waited)
+            self._waited = 0.0
+        reason = self._judge.step(step, float(loss), not nonfinite)
+        if reason is not None and self._judge.bad_in_a_row == 1:
+            self._incident(step, reason, jax.device_get(dict(metrics)), examples)
+
+
+def first_bad_layer(metrics: Mapping[str, Any], layers: list[str]) -> str:
+    """Where a value stopped being finite, from a step's metrics and the names of layer_gradient_norms.
+
+    Forward, the first stochastic layer whose KL is not finite, or else the likelihood. If all of that is finite, it
+    happened backward, on the way from the output: the last layer in forward order whose gradient is not finite.
+    """
+    kl = np.asarray(metrics.get("kl", ()))
+    if not np.isfinite(kl).all():
+        return f"the KL of stochastic layer {int(np.argmin(np.isfinite(kl)))} of {len(kl)}"
+    if not np.isfinite(metrics.get("distortion", 0.0)):
+        return "the likelihood (every KL is finite)"
+    for name in ("reconstruction", *_PERCEPTUAL, "wavelet", "discriminator"):
+        if not np.isfinite(metrics.get(name, 0.0)):
+            return f"the {name} loss (every KL is finite)"
+    bad = np.flatnonzero(~np.isfinite(metrics["layer_gradient_norms"]))
+    if len(bad):
+        return f"the gradient of {layers[bad[-1]]} ({len(bad)} of {len(layers)} layers; the forward pass is finite)"
+    return "none"

@@ -1,0 +1,132 @@
+"""The mesh: `replica` across slices or nodes, `fsdp` within one, `context` along an activation's height."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import AbstractMesh, AxisType, Mesh
+
+from pipeline.core.errors import ConfigError
+
+AXES = ("replica", "fsdp", "context")
+_AUTO = (AxisType.Auto,) * 3
+
+
+def create(*, replica: int = 1, fsdp: int = -1, context: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
+    """A mesh of these sizes over the devices; one size may be -1, and takes what is left.
+
+    Smaller sizes than there are devices leave the last ones idle, where one process has them all. Within a TPU's
+    slice neighbours on the mesh are neighbours on the torus; otherwise devices keep their order, in which a process
+    has its own together. Over several slices, or several processes with GPUs of their own (nodes), `replica` goes
+    across and the others stay within, where `replica` is a multiple of their number.
+
+    Axes are of type Auto: convolutions with sharded kernels raise under Explicit ones.
+
+    Raises:
+      ConfigError: the sizes do not divide the devices, or several TPU slices do not divide `replica`.
+    """
+    devices = jax.devices() if devices is None else devices
+    sizes = resolve(len(devices), replica=replica, fsdp=fsdp, context=context)
+    total = math.prod(sizes.values())
+    if total < len(devices) and jax.process_count() > 1:
+        raise ConfigError(f"mesh {_shown(sizes)} leaves some of the {len(devices)} devices of several processes idle")
+    return Mesh(arrange(list(devices[:total]), sizes), AXES, axis_types=_AUTO)
+
+
+def abstract(*, replica: int = 1, fsdp: int = -1, context: int = 1) -> AbstractMesh:
+    """A mesh of these sizes without devices, to see how arrays would be split; -1 counts the devices that are there."""
+    sizes = {"replica": replica, "fsdp": fsdp, "context": context}
+    count = jax.device_count() if -1 in sizes.values() else math.prod(sizes.values())
+    return AbstractMesh(tuple(resolve(count, **sizes).values()), AXES, axis_types=_AUTO)
+
+
+def parse(text: str, sizes: Mapping[str, int]) -> dict[str, int]:
+    """`sizes` with those that `text` changes, such as "replica=-1,fsdp=8"; an empty text changes none.
+
+    Raises:
+      ConfigError: it is not of this form.
+    """
+    changed = dict(sizes)
+    for part in filter(None, text.split(",")):
+        axis, _, size = part.partition("=")
+        if axis not in AXES or not re.fullmatch(r"-?\d+", size):
+            raise ConfigError(f"--mesh {text}: {part!r} is not AXIS=SIZE, such as replica=1,fsdp=8,context=1")
+        changed[axis] = int(size)
+    return changed
+
+
+def resolve(num_devices: int, *, replica: int, fsdp: int, context: int) -> dict[str, int]:
+    """The sizes with the one that is -1 filled in.
+
+    Raises:
+      ConfigError: they cannot be, or do not divide so many devices.
+    """
+    sizes = {"replica": replica, "fsdp": fsdp, "context": context}
+    shown = _shown(sizes)
+    free = [axis for axis, size in sizes.items() if size == -1]
+    if len(free) > 1 or any(size < 1 and size != -1 for size in sizes.values()):
+        raise ConfigError(f"mesh {shown}: sizes are 1 or more, and one may be -1")
+    if free:
+        sizes[free[0]] = num_devices // math.prod(size for size in sizes.values() if size != -1)
+    total = math.prod(sizes.values())
+    if total < 1 or num_devices % total:
+        raise ConfigError(f"mesh {shown} does not divide the {num_devices} devices: their product must")
+    return sizes
+
+
+def arrange(devices: list[Any], sizes: dict[str, int]) -> np.ndarray:
+    """The devices as an array [replica fsdp context]."""
+    shape = tuple(sizes.values())
+    platform = devices[0].platform
+    slices = {getattr(device, "slice_index", None) or 0 for device in devices}
+    processes = {device.process_index for device in devices}
+    # On GPUs jax may tell slices (NVLink domains), or else a node is taken to be a process.
+    by_process = len(slices) == 1 and platform == "gpu"
+    granules = len(processes) if by_process else len(slices)
+    if granules > 1 and sizes["replica"] % granules == 0:
+        within = (sizes["replica"] // granules, *shape[1:])
+        return mesh_utils.create_hybrid_device_mesh(
+            within,
+            (granules, 1, 1),
+            devices,
+            process_is_granule=by_process,
+            allow_split_physical_axes=True,
+        )
+    if platform == "tpu" and granules > 1:
+        raise ConfigError(
+            f"mesh {_shown(sizes)} splits fsdp or context over {granules} slices: "
+            f"make replica a multiple of {granules}, such as --config.mesh.replica={granules}"
+        )
+    if platform == "tpu":
+        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return np.array(devices).reshape(shape)
+
+
+def _shown(sizes: dict[str, int]) -> str:
+    return " x ".join(f"{axis}={size}" for axis, size in sizes.items())
+
+
+def check_batch(mesh: Mesh, batch_size: int, *, accumulate: int = 1, key: str = "batch_size") -> None:
+    """Raises ConfigError where a global batch cannot be split over (replica, fsdp) and into `accumulate` parts."""
+    shards = mesh.shape["replica"] * mesh.shape["fsdp"]
+    if accumulate < 1:
+        raise ConfigError(f"accumulate={accumulate} must be 1 or more")
+    unit = shards * accumulate
+    if batch_size < 1 or batch_size % unit:
+        below, above = batch_size // unit * unit, -(-max(batch_size, 1) // unit) * unit
+        raise ConfigError(
+            f"{key}={batch_size} must be a multiple of {unit}, such as {f'{below} or ' if below > 0 else ''}{above}: "
+            f"the mesh splits a batch over replica={mesh.shape['replica']} x fsdp={mesh.shape['fsdp']} devices, "
+            f"and each part into accumulate={accumulate}"
+        )
+
+
+def check_height(mesh: Mesh, height: int, *, key: str = "data.image_size") -> None:
+    """Raises ConfigError where images cannot be split over `context`."""
+    context = mesh.shape["context"]
+    if height % context:
+        raise ConfigError(f"mesh.context={context} splits the height of images, and must divide {key}={height}")

@@ -1,0 +1,61 @@
+"""A training state as a checkpoint names its arrays: parts, and names in each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from pipeline.training.state.train_state import TrainState
+
+Tree = dict[str, dict[str, Any]]  # part of the state -> name -> array or its shape
+
+_COUNTERS = ("step", "skipped", "large_in_a_row", "nonfinite_in_a_row")
+
+
+def to_tree(state: TrainState) -> Tree:
+    """A state, or one of shapes."""
+    return {
+        "params": dict(state.params),
+        "ema": dict(state.ema),
+        "other": dict(state.other),
+        "opt_state": _named(state.opt_state),
+        "counters": {name: getattr(state, name) for name in _COUNTERS},
+        "critic": _named(state.critic),
+    }
+
+
+def from_tree(shapes: TrainState, tree: Tree) -> TrainState:
+    """The state with these arrays, of the structure of `shapes`."""
+    return TrainState(
+        params=tree["params"],
+        ema=tree["ema"],
+        other=tree.get("other", {}),
+        opt_state=_restored(shapes.opt_state, tree.get("opt_state", {})),
+        critic=_restored(shapes.critic, tree.get("critic", {})),
+        **tree["counters"],
+    )
+
+
+def flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """part.name -> array."""
+    return {f"{part}.{name}": leaf for part, leaves in tree.items() for name, leaf in leaves.items()}
+
+
+def described(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """part.name -> "float32[3, 4]"."""
+    return {name: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for name, leaf in flat(tree).items()}
+
+
+def without_empty(tree: Tree) -> Tree:
+    """Orbax saves no part that is empty."""
+    return {part: leaves for part, leaves in tree.items() if leaves}
+
+
+def _restored(shapes: Any, arrays: Mapping[str, Any]) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(shapes), [arrays[name] for name in _named(shapes)])
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

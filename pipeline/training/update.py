@@ -1,0 +1,113 @@
+"""One update of the state from a gradient: clip, skip or apply, and move the EMA, in a single pass over the arrays."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.parameters import Arrays
+from pipeline.training.state.train_state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """How a gradient changes the state.
+
+    The gradient is clipped to a global norm of `clip_norm`. A step whose norm, before clipping, reaches
+    `skip_norm`, or whose loss or norm is not finite, changes nothing but the counters: not the parameters,
+    nor the optimiser's state, nor the EMA. VDVAE (2011.10650) trains so, with a threshold that can hold a
+    run up for ever; here, after `max_skips` large gradients in a row, clipped updates are applied until the
+    norm is below the threshold again. A non-finite one is never applied. 0 turns clip_norm or skip_norm off.
+
+    The EMA's decay is `ema`, but over the first steps no more than (1 + n) / (10 + n) after n applied ones: an average
+    over ten thousand steps would otherwise be of the initial weights for most of a short run.
+    """
+
+    optimizer: optax.GradientTransformation
+    learning_rate: Callable[[Array], Array]
+    ema: float
+    clip_norm: float = 0.0
+    skip_norm: float = 0.0
+    max_skips: int = 100
+
+    def __post_init__(self):
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema={self.ema} must be at least 0 and below 1")
+        if min(self.clip_norm, self.skip_norm, self.max_skips) < 0:
+            raise ConfigError("optimizer.clip_norm, skip_norm and max_skips are 0 or more")
+
+    def __call__(
+        self,
+        state: TrainState,
+        loss: Float[Array, ""],
+        gradients: Arrays,
+        other: Arrays,
+        *,
+        sound: Bool[Array, ""] | None = None,
+    ) -> tuple[TrainState, dict[str, Array]]:
+        """The next state, and what happened, to log.
+
+        `sound` tells whether all else that this step computes is finite: where it is not, this is taken not to be.
+        """
+        layer_norms = jnp.stack([optax.tree.norm(layer) for layer in by_layer(gradients).values()])
+        norm = jnp.linalg.norm(layer_norms)
+        finite = jnp.isfinite(norm) & jnp.isfinite(loss)
+        finite = finite if sound is None else finite & sound
+        large = (norm >= self.skip_norm) if self.skip_norm else jnp.zeros((), bool)
+        apply = finite & (~large | (state.large_in_a_row >= self.max_skips))
+        rate = self.learning_rate(state.step)
+        shrink = jnp.minimum(1.0, self.clip_norm / (norm + 1e-6)) if self.clip_norm else 1.0
+        gradients = jax.tree.map(lambda g: g * shrink, gradients)
+        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
+        params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+        applied = (state.step - state.skipped).astype(jnp.float32)
+        decay = jnp.minimum(self.ema, (1 + applied) / (10 + applied))
+        # A critic has none.
+        ema = {name: state.ema[name] * decay + params[name] * (1 - decay) for name in sorted(state.ema)}
+
+        # A select, not a branch: it fuses with the update, and donated buffers are written in place.
+        def keep(new, old):
+            return jax.tree.map(lambda n, o: jnp.where(apply, n, o), new, old)
+
+        in_a_row = jnp.where(large, jnp.where(apply, state.large_in_a_row, state.large_in_a_row + 1), 0)
+        next_state = dataclasses.replace(
+            state,
+            step=state.step + 1,
+            params=keep(params, state.params),
+            ema=keep(ema, state.ema),
+            other=keep(other, state.other),
+            opt_state=keep(opt_state, state.opt_state),
+            skipped=state.skipped + ~apply,
+            large_in_a_row=jnp.where(finite, in_a_row, state.large_in_a_row),
+            nonfinite_in_a_row=jnp.where(finite, 0, state.nonfinite_in_a_row + 1),
+        )
+        report = {
+            "gradient_norm": norm,
+            "learning_rate": rate,
+            "skipped": next_state.skipped,
+            "nonfinite_in_a_row": next_state.nonfinite_in_a_row,
+            "layer_gradient_norms": layer_norms,
+        }
+        return next_state, report
+
+
+def by_layer(arrays: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Arrays by the layer that their name tells: decoder.blocks.7.prior.c1.kernel is of decoder.blocks.7.
+
+    Layers come in the order of a forward pass: encoders first, and blocks by their numbers.
+    """
+    layers: dict[str, list[Any]] = {}
+    for name, array in arrays.items():
+        layers.setdefault(".".join(name.split(".")[:-1][:3]) or name, []).append(array)
+    return {layer: layers[layer] for layer in sorted(layers, key=_forward_order)}
+
+
+def _forward_order(layer: str) -> tuple[bool, list[tuple[int, str]]]:
+    # Numbers before names, so that blocks come before a head such as decoder.out_conv.
+    parts = [(int(part), "") if part.isdigit() else (1 << 30, part) for part in layer.split(".")]
+    return not layer.startswith("encoder"), parts

@@ -1,0 +1,34 @@
+"""What is added for an order changes no value."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pipeline.backend import cpu_schedule, target
+
+
+@pytest.mark.parametrize("earlier", [0.0, -0.0, -1.5, 3e38, jnp.inf, -jnp.inf, jnp.nan])
+def test_weights_are_the_same_bits(earlier):
+    weights = jax.random.normal(jax.random.key(0), (3, 4))
+    out = jax.jit(cpu_schedule.after)([jnp.full((2,), earlier), jnp.ones((1, 1))], weights)
+    np.testing.assert_array_equal(out, weights)
+
+
+def test_weights_depend_on_what_comes_before_on_one_device_of_a_cpu_alone():
+    def operations() -> int:
+        return len(jax.make_jaxpr(cpu_schedule.after)([jnp.ones(2)], jnp.ones(3)).eqns)
+
+    assert operations() > 0
+    with target.compiling_for("tpu"):
+        assert operations() == 0
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]).reshape(1, 2, 1), ("replica", "fsdp", "context"))
+    with target.compiling_for("cpu", mesh=mesh):
+        assert operations() == 0
+
+
+@pytest.mark.parametrize("backend", ["cpu", "tpu"])
+def test_sum_of_pixels(backend):
+    x = jax.random.normal(jax.random.key(0), (2, 5, 3))
+    with target.compiling_for(backend):
+        np.testing.assert_allclose(cpu_schedule.sum_of_pixels(x), x.sum(axis=1, keepdims=True), atol=1e-5)

@@ -1,0 +1,79 @@
+"""What was done is not done again, unless something that it depends on has changed."""
+
+import json
+import os
+
+import pytest
+
+from pipeline.codec.media.journal import NAME, Journal
+from pipeline.core.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_text(name)
+    return tmp_path
+
+
+def run(folder, **settings) -> list[str]:
+    """One run over both files; the names of those that were worked on."""
+    journal, worked = Journal(folder / "out", **({"codec": "x"} | settings)), []
+    for name in ("a", "b"):
+
+        def work(name=name):
+            worked.append(name)
+            target = folder / "out" / f"{name}.mp4"
+            target.parent.mkdir(exist_ok=True)
+            target.write_text("done")
+            return {"out": str(target), "psnr": 30.5}
+
+        result = journal.once(folder / f"{name}.png", name, work)
+        assert result["psnr"] == 30.5 and result["out"] == str(folder / "out" / f"{name}.mp4")
+        assert result.get("done_before", False) == (name not in worked)
+    return worked
+
+
+def test_only_what_has_changed_is_done_again(folder):
+    assert run(folder) == ["a", "b"] and run(folder) == []
+    (folder / "a.png").write_text("longer than before")
+    assert run(folder) == ["a"]
+    os.utime(folder / "b.png", (1, 1))  # as long as before, and of another time
+    assert run(folder) == ["b"]
+    (folder / "out" / "a.mp4").unlink()
+    assert run(folder) == ["a"] and run(folder) == []
+
+
+def test_results_of_another_codec_or_setting_do_not_count_nor_do_those_they_replaced(folder):
+    assert run(folder) == ["a", "b"]
+    assert run(folder, codec="y") == ["a", "b"]
+    assert run(folder, codec="y", tile=16) == ["a", "b"]
+    assert run(folder) == ["a", "b"]  # done once, but replaced since
+    assert run(folder) == []
+
+
+def test_a_folder_that_was_moved_keeps_its_journal(folder):
+    run(folder)
+    (folder / "out").rename(folder / "elsewhere")
+    result = Journal(folder / "elsewhere", codec="x").once(folder / "a.png", "a", dict)
+    assert result == {"out": str(folder / "elsewhere" / "a.mp4"), "psnr": 30.5, "done_before": True}
+
+
+def test_a_damaged_journal_costs_the_damaged_lines_only(folder):
+    run(folder)
+    journal = folder / "out" / NAME
+    first, second = journal.read_bytes().splitlines(keepends=True)
+    for damaged in (
+        first + second[:40],  # cut short
+        b"\xff\xfe\x00 no text\n" + first + b'{"key": "\xe4"}\n[1]\n{"key": 1, "place": "x", "result": 2}\n\n',
+    ):
+        journal.write_bytes(damaged)
+        assert run(folder) == ["b"]
+        assert run(folder) == []  # the line written after the damaged one is whole
+    assert json.loads(journal.read_bytes().splitlines()[-1])["place"] == "b.mp4"
+
+
+def test_a_journal_that_cannot_be_opened_is_told(folder):
+    (folder / "out" / NAME).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=NAME):
+        Journal(folder / "out")

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from pipeline.codec.tiling.blend import Blend, Tiles
+
+
+@pytest.mark.parametrize("height, width, side", [(5, 7, 4), (8, 8, 8), (3, 20, 6), (32, 32, 32), (33, 64, 32)])
+@pytest.mark.parametrize("factor", [1, 8])
+def test_tiles_of_one_image_blend_into_it(height, width, side, factor):
+    tiles = Tiles(height, width, side)
+    image = np.random.default_rng(0).random((2, height * factor, width * factor, 3)).astype(np.float32)
+    blend = Blend(tiles, factor)
+    h, w = (length * factor for length in tiles.size)
+    for corner in tiles.corners:
+        top, left = (place * factor for place in corner)
+        blend.add(corner, image[:, top : top + h, left : left + w])
+    np.testing.assert_allclose(blend.mean(), image, atol=1e-6)
+
+
+def test_from_one_tile_to_the_next_there_is_no_step():
+    """Of a tile of zeros beside one of ones, neighbouring pixels never differ by more than a ramp's step."""
+    tiles = Tiles(8, 14, 8)
+    assert tiles.corners == [(0, 0), (0, 6)]
+    blend = Blend(tiles, 8)
+    for value, corner in enumerate(tiles.corners):
+        blend.add(corner, np.full((1, 64, 64, 1), value, np.float32))
+    row = blend.mean()[0, 0, :, 0]
+    assert row[0] == 0 and row[-1] == 1 and np.diff(row).min() >= 0 and np.diff(row).max() < 0.1
+
+
+def test_every_size_is_covered_by_tiles_within_it():
+    for length in range(1, 40):
+        tiles = Tiles(length, length, 7)
+        covered = np.zeros((length, length), int)
+        for top, left in tiles.corners:
+            h, w = tiles.size
+            assert 0 <= top <= length - h and 0 <= left <= length - w
+            covered[top : top + h, left : left + w] += 1
+        assert covered.min() >= 1 and len(set(tiles.corners)) == len(tiles.corners)

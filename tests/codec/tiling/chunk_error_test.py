@@ -1,0 +1,83 @@
+"""A codec whose norms see several frames, or that looks ahead, is not exact in chunks of time, and says so."""
+
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from tiny_video_codec import RECIPE as WF_VAE
+
+from pipeline import models
+from pipeline.codec.any_size import ConvCodec
+from pipeline.core import parameters
+
+CV_VAE = dict(name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2)
+CV_VAE |= dict(num_blocks=1, groups=2)
+RECIPES = {
+    "cv_vae": CV_VAE,
+    "cv_vae, norms over frames": CV_VAE | dict(norm_per_frame=False),
+    "wf_vae, linear in time": WF_VAE | dict(time_interpolation="linear"),
+}
+EXACT = ["cv_vae", "wf_vae, linear in time"]
+
+
+@functools.cache
+def codec_of(kind: str) -> ConvCodec:
+    recipe = RECIPES[kind]
+    modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    about = {"model": recipe, "dtype": "float32", "num_parameters": 1, "input": {"image_shape": [16, 16, 3]}}
+    return ConvCodec(modeldef, params | other, about)
+
+
+@pytest.fixture(scope="module")
+def clip() -> np.ndarray:
+    clip = np.random.default_rng(0).integers(0, 256, (1, 9, 16, 16, 3), np.uint8)
+    clip[:, 5:] //= 3  # a cut: frames of other statistics
+    return clip
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_latents_of_a_causal_encoder_are_exact_whatever_its_decoder_does(kind, clip):
+    codec = codec_of(kind)
+    assert codec.encoder_causal and not codec.decoder_causal and not codec.causal
+    whole = codec.encode(clip)
+    for chunk in (4, 8):
+        parts = codec.encode(clip, chunk=chunk)
+        np.testing.assert_allclose(parts.mean, whole.mean, atol=1e-5)
+        np.testing.assert_allclose(parts.logvar, whole.logvar, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_frames_of_a_decoder_that_looks_ahead_are_not(kind):
+    codec = codec_of(kind)
+    z = jax.random.normal(jax.random.key(0), (1, 3, 2, 2, 2))
+    whole, parts = (np.asarray(codec.decode(z, chunk=chunk)).astype(int) for chunk in (None, 1))
+    assert parts.shape == whole.shape == (1, 9, 16, 16, 3)
+    difference = np.abs(whole - parts).max(axis=(0, 2, 3, 4))
+    print(f"{kind}: {difference} of 255")
+    assert difference.max() > 1
+
+
+def test_norms_over_frames_see_a_cut_from_the_first_chunk_on(clip):
+    codec = codec_of("cv_vae, norms over frames")
+    assert not codec.encoder_causal and not codec.causal
+    whole, parts = (np.asarray(codec.encode(clip, chunk=chunk).mode()) for chunk in (None, 4))
+    difference = np.abs(whole - parts).max(axis=(0, 2, 3, 4)) / whole.std()
+    print(f"{difference} of the latents' deviation")
+    assert parts.shape == whole.shape and (difference > 1e-3).all()
+
+
+@pytest.mark.parametrize(
+    "kind, causal, said",
+    [
+        ("cv_vae", [True, False, False], "chunks of time give the latents of the whole clip"),
+        ("cv_vae, norms over frames", [False, False, False], "It is not causal"),
+    ],
+)
+def test_its_folder_says_so(kind, causal, said, tmp_path):
+    codec_of(kind).save_pretrained(tmp_path)
+    about = json.loads((tmp_path / "config.json").read_text())["codec"]
+    assert [about[name] for name in ("encoder_causal", "decoder_causal", "causal")] == causal
+    assert said in (tmp_path / "README.md").read_text()

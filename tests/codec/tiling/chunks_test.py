@@ -1,0 +1,69 @@
+"""How much of a clip is coded at a time: as said, or by the size of its frames."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tiny_video_codec import tiny_codec
+
+from pipeline.codec.tiling import chunks
+
+
+@pytest.mark.parametrize(
+    "height, width, tile, frames",
+    [
+        (128, 128, None, 8),
+        (720, 1280, None, 8),
+        (720, 1280, 64, 32),
+        (144, 176, None, 8),
+        (90, 90, None, 16),
+        (64, 64, None, 32),
+        (64, 64, 256, 32),
+        (16, 16, None, 32),
+    ],
+)
+def test_small_frames_are_more_at_a_time_where_that_changes_nothing(height, width, tile, frames):
+    assert chunks.usual(height, width, tile=tile, causal=True) == frames
+    assert chunks.usual(height, width, tile=tile, causal=False) == 8
+
+
+@pytest.mark.parametrize(
+    "chunk, causal, lengths",
+    [
+        (4, True, [1, 4, 4, 1]),
+        (4, False, [5, 4, 1]),
+        ("auto", True, [1, 3, 3, 3]),
+        ("auto", False, [4, 3, 3]),
+        (None, True, [1, 9]),
+        (None, False, [10]),
+    ],
+)
+def test_groups_have_the_lengths_that_were_asked_for(chunk, causal, lengths):
+    groups = list(chunks.grouped(range(10), chunk, causal, lambda first: 3 + first))
+    assert list(itertools.chain(*groups)) == list(range(10)) and [len(group) for group in groups] == lengths
+    if isinstance(chunk, int):
+        assert [part.shape[1] for part in chunks.cut(np.zeros((1, 10)), chunk, causal)] == lengths
+
+
+@pytest.mark.parametrize("chunk, latents", [(8, 2), (4, 1), (1, 1), (0, 0), (None, None), ("auto", "auto")])
+def test_a_chunk_of_frames_is_one_of_latents(chunk, latents):
+    assert chunks.in_latents(chunk, 4) == latents
+
+
+def test_nothing_is_taken_before_it_is_needed():
+    frames = iter(range(100))
+    groups = chunks.grouped(frames, "auto", True, lambda first: 3)
+    assert next(frames) == 0 and next(groups) == [1] and next(groups) == [2, 3, 4] and next(frames) == 5
+    assert list(chunks.grouped([], "auto", True, lambda first: 3)) == []
+
+
+def test_a_codec_chooses_chunks_by_the_frames_and_gives_the_same():
+    codec = tiny_codec()
+    clip = np.random.default_rng(0).integers(0, 256, (41, 16, 16, 3), np.uint8)
+    pieces = list(codec.encode_frames(clip))
+    assert [len(piece) for piece in pieces] == [1, 8, 2]  # of 1, 32 and 8 frames
+    z = np.concatenate(pieces)
+    np.testing.assert_allclose(z, np.concatenate(list(codec.encode_frames(clip, chunk=4))), atol=1e-5)
+    frames = np.stack(list(codec.decode_frames(pieces)))
+    by_two = np.stack(list(codec.decode_frames(pieces, chunk=2)))
+    assert frames.shape == clip.shape and np.abs(frames.astype(int) - by_two).max() <= 1

@@ -1,0 +1,106 @@
+"""Clips as streams: cut back to their size, taken a chunk at a time, and told in a line when they cannot be."""
+
+import functools
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+from tiny_video_codec import tiny_codec
+
+from pipeline.codec.any_size import ConvCodec
+from pipeline.core.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def codec() -> ConvCodec:
+    return tiny_codec()
+
+
+@pytest.fixture(scope="module")
+def clip() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (13, 16, 16, 3), np.uint8)
+
+
+def test_a_clip_of_any_length_and_size_comes_back_as_it_was(codec, clip):
+    odd = clip[:6, :13, :15]
+    with pytest.warns(UserWarning) as told:
+        latents = codec.encode_frames(iter(odd), chunk=4)
+        assert latents.size is None
+        out = np.stack(list(codec.decode_frames(latents, chunk=1)))
+    assert [str(one.message).split(";")[0] for one in told] == [
+        "encode_frames: 13x15 pixels are filled to 16x16",
+        "encode_frames: 6 frames are filled to 9 (1 + 4k)",
+    ]
+    assert latents.size == odd.shape[:3] and out.shape == odd.shape
+    with pytest.warns(UserWarning, match="filled"):
+        encoding = codec.encode(odd[None])
+    whole = np.asarray(codec.decode(encoding.mode(), size=encoding.size))[0]
+    assert np.abs(out.astype(int) - whole).max() <= 1
+    # Latents that went through other hands are cut back to a size that is given.
+    pieces = list(encoding.mode())
+    sizes = {size: np.stack(list(codec.decode_frames(pieces, chunk=1, size=size))).shape for size in (None, (3, 7))}
+    assert sizes == {None: (9, 16, 16, 3), (3, 7): (9, 3, 7, 3)}
+    assert len(list(codec.decode_frames(pieces, chunk=1, size=latents.size))) == 6
+
+
+def test_what_fits_is_not_warned_of(codec, clip):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(list(codec.decode_frames(codec.encode_frames(clip[:9], chunk=4), chunk=1))) == 9
+
+
+def test_frames_are_taken_a_chunk_ahead_at_most(codec, clip):
+    taken = []
+    frames = (taken.append(frame) or frame for frame in clip)
+    first = next(latents := codec.encode_frames(frames, chunk=4))
+    assert len(first) == 1 and len(taken) == 1
+    next(latents)
+    assert len(taken) == 5
+    taken.clear()
+    frames = (taken.append(frame) or frame for frame in clip)
+    out = codec.decode_frames(codec.encode_frames(frames, chunk=4), chunk=1)
+    assert not taken
+    for done, _ in enumerate(out, 1):
+        assert done <= len(taken) < done + 4
+    assert done == len(taken) == 13
+
+
+class Unchecked:
+    """A codec as it is outside of the tests, which check types by annotations before the codec does."""
+
+    def __init__(self, codec: ConvCodec):
+        for method in (ConvCodec.encode_frames, ConvCodec.decode_frames):
+            setattr(self, method.__name__, functools.partial(inspect.unwrap(method), codec))
+
+
+def z(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda codec, clip: codec.encode_frames([clip[0], clip[1, :8]]), "frame 1 is 8x16 uint8, .* 16x16 uint8"),
+        (lambda codec, clip: codec.encode_frames([clip[0], z(16, 16, 3)]), "frame 1 is 16x16 float32"),
+        (lambda codec, clip: codec.encode_frames([clip]), r"frame 0 is \[13, 16, 16, 3\], .* \[height width 3\]"),
+        (lambda codec, clip: codec.encode_frames(["frame.png"]), "frame 0 is str"),
+        (lambda codec, clip: codec.encode_frames([]), "there are no frames"),
+        (lambda codec, clip: codec.encode_frames(None), "an iterable of frames, not NoneType"),
+        (lambda codec, clip: codec.encode_frames(clip, chunk="8"), "chunk='8' .* whole number"),
+        (lambda codec, clip: codec.encode_frames(clip, tile=20), "tile=20"),
+        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 3)]), r"piece 0 .*\[1, 2, 2, 3\], .* width 2\]"),
+        (lambda codec, clip: codec.decode_frames(z(1, 2, 2, 2)), r"piece 0 .*\[2, 2, 2\]"),
+        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2), z(1, 2, 3, 2)]), "piece 1 .* 2x3, .* of 2x2"),
+        (lambda codec, clip: codec.decode_frames([]), "there are no latents"),
+        (lambda codec, clip: codec.decode_frames(3), "an iterable of pieces of latents, not int"),
+        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], chunk=0), "chunk=0"),
+        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=16), "size=16 must be"),
+        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=(5, 16, 16)), "frames 5, .* give 1"),
+        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=(17, 16)), "height 17, .* give 16"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(codec, clip, call, message):
+    with pytest.raises(DataError, match=message) as error:
+        list(call(Unchecked(codec), clip))
+    assert "\n" not in str(error.value)

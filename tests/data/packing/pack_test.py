@@ -1,0 +1,144 @@
+"""`strata data pack`: what comes out of the shards is what went in, and damage is noticed."""
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.cli import dispatch
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.images.image_data import ImageData
+from pipeline.data.packing.pack import pack
+from pipeline.data.sources.folder import Folder
+from pipeline.data.sources.records import Records
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(14):
+        (tmp_path / f"images/{'cat' if i % 3 else 'dog'}").mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"images/{'cat' if i % 3 else 'dog'}/{i:02d}.png")
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_packed_images_train_the_same_as_their_folder(folder, tmp_path, raw):
+    manifest = pack(str(folder), str(tmp_path / "packed"), raw=raw, shard_bytes=1000)
+    assert manifest["num_examples"] == 14 and manifest["classes"] == ["cat", "dog"] and len(manifest["shards"]) > 2
+    assert manifest["schema"] == {"encoding": "raw" if raw else "encoded", "shape": [8, 8, 3] if raw else None}
+    settings = {"image_size": 8, "flip": True, "bits": 6}
+    files = ImageData("folder", str(folder), **settings)
+    packed = ImageData("records", str(tmp_path / "packed"), **settings)
+    assert packed.classes == ("cat", "dog")
+    assert pickle.loads(pickle.dumps(Records(str(tmp_path / "packed"))))[3].label == 0  # as sent to a worker
+    with files.train(5, 1) as left, packed.train(5, 1) as right:
+        for _ in range(6):
+            a, b = next(left), next(right)
+            assert all((a[key] == b[key]).all() for key in a)
+    (a,), (b,) = files.evaluate(4), packed.evaluate(4)
+    assert all((a[key] == b[key]).all() for key in a)
+
+
+def test_bytes_of_files_are_kept_and_fingerprints_follow_content(folder, tmp_path):
+    first = pack(str(folder), str(tmp_path / "a"))
+    source, records = Folder(str(folder)), Records(str(tmp_path / "a"))
+    assert all(source[i].data == records[i].data for i in range(len(source)))
+    assert pack(str(folder), str(tmp_path / "b"))["fingerprint"] == first["fingerprint"]
+    Image.new("RGB", (8, 8)).save(folder / "dog/00.png")
+    assert pack(str(folder), str(tmp_path / "c"))["fingerprint"] != first["fingerprint"]
+
+
+def test_large_images_are_shrunk_to_their_shorter_side(tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.effect_noise((60, 40), 30).convert("RGB").save(tmp_path / "in/large.jpg")
+    Image.effect_noise((18, 12), 30).convert("RGB").save(tmp_path / "in/small.jpg")
+    pack(str(tmp_path / "in"), str(tmp_path / "raw"), image_size=20, raw=True)
+    records = Records(str(tmp_path / "raw"))
+    assert records.shape is None  # not all of one shape
+    assert [record.data.shape for record in (records[0], records[1])] == [(20, 30, 3), (12, 18, 3)]
+    pack(str(tmp_path / "in"), str(tmp_path / "files"), image_size=20)
+    data = ImageData("records", str(tmp_path / "files"), image_size=12, eval_fraction=0)
+    assert next(data.train(2, 0))["image"].shape == (2, 12, 12, 3) and not data.unreadable
+
+
+def test_arrays_are_packed_raw_with_labels(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (9, 6, 5), np.uint8)
+    np.savez(tmp_path / "grey.npz", images=images, labels=np.arange(9))
+    pack(str(tmp_path / "grey.npz"), str(tmp_path / "packed"))
+    records = Records(str(tmp_path / "packed"))
+    assert records.shape == (6, 5, 1)
+    found, labels = records.gather(np.array([8, 2, 2]))
+    np.testing.assert_array_equal(found[..., 0], images[[8, 2, 2]])
+    assert labels.tolist() == [8, 2, 2] and records[3].label == 3
+
+
+def test_the_command_names_what_it_leaves_out_and_refuses_to_overwrite(folder, tmp_path, capsys):
+    (folder / "cat/01.png").write_bytes(b"damaged")
+    out = str(tmp_path / "packed")
+    assert dispatch(["data", "pack", str(folder), "--out", out, "--json", "-"]) == 0
+    told = capsys.readouterr()
+    manifest = json.loads(told.out)
+    assert manifest["num_examples"] == 13 and "cat/01.png: not an image" in manifest["unreadable"][0]
+    assert "left out:" in told.err and "13 images" in told.err
+    assert manifest == json.loads((tmp_path / "packed/manifest.json").read_text())
+    assert dispatch(["data", "pack", str(folder), "--out", out]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert dispatch(["data", "pack", str(folder), "--out", out + "2", "--max_unreadable=0"]) == 65
+    assert "more than data.max_unreadable=0" in capsys.readouterr().err
+    assert dispatch(["data", "pack", str(tmp_path / "none"), "--out", out + "2"]) == 65
+    assert dispatch(["data", "pak"]) == 2
+    assert "did you mean 'pack'" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["images", "packed"]  # nothing half done stays behind
+
+
+def test_a_failed_write_leaves_nothing(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"packing into .* failed .* nothing is left"):
+        pack(str(folder), str(tmp_path / "file/packed"))
+    with pytest.raises(ConfigError, match="--shard_mb above 0"):
+        pack(str(folder), str(tmp_path / "packed"), shard_bytes=0)
+
+
+def test_a_damaged_record_is_skipped_and_named(folder, tmp_path):
+    manifest = pack(str(folder), str(tmp_path / "packed"), raw=True)
+    shard = tmp_path / "packed" / manifest["shards"][0]["file"]
+    content = bytearray(shard.read_bytes())
+    fifth = Records(str(tmp_path / "packed"))[5].data.tobytes()
+    content[content.find(fifth) + 20] ^= 1
+    shard.write_bytes(content)
+    data = ImageData("records", str(tmp_path / "packed"), image_size=8, eval_fraction=0)
+    batch = next(data.train(14, 0))
+    assert 5 not in batch["index"] and len(data.unreadable) == 1
+    assert f"{shard}[5]: damaged" in data.unreadable[0]
+
+
+def test_bad_manifests_and_shards_are_told(folder, tmp_path):
+    manifest = pack(str(folder), str(tmp_path / "packed"))
+    path, shard = tmp_path / "packed/manifest.json", tmp_path / "packed/images-00000.arrayrecord"
+
+    def told(message):
+        with pytest.raises(DataError, match=message):
+            Records(str(tmp_path / "packed"))
+
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    told(f"images-00000.arrayrecord has {len(whole) // 2} bytes where {len(whole)} were written")
+    shard.unlink()
+    told("images-00000.arrayrecord is missing")
+    shard.write_bytes(whole)
+    path.write_text(json.dumps({**manifest, "classes": ["dog", "cat"]}))
+    told("does not match its own fingerprint")
+    path.write_text(json.dumps({**manifest, "version": 99}))
+    told("not version 1")
+    for text in ("{", "[]", "{}"):
+        path.write_text(text)
+        told("is not a manifest of packed images")
+    path.unlink()
+    told("has no manifest.json: make it with `strata data pack")
+    with pytest.raises(DataError, match="does not exist"):
+        Records(str(tmp_path / "elsewhere"))

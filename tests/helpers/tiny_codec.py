@@ -1,0 +1,52 @@
+"""Codecs of models with random weights, shared by the tests."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from pipeline import models
+from pipeline.codec.fixed_size import Codec
+from pipeline.core import parameters
+
+HIERARCHY = dict(
+    name="vdvae.VDVAE",
+    enc_blocks="8x1,8d2,4x1,4d4,1x1",
+    dec_blocks="1x1,4m1,8m4,8x1",
+    width=8,
+    zdim=2,
+    num_mixtures=2,
+    image_size=8,
+    input_shift=-112.0,
+    input_scale=1 / 70.0,
+)
+FLAT = dict(name="vae.VAE", image_size=8, image_channels=1, channels=(4, 8), hidden=(16,), latent_dim=3)
+
+
+@functools.cache
+def tiny_codec(kind: str, bits: int = 8) -> Codec:
+    """A "hierarchy" of RGB 8x8 images or a "flat" model of grey ones; every weight is random, none zero."""
+    recipe = dict(HIERARCHY if kind == "hierarchy" else FLAT)
+    modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    keys = jax.random.split(jax.random.key(1), len(params))
+    noisy = {
+        name: params[name] + 0.1 * jax.random.normal(key, jnp.shape(params[name])) for name, key in zip(params, keys)
+    }
+    model = modeldef.merge(noisy, other)
+    config = {
+        "model": recipe,
+        "dtype": "float32",
+        "input": {"image_shape": [8, 8, model.image_channels], "bits": bits},
+        "latent_shapes": [list(shape) for shape in model.latent_shapes],
+        "num_parameters": sum(array.size for array in params.values()),
+        "license": "mit",
+        "training": {"step": 7, "weights": "EMA", "batch_size": 4, "optimizer": {"name": "adamw"}, "data": {}},
+        "metrics": {"psnr": 21.5, "num_examples": 16},
+    }
+    return Codec(modeldef, noisy | other, config)
+
+
+def images(codec: Codec, batch: int = 3, seed: int = 0):
+    """uint8 noise of the codec's size."""
+    return jax.random.randint(jax.random.key(seed), (batch, *codec.image_shape), 0, 256).astype(jnp.uint8)

@@ -1,0 +1,76 @@
+"""A recipe's training step at :tiny, compiled once a process and a number of devices, on made-up images."""
+
+import functools
+import pathlib
+import runpy
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pipeline.build import run as build
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import sharding
+from pipeline.training.state import train_state as states
+
+RECIPES = pathlib.Path(__file__).parents[2] / "configs"
+
+
+def settings(recipe: str) -> dict[str, Any]:
+    """The whole recipe of configs/`recipe`:tiny."""
+    config = runpy.run_path(str(RECIPES / recipe))["get_config"]("tiny")
+    if recipe.startswith("nvae/"):  # compiles for a minute as it is
+        config.model.update(dict(channels=2, groups=(1, 1), num_flows=0))
+        config.model.likelihood.num_mixtures = 1
+    return build.complete(config)
+
+
+@functools.cache
+def compiled(recipe: str, devices: int):
+    """(first state, its shapes, a function of a state and a batch's number) over `fsdp`."""
+    mesh = meshes.create(fsdp=devices, devices=jax.devices()[:devices])
+    config = settings(recipe)
+    create, update, extras = build.model_maker(config), build.update(config), build.extras(config)
+    modeldef, shapes = states.abstract(create, update.optimizer, mesh, config["sharding"], extras)
+    state = states.initialise(create, update.optimizer, shapes, 0, extras)
+    where = sharding.batch_sharding(mesh)
+
+    def batch(number: int) -> Any:
+        model = config["model"]
+        shape = (config["batch_size"], model["image_size"], model["image_size"], model.get("image_channels", 3))
+        image = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
+        index = np.arange(shape[0], dtype=np.int32)
+        about = dict(label=np.zeros_like(index), index=index, mask=np.ones(shape[0], np.float32))
+        return sharding.place({"image": image, **about}, where)
+
+    program = sharding.lower_step(build.step(config, modeldef, mesh), shapes, batch(0)).compile()
+    keep = jax.tree.map(np.asarray, state)
+    again = jax.tree.map(lambda array, shape: jax.device_put(array, shape.sharding), keep, shapes)
+    return again, shapes, lambda state, number: program(state, batch(number))
+
+
+def run(recipe: str, devices: int, steps: int):
+    """(state, metrics of the last step)."""
+    state, _, step = compiled(recipe, devices)
+    state = jax.tree.map(jnp.copy, state)
+    for number in range(steps):
+        state, metrics = step(state, number)
+    return state, metrics
+
+
+def run_with_a_break(recipe: str, folder: pathlib.Path):
+    """The state after three steps, of which the last two come after a checkpoint was restored."""
+    half, _ = run(recipe, 1, 1)
+    _, shapes, step = compiled(recipe, 1)
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(1, half, {}, {})
+    checkpoints.wait()
+    found = checkpoints.restore_newest(shapes, lambda saved, step: None)
+    checkpoints.close()
+    assert found is not None and found[0] == 1
+    state = found[1]
+    for number in (1, 2):
+        state, _ = step(state, number)
+    return state

@@ -1,0 +1,169 @@
+"""Imports of AutoencoderKL and TAESD without torch: whole, in place, or told in a line; tests/parity compares."""
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import nnx
+
+from pipeline import Codec, cli, models
+from pipeline.core import parameters
+from pipeline.core.errors import CheckpointError, DataError
+from pipeline.importers import diffusers as diffusers_importer
+from pipeline.importers import taesd as taesd_importer
+
+SETTINGS = dict(
+    _class_name="AutoencoderKL",
+    block_out_channels=[8, 16],
+    norm_num_groups=4,
+    down_block_types=["DownEncoderBlock2D"] * 2,
+    up_block_types=["UpDecoderBlock2D"] * 2,
+    sample_size=8,
+)
+
+
+def noise(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32) * 0.1
+
+
+def block(name, width, out):
+    tensors = {f"{name}.norm{i}.{leaf}": noise(w) for i, w in ((1, width), (2, out)) for leaf in ("weight", "bias")}
+    tensors |= conv(f"{name}.conv1", width, out, 3) | conv(f"{name}.conv2", out, out, 3)
+    return tensors | (conv(f"{name}.conv_shortcut", width, out, 1) if width != out else {})
+
+
+def conv(name, width, out, size):
+    return {f"{name}.weight": noise(out, width, size, size), f"{name}.bias": noise(out)}
+
+
+def middle(name, width):
+    tensors = block(f"{name}.resnets.0", width, width) | block(f"{name}.resnets.1", width, width)
+    attention = f"{name}.attentions.0"
+    for part in ("to_q", "to_k", "to_v", "to_out.0"):
+        tensors |= {f"{attention}.{part}.weight": noise(width, width), f"{attention}.{part}.bias": noise(width)}
+    return tensors | {f"{attention}.group_norm.{leaf}": noise(width) for leaf in ("weight", "bias")}
+
+
+def autoencoder_kl():
+    """By diffusers' names: two resolutions, of 8 and 16 channels, with one block."""
+    tensors = conv("encoder.conv_in", 3, 8, 3) | block("encoder.down_blocks.0.resnets.0", 8, 8)
+    tensors |= conv("encoder.down_blocks.0.downsamplers.0.conv", 8, 8, 3)
+    tensors |= block("encoder.down_blocks.1.resnets.0", 8, 16) | middle("encoder.mid_block", 16)
+    tensors |= conv("encoder.conv_out", 16, 8, 3) | conv("decoder.conv_in", 4, 16, 3) | middle("decoder.mid_block", 16)
+    for index, (width, out) in enumerate([(16, 16), (16, 8)]):
+        tensors |= block(f"decoder.up_blocks.{index}.resnets.0", width, out)
+        tensors |= block(f"decoder.up_blocks.{index}.resnets.1", out, out)
+    tensors |= conv("decoder.up_blocks.0.upsamplers.0.conv", 16, 16, 3) | conv("decoder.conv_out", 8, 3, 3)
+    tensors |= conv("quant_conv", 8, 8, 1) | conv("post_quant_conv", 4, 4, 1)
+    ends = {f"encoder.conv_norm_out.{leaf}": noise(16) for leaf in ("weight", "bias")}
+    return tensors | ends | {f"decoder.conv_norm_out.{leaf}": noise(8) for leaf in ("weight", "bias")}
+
+
+def write(folder, tensors=None, **changes):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(SETTINGS | changes))
+    safetensors.numpy.save_file(tensors or autoencoder_kl(), folder / diffusers_importer.WEIGHTS)
+    return folder
+
+
+def run(folder, out, *more):
+    return cli.dispatch(["import", "--from", "diffusers", str(folder), "--out", str(out), *more])
+
+
+def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
+    half = {name: array.astype(np.float16) for name, array in autoencoder_kl().items()}
+    assert run(write(tmp_path / "in", half), tmp_path / "out", "--license", "mit") == 0
+    codec = Codec.from_pretrained(tmp_path / "out")
+    assert codec.config["license"] == "mit" and codec.config["imported_from"] == "diffusers: in"
+    assert all(array.dtype == np.float32 for array in codec.weights.values())
+    ours = sorted(np.concatenate([np.asarray(array).ravel() for array in codec.weights.values()]))
+    theirs = sorted(np.concatenate([array.astype(np.float32).ravel() for array in half.values()]))
+    np.testing.assert_array_equal(ours, theirs)
+    images = np.random.default_rng(0).integers(0, 256, (1, 6, 10, 3), dtype=np.uint8)
+    z = codec.encode(images).mode()
+    assert z.shape == (1, 3, 5, 4) and codec.decode(z).shape == images.shape
+    np.testing.assert_allclose(codec.normalize(z), z * 0.18215, rtol=1e-5)
+    # As `strata export --stats` writes them.
+    assert codec.config["latents"]["scale"] == pytest.approx(0.18215) and codec.config["latents"]["shift"] == 0
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        (dict(_class_name="VQModel"), "is of 'VQModel', not of 'AutoencoderKL'"),
+        (dict(down_block_types=["AttnDownEncoderBlock2D"] * 2), "others than 'DownEncoderBlock2D'"),
+        (dict(act_fn="gelu"), "act_fn='gelu', and our network has 'silu'"),
+        (dict(use_quant_conv=False), "use_quant_conv=False and use_post_quant_conv=True differ"),
+        (dict(layers_per_block=2), "missing: decoder.up_blocks.0.resnets.2.conv1.bias"),
+        (dict(block_out_channels=[8, 32]), "of another shape: "),
+        (dict(use_quant_conv=False, use_post_quant_conv=False), "4 unknown to the recipe: post_quant_conv.bias"),
+    ],
+)
+def test_what_is_not_ours_is_told(changes, said, tmp_path, capsys):
+    assert run(write(tmp_path / "in", **changes), tmp_path / "out") == 65
+    error = capsys.readouterr().err.strip()
+    assert said in error and "\n" not in error and not (tmp_path / "out").exists()
+
+
+def test_a_recipe_with_other_groups_is_refused(tmp_path, capsys):
+    sizes = dict(channels=(8, 16), num_blocks=1, groups=2, image_size=8)
+    overrides = [f"--config.model.{key}={value}" for key, value in sizes.items()]
+    assert run(write(tmp_path / "in"), tmp_path / "run", "--config", "configs/kl_f8/sd.py:tiny", *overrides) == 2
+    assert "was trained with model.groups=4, not 2: give --config.model.groups=4;" in capsys.readouterr().err
+
+
+def test_folders_that_cannot_be_read(tmp_path):
+    folder = write(tmp_path / "vae")
+    for path, said in ((tmp_path, "is a whole pipeline: give its autoencoder"), (tmp_path / "absent", "no such file")):
+        with pytest.raises(DataError, match=said):
+            diffusers_importer.load([str(path)])
+    file = folder / diffusers_importer.WEIGHTS
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match="truncated or damaged"):
+        diffusers_importer.load([str(folder)])
+    file.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        diffusers_importer.load([str(folder)])
+
+
+def taesd(channels, pool):
+    tensors = {}
+    for side, places in (
+        ("encoder", {1: 1, 3: 3, 7: 3, 11: 3}),
+        ("decoder", {3: 3, 8: 3, 13: 3, 18: 1}),
+    ):
+        lowest = 11 if side == "encoder" else 3
+        for first, count in places.items():
+            for name in (f"{side}.{place}" for place in range(first, first + count)):
+                for layer in (0, 2, 4):
+                    tensors |= conv(f"{name}.conv.{layer}", 64, 64, 3)
+                if pool and first == lowest:
+                    tensors |= {f"{name}.pool.0.weight": noise(256, 64, 1, 1), f"{name}.pool.1.weight": noise(256)}
+                    tensors |= {f"{name}.pool.1.bias": noise(256), f"{name}.pool.3.weight": noise(64, 256, 1, 1)}
+        for place in (2, 6, 10) if side == "encoder" else (7, 12, 17):
+            tensors[f"{side}.{place}.weight"] = noise(64, 64, 3, 3)
+    tensors |= conv("encoder.0", 3, 64, 3) | conv("encoder.14", 64, channels, 3)
+    return tensors | conv("decoder.1", channels, 64, 3) | conv("decoder.19", 64, 3, 3)
+
+
+@pytest.mark.parametrize("channels, pool", [(4, False), (32, True)])
+def test_every_tensor_of_taesd_finds_its_place(channels, pool):
+    tensors = taesd(channels, pool)
+    recipe = taesd_importer.recipe(["a", "b"], tensors)
+    assert recipe["latent_channels"] == channels and recipe["pool"] == pool
+    _, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
+    weights = taesd_importer.convert(tensors, shapes, path="a and b")
+    assert sum(array.size for array in weights.values()) == sum(array.size for array in tensors.values())
+    name = "decoder.stages.3.blocks.0.convs.2.kernel"
+    np.testing.assert_array_equal(weights[name], tensors["decoder.18.conv.4.weight"].transpose(2, 3, 1, 0))
+
+
+def test_files_of_another_kind_of_taesd_are_told():
+    _, shapes, _ = parameters.abstract(
+        lambda: models.create(dict(name="taesd.TAESD", latent_channels=32, pool=False), rngs=nnx.Rngs(0))
+    )
+    with pytest.raises(CheckpointError, match=r"\(set model.pool=True\)"):
+        taesd_importer.convert(taesd(32, True), shapes, path="a and b")
+    with pytest.raises(CheckpointError, match="is not the encoder of a TAESD"):
+        taesd_importer.recipe(["a", "b"], {})

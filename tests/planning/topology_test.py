@@ -1,0 +1,94 @@
+"""Saved on eight devices in two processes, restored on any others, bit for bit, and trained on from the exact batch."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import pytest
+import tiny_run
+from several_processes_test import faults
+
+from pipeline.build import run as build
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import train_state as states
+from pipeline.training.state.digest import state_digest
+from pipeline.training.state.state_tree import to_tree
+
+# Of two processes with four devices each: restores the checkpoint of a folder, and says what came.
+RESTORE = """
+import sys
+from pipeline.training import distributed
+distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
+import jax
+from tiny_run import tiny
+from pipeline import build
+from pipeline.training import mesh, state
+from pipeline.training.checkpoints.store import Checkpoints
+settings = tiny()
+made = mesh.create(replica=2, fsdp=-1)
+_, shapes = state.abstract(build.model_maker(settings), build.update(settings).optimizer, made)
+step, restored = Checkpoints(sys.argv[1]).restore_newest(shapes)
+assert step == 10 and dict(made.shape) == {"replica": 2, "fsdp": 4, "context": 1}
+again = Checkpoints(sys.argv[1] + "_again")
+again.save(step, restored, {})
+again.close()
+distributed.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> faults.Cluster:
+    """Ten steps on two processes with four devices each."""
+    cluster = faults.Cluster(tmp_path_factory.mktemp("eight"), devices=4)
+    cluster.recipe.write_text(
+        f"import sys\nsys.path.insert(0, {str(faults.ROOT / 'tests/training')!r})\nimport tiny_run\n"
+        "def get_config(arg=''):\n    return tiny_run.recipe()\n"
+    )
+    outcome = cluster.run("--config.num_steps=10")
+    assert outcome.codes == [0, 0], outcome.said
+    return cluster
+
+
+@pytest.mark.parametrize("sizes", [dict(fsdp=1), dict(fsdp=2), dict(fsdp=4), dict(replica=2, fsdp=4)])
+def test_restored_bit_for_bit(saved, sizes):
+    settings = tiny_run.tiny()
+    count = sizes.get("replica", 1) * sizes["fsdp"]
+    mesh = meshes.create(**sizes, devices=jax.devices()[:count])
+    _, shapes = states.abstract(build.model_maker(settings), build.update(settings).optimizer, mesh)
+    checkpoints = Checkpoints(saved.workdir / "checkpoints")
+    step, restored = checkpoints.restore_newest(shapes)
+    assert step == 10
+    assert state_digest(to_tree(restored)) == state_digest(checkpoints.arrays(10)) == saved.digest()
+
+
+def test_two_processes_restore_onto_another_mesh_and_save_again(saved):
+    folder = str(saved.workdir / "checkpoints")
+    environment = faults.environment(devices=4)
+    environment["PYTHONPATH"] += f":{faults.ROOT / 'tests/training'}"
+    command = [sys.executable, "-c", RESTORE, folder, f"127.0.0.1:{faults.free_port()}"]
+    running = [
+        subprocess.Popen([*command, str(number)], env=environment, stderr=subprocess.PIPE, text=True)
+        for number in range(2)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert state_digest(Checkpoints(folder + "_again").arrays(10)) == saved.digest()
+
+
+def test_one_device_goes_on_with_the_exact_next_batch(saved, tmp_path):
+    """Losses are those of eight devices to rounding, which batches of other examples would not give."""
+    whole = faults.Cluster(tmp_path / "whole", processes=1, devices=8)
+    whole.recipe.write_text(saved.recipe.read_text())
+    assert whole.run().codes == [0], whole.said()
+    alone = faults.Cluster(tmp_path / "alone", processes=1)
+    alone.recipe, alone.workdir = saved.recipe, saved.workdir
+    outcome = alone.run()
+    assert outcome.codes == [0] and "resuming after step 10" in outcome.said
+
+    def losses(cluster):
+        lines = map(json.loads, (cluster.workdir / "metrics.jsonl").read_text().splitlines())
+        return [line["train"]["loss"] for line in lines]
+
+    assert losses(alone) == pytest.approx(losses(whole), rel=2e-6) and len(losses(alone)) == 20

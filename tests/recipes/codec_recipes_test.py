@@ -1,0 +1,76 @@
+"""The published codecs' recipes: parameters as their files configure them, the papers' stages, the authors' eps."""
+
+import math
+import pathlib
+from runpy import run_path
+
+import pytest
+from flax import nnx
+
+from pipeline.build import run as build
+from pipeline.core import parameters
+from pipeline.training import stages
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+
+def complete(recipe: str) -> dict:
+    return build.complete(run_path(str(CONFIGS / f"{recipe}.py"))["get_config"]())
+
+
+@pytest.mark.parametrize(
+    "recipe, encoder, total",
+    [
+        ("wf_vae/s_4ch", None, 146_496_708),
+        ("wf_vae/s_8ch", None, 146_662_604),
+        ("wf_vae/m_4ch", None, 223_252_388),
+        ("wf_vae/l_4ch", None, 316_334_724),
+        ("wf_vae/l_16ch", 84_586_912, 317_081_244),
+        ("kl_f8/sd", 34_163_592, 83_653_863),
+        ("kl_f8/sd3", None, 83_819_683),
+        ("cv_vae/sd21", None, 182_446_475),
+        ("taesd/taesd", 1_222_532, 1_222_532 + 1_222_531),
+        ("taesd/taef2", 1_338_528, 1_338_528 + 1_338_499),
+    ],
+)
+def test_published_parameter_counts(recipe, encoder, total):
+    create = build.model_maker(complete(recipe))
+    _, params, other = parameters.abstract(lambda: create(nnx.Rngs(0)))
+    sizes = {name: math.prod(array.shape) for name, array in params.items()}
+    assert sum(sizes.values()) == total and not other
+    assert encoder in (None, sum(size for name, size in sizes.items() if name.startswith("encoder")))
+
+
+@pytest.mark.parametrize("size", ["s_4ch", "s_8ch", "m_4ch", "l_4ch", "l_16ch"])
+def test_wf_vae_has_the_papers_stages(size):
+    settings = complete(f"wf_vae/{size}")
+    found = stages.split(settings)
+    assert [(stage.begin, stage.end) for stage in found] == [
+        (0, 800_000),
+        (800_000, 1_000_000),
+        (1_000_000, 1_200_000),
+    ]
+    assert [stage.reset_discriminator for stage in found] == [False, True, True]
+    data, models, objectives = ([stage.settings[key] for stage in found] for key in ("data", "model", "objective"))
+    assert [part["num_frames"] for part in data] == [part["num_frames"] for part in models] == [25, 49, 49]
+    assert [part["stride"] for part in data] == [1, 2, 2], "half the frame rate"
+    assert [part["perceptual"]["weight"] for part in objectives] == [1.0, 1.0, 0.1]
+    assert {part["wavelet"] for part in objectives} == {0.1} and {part["kl"] for part in objectives} == {1e-6}
+    assert all(part["adversarial"].items() >= dict(weight=0.5, start=0, max_weight=1e6).items() for part in objectives)
+    for stage in found:
+        rates = stage.settings["optimizer"]
+        assert (rates["learning_rate"], rates["b1"], rates["b2"], stage.settings["ema"]) == (1e-5, 0.9, 0.999, 0.999)
+    assert (settings["batch_size"], data[0]["image_size"]) == (8, 256)
+
+
+@pytest.mark.parametrize(
+    "recipe, eps, summed",
+    [("wf_vae/s_4ch", 1e-8, True), ("kl_f8/sd", 1e-8, True), ("cv_vae/sd21", 1e-4, True), ("taesd/taesd", 1e-8, False)],
+)
+def test_eps_is_the_authors_beside_their_loss(recipe, eps, summed):
+    """Whose loss is a sum over a frame, or a mean; what we differentiate is divided by a frame's values."""
+    settings = complete(recipe)
+    side = settings["data"]["image_size"]
+    divided = 3 * side * side if summed else 1
+    assert settings["optimizer"]["eps"] * divided == pytest.approx(eps)
+    assert settings["critic"]["optimizer"]["eps"] == eps, "the discriminator's loss is not divided"

@@ -1,0 +1,152 @@
+"""What counts as diverged, and that a run goes back, leaves the batches out, and ends as if they had never been."""
+
+import json
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_run
+
+from pipeline.core.errors import Diverged
+from pipeline.training import loop
+from pipeline.training.checkpoints.store import Checkpoints
+from pipeline.training.monitoring.divergence import Judge, RollBack, Skipped, batch_number
+from pipeline.training.monitoring.step_log import first_bad_layer
+from pipeline.training.state.digest import state_digest
+from pipeline.training.steps.elbo import ElboStep
+from pipeline.training.update import by_layer
+
+
+def test_the_nth_batch_that_is_left():
+    skipped = [2, 3, 7]
+    left = [number for number in range(12) if number not in skipped]
+    assert [batch_number(position, skipped) for position in range(9)] == left
+
+
+def feed(judge: Judge, losses: list[float], start: int = 1) -> list[str | None]:
+    return [judge.step(start + offset, loss, math.isfinite(loss)) for offset, loss in enumerate(losses)]
+
+
+def noise(count: int) -> list[float]:
+    return (3 + 0.01 * np.random.default_rng(0).standard_normal(count)).tolist()
+
+
+def test_a_nan_is_bad_and_poisons_nothing():
+    judge = Judge(patience=3, spike_sigma=10)
+    assert feed(judge, noise(128)) == [None] * 128
+    assert feed(judge, [math.nan, math.nan]) == ["the loss or its gradient was not finite"] * 2
+    assert feed(judge, noise(20)) == [None] * 20, "finite losses after a NaN are good again"
+
+
+def test_patience_gives_the_whole_row():
+    judge = Judge(patience=3, spike_sigma=0)
+    with pytest.raises(RollBack) as caught:
+        feed(judge, [3.0, math.nan, 3.0, math.inf, math.nan, math.nan])
+    assert (caught.value.first_step, caught.value.step) == (4, 6)
+
+
+def test_a_spike_needs_a_history_and_a_distance():
+    assert feed(Judge(patience=9, spike_sigma=10), [*noise(63), 30.0])[-1] is None, "too little is known yet"
+    judge = Judge(patience=9, spike_sigma=10)
+    *_, small, large = feed(judge, [*noise(128), 3.3, 30.0])
+    assert small is None, "ten sigmas, and still no fifth above the median"
+    assert large is not None and "30" in large
+    assert feed(Judge(patience=9, spike_sigma=0), [*noise(128), 30.0])[-1] is None
+
+
+def test_rollbacks_count_until_a_checkpoint_is_past_them(tmp_path):
+    skipped = Skipped(tmp_path)
+    assert skipped.add(RollBack("why", 5, 6), 3, write=True) == [4, 5]
+    assert skipped.add(RollBack("why", 5, 5), 3, write=True) == [6], "step 5 had the next batch by then"
+    again = Skipped(tmp_path)
+    assert again.batches == [4, 5, 6] and again.batch_of(5) == 7
+    assert again.rollbacks_after(3) == 2 and again.rollbacks_after(5) == 1 and again.rollbacks_after(6) == 0
+
+
+def test_layers_are_named_in_forward_order():
+    names = ["decoder.out_conv.kernel", "decoder.blocks.10.c1.kernel", "decoder.blocks.9.c1.bias", "encoder.in.kernel"]
+    layers = list(by_layer(dict.fromkeys(names)))
+    assert layers == ["encoder.in", "decoder.blocks.9", "decoder.blocks.10", "decoder.out_conv"]
+    finite = dict(kl=np.ones(3), distortion=1.0, layer_gradient_norms=np.ones(4))
+    assert first_bad_layer(finite, layers) == "none"
+    forward = finite | dict(kl=np.array([1, np.nan, np.nan]), layer_gradient_norms=np.full(4, np.nan))
+    assert "stochastic layer 1 of 3" in first_bad_layer(forward, layers)
+    assert "likelihood" in first_bad_layer(finite | dict(distortion=np.inf), layers)
+    backward = finite | dict(layer_gradient_norms=np.array([np.nan, np.nan, 1, 1]))
+    assert "decoder.blocks.9 (2 of 4 layers" in first_bad_layer(backward, layers)
+
+
+def poison(monkeypatch, bad, only_gradient: bool = False):
+    """Makes the loss, or the gradient alone, NaN where `bad(step, index)` is true, inside the compiled step."""
+    gradients = ElboStep._gradients
+
+    def poisoned(self, state, other, batch, key):
+        grads, metrics, other = gradients(self, state, other, batch, key)
+        nan = jnp.where(bad(state.step, batch["index"]), jnp.nan, 1.0)
+        grads = {name: g * (nan if name.startswith("encoder") else 1.0) for name, g in grads.items()}
+        return grads, metrics if only_gradient else metrics | {"loss": metrics["loss"] * nan}, other
+
+    monkeypatch.setattr(ElboStep, "_gradients", poisoned)
+
+
+def recipe():
+    config = tiny_run.recipe()
+    config.num_steps, config.checkpoint.every, config.checkpoint.keep = 12, 3, 0
+    config.divergence = dict(patience=2, spike_sigma=0.0, max_rollbacks=2)
+    return config
+
+
+def indices_of(batches: list[int]) -> np.ndarray:
+    from pipeline.build import run as build
+
+    settings = build.complete(recipe())
+    with build.data(settings).train(8, settings["seed"]) as stream:
+        return np.concatenate([next(stream)["index"] for _ in range(max(batches) + 1)])[8 * min(batches) :]
+
+
+def digest(folder) -> str:
+    return state_digest(Checkpoints(folder / "checkpoints").arrays(12))
+
+
+@pytest.mark.parametrize("only_gradient", [False, True])
+def test_poisoned_batches_are_left_out_as_if_they_had_never_been(tmp_path, monkeypatch, capsys, only_gradient):
+    poisoned = jnp.asarray(indices_of([4, 5]))
+    poison(monkeypatch, lambda step, index: jnp.isin(index, poisoned).any(), only_gradient)
+    loop.train(recipe(), tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "step 5: the loss or its gradient was not finite" in said and "batch 4, examples" in said
+    assert "back to step 3, without batches 4, 5" in said
+    assert not only_gradient or "first: the gradient of encoder" in said
+    incidents = [json.loads(line) for line in (tmp_path / "run" / "incidents.jsonl").read_text().splitlines()]
+    assert [each["kind"] for each in incidents] == ["bad step", "rollback"]
+    assert incidents[0]["examples"] == poisoned[:8].tolist()
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in metrics] == list(range(1, 13))
+    assert metrics[-1]["train"]["skipped"] == 0, "the steps that changed nothing were undone, too"
+
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    rollbacks = [{"step": 6, "back_to": 3, "reason": "", "batches": [4, 5]}]
+    (tmp_path / "skipped.json").write_text(json.dumps({"rollbacks": rollbacks}))
+    monkeypatch.setattr(Skipped, "__init__", _reading(tmp_path / "skipped.json", Skipped.__init__))
+    loop.train(recipe(), clean)
+    assert digest(tmp_path / "run") == digest(clean)
+
+
+def _reading(path, original):
+    def init(self, folder):
+        original(self, folder)
+        self._rollbacks = json.loads(path.read_text())["rollbacks"]
+
+    return init
+
+
+def test_a_run_that_stays_bad_ends_with_its_own_code(tmp_path, monkeypatch):
+    poison(monkeypatch, lambda step, index: step >= 7)
+    with pytest.raises(Diverged, match="2 rollbacks to step 6 have not helped") as caught:
+        loop.train(recipe(), tmp_path / "run")
+    assert caught.value.exit_code == 76
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    assert checkpoints.latest() == 6, "nothing is saved while steps are bad"
+    assert all(np.isfinite(array).all() for part in checkpoints.arrays(6).values() for array in part.values())

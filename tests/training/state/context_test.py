@@ -1,0 +1,156 @@
+"""Images split in height over `context`: the same loss and gradients, and nothing is gathered whole."""
+
+import dataclasses
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
+from tiny_run import batch_of, tiny
+
+from pipeline import models
+from pipeline.backend import target
+from pipeline.build import run as build
+from pipeline.core import parameters
+from pipeline.nn.conv import convolve
+from pipeline.nn.resample import average_pool, nearest_upsample
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import sharding
+from pipeline.training.state import train_state as states
+
+MESHES = [dict(fsdp=2, context=2), dict(fsdp=2, context=4), dict(fsdp=1, context=2)]
+
+
+def mesh_of(sizes: dict) -> jax.sharding.Mesh:
+    return meshes.create(**sizes, devices=jax.devices()[: math.prod(sizes.values())])
+
+
+def gathered(hlo: str) -> list[tuple[int, ...]]:
+    """Shapes that come out of all-gathers."""
+    found = re.findall(r"= \(?(\S+?\[[\d,]*\]).*? all-gather(?:-start)?\(", hlo)
+    return [tuple(int(size) for size in re.findall(r"\d+", shape.split("[")[1])) for shape in found]
+
+
+@pytest.mark.parametrize("sizes", MESHES, ids=str)
+def test_convolutions_exchange_halos_only(sizes):
+    def loss(kernels, x):
+        for kernel in kernels:
+            x = jnp.tanh(x + convolve(x, kernel))
+        x = nearest_upsample(average_pool(x, 2), 2) + x
+        return jnp.mean(x**2)
+
+    kernels = [0.1 * jax.random.normal(jax.random.key(size), (size, size, 8, 8)) for size in (3, 1, 5)]
+    x = jax.random.normal(jax.random.key(0), (4, 16, 16, 8))
+    expected = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(kernels, x)
+    mesh = mesh_of(sizes)
+    split = jax.device_put(x, NamedSharding(mesh, sharding.IMAGES))
+    whole = jax.device_put(kernels, NamedSharding(mesh, PartitionSpec()))
+    with target.compiling_for(mesh=mesh):
+        step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1))).lower(whole, split).compile()
+    hlo = step.as_text()
+    assert "collective-permute" in hlo and "all-to-all" not in hlo
+    assert gathered(hlo) == []
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), step(whole, split), expected)
+
+
+VDVAE = dict(
+    name="vdvae.VDVAE",
+    enc_blocks="16x1,16d4,4d2,2d2,1x1",
+    dec_blocks="1x1,2m1,4m2,16m4",
+    width=16,
+    image_size=16,
+    zdim=4,
+    num_mixtures=2,
+    input_shift=-112.0,
+    input_scale=1 / 70.0,
+)
+
+
+def vdvae() -> dict:
+    return tiny(model=VDVAE, data=dict(source="sklearn_images", image_size=16, channels=3))
+
+
+def first_step(settings: dict, mesh: jax.sharding.Mesh):
+    """The state after a step of plain gradient descent, its metrics, and the program."""
+    create, update = build.model_maker(settings), build.update(settings)
+    # Adam's first step is the gradient's sign, and would show rounding where a gradient is zero.
+    update = dataclasses.replace(update, optimizer=optax.identity(), learning_rate=lambda step: 1.0 + 0 * step)
+    modeldef, shapes = states.abstract(create, update.optimizer, mesh)
+    state = states.initialise(create, update.optimizer, shapes, seed=0)
+    data = settings["data"]
+    image = np.random.default_rng(0).integers(
+        0, 256, (8, data["image_size"], data["image_size"], data["channels"]), np.uint8
+    )
+    batch = sharding.place(batch_of(0) | {"image": image}, sharding.batch_sharding(mesh))
+    step = dataclasses.replace(build.step(settings, modeldef, mesh), update=update)
+    program = sharding.lower_step(step, shapes, batch).compile()
+    before = jax.tree.map(np.asarray, state.params)
+    state, metrics = program(state, batch)
+    gradients = {name: before[name] - np.asarray(array) for name, array in state.params.items()}
+    return gradients, metrics, program.as_text()
+
+
+@pytest.mark.parametrize("settings", [tiny(), vdvae()], ids=["vae", "vdvae"])
+def test_models_have_the_loss_and_gradients_of_one_device(settings):
+    expected, metrics, _ = first_step(settings, mesh_of(dict(fsdp=1)))
+    for sizes in MESHES[:2]:
+        gradients, split_metrics, hlo = first_step(settings, mesh_of(sizes))
+        np.testing.assert_allclose(split_metrics["loss"], metrics["loss"], rtol=2e-6)
+        for name, gradient in expected.items():
+            np.testing.assert_allclose(gradients[name], gradient, rtol=1e-4, atol=1e-6, err_msg=f"{sizes} {name}")
+        assert "collective-permute" in hlo and "all-to-all" not in hlo
+        # Heights that are too small to split come together; images and larger feature maps do not.
+        activations = [shape for shape in gathered(hlo) if len(shape) == 4 and shape[0] == 8 // sizes["fsdp"]]
+        assert all(height <= 4 for _, height, _, _ in activations)
+
+
+@pytest.mark.parametrize(
+    "sizes", [dict(context=2), dict(context=8), dict(fsdp=2, context=2), dict(fsdp=4, context=2)], ids=str
+)
+@pytest.mark.parametrize("height, size", [(1, 3), (2, 3), (4, 3), (4, 5), (8, 5), (2, 1)])
+def test_small_heights_keep_their_gradients(sizes, height, size):
+    """Left to XLA, a 3x3 kernel's gradient at 4 rows over 8 devices is wrong, and an input's at 2 rows over 2 x 2."""
+
+    def loss(kernel, x):
+        x = average_pool(x, 8 // height)
+        return jnp.mean(convolve(jnp.tanh(x), kernel) ** 2)
+
+    kernel = jax.random.normal(jax.random.key(0), (size, size, 4, 4))
+    x = jax.random.normal(jax.random.key(1), (8, 8, 8, 4))
+    expected = jax.jit(jax.grad(loss, argnums=(0, 1)))(kernel, x)
+    mesh = mesh_of(dict(fsdp=1) | sizes)
+    with target.compiling_for(mesh=mesh):
+        found = jax.jit(jax.grad(loss, argnums=(0, 1)))(
+            jax.device_put(kernel, NamedSharding(mesh, PartitionSpec())),
+            jax.device_put(x, NamedSharding(mesh, sharding.IMAGES)),
+        )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), found, expected)
+
+
+def test_an_autoencoder_with_group_norms_and_attention_is_the_same_split():
+    recipe = dict(name="kl_f8.AutoencoderKL", image_size=32, channels=(8, 16), num_blocks=1, groups=4)
+    modeldef, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
+    keys = iter(jax.random.split(jax.random.key(0), len(shapes)))
+    params = {name: 0.1 * jax.random.normal(next(keys), a.shape) + name.endswith("scale") for name, a in shapes.items()}
+    x = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3), minval=-1, maxval=1)
+
+    def loss(params, x):
+        outputs = modeldef.merge(params)({"image": x}, key=None, train=True)
+        return jnp.square(outputs.recon.mean() - x).mean() + outputs.latents[0].kl.mean()
+
+    expected = jax.jit(jax.value_and_grad(loss))(params, x)
+    mesh = mesh_of(dict(fsdp=2, context=2))
+    split = jax.device_put(x, NamedSharding(mesh, sharding.IMAGES))
+    whole = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
+    with target.compiling_for(mesh=mesh):
+        step = jax.jit(jax.value_and_grad(loss)).lower(whole, split).compile()
+    value, grads = step(whole, split)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+    for name, grad in grads.items():
+        scale = float(jnp.abs(expected[1][name]).max())
+        np.testing.assert_allclose(grad, expected[1][name], rtol=1e-3, atol=1e-4 * scale + 1e-7, err_msg=name)

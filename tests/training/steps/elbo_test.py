@@ -1,0 +1,86 @@
+"""The step minimises nats per dimension, logs bits, accumulates exactly, and repeats itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_run import SIZE, batch_of, tiny
+
+from pipeline.build import run as build
+from pipeline.core import parameters
+from pipeline.losses import elbo
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import train_state as states
+
+
+def setup(**changes):
+    settings = tiny(**changes)
+    create, update = build.model_maker(settings), build.update(settings)
+    mesh = meshes.create(devices=jax.devices()[:1])
+    modeldef, shapes = states.abstract(create, update.optimizer, mesh)
+    return modeldef, states.initialise(create, update.optimizer, shapes, 0), build.step(settings, modeldef)
+
+
+def loss_of(modeldef, params, batch, key):
+    outputs = modeldef.merge(params)(batch, key=key, train=True)
+    return (elbo.distortion(outputs, batch["image"]) + elbo.rate(outputs.latents)).mean() / SIZE**2
+
+
+def test_the_loss_is_the_elbo_a_dimension_and_its_parts_add_up():
+    modeldef, state, step = setup()
+    batch = jax.tree.map(jnp.asarray, batch_of(0))
+    _, metrics = jax.jit(step)(state, batch)
+    key = jax.random.fold_in(jax.random.key(0), 0)
+    expected = loss_of(modeldef, state.params, batch, key) / np.log(2)
+    np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics["elbo"], metrics["distortion"] + metrics["rate"], rtol=1e-6)
+    np.testing.assert_allclose(metrics["kl"].sum(), metrics["rate"], rtol=1e-5)
+    assert metrics["kl"].shape == (1,)
+
+
+def test_accumulated_gradients_are_the_mean_over_the_parts():
+    modeldef, state, step = setup(accumulate=2)
+    batch = jax.tree.map(jnp.asarray, batch_of(1))
+    key = jax.random.fold_in(jax.random.key(0), 0)
+    total = None
+    for part in range(2):
+        rows = {name: values[part::2] for name, values in batch.items()}
+        gradient = jax.grad(lambda p, rows=rows, part=part: loss_of(modeldef, p, rows, jax.random.fold_in(key, part)))
+        total = gradient(state.params) if total is None else jax.tree.map(np.add, total, gradient(state.params))
+    after, metrics = jax.jit(step)(state, batch)
+    norm = np.sqrt(sum(float(((np.asarray(g) / 2) ** 2).sum()) for g in total.values()))
+    np.testing.assert_allclose(metrics["gradient_norm"], norm, rtol=1e-4)
+    assert int(after.step) == 1
+
+
+def test_noise_depends_on_the_step_alone():
+    _, state, step = setup()
+    run = jax.jit(step)
+    _, first = run(state, batch_of(0))
+    _, again = run(state, batch_of(0))
+    _, later = run(state.replace(step=state.step + 1), batch_of(0))
+    assert float(first["loss"]) == float(again["loss"]) != float(later["loss"])
+
+
+def test_padding_counts_nothing():
+    _, state, step = setup()
+    run = jax.jit(step)
+    batch = batch_of(0)
+    padded = {name: np.array(values) for name, values in batch.items()}
+    padded["mask"][6:] = 0
+    other = {name: np.array(values) for name, values in padded.items()}
+    other["image"][6:] = 0
+    _, a = run(state, padded)
+    _, b = run(state, other)
+    assert float(a["loss"]) == float(b["loss"]) and float(a["gradient_norm"]) == pytest.approx(
+        float(b["gradient_norm"])
+    )
+
+
+def test_split_and_merge_round_trip():
+    modeldef, state, _ = setup()
+    again, params, _ = parameters.split(modeldef.merge(state.params))
+    assert again == modeldef and hash(again) == hash(modeldef)
+    assert all(np.array_equal(params[name], state.params[name]) for name in state.params)
+    with pytest.raises(KeyError):
+        modeldef.merge({})

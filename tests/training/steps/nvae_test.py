@@ -1,0 +1,58 @@
+"""NVAE trains: running values are in the state, and from a checkpoint it goes on as without a break."""
+
+import runpy
+
+import jax
+import numpy as np
+import pytest
+from tiny_step import RECIPES, compiled, run, run_with_a_break
+
+from pipeline.build import run as build
+from pipeline.losses import spectral
+from pipeline.training.checkpoints.store import Checkpoints
+
+RECIPE = "nvae/cifar10.py"
+
+
+def test_statistics_and_directions_are_in_the_state_and_move():
+    before, after = compiled(RECIPE, 1)[0], run(RECIPE, 1, 2)[0]
+    names = {name.rpartition(".")[2] for name in before.other if not name.startswith(spectral.PREFIX)}
+    assert names == {"mean", "variance"} and any(name.startswith(spectral.PREFIX) for name in before.other)
+    # A direction in one dimension has nowhere to go.
+    moving = [name for name in before.other if not name.endswith("x1")]
+    still = [name for name in moving if np.array_equal(before.other[name], after.other[name])]
+    assert not still and int(after.skipped) == 0
+
+
+@pytest.mark.slow
+def test_one_and_eight_devices_give_the_same():
+    (one, metrics), (eight, more) = run(RECIPE, 1, 2), run(RECIPE, 8, 2)
+    for name in ("loss", "distortion", "rate", "spectral_norms"):
+        np.testing.assert_allclose(metrics[name], more[name], rtol=2e-4, err_msg=name)
+    for name, array in one.other.items():
+        np.testing.assert_allclose(array, eight.other[name], rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+def test_a_restored_run_goes_on_bit_for_bit(tmp_path):
+    whole, _ = run(RECIPE, 1, 3)
+    state = run_with_a_break(RECIPE, tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, state, whole)
+
+
+def test_what_a_codec_takes_has_no_directions(tmp_path):
+    state, shapes, _ = compiled(RECIPE, 1)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state, {}, {})
+    checkpoints.wait()
+    other = {name: shape for name, shape in shapes.other.items() if not name.startswith(spectral.PREFIX)}
+    weights = checkpoints.weights(1, dict(shapes.params), other)
+    checkpoints.close()
+    assert weights["other"].keys() == other.keys() and weights["params"].keys() == shapes.params.keys()
+
+
+@pytest.mark.parametrize("step, beta_below_one", [(0, True), (10_000, False)])
+def test_balancing_ends_with_the_warm_up(step, beta_below_one):
+    recipe = runpy.run_path(str(RECIPES / RECIPE))["get_config"]()
+    recipe.objective.beta.steps = 100
+    objective = build.elbo.create(recipe.objective.to_dict())
+    assert (float(objective.beta(step)) < 1) == beta_below_one
