@@ -22,6 +22,7 @@ from pipeline.codec import card
 from pipeline.core import parameters
 from pipeline.core.errors import CheckpointError, ConfigError, StrataError
 from pipeline.core.parameters import Abstract, ModelDef
+from pipeline.formats.names import first_few
 
 FORMAT, VERSION = "strata-codec", 1
 DTYPES = ("float32", "bfloat16")
@@ -166,21 +167,16 @@ def _check(weights: Mapping[str, np.ndarray], shapes: Abstract, file: pathlib.Pa
     missing, extra = sorted(shapes.keys() - weights.keys()), sorted(weights.keys() - shapes.keys())
     for what, names in (("missing", missing), ("unknown", extra)):
         if names:
-            problems.append(f"{len(names)} {what} ({some(names)})")
+            problems.append(f"{len(names)} {what} ({first_few(names)})")
     wrong = [
         f"{name} is {array.dtype.name}{list(array.shape)}, not {shapes[name].dtype.name}{list(shapes[name].shape)}"
         for name, array in sorted(weights.items())
         if name in shapes and (array.shape != shapes[name].shape or array.dtype != shapes[name].dtype)
     ]
     if wrong:
-        problems.append(f"{len(wrong)} of another shape or type ({some(wrong)})")
+        problems.append(f"{len(wrong)} of another shape or type ({first_few(wrong)})")
     if problems:
         raise CheckpointError(f"{file} does not fit the model in {CONFIG}: tensors {'; '.join(problems)}")
-
-
-def some(names: list[str], count: int = 3) -> str:
-    """The first few, and how many follow."""
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 
 
 def _size(file: pathlib.Path) -> int:

@@ -9,9 +9,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pipeline.codec.folder import some
 from pipeline.core.errors import CheckpointError, DataError
 from pipeline.formats import torch_pickle
+from pipeline.formats.names import first_few
 
 # A tensor's name in the file, and what makes a weight of ours of it (not its values).
 Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
@@ -94,7 +94,7 @@ def convert(
             got, expected = list(weights[name].shape), list(wanted.shape)
             wrong.append(f"{theirs} (as our {name} {got}, and the recipe has {expected})")
     found = [("missing", missing), ("unknown to the recipe", sorted(unused)), ("of another shape", wrong)]
-    problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+    problems = [f"{len(names)} {what}: {first_few(names)}" for what, names in found if names]
     if problems:
         raise CheckpointError(f"{path} does not fit the recipe's model{hint}; tensors {'; '.join(problems)}")
     return weights

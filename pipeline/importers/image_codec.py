@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from pipeline.codec import folder
-from pipeline.codec.folder import some
 from pipeline.core.errors import CheckpointError
+from pipeline.formats.names import first_few
 
 FILES = ("CODEC",)
 
@@ -64,7 +64,7 @@ def convert(
         if weights[name].shape != wanted.shape:
             wrong.append(f"{name} (inflated {list(weights[name].shape)}, and the recipe has {list(wanted.shape)})")
     found = [("missing", missing), ("unknown to the recipe", sorted(unused)), ("of another shape", wrong)]
-    problems = [f"{len(names)} {what}: {some(names)}" for what, names in found if names]
+    problems = [f"{len(names)} {what}: {first_few(names)}" for what, names in found if names]
     if problems:
         raise CheckpointError(f"{path} is not an image codec of the recipe's size; tensors {'; '.join(problems)}")
     return weights

@@ -1,12 +1,7 @@
 """The search for the longest clip: it finds the edge wherever it is, and asks seldom."""
 
-import pathlib
-import sys
-
-import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 import longest_clip
+import pytest
 
 
 def searched(

@@ -4,10 +4,10 @@ import json
 import subprocess
 import sys
 
+import faults
 import jax
 import pytest
 import tiny_run
-from several_processes_test import faults
 
 from pipeline.build import run as build
 from pipeline.training.checkpoints.store import Checkpoints

@@ -18,8 +18,7 @@ from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.runtime import distributed
 
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import faults  # noqa: E402
+import faults
 
 
 @pytest.fixture(scope="module")

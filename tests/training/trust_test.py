@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from checkpoint_damage_test import assert_same, make_state, shapes_of
+from tiny_state import assert_same, make_state, shapes_of
 
 from pipeline.cli import checkpoint as command
 from pipeline.cli import dispatch

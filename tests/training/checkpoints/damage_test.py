@@ -7,40 +7,17 @@ import sys
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
+from tiny_state import assert_same, make_state, shapes_of
 
 from pipeline.core.errors import CheckpointError
 from pipeline.training.checkpoints.store import Checkpoints
-from pipeline.training.state import mesh as meshes
-from pipeline.training.state import sharding
 from pipeline.training.state import train_state as states
 from pipeline.training.state.digest import state_digest
 
-HERE = pathlib.Path(__file__).parent
 # What Orbax leaves behind of a read that failed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine")
-
-
-def make_state(seed: int = 0, devices: int = 8, width: int = 64, optimizer=None) -> states.TrainState:
-    """Random arrays, the large ones split over the devices; `other` is empty, and so are parts of optax's state."""
-    random = np.random.default_rng(seed)
-    shapes = {"a.kernel": (3, 3, 8, width), "a.bias": (width,), "b.kernel": (width, 128), "b.scale": ()}
-    params = {name: jnp.asarray(random.standard_normal(shape), jnp.float32) for name, shape in shapes.items()}
-    optimizer = optimizer or optax.chain(optax.clip(1.0), optax.adamw(1e-3))
-    state = states.fresh(params, {}, optimizer).replace(step=jnp.int32(seed))
-    state = state.replace(ema={name: array / 3 for name, array in params.items()})
-    return jax.device_put(state, sharding.state_shardings(meshes.create(devices=jax.devices()[:devices]), state))
-
-
-def shapes_of(state: states.TrainState) -> states.TrainState:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
-
-
-def assert_same(left: states.TrainState, right: states.TrainState) -> None:
-    assert jax.tree.structure(left) == jax.tree.structure(right)
-    jax.tree.map(lambda x, y: np.testing.assert_array_equal(np.asarray(x), np.asarray(y), strict=True), left, right)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +105,7 @@ def test_damage_is_one_line(tmp_path, capfd, how):
 FULL_DISK = """
 import resource, sys
 # A limit on the size of files stands for the disk's.
-from damage_test import make_state
+from tiny_state import make_state
 from pipeline.training.checkpoints.store import Checkpoints
 checkpoints = Checkpoints(sys.argv[1])
 checkpoints.save(1, make_state(1, 2, 1024), {})
@@ -146,8 +123,8 @@ print("then:", checkpoints.failure, checkpoints.steps())
 
 
 def environment() -> dict[str, str]:
-    root = HERE.parents[2]
-    paths = [str(HERE), str(root), str(root / "tests" / "helpers")]
+    root = pathlib.Path(__file__).parents[3]
+    paths = [str(root), str(root / "tests" / "helpers")]
     flags = "--xla_force_host_platform_device_count=2"
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "XLA_FLAGS": flags}
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checkpoint_damage_test import make_state
+from tiny_state import make_state
 
 from pipeline.training.state.digest import state_digest
 from pipeline.training.state.state_tree import to_tree

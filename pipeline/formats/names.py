@@ -1,0 +1,7 @@
+"""Lists of array names in error messages."""
+
+
+def first_few(names: list[str], count: int = 3) -> str:
+    """Return the first `count` names separated by commas, and how many were left out."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
