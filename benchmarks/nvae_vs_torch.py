@@ -239,14 +239,14 @@ class Converted:
 def compare(settings: dict, peer: Peer, image: np.ndarray) -> dict:
     peer.shake(seed=0)
     tensors = {name: tensor.numpy().copy() for name, tensor in peer.module.state_dict().items()}
-    modeldef, params, other = parameters.abstract(lambda: build.model_maker(settings)(nnx.Rngs(0)))
-    arrays = Converted(tensors, modeldef.merge(params, other)).arrays
-    shapes = params | other
+    modeldef, params, model_state = parameters.abstract(lambda: build.model_maker(settings)(nnx.Rngs(0)))
+    arrays = Converted(tensors, modeldef.merge(params, model_state)).arrays
+    shapes = params | model_state
     wrong = sorted(arrays.keys() ^ shapes.keys()) or [n for n in shapes if arrays[n].shape != shapes[n].shape]
     if wrong:
         raise SystemExit(f"the peer's weights do not fit: {wrong[:3]}")
     key, arrays = jax.random.key(1), jax.tree.map(jnp.asarray, arrays)
-    starts = spectral.completed({}, spectral.shapes(modeldef, params, other))
+    starts = spectral.completed({}, spectral.shapes(modeldef, params, model_state))
 
     def run(arrays, image, train):
         model = modeldef.merge(arrays, arrays)
@@ -256,7 +256,7 @@ def compare(settings: dict, peer: Peer, image: np.ndarray) -> dict:
 
     noise = [
         np.asarray(jax.random.normal(jax.random.fold_in(key, layer), (len(image), *shape)))
-        for layer, shape in enumerate(modeldef.merge(params, other).latent_shapes)
+        for layer, shape in enumerate(modeldef.merge(params, model_state).latent_shapes)
     ]
     report = {}
     for train in (False, True):

@@ -72,8 +72,8 @@ def _codec(size: int, base: int) -> ConvCodec:
     from pipeline.core import parameters
 
     recipe = dict(name="wf_vae.WFVAE", base_channels=base, latent_channels=4, image_size=size, num_frames=17)
-    modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
-    return ConvCodec(modeldef, params | other, {"model": recipe})
+    modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    return ConvCodec(modeldef, params | model_state, {"model": recipe})
 
 
 def _frames(codec: ConvCodec, count: int) -> Iterator[np.ndarray]:

@@ -25,20 +25,20 @@ KINDS = ("replica", "fsdp", "apart")
 def images_per_second(axis: str, steps: int, batch_size: int, folder: pathlib.Path) -> float:
     """Medians of one process ("one"), or of two that share an axis of the mesh or nothing."""
     processes = 1 if axis == "one" else 2
-    together = axis in ("replica", "fsdp")
+    raise_on_all_processes = axis in ("replica", "fsdp")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    changes = {"num_steps": steps, "batch_size": batch_size * (2 if together else 1), "log.every": 5}
-    changes |= {"mesh.fsdp": 1} | ({f"mesh.{axis}": 2} if together else {})
+    changes = {"num_steps": steps, "batch_size": batch_size * (2 if raise_on_all_processes else 1), "log.every": 5}
+    changes |= {"mesh.fsdp": 1} | ({f"mesh.{axis}": 2} if raise_on_all_processes else {})
     changes |= {"checkpoint.every": 0, "eval.every": 0, "sample.every": 0}
     running = []
     for process in range(processes):
-        workdir = folder / str(0 if together else process)
+        workdir = folder / str(0 if raise_on_all_processes else process)
         command = ["taskset", "-c", str(process), sys.executable, "-c", "from pipeline.cli import main; main()"]
         command += ["train", "--config", str(ROOT / "configs/quickstart.py"), "--workdir", str(workdir)]
         command += [f"--config.{key}={value}" for key, value in changes.items()]
-        if together:
+        if raise_on_all_processes:
             command += [f"--coordinator_address=127.0.0.1:{port}", "--num_processes=2", f"--process_id={process}"]
         extra = dict(PYTHONPATH=str(ROOT), XLA_FLAGS="", JAX_PLATFORMS="cpu")
         extra["JAX_COMPILATION_CACHE_DIR"] = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))

@@ -16,7 +16,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.batch_size = 8 if tiny else 16
     config.seed = 0
     config.dtype = "float32"
-    config.accumulate = 1
+    config.grad_accum_steps = 1
     config.ema = 0.99
     config.data = ConfigDict(
         dict(source="sklearn_images", path="", image_size=16 if tiny else 32, crop="random", flip=True, num_workers=0)

@@ -28,7 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a narrow network, with no image codec beside it, on moving crops."""
     config = ConfigDict(dict(num_steps=200_000, batch_size=8, seed=0, step="adversarial"))
     config.dtype = "float32"
-    config.accumulate = 1
+    config.grad_accum_steps = 1
     config.ema = 0.999
     config.data = ConfigDict(
         dict(source="videos", path="", image_size=256, num_frames=17, fps=0, stride=1, short="repeat")
@@ -50,13 +50,13 @@ def get_config(arg: str = "") -> ConfigDict:
             adversarial=dict(loss="hinge", weight=0.5, adaptive=True, max_weight=1e4, eps=1e-4, start=0),
         )
     )
-    config.critic = ConfigDict(dict(name="patchgan.PatchGAN3D", channels=64, num_layers=4))
+    config.discriminator = ConfigDict(dict(name="patchgan.PatchGAN3D", channels=64, num_layers=4))
     config.optimizer = ConfigDict(
         dict(name="adamw", learning_rate=2e-5, warmup_steps=1_000, decay="cosine", b1=0.9, b2=0.98)
         | dict(final_learning_rate=1e-7, weight_decay=0.01)
     )
     # Their eps is beside their loss; ours is divided by a frame's values, the discriminator's is not.
-    config.critic.optimizer = ConfigDict(dict(eps=1e-4))
+    config.discriminator.optimizer = ConfigDict(dict(eps=1e-4))
     config.optimizer.eps = 1e-4 / (3 * 256**2)
     config.mesh = ConfigDict(dict(replica=1, fsdp=-1, context=1))
     config.checkpoint = ConfigDict(dict(every=2_000, keep=3))
@@ -76,7 +76,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
             data=dict(source="moving_crops", image_source="", image_size=16, num_frames=5, num_workers=0),
             model=dict(channels=(4, 4, 8, 8), num_blocks=1, groups=2, remat=False, image_size=16, num_frames=5),
             objective=dict(perceptual=dict(weight=0.0), compatibility=dict(weight=0.0), adversarial=dict(start=2)),
-            critic=dict(channels=4, num_layers=1),
+            discriminator=dict(channels=4, num_layers=1),
             optimizer=dict(warmup_steps=2),
             mesh=dict(fsdp=1),
             checkpoint=dict(every=2),

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a small model on the photographs that ship with scikit-learn."""
-    config = ConfigDict(dict(num_steps=156_000, batch_size=32, seed=0, dtype="float32", accumulate=1, ema=0.999))
+    config = ConfigDict(dict(num_steps=156_000, batch_size=32, seed=0, dtype="float32", grad_accum_steps=1, ema=0.999))
     config.data = ConfigDict(
         dict(source="records", path="", eval_path="", image_size=32, eval_fraction=0.1)
         | dict(crop="center", flip=False, num_workers=2)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a small model on the photographs that ship with scikit-learn."""
-    config = ConfigDict(dict(seed=1, dtype="float32", accumulate=1, ema=0.0))
+    config = ConfigDict(dict(seed=1, dtype="float32", grad_accum_steps=1, ema=0.0))
     config.data = ConfigDict(
         dict(
             source="records",

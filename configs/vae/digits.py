@@ -14,7 +14,7 @@ def get_config(arg: str = "") -> ConfigDict:
     tiny = arg == "tiny"
     config = ConfigDict(dict(num_steps=4 if tiny else 3_000, batch_size=8 if tiny else 64, seed=0))
     config.dtype = "float32"
-    config.accumulate = 1
+    config.grad_accum_steps = 1
     config.ema = 0.9 if tiny else 0.995
     config.data = ConfigDict(
         dict(source="digits", path="", image_size=8, channels=1, bits=4, eval_fraction=0.1, num_workers=0)

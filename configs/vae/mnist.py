@@ -15,7 +15,7 @@ def get_config(arg: str = "") -> ConfigDict:
     tiny = arg == "tiny"
     config = ConfigDict(dict(num_steps=4 if tiny else 50_000, batch_size=8 if tiny else 64, seed=0))
     config.dtype = "float32"
-    config.accumulate = 1
+    config.grad_accum_steps = 1
     config.ema = 0.9 if tiny else 0.999
     config.data = ConfigDict(
         dict(source="digits" if tiny else "arrays", path="", image_size=32, channels=1, resize="fit", num_workers=0)

@@ -13,7 +13,7 @@ def get_config(arg: str = "") -> ConfigDict:
     tiny = arg == "tiny"
     config = ConfigDict(dict(num_steps=4 if tiny else 5_000, batch_size=8 if tiny else 32, seed=0))
     config.dtype = "float32"
-    config.accumulate = 1
+    config.grad_accum_steps = 1
     config.ema = 0.9 if tiny else 0.995
     config.data = ConfigDict(
         dict(source="sklearn_images", path="", image_size=16 if tiny else 32, crop="random", flip=True, num_workers=0)

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a small model on the photographs that ship with scikit-learn."""
-    config = ConfigDict(dict(num_steps=1_000_000, batch_size=32, seed=0, dtype="float32", accumulate=1, ema=0.9999))
+    config = ConfigDict(dict(num_steps=1_000_000, batch_size=32, seed=0, dtype="float32", grad_accum_steps=1, ema=0.9999))
     # As the authors: a tenth of the training images held out, and no augmentation.
     config.data = ConfigDict(
         dict(

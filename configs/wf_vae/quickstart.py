@@ -29,7 +29,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.weight = 0.0
-    config.critic = ConfigDict()
+    config.discriminator = ConfigDict()
     config.optimizer = ConfigDict(
         dict(name="adamw", learning_rate=1e-3, warmup_steps=50, decay="cosine", b1=0.9, b2=0.999)
         | dict(weight_decay=1e-4, clip_norm=1.0)

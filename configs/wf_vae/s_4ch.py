@@ -12,7 +12,7 @@ Frames smaller than 256 pixels are enlarged, as theirs are, and up to 5,000 file
 unreadable.
 Where we deviate: frames are doubled in time without looking ahead, and wavelets are orthonormal (models/wf_vae.py);
 each step trains codec and discriminator on the same clips, where theirs take turns; the discriminator normalises
-each example for itself (--config.critic.norm=batch is the authors'); gradients are clipped to a norm of 1, where theirs
+each example for itself (--config.discriminator.norm=batch is the authors'); gradients are clipped to a norm of 1, where theirs
 are not at all; the EMA warms up; clips are cut out at random and mirrored (theirs: centre, unmirrored); and a video
 shorter than a clip repeats its last frame (theirs: another one is drawn).
 Expected figures, the paper's and not ours, of 33 frames at 256x256: WebVid 31.39 dB, Panda70M 31.27 dB.
@@ -25,7 +25,7 @@ def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a narrow network on crops that move over scikit-learn's photographs."""
     config = ConfigDict(dict(num_steps=1_200_000, batch_size=8, seed=0, step="adversarial"))
     config.dtype = "bfloat16"
-    config.accumulate = 1
+    config.grad_accum_steps = 1
     config.ema = 0.999
     config.data = ConfigDict(
         dict(source="videos", path="", image_size=256, num_frames=25, fps=0, stride=1)
@@ -46,10 +46,10 @@ def get_config(arg: str = "") -> ConfigDict:
             adversarial=dict(loss="hinge", weight=0.5, adaptive=True, max_weight=1e6, eps=1e-6, start=0),
         )
     )
-    config.critic = ConfigDict(dict(name="patchgan.PatchGAN3D", channels=64, num_layers=4))
+    config.discriminator = ConfigDict(dict(name="patchgan.PatchGAN3D", channels=64, num_layers=4))
     config.optimizer = ConfigDict(dict(name="adamw", learning_rate=1e-5, b1=0.9, b2=0.999, weight_decay=1e-4))
     # Adam's eps of 1e-8 is beside the authors' loss; ours is divided by a frame's values, the discriminator's is not.
-    config.critic.optimizer = ConfigDict(dict(config.optimizer, eps=1e-8))
+    config.discriminator.optimizer = ConfigDict(dict(config.optimizer, eps=1e-8))
     config.optimizer.update(dict(eps=1e-8 / (3 * 256**2), clip_norm=1.0))
     longer = {"data.num_frames": 49, "data.stride": 2, "model.num_frames": 49}
     config.stages = [
@@ -75,7 +75,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.update(dict(image_size=16, num_frames=5))
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.start = 2
-    config.critic.update(dict(channels=4, num_layers=1))
+    config.discriminator.update(dict(channels=4, num_layers=1))
     config.mesh.fsdp = 1
     config.checkpoint.every = 2
     config.eval.update(dict(every=4, num_examples=4, batch_size=2))

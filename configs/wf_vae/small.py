@@ -31,9 +31,9 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.objective.perceptual.update(dict(weight=0.03, network="squeezenet_caffe"))
     config.objective.adversarial.update(dict(weight=0.1, start=1_300))
-    config.critic.update(dict(channels=16, num_layers=3))
+    config.discriminator.update(dict(channels=16, num_layers=3))
     adamw = dict(name="adamw", b1=0.9, b2=0.999, weight_decay=1e-4)
-    config.critic.optimizer = ConfigDict(dict(adamw, learning_rate=2e-4))
+    config.discriminator.optimizer = ConfigDict(dict(adamw, learning_rate=2e-4))
     config.optimizer = ConfigDict(dict(adamw, learning_rate=1e-3, warmup_steps=100, decay="cosine", clip_norm=1.0))
     config.mesh.fsdp = 1
     config.checkpoint.update(dict(every=200, keep=2))

@@ -14,7 +14,7 @@ from pipeline.backend import target
 _BATCH = ("replica", "fsdp")
 
 
-def by_height(
+def with_halo_exchange(
     layer: Callable[[Any, Array], Array],
     weights: Any,
     x: Float[Array, "b *t h w c"],

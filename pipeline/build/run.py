@@ -10,7 +10,14 @@ from ml_collections import ConfigDict
 
 from pipeline import models
 from pipeline.core import parameters
-from pipeline.core.construct import accepts, check_arguments, construct, default_arguments, find, nearest
+from pipeline.core.construct import (
+    accepts,
+    check_arguments,
+    construct,
+    default_arguments,
+    find,
+    nearest,
+)
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import ModelDef
 from pipeline.data.videos.buckets import shapes_of
@@ -19,7 +26,7 @@ from pipeline.training import optim, stages
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import train_state as states
 from pipeline.training.state.train_state import Extras, TrainState
-from pipeline.training.steps.adversarial import LECAM, AdversarialStep, Game
+from pipeline.training.steps.adversarial import LECAM, AdversarialStep, GanConfig
 from pipeline.training.steps.elbo import ElboStep
 from pipeline.training.update import Update
 
@@ -28,11 +35,11 @@ REQUIRED = ("num_steps", "batch_size", "data", "model", "optimizer")
 DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "dtype": "float32",
-    "accumulate": 1,
+    "grad_accum_steps": 1,
     "ema": 0.9999,
     "step": "elbo",
     "objective": {"beta": 1.0},
-    "critic": {},
+    "discriminator": {},
     "stages": [],
     "mesh": {"replica": 1, "fsdp": -1, "context": 1},
     "sharding": {},
@@ -117,16 +124,16 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
     targets: dict[str, Any] = {
         "data": _data_class(config.to_dict().get("data", {}).get("source")),
         "optimizer": _update,
-        "critic.optimizer": _update,
+        "discriminator.optimizer": _update,
         "objective": elbo.elbo if alone else codec.codec,
         "objective.perceptual": codec.perceptual_distance,
-        "objective.adversarial": Game,
+        "objective.adversarial": GanConfig,
         "objective.compatibility": codec.compatibility,
     }
     if section in targets:
         return targets[section], ("num_steps", "ema", "where")
-    if section in ("model", "critic"):
-        package = {"model": "pipeline.models", "critic": "pipeline.discriminators"}[section]
+    if section in ("model", "discriminator"):
+        package = {"model": "pipeline.models", "discriminator": "pipeline.discriminators"}[section]
         name = str(config.to_dict().get(section, {}).get("name"))
         return find(package, name, where=section), ("rngs", "dtype", "in_channels")
     return None
@@ -134,7 +141,9 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
 
 def _data_class(source: Any) -> Any:
     """VideoData for the kinds of source that are videos, and ImageData for all others."""
-    from pipeline.data.sources import VIDEO_KINDS  # here, so that `strata bench train` needs no Grain
+    from pipeline.data.sources import (
+        VIDEO_KINDS,  # here, so that `strata bench train` needs no Grain
+    )
 
     if source in VIDEO_KINDS:
         from pipeline.data.videos.video_data import VideoData
@@ -167,7 +176,7 @@ def abstract(config: dict[str, Any], mesh: Mesh | AbstractMesh) -> tuple[ModelDe
 def mesh(config: dict[str, Any]) -> Mesh:
     """The mesh, which must be able to split the batch and its images."""
     made = meshes.create(**config["mesh"])
-    meshes.check_batch(made, config["batch_size"], accumulate=config["accumulate"])
+    meshes.check_batch(made, config["batch_size"], grad_accum_steps=config["grad_accum_steps"])
     meshes.check_batch(made, config["eval"]["batch_size"], key="eval.batch_size")
     meshes.check_height(made, config["data"]["image_size"])
     for height, _ in shapes_of(config["data"].get("buckets", ())):
@@ -224,17 +233,17 @@ def step(config: dict[str, Any], modeldef: ModelDef, mesh: Mesh | None = None) -
       ConfigError, DataError: settings that cannot work, or files of weights that are missing.
     """
     gather = None if mesh is None or mesh.shape["fsdp"] == 1 else NamedSharding(mesh, PartitionSpec())
-    common: Any = dict(update=update(config), seed=config["seed"], accumulate=config["accumulate"], gather=gather)
+    common: Any = dict(update=update(config), seed=config["seed"], grad_accum_steps=config["grad_accum_steps"], gather=gather)
     if config["step"] == "elbo":
         return ElboStep(modeldef, elbo.create(config["objective"]), **common)
-    rules, layer, critic = game(config), "", None
+    rules, layer, discriminator = gan(config), "", None
     objective, frozen = codec.create(config["objective"], images=_frozen_images(config))
     extra = extras(config)
-    if extra.critic is not None:
-        critic, _, _ = parameters.abstract(lambda: _made(extra.critic))
+    if extra.discriminator is not None:
+        discriminator, _, _ = parameters.abstract(lambda: _made(extra.discriminator))
     elif rules.weight > 0:
         raise ConfigError(
-            "config.critic is missing: objective.adversarial.weight is above 0, and needs a discriminator, such as "
+            "config.discriminator is missing: objective.adversarial.weight is above 0, and needs a discriminator, such as "
             "dict(name='patchgan.PatchGAN2D')"
         )
     if rules.weight > 0 and rules.adaptive:
@@ -247,9 +256,9 @@ def step(config: dict[str, Any], modeldef: ModelDef, mesh: Mesh | None = None) -
     return AdversarialStep(
         modeldef,
         objective,
-        critic=critic,
-        critic_update=critic_update(config) if critic is not None else None,
-        game=rules,
+        discriminator=discriminator,
+        discriminator_update=discriminator_update(config) if discriminator is not None else None,
+        gan=rules,
         layer=layer,
         frozen=frozen,
         **common,
@@ -275,13 +284,13 @@ def _made(create: Any) -> nnx.Module:
     return create(nnx.Rngs(0))
 
 
-def game(config: dict[str, Any]) -> Game:
+def gan(config: dict[str, Any]) -> GanConfig:
     """The rules of objective.adversarial; without it, there is no discriminator's loss."""
     given = config["objective"].get("adversarial")
     where = "objective.adversarial"
     settings: dict[str, Any] = {"weight": 0.0} if given is None else dict(given)
-    check_arguments(Game, settings, where=where)
-    rules = Game(**settings)
+    check_arguments(GanConfig, settings, where=where)
+    rules = GanConfig(**settings)
     adversarial.check_kind(rules.loss, where=where)
     numbers = (rules.weight, rules.max_weight, rules.eps, rules.start, rules.warmup_steps, rules.r1, rules.lecam)
     if min(numbers) < 0 or rules.r1_every < 1 or not 0 <= rules.lecam_decay < 1:
@@ -294,22 +303,22 @@ def extras(config: dict[str, Any]) -> Extras:
     if config["step"] == "elbo":
         return Extras(spectral=elbo.create(config["objective"]).spectral is not None)
     params = {codec.LOGVAR: 0.0} if config["objective"].get("logvar") == "learned" else {}
-    if not config["critic"]:
+    if not config["discriminator"]:
         return Extras(params)
-    recipe = {key: value for key, value in config["critic"].items() if key != "optimizer"}
+    recipe = {key: value for key, value in config["discriminator"].items() if key != "optimizer"}
     channels = config["data"].get("channels", 3)
 
-    def critic(rngs: nnx.Rngs) -> nnx.Module:
+    def discriminator(rngs: nnx.Rngs) -> nnx.Module:
         dtype = DTYPES[config["dtype"]]
         return construct(
-            "pipeline.discriminators", recipe, where="critic", in_channels=channels, rngs=rngs, dtype=dtype
+            "pipeline.discriminators", recipe, where="discriminator", in_channels=channels, rngs=rngs, dtype=dtype
         )
 
-    return Extras(params, critic, critic_update(config).optimizer, LECAM)
+    return Extras(params, discriminator, discriminator_update(config).optimizer, LECAM)
 
 
-def critic_update(config: dict[str, Any]) -> Update:
-    """The discriminator's optimiser: config.critic.optimizer over config.optimizer; it has no EMA."""
-    settings = {**config["optimizer"], **config["critic"].get("optimizer", {})}
-    check_arguments(_update, settings, where="critic.optimizer", given=("num_steps", "ema"))
+def discriminator_update(config: dict[str, Any]) -> Update:
+    """The discriminator's optimiser: config.discriminator.optimizer over config.optimizer; it has no EMA."""
+    settings = {**config["optimizer"], **config["discriminator"].get("optimizer", {})}
+    check_arguments(_update, settings, where="discriminator.optimizer", given=("num_steps", "ema"))
     return _update(**settings, num_steps=config["num_steps"], ema=0.0)

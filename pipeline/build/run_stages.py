@@ -44,7 +44,7 @@ def set_up(settings: Mapping[str, Any], mesh: Mesh, shapes: TrainState) -> list[
         preflight.check_same_state(shapes, of_stage, f"config.stages[{stage.number}]")
         same = [part.data for part in parts if part.settings["data"] == own["data"]]
         data = same[0] if same else build.data(own)
-        factor = getattr(modeldef.merge(of_stage.params, of_stage.other), "spatial_factor", 1)
+        factor = getattr(modeldef.merge(of_stage.params, of_stage.model_state), "spatial_factor", 1)
         preflight.check_data(own, data, spatial_factor=factor)
         parts.append(Part(stage, own, data, modeldef, build.step(own, modeldef, mesh)))
     return parts

@@ -27,8 +27,8 @@ def load_for_inference(
     step = checkpoints.latest() if step is None else step
     if step is None:
         raise CheckpointError(f"{workdir} has no checkpoint yet")
-    modeldef, params, other = parameters.abstract(
+    modeldef, params, model_state = parameters.abstract(
         lambda: models.create(config["model"], rngs=nnx.Rngs(0), dtype=jnp.dtype(config["dtype"]))
     )
-    weights = jax.device_put(checkpoints.weights(step, params, other, ema=ema))
-    return config, step, modeldef.merge(weights["params"], weights["other"])
+    weights = jax.device_put(checkpoints.weights(step, params, model_state, ema=ema))
+    return config, step, modeldef.merge(weights["params"], weights["model_state"])

@@ -44,8 +44,8 @@ def run(argv: list[str]) -> int:
 
     config, step, model = load_for_inference(workdir, values.step, ema=not values.raw_weights)
     metadata = Checkpoints(checkpoint_folder(workdir, config)).metadata(step)
-    modeldef, params, other = parameters.split(model)
-    weights = params | other
+    modeldef, params, model_state = parameters.split(model)
+    weights = params | model_state
     about = describe(config, metadata, step, ema=not values.raw_weights)
     about |= {
         "license": values.license,

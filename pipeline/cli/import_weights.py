@@ -82,7 +82,7 @@ def import_weights(kind: str, paths: Sequence[str], config: dict[str, Any], out:
     # A checkpoint fits any mesh: that of the recipe may be of more devices than this machine has.
     extras = build.extras(config)
     _, shapes = train_state.abstract(build.model_maker(config), optimizer, mesh.create(), None, extras)
-    if shapes.other:
+    if shapes.model_state:
         raise CheckpointError(f"{config['model']['name']} has variables besides parameters, which --from {kind} lacks")
     of_model = {name: shape for name, shape in shapes.params.items() if name not in extras.params}
     weights = _converter(kind).convert(tensors, of_model, path=" and ".join(paths))

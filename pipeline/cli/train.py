@@ -14,7 +14,15 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.core.errors import CheckpointError, ConfigError, Diverged, Hung, Interrupted, Preempted, StrataError
+from pipeline.core.errors import (
+    CheckpointError,
+    ConfigError,
+    Diverged,
+    Hung,
+    Interrupted,
+    Preempted,
+    StrataError,
+)
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

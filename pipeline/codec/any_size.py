@@ -27,7 +27,7 @@ from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
 from pipeline.distributions.continuous import gaussian_kl, gaussian_sample
-from pipeline.nn.cache import Cache, Past
+from pipeline.nn.cache import CacheArrays, CausalCache
 
 
 class ConvCodec(Codec):
@@ -225,7 +225,7 @@ class ConvCodec(Codec):
 
     def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, Any]]:
         """(mean, logvar) of each chunk of one clip or image."""
-        caches: dict[tuple[int, int], Cache | None] = {}
+        caches: dict[tuple[int, int], CacheArrays | None] = {}
         factor = self.spatial_factor
         for x, overlapping in _with_overlap(pieces, self.encoder_causal):
             tiles = self._tiles(x.shape[-3] // factor, x.shape[-2] // factor, tile)
@@ -243,7 +243,7 @@ class ConvCodec(Codec):
 
     def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
         """uint8 frames of each chunk of latents of one clip or image."""
-        caches: dict[tuple[int, int], Cache | None] = {}
+        caches: dict[tuple[int, int], CacheArrays | None] = {}
         for z, overlapping in _with_overlap(pieces, self.decoder_causal):
             tiles = self._tiles(z.shape[-3], z.shape[-2], tile)
             if tiles is None:
@@ -342,22 +342,22 @@ def _to_uint8(frames: Array) -> Array:
 
 
 def _encode_part(
-    modeldef: ModelDef, remembers: bool, params: Any, other: Any, cache: Cache | None, x: Array
-) -> tuple[Array, Array, Cache | None]:
-    model = modeldef.merge(params, other)
+    modeldef: ModelDef, remembers: bool, params: Any, model_state: Any, arrays: CacheArrays | None, x: Array
+) -> tuple[Array, Array, CacheArrays | None]:
+    model = modeldef.merge(params, model_state)
     if not remembers:
         (latent,) = model.encode(x)
         return latent.mean, latent.logvar, None
-    past = Past(cache)
-    (latent,) = model.encode(x, past=past)
-    return latent.mean, latent.logvar, past.cache()
+    cache = CausalCache(arrays)
+    (latent,) = model.encode(x, cache=cache)
+    return latent.mean, latent.logvar, cache.arrays()
 
 
 def _decode_part(
-    modeldef: ModelDef, remembers: bool, params: Any, other: Any, cache: Cache | None, z: Array
-) -> tuple[Array, Cache | None]:
-    model = modeldef.merge(params, other)
+    modeldef: ModelDef, remembers: bool, params: Any, model_state: Any, arrays: CacheArrays | None, z: Array
+) -> tuple[Array, CacheArrays | None]:
+    model = modeldef.merge(params, model_state)
     if not remembers:
         return model.decode((z,)).mean(), None
-    past = Past(cache)
-    return model.decode((z,), past=past).mean(), past.cache()
+    cache = CausalCache(arrays)
+    return model.decode((z,), cache=cache).mean(), cache.arrays()

@@ -32,15 +32,15 @@ class Codec:
         self, modeldef: ModelDef, weights: Mapping[str, Any], config: Mapping[str, Any], fingerprint: str = ""
     ):
         """`config` is the content of a codec folder's config.json; `fingerprint` tells these weights from others."""
-        params, other = _split(modeldef, weights)
-        model = modeldef.merge(params, other)
+        params, model_state = _split(modeldef, weights)
+        model = modeldef.merge(params, model_state)
         self.config, self.fingerprint = dict(config), fingerprint
         self.modeldef, self.weights = modeldef, dict(weights)
         self.image_shape: tuple[int, int, int] = (model.image_size, model.image_size, model.image_channels)
         self.num_layers: int = model.num_layers
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
         self.bits: int = config.get("input", {}).get("bits", 8)
-        self._state = (params, other)
+        self._state = (params, model_state)
         self._infer = jit.jit(functools.partial(_infer, modeldef, self.bits))
         self._generate = jit.jit(functools.partial(_generate, modeldef), static_argnames="temperature")
         self._draw = jit.jit(functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean"))
@@ -200,23 +200,23 @@ def _temperature(temperature: Any, num_layers: int) -> float | tuple[float, ...]
     return tuple(map(float, temperature))
 
 
-def _infer(modeldef: ModelDef, bits: int, params: Any, other: Any, images: Array, key: Any) -> tuple[Latent, ...]:
+def _infer(modeldef: ModelDef, bits: int, params: Any, model_state: Any, images: Array, key: Any) -> tuple[Latent, ...]:
     if bits < 8:
         whole = images if images.dtype == jnp.uint8 else pixels.to_uint8(images)
         images = whole & np.uint8(256 - (1 << (8 - bits)))
-    return modeldef.merge(params, other).encode(images, key=key)
+    return modeldef.merge(params, model_state).encode(images, key=key)
 
 
 def _generate(
-    modeldef: ModelDef, params: Any, other: Any, latents: tuple[Array, ...], key: Any, *, temperature: Any
+    modeldef: ModelDef, params: Any, model_state: Any, latents: tuple[Array, ...], key: Any, *, temperature: Any
 ) -> UInt8[Array, "b h w c"]:
-    model = modeldef.merge(params, other)
+    model = modeldef.merge(params, model_state)
     return pixels.to_uint8(model.decode(latents, key=key, temperature=temperature).mean())
 
 
 def _draw(
-    modeldef: ModelDef, params: Any, other: Any, key: Any, *, num: int, temperature: Any, mean: bool
+    modeldef: ModelDef, params: Any, model_state: Any, key: Any, *, num: int, temperature: Any, mean: bool
 ) -> UInt8[Array, "b h w c"]:
     latents_key, pixels_key = jax.random.split(key)
-    likelihood = modeldef.merge(params, other).decode((), num=num, key=latents_key, temperature=temperature)
+    likelihood = modeldef.merge(params, model_state).decode((), num=num, key=latents_key, temperature=temperature)
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))

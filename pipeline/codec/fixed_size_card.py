@@ -13,7 +13,7 @@ def summary(config: Mapping[str, Any]) -> str:
     return f"""# {config["model"]["name"].split(".")[-1]} codec
 
 A variational autoencoder of images [{_sizes(config)}] (height, width, channels): {config.get("num_parameters", 0):,} parameters, {latents}, {numbers:,} latent numbers an image.
-"""  # noqa: E501
+"""
 
 
 def usage(config: Mapping[str, Any]) -> str:

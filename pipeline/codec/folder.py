@@ -137,12 +137,12 @@ def _model(config: Mapping[str, Any], file: pathlib.Path) -> tuple[ModelDef, Abs
     try:
         dtype = jnp.dtype(config["dtype"])
         recipe = config["model"]
-        modeldef, params, other = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype))
+        modeldef, params, model_state = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype))
     except KeyError as error:
         raise CheckpointError(f"{file} has no {error.args[0]!r}") from None
     except (StrataError, TypeError, ValueError) as error:
         raise CheckpointError(f"{file}: its model cannot be built: {error}") from None
-    return modeldef, params | other
+    return modeldef, params | model_state
 
 
 def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:

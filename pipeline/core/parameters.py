@@ -22,26 +22,26 @@ class ModelDef:
 
     graphdef: Any
     params: Any  # tree structures of the two states, whose leaves are named below
-    other: Any
+    model_state: Any
     param_names: tuple[str, ...]
     other_names: tuple[str, ...]
 
-    def merge(self, params: Mapping[str, Any], other: Mapping[str, Any] | None = None) -> Any:
+    def merge(self, params: Mapping[str, Any], model_state: Mapping[str, Any] | None = None) -> Any:
         """The model with these arrays. Raises KeyError for a name that is missing."""
-        other = other or {}
+        model_state = model_state or {}
         return nnx.merge(
             self.graphdef,
             jax.tree.unflatten(self.params, [params[name] for name in self.param_names]),
-            jax.tree.unflatten(self.other, [other[name] for name in self.other_names]),
+            jax.tree.unflatten(self.model_state, [model_state[name] for name in self.other_names]),
         )
 
 
 def split(model: nnx.Module) -> tuple[ModelDef, dict[str, Any], dict[str, Any]]:
     """The definition, the parameters, and the other variables (running statistics, codebooks), by name."""
-    graphdef, params, other = nnx.split(model, nnx.Param, ...)
+    graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
     params, params_tree = _flatten(params)
-    other, other_tree = _flatten(other)
-    return ModelDef(graphdef, params_tree, other_tree, tuple(params), tuple(other)), params, other
+    model_state, model_state_tree = _flatten(model_state)
+    return ModelDef(graphdef, params_tree, model_state_tree, tuple(params), tuple(model_state)), params, model_state
 
 
 def abstract(create: Callable[[], nnx.Module]) -> tuple[ModelDef, Abstract, Abstract]:

@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
 
-class Part:
+class Subset:
     """A fixed random part of a source: places [start, stop) of one permutation that no seed changes."""
 
     def __init__(self, source: Source, start: int, stop: int):

@@ -51,7 +51,7 @@ class VideoSource(Protocol):
         ...
 
 
-class VideoPart:
+class VideoSubset:
     """A fixed random part of a source: places [start, stop) of one permutation that no seed changes."""
 
     def __init__(self, source: VideoSource, start: int, stop: int):

@@ -60,7 +60,7 @@ class _PatchGAN(nnx.Module):
         dtype: Any,
     ):
         if norm not in NORMS:
-            raise ConfigError(f"critic.norm={norm!r} must be one of {', '.join(NORMS)}")
+            raise ConfigError(f"discriminator.norm={norm!r} must be one of {', '.join(NORMS)}")
         last = len(strides)
         widths = [in_channels, *[channels * min(2**number, 8) for number in range(last + 1)], 1]
         convs, norms = [], []

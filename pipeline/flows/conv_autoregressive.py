@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from pipeline.flows.autoregressive import gated, in_order, ungated
 from pipeline.nn.conv import Conv
-from pipeline.nn.layer_factory import Make
+from pipeline.nn.layer_factory import LayerFactory
 from pipeline.nn.masked_conv import MaskedConv
 
 
@@ -19,7 +19,7 @@ class ConvIAF(nnx.Module):
     `mirrored` reverses the order of the pixels, and not that of the channels.
     """
 
-    def __init__(self, features: int, width: int, context: int, *, depth: int = 2, mirrored: bool = False, make: Make):
+    def __init__(self, features: int, width: int, context: int, *, depth: int = 2, mirrored: bool = False, make: LayerFactory):
         hidden = dict(mirrored=mirrored)
         self.first = make(MaskedConv, features, width, 3, strict=True, **hidden)
         self.context = make(Conv, context, width, 1)

@@ -27,7 +27,7 @@ ROUNDS, FIRST_ROUNDS = 4, 40
 
 
 def penalty(
-    model: nnx.Module, other: Mapping[str, Any], *, first: Bool[Array, ""] | bool
+    model: nnx.Module, model_state: Mapping[str, Any], *, first: Bool[Array, ""] | bool
 ) -> tuple[Float[Array, ""], Arrays]:
     """Sum of spectral norms of all pipeline.nn convolutions, and of the largest |scale| of each batch norm.
 
@@ -43,7 +43,7 @@ def penalty(
             left = _unit(jnp.einsum("nrc,nc->nr", fixed, right))
             return _unit(jnp.einsum("nrc,nr->nc", fixed, left))
 
-        right = jax.lax.fori_loop(0, rounds, turn, other[name])
+        right = jax.lax.fori_loop(0, rounds, turn, model_state[name])
         left = _unit(jnp.einsum("nrc,nc->nr", fixed, right))
         total += jnp.einsum("nr,nrc,nc->", left, kernels, right)
         directions[name] = right
@@ -51,16 +51,16 @@ def penalty(
     return total + sum((jnp.abs(norm.scale[...]).max() for norm in norms), jnp.zeros(())), directions
 
 
-def shapes(modeldef: ModelDef, params: Mapping[str, Any], other: Mapping[str, Any]) -> Abstract:
+def shapes(modeldef: ModelDef, params: Mapping[str, Any], model_state: Mapping[str, Any]) -> Abstract:
     """Those of a model's directions."""
-    stacks = jax.eval_shape(lambda params, other: _stacked(modeldef.merge(params, other)), params, other)
+    stacks = jax.eval_shape(lambda params, model_state: _stacked(modeldef.merge(params, model_state)), params, model_state)
     return {name: jax.ShapeDtypeStruct((stack.shape[0], stack.shape[2]), jnp.float32) for name, stack in stacks.items()}
 
 
-def completed(other: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def completed(model_state: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Other variables with the directions that are missing: random ones, the same for a name each time."""
-    missing = [name for name in wanted if name.startswith(PREFIX) and name not in other]
-    return dict(other) | {name: _random(name, wanted[name].shape) for name in missing}
+    missing = [name for name in wanted if name.startswith(PREFIX) and name not in model_state]
+    return dict(model_state) | {name: _random(name, wanted[name].shape) for name in missing}
 
 
 def _stacked(model: nnx.Module) -> dict[str, Float[Array, "n r c"]]:

@@ -25,11 +25,11 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Outputs, pixels_of
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.attention import SpatialAttention, TemporalAttention
-from pipeline.nn.cache import Past
+from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv import Conv, upsampling_convolve
 from pipeline.nn.conv3d import CausalConv3d, convolve_3d
 from pipeline.nn.norm import GroupNorm, LayerNorm
-from pipeline.nn.norm_act_conv import normed_conv
+from pipeline.nn.norm_act_conv import norm_act_conv
 
 Clip = Float[Array, "b _ _ _ _"]
 
@@ -37,8 +37,8 @@ Clip = Float[Array, "b _ _ _ _"]
 class CentredConv3d(CausalConv3d):
     """A convolution that sees as many frames ahead as back, with copies of the first and last one beyond the ends."""
 
-    def __call__(self, x: Clip, past: None = None) -> Clip:
-        del past
+    def __call__(self, x: Clip, cache: None = None) -> Clip:
+        del cache
         x = _with_ends(x.astype(self.dtype), self.kernel.shape[0] // 2)
         return convolve_3d(x, self.kernel[...].astype(self.dtype), self.stride) + self.bias[...].astype(self.dtype)
 
@@ -53,8 +53,8 @@ class Up(CausalConv3d):
         super().__init__(width, 2 * width if in_time else width, 3, **settings)
         self.in_time = in_time
 
-    def __call__(self, x: Clip, past: None = None) -> Clip:
-        del past
+    def __call__(self, x: Clip, cache: None = None) -> Clip:
+        del cache
         b, t, h, w, c = x.shape
         x = _with_ends(x.astype(self.dtype), 1)
         kernel = self.kernel[...].astype(self.dtype)
@@ -108,9 +108,9 @@ class ResBlock(nnx.Module):
         self.conv2 = make.conv2d(out, out, 3)
         self.shortcut = make.conv2d(width, out, 1) if width != out else None
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
-        h = normed_conv(self.norm1, self.conv1, x, past)
-        h = normed_conv(self.norm2, self.conv2, h)
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
+        h = norm_act_conv(self.norm1, self.conv1, x, cache)
+        h = norm_act_conv(self.norm2, self.conv2, h)
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -122,10 +122,10 @@ class Level(nnx.Module):
         self.blocks = nnx.List([ResBlock(i, o, make) for i, o in itertools.pairwise(widths)])
         self.resample = resample
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         for block in self.blocks:
-            x = block(x, past)
-        return x if self.resample is None else self.resample(x, past)
+            x = block(x, cache)
+        return x if self.resample is None else self.resample(x, cache)
 
 
 class Middle(nnx.Module):
@@ -137,9 +137,9 @@ class Middle(nnx.Module):
         self.temporal_attention = make.temporal_attention(width) if in_time else None
         self.block2 = ResBlock(width, width, make)
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
-        x = self.attention(self.block1(x, past))
-        return self.block2(x if self.temporal_attention is None else self.temporal_attention(x), past)
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
+        x = self.attention(self.block1(x, cache))
+        return self.block2(x if self.temporal_attention is None else self.temporal_attention(x), cache)
 
 
 class Encoder(nnx.Module):
@@ -154,11 +154,11 @@ class Encoder(nnx.Module):
         self.norm_out = make.norm(channels[-1])
         self.conv_out = make.conv3d(channels[-1], 2 * latent_channels)
 
-    def __call__(self, x: Clip, past: Past | None = None, remat: bool = False) -> Clip:
-        x = self.conv_in(x, past)
+    def __call__(self, x: Clip, cache: CausalCache | None = None, remat: bool = False) -> Clip:
+        x = self.conv_in(x, cache)
         for level in self.levels:
-            x = _stage(level, x, past, remat)
-        return normed_conv(self.norm_out, self.conv_out, _stage(self.middle, x, past, remat), past)
+            x = _stage(level, x, cache, remat)
+        return norm_act_conv(self.norm_out, self.conv_out, _stage(self.middle, x, cache, remat), cache)
 
 
 class Decoder(nnx.Module):
@@ -177,7 +177,7 @@ class Decoder(nnx.Module):
         x = _stage(self.middle, self.conv_in(z), None, remat)
         for level in self.levels:
             x = _stage(level, x, None, remat)
-        return normed_conv(self.norm_out, self.conv_out, x).astype(jnp.float32)
+        return norm_act_conv(self.norm_out, self.conv_out, x).astype(jnp.float32)
 
 
 class CVVAE(nnx.Module):
@@ -234,13 +234,13 @@ class CVVAE(nnx.Module):
         self.decoder = Decoder(channels, latent_channels, num_blocks, centred)
 
     def encode(
-        self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None, past: Past | None = None
+        self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None, cache: CausalCache | None = None
     ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample.
 
         With `past`, which norms of single frames allow, the clip is a part of one: see pipeline.nn.cache.
         """
-        return (gaussian.of_moments(self.encoder(pixels.to_float(clip), past), key),)
+        return (gaussian.of_moments(self.encoder(pixels.to_float(clip), cache), key),)
 
     def decode(
         self,
@@ -267,6 +267,6 @@ def _with_ends(x: Clip, frames: int) -> Clip:
     return jnp.concatenate([before, x, after], axis=1)
 
 
-def _stage(stage: Any, x: Clip, past: Past | None, remat: bool) -> Clip:
+def _stage(stage: Any, x: Clip, cache: CausalCache | None, remat: bool) -> Clip:
     # What a Past collects must not come from within a rematerialised function; training has none.
-    return nnx.remat(type(stage).__call__)(stage, x) if remat else stage(x, past)
+    return nnx.remat(type(stage).__call__)(stage, x) if remat else stage(x, cache)

@@ -30,7 +30,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
 from pipeline.nn.conv import Conv, UpsamplingConv
-from pipeline.nn.layer_factory import Make, maker
+from pipeline.nn.layer_factory import LayerFactory, layer_factory
 from pipeline.nn.norm import LayerNorm
 from pipeline.priors.hierarchy import decode_arguments, layer_key
 
@@ -41,7 +41,7 @@ GUMBEL_TEMPERATURE = dict(name="geometric", start=1.0, end=0.01, steps=460_517)
 class Residual(nnx.Module):
     """x + conv 1x1(relu(conv 3x3(relu(x))))."""
 
-    def __init__(self, width: int, *, make: Make):
+    def __init__(self, width: int, *, make: LayerFactory):
         self.spatial, self.pointwise = make(Conv, width, width, 3), make(Conv, width, width, 1)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -51,7 +51,7 @@ class Residual(nnx.Module):
 class Down(nnx.Module):
     """`halvings` 4x4 convolutions of stride 2, then `depth` residual blocks."""
 
-    def __init__(self, in_features: int, width: int, *, halvings: int, depth: int, make: Make):
+    def __init__(self, in_features: int, width: int, *, halvings: int, depth: int, make: LayerFactory):
         widths = [in_features, *(max(1, width >> left) for left in reversed(range(halvings)))]
         self.convs = nnx.List([make(Conv, i, o, 4, stride=2, padding=(1, 1)) for i, o in itertools.pairwise(widths)])
         self.blocks = nnx.List([Residual(width, make=make) for _ in range(depth)])
@@ -67,7 +67,7 @@ class Down(nnx.Module):
 class Up(nnx.Module):
     """`depth` residual blocks, then `halvings` doublings of the resolution; the last gives the head's channels."""
 
-    def __init__(self, width: int, num_outputs: int, *, halvings: int, depth: int, make: Make):
+    def __init__(self, width: int, num_outputs: int, *, halvings: int, depth: int, make: LayerFactory):
         self.blocks = nnx.List([Residual(width, make=make) for _ in range(depth)])
         widths = [*(max(1, width >> done) for done in range(halvings)), num_outputs]
         self.convs = nnx.List([make(UpsamplingConv, i, o) for i, o in itertools.pairwise(widths)])
@@ -83,7 +83,7 @@ class Up(nnx.Module):
 class ToVectors(nnx.Module):
     """Feature maps to the vectors that are quantised, of about the spread that the codes begin with."""
 
-    def __init__(self, in_features: int, dim: int, *, make: Make):
+    def __init__(self, in_features: int, dim: int, *, make: LayerFactory):
         self.norm = LayerNorm(in_features)
         self.project = make(Conv, in_features, dim, 1)
 
@@ -95,7 +95,7 @@ class InjectedLayer(nnx.Module):
     """Top-down: codes of what both ways say, added to x; the last of a scale doubles the resolution."""
 
     def __init__(
-        self, width: int, dim: int, num_codes: int, *, variance: float | int, depth: int, doubles: bool, make: Make
+        self, width: int, dim: int, num_codes: int, *, variance: float | int, depth: int, doubles: bool, make: LayerFactory
     ):
         self.vectors = ToVectors(2 * width, dim, make=make)
         self.quantizer = _quantizer(num_codes, dim, variance, make)
@@ -155,7 +155,7 @@ class SQVAE2(nnx.Module):
                 f"model.layers={tuple(layers)} must be numbers above 0, the layers of each scale, top first"
             )
         _check(image_size, halvings, scales, num_codes, dim, variance)
-        make = maker(rngs.params(), dtype)
+        make = layer_factory(rngs.params(), dtype)
         self.image_size, self.image_channels, self.width, self.dtype = image_size, image_channels, width, dtype
         self.relaxation = _relaxation(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
@@ -252,7 +252,7 @@ class RSQVAE(nnx.Module):
         _check(image_size, halvings, 1, num_codes, dim, variance)
         if levels < 1:
             raise ConfigError(f"model.levels={levels} must be above 0")
-        make = maker(rngs.params(), dtype)
+        make = layer_factory(rngs.params(), dtype)
         self.image_size, self.image_channels = image_size, image_channels
         self.relaxation = _relaxation(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
@@ -305,7 +305,7 @@ class RSQVAE(nnx.Module):
         return self.head(self.decoder(self.inject(sum(codes))))
 
 
-def _quantizer(num_codes: int, dim: int, variance: float | int, make: Make) -> StochasticQuantizer:
+def _quantizer(num_codes: int, dim: int, variance: float | int, make: LayerFactory) -> StochasticQuantizer:
     return make(lambda *shape, key, dtype: StochasticQuantizer(*shape, variance=variance, key=key), num_codes, dim)
 
 

@@ -21,7 +21,7 @@ from pipeline.distributions import heads
 from pipeline.distributions.continuous import clip_logvar, gaussian_log_prob, gaussian_sample
 from pipeline.flows.conv_autoregressive import ConvIAF
 from pipeline.nn.conv import Conv, UpsamplingConv
-from pipeline.nn.layer_factory import Make, maker
+from pipeline.nn.layer_factory import LayerFactory, layer_factory
 from pipeline.nn.resample import average_pool, nearest_upsample
 from pipeline.priors.hierarchy import decode_arguments, layer_key
 
@@ -32,7 +32,7 @@ RESIDUAL = 0.1
 class UpBlock(nnx.Module):
     """Bottom-up: x -> x + features, beside what the posterior and the flow take from here."""
 
-    def __init__(self, width: int, zdim: int, *, halves: bool, make: Make):
+    def __init__(self, width: int, zdim: int, *, halves: bool, make: LayerFactory):
         self.halves, self.sizes = halves, (width, width + 2 * zdim)
         self.split = make(Conv, width, 2 * width + 2 * zdim, 3, stride=2 if halves else 1)
         self.join = make(Conv, width, width, 3)
@@ -47,7 +47,7 @@ class UpBlock(nnx.Module):
 class DownBlock(nnx.Module):
     """Top-down: one stochastic layer, then x -> x + features of x and z; the last of a scale doubles the resolution."""
 
-    def __init__(self, width: int, zdim: int, *, flow_depth: int, mirrored: bool, doubles: bool, make: Make):
+    def __init__(self, width: int, zdim: int, *, flow_depth: int, mirrored: bool, doubles: bool, make: LayerFactory):
         self.zdim, self.doubles = zdim, doubles
         self.split = make(Conv, width, 2 * width + 4 * zdim, 3)
         flow = ConvIAF(zdim, width, width, depth=flow_depth, mirrored=mirrored, make=make) if flow_depth else None
@@ -126,7 +126,7 @@ class IAFVAE(nnx.Module):
                 f"model.num_scales={num_scales} halvings and model.blocks={blocks} must be 1 or more, and "
                 f"model.image_size={image_size} a multiple of {2 ** max(1, num_scales)}"
             )
-        make = maker(rngs.params(), dtype)
+        make = layer_factory(rngs.params(), dtype)
         self.image_size, self.image_channels, self.width, self.dtype = image_size, image_channels, width, dtype
         self.num_layers = num_scales * blocks
         self.head = heads.create(likelihood, image_channels)

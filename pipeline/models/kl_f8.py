@@ -20,7 +20,7 @@ from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.attention import SpatialAttention
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.norm import GroupNorm
-from pipeline.nn.norm_act_conv import normed_conv
+from pipeline.nn.norm_act_conv import norm_act_conv
 
 Map = Float[Array, "b _ _ _"]
 
@@ -36,8 +36,8 @@ class ResBlock(nnx.Module):
         self.shortcut = _conv(width, out, 1, rngs, dtype) if width != out else None
 
     def __call__(self, x: Map) -> Map:
-        h = normed_conv(self.norm1, self.conv1, x)
-        h = normed_conv(self.norm2, self.conv2, h)
+        h = norm_act_conv(self.norm1, self.conv1, x)
+        h = norm_act_conv(self.norm2, self.conv2, h)
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -110,7 +110,7 @@ class Encoder(nnx.Module):
         x = self.conv_in(x)
         for level in self.levels:
             x = _stage(level, x, remat)
-        return normed_conv(self.norm_out, self.conv_out, _stage(self.middle, x, remat))
+        return norm_act_conv(self.norm_out, self.conv_out, _stage(self.middle, x, remat))
 
 
 class Decoder(nnx.Module):
@@ -145,7 +145,7 @@ class Decoder(nnx.Module):
         x = _stage(self.middle, self.conv_in(z), remat)
         for level in self.levels:
             x = _stage(level, x, remat)
-        return normed_conv(self.norm_out, self.conv_out, x).astype(jnp.float32)
+        return norm_act_conv(self.norm_out, self.conv_out, x).astype(jnp.float32)
 
 
 class AutoencoderKL(nnx.Module):

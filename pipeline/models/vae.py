@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline.backend.halo import by_height
+from pipeline.backend.halo import with_halo_exchange
 from pipeline.core import pixels
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
@@ -39,7 +39,7 @@ class Scale(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         for conv in self.convs:
-            x = x + nnx.relu(_by_height(conv, x, halo=1))
+            x = x + nnx.relu(_with_halo_exchange(conv, x, halo=1))
         return x
 
 
@@ -72,7 +72,7 @@ class Encoder(nnx.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Mean and clipped log-variance, float32."""
         for conv, scale in zip(self.convs, self.scales):
-            x = scale(nnx.relu(_by_height(conv, x, halo=2)))
+            x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=2)))
         flat = x.reshape(x.shape[0], -1)
         for linear in self.linears:
             flat = nnx.relu(linear(flat))
@@ -121,9 +121,9 @@ class Decoder(nnx.Module):
             flat = nnx.relu(linear(flat))
         x = flat.reshape(flat.shape[0], *self.shape)
         for conv, scale in zip(self.convs[:-1], self.scales[:-1]):
-            x = scale(nnx.relu(_by_height(conv, x, halo=1)))
-        x = _by_height(self.convs[-1], x, halo=1)
-        return x if self.out is None else _by_height(self.out, self.scales[-1](nnx.relu(x)), halo=0)
+            x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=1)))
+        x = _with_halo_exchange(self.convs[-1], x, halo=1)
+        return x if self.out is None else _with_halo_exchange(self.out, self.scales[-1](nnx.relu(x)), halo=0)
 
 
 class VAE(nnx.Module):
@@ -214,6 +214,6 @@ def _linears(sizes: Sequence[int], *, rngs: nnx.Rngs, dtype: Any) -> list[nnx.Li
     return [nnx.Linear(i, o, kernel_init=HE, dtype=dtype, rngs=rngs) for i, o in itertools.pairwise(sizes)]
 
 
-def _by_height(conv: nnx.Conv | nnx.ConvTranspose, x: Float[Array, "b h w c"], *, halo: int) -> Array:
+def _with_halo_exchange(conv: nnx.Conv | nnx.ConvTranspose, x: Float[Array, "b h w c"], *, halo: int) -> Array:
     graphdef, weights = nnx.split(conv)
-    return by_height(lambda weights, x: nnx.merge(graphdef, weights)(x), weights, x, halo=halo)
+    return with_halo_exchange(lambda weights, x: nnx.merge(graphdef, weights)(x), weights, x, halo=halo)

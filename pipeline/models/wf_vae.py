@@ -24,10 +24,10 @@ from pipeline.core.types import Batch, Latent, Outputs, pixels_of
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn import resample
 from pipeline.nn.attention import SpatialAttention
-from pipeline.nn.cache import Past, starts_clip
+from pipeline.nn.cache import CausalCache, starts_clip
 from pipeline.nn.conv3d import CausalConv3d
 from pipeline.nn.norm import LayerNorm
-from pipeline.nn.norm_act_conv import normed_conv
+from pipeline.nn.norm_act_conv import norm_act_conv
 from pipeline.nn.wavelet import haar_2d, haar_3d, inverse_haar_2d, inverse_haar_3d
 
 EPS = 1e-6
@@ -47,9 +47,9 @@ class ResBlock(nnx.Module):
         self.conv2 = CausalConv3d(out, out, kernel_size, key=rngs.params(), dtype=dtype)
         self.shortcut = CausalConv3d(width, out, 1, key=rngs.params(), dtype=dtype) if width != out else None
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
-        h = normed_conv(self.norm1, self.conv1, x, past)
-        h = normed_conv(self.norm2, self.conv2, h, past)
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
+        h = norm_act_conv(self.norm1, self.conv1, x, cache)
+        h = norm_act_conv(self.norm2, self.conv2, h, cache)
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
@@ -64,11 +64,11 @@ class Down(nnx.Module):
         size, stride = (3, 2) if in_time else (FRAME, (1, 2, 2))
         self.down = CausalConv3d(out, out, size, stride=stride, key=rngs.params(), dtype=dtype)
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         x = self.conv_in(x)
         for block in self.blocks:
-            x = block(x, past)
-        return self.down(x, past)
+            x = block(x, cache)
+        return self.down(x, cache)
 
 
 class Middle(nnx.Module):
@@ -79,8 +79,8 @@ class Middle(nnx.Module):
         self.attention = SpatialAttention(middle, norm=LayerNorm(middle, eps=EPS), rngs=rngs, dtype=dtype)
         self.block2 = ResBlock(middle, out, 3, rngs=rngs, dtype=dtype)
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
-        return self.block2(self.attention(self.block1(x, past)), past)
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
+        return self.block2(self.attention(self.block1(x, cache)), cache)
 
 
 class Up(nnx.Module):
@@ -97,10 +97,10 @@ class Up(nnx.Module):
         self.conv = CausalConv3d(widths[-1], widths[-1], size, key=rngs.params(), dtype=dtype)
         self.block_out = ResBlock(widths[-1], out, 3, rngs=rngs, dtype=dtype)
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         for block in self.blocks:
-            x = block(x, past)
-        first = starts_clip(past)
+            x = block(x, cache)
+        first = starts_clip(cache)
         if self.time_interpolation == "":
             x = resample.nearest_upsample(x, 2)
         elif self.time_interpolation == "linear":
@@ -108,7 +108,7 @@ class Up(nnx.Module):
         else:
             # Rows and columns first, of half as many frames.
             x = resample.double_frames(resample.bilinear_double(x), first=first)
-        return self.block_out(self.conv(x, past), past)
+        return self.block_out(self.conv(x, cache), cache)
 
 
 class Connection(nnx.Module):
@@ -118,9 +118,9 @@ class Connection(nnx.Module):
         self.blocks = nnx.List([ResBlock(width, width, 3, rngs=rngs, dtype=dtype) for _ in range(num_blocks)])
         self.conv = CausalConv3d(width, bands, FRAME, key=rngs.params(), dtype=dtype)
 
-    def __call__(self, x: Clip, past: Past | None = None) -> Clip:
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         for block in self.blocks:
-            x = block(x, past)
+            x = block(x, cache)
         return self.conv(x)
 
 
@@ -140,15 +140,15 @@ class Encoder(nnx.Module):
         self.norm_out = LayerNorm(4 * width, eps=EPS)
         self.conv_out = CausalConv3d(4 * width, 2 * latent_channels, 3, key=rngs.params(), dtype=dtype)
 
-    def __call__(self, x: Clip, past: Past | None = None, remat: bool = False) -> tuple[Clip, tuple[Clip, Clip]]:
-        first = starts_clip(past)
+    def __call__(self, x: Clip, cache: CausalCache | None = None, remat: bool = False) -> tuple[Clip, tuple[Clip, Clip]]:
+        first = starts_clip(cache)
         bands1 = haar_3d(x, first=first, scale=self.scale)
         bands2 = haar_2d(bands1[..., :3])
         bands3 = haar_3d(bands2[..., :3], first=first, scale=self.scale)
-        h = _stage(self.down1, bands1, past, remat)
-        h = _stage(self.down2, jnp.concatenate([h, self.connect1(bands2)], axis=-1), past, remat)
-        h = _stage(self.middle, jnp.concatenate([h, self.connect2(bands3)], axis=-1), past, remat)
-        return normed_conv(self.norm_out, self.conv_out, h, past), (bands2, bands3)
+        h = _stage(self.down1, bands1, cache, remat)
+        h = _stage(self.down2, jnp.concatenate([h, self.connect1(bands2)], axis=-1), cache, remat)
+        h = _stage(self.middle, jnp.concatenate([h, self.connect2(bands3)], axis=-1), cache, remat)
+        return norm_act_conv(self.norm_out, self.conv_out, h, cache), (bands2, bands3)
 
 
 class Decoder(nnx.Module):
@@ -180,18 +180,18 @@ class Decoder(nnx.Module):
         self.norm_out = LayerNorm(width, eps=EPS)
         self.conv_out = CausalConv3d(width, 24, FRAME, key=rngs.params(), dtype=dtype)
 
-    def __call__(self, z: Clip, past: Past | None = None, remat: bool = False) -> tuple[Clip, tuple[Clip, Clip]]:
-        first = starts_clip(past)
-        h = _stage(self.middle, self.conv_in(z, past), past, remat)
+    def __call__(self, z: Clip, cache: CausalCache | None = None, remat: bool = False) -> tuple[Clip, tuple[Clip, Clip]]:
+        first = starts_clip(cache)
+        h = _stage(self.middle, self.conv_in(z, cache), cache, remat)
         # Bands before the wider maps: the flow's part of h keeps all that h was computed of.
-        bands3 = self.connect2(h[..., -self.flow :], past).astype(jnp.float32)
-        h = _stage(self.up2, cpu_schedule.after([bands3], h[..., : -self.flow]), past, remat)
-        bands2 = self.connect1(h[..., -self.flow :], past).astype(jnp.float32)
+        bands3 = self.connect2(h[..., -self.flow :], cache).astype(jnp.float32)
+        h = _stage(self.up2, cpu_schedule.after([bands3], h[..., : -self.flow]), cache, remat)
+        bands2 = self.connect1(h[..., -self.flow :], cache).astype(jnp.float32)
         bands2 = _add_low(bands2, inverse_haar_3d(bands3, first=first, scale=self.scale))
-        h = _stage(self.up1, cpu_schedule.after([bands2], h[..., : -self.flow]), past, remat)
+        h = _stage(self.up1, cpu_schedule.after([bands2], h[..., : -self.flow]), cache, remat)
         for block in self.blocks:
-            h = _stage(block, h, past, remat)
-        bands1 = normed_conv(self.norm_out, self.conv_out, h).astype(jnp.float32)
+            h = _stage(block, h, cache, remat)
+        bands1 = norm_act_conv(self.norm_out, self.conv_out, h).astype(jnp.float32)
         bands1 = _add_low(bands1, inverse_haar_2d(bands2))
         return inverse_haar_3d(bands1, first=first, scale=self.scale), (bands2, bands3)
 
@@ -261,13 +261,13 @@ class WFVAE(nnx.Module):
         )
 
     def encode(
-        self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None, past: Past | None = None
+        self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None, cache: CausalCache | None = None
     ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample.
 
         With `past` the clip is a part of one: see pipeline.nn.cache.
         """
-        return (gaussian.of_moments(self.encoder(pixels.to_float(clip), past)[0], key),)
+        return (gaussian.of_moments(self.encoder(pixels.to_float(clip), cache)[0], key),)
 
     def decode(
         self,
@@ -276,11 +276,11 @@ class WFVAE(nnx.Module):
         num: int | None = None,
         key: PRNGKeyArray | None = None,
         temperature: Any = 1.0,
-        past: Past | None = None,
+        cache: CausalCache | None = None,
     ) -> Reconstruction:
         """The clip of these latents; without latents, of `num` z from N(0, 1) (or its mean, where there is no key)."""
         z = gaussian.given_or_prior(latents, self.latent_shapes[0], num=num, key=key, temperature=temperature)
-        return Reconstruction(self.decoder(z, past)[0])
+        return Reconstruction(self.decoder(z, cache)[0])
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Posterior and reconstruction; aux["wavelets"] are pairs of bands (encoder's, decoder's), W2 and W3."""
@@ -297,6 +297,6 @@ def _add_low(bands: Clip, low: Clip) -> Clip:
     return jnp.concatenate([bands[..., :channels] + low, bands[..., channels:]], axis=-1)
 
 
-def _stage(stage: Any, x: Clip, past: Past | None, remat: bool) -> Clip:
+def _stage(stage: Any, x: Clip, cache: CausalCache | None, remat: bool) -> Clip:
     # What a Past collects must not come from within a rematerialised function; training has none.
-    return nnx.remat(type(stage).__call__)(stage, x) if remat else stage(x, past)
+    return nnx.remat(type(stage).__call__)(stage, x) if remat else stage(x, cache)

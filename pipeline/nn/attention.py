@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pipeline.nn.cache import Past
+from pipeline.nn.cache import CausalCache
 
 
 class _Attention(nnx.Module):
@@ -54,13 +54,13 @@ class CausalTemporalAttention(_Attention):
         super().__init__(features, norm=norm, rngs=rngs, dtype=dtype)
         self.window = window
 
-    def __call__(self, x: Float[Array, "b t h w c"], past: Past | None = None) -> Float[Array, "b t h w c"]:
+    def __call__(self, x: Float[Array, "b t h w c"], cache: CausalCache | None = None) -> Float[Array, "b t h w c"]:
         b, frames, height, width, channels = x.shape
         h = self.norm(x)
         seen = h
-        if past is not None:
+        if cache is not None:
             kept = None if self.window is None else self.window - 1
-            seen = past.extend(h, lambda h: h[:, :0], keep=kept)
+            seen = cache.prepend_context(h, lambda h: h[:, :0], keep=kept)
         total = seen.shape[1]
         query, seen = (y.transpose(0, 2, 3, 1, 4).reshape(b * height * width, -1, channels) for y in (h, seen))
         place = jnp.arange(total - frames, total)[:, None]

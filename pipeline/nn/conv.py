@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.backend import cpu_schedule, target
-from pipeline.backend.halo import by_height
+from pipeline.backend.halo import with_halo_exchange
 from pipeline.nn import init
 
 Padding = tuple[int, int]
@@ -106,12 +106,12 @@ def convolve(
         kernel, bias = weights
         return lowered(x, kernel, stride, (before_and_after, before_and_after), bias)
 
-    return _of_images(lambda x: by_height(layer, (kernel, bias), x, halo=-(-(size // 2) // stride) * stride), x)
+    return _of_images(lambda x: with_halo_exchange(layer, (kernel, bias), x, halo=-(-(size // 2) // stride) * stride), x)
 
 
 def upsampling_convolve(x: Float[Array, "b *t h w c"], kernel: Float[Array, "3 3 c d"]) -> Float[Array, "b *t h2 w2 d"]:
     """`convolve` of x with each of its pixels repeated twice both ways; see UpsamplingConv."""
-    return _of_images(lambda x: by_height(lambda kernel, x: _upsampling(x, kernel), kernel, x, halo=1), x)
+    return _of_images(lambda x: with_halo_exchange(lambda kernel, x: _upsampling(x, kernel), kernel, x, halo=1), x)
 
 
 def _of_images(function: Callable[[Array], Array], x: Array) -> Array:

@@ -11,10 +11,10 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.backend import target
-from pipeline.backend.halo import by_height
+from pipeline.backend.halo import with_halo_exchange
 from pipeline.core.errors import ConfigError
 from pipeline.nn import conv, init
-from pipeline.nn.cache import Past, starts_clip
+from pipeline.nn.cache import CausalCache, starts_clip
 
 Stride = tuple[int, int, int]
 # Frames, rows or columns of zeros before and after, of (time, height, width).
@@ -59,19 +59,19 @@ class CausalConv3d(nnx.Module):
             raise ConfigError(f"a kernel of {size[0]} frames would pass some over with stride {self.stride[0]} in time")
         self.time_padding, self.dtype = time_padding, dtype
 
-    def __call__(self, x: Float[Array, "b t h w c"], past: Past | None = None) -> Float[Array, "b t2 h2 w2 d"]:
+    def __call__(self, x: Float[Array, "b t h w c"], cache: CausalCache | None = None) -> Float[Array, "b t2 h2 w2 d"]:
         """The whole clip, or with `past` the next 1 + k * stride frames of it (the first time), or k * stride.
 
         Raises:
           ValueError: another number of frames, of which some would be left out.
         """
-        self._check_frames(x.shape[1], first=starts_clip(past))
+        self._check_frames(x.shape[1], first=starts_clip(cache))
         kernel = self.kernel[...].astype(self.dtype)
         taps = kernel.shape[0]
         x = x.astype(self.dtype)
         if taps > 1:
-            past = past or Past()
-            x = past.extend(x, lambda x: self._before(x, taps - 1), keep=taps - self.stride[0])
+            cache = cache or CausalCache()
+            x = cache.prepend_context(x, lambda x: self._before(x, taps - 1), keep=taps - self.stride[0])
         return convolve_3d(x, kernel, self.stride, self.bias[...].astype(self.dtype))
 
     def _check_frames(self, frames: int, *, first: bool) -> None:
@@ -104,7 +104,7 @@ def convolve_3d(
         kernel, bias = weights
         return _convolve(x, kernel, bias, steps, zeros)
 
-    return by_height(layer, (kernel, bias), x, halo=halo)
+    return with_halo_exchange(layer, (kernel, bias), x, halo=halo)
 
 
 def _convolve(x: Array, kernel: Array, bias: Array | None, stride: Stride, padding: Padding) -> Array:

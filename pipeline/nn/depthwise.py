@@ -8,7 +8,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from pipeline.backend import target
-from pipeline.backend.halo import by_height
+from pipeline.backend.halo import with_halo_exchange
 from pipeline.nn.conv import Conv
 
 
@@ -36,7 +36,7 @@ def depthwise_convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "u v 1 c
             x, kernel, (1, 1), "SAME", dimension_numbers=layout, feature_group_count=x.shape[-1]
         )
 
-    return by_height(layer, kernel, x, halo=kernel.shape[0] // 2)
+    return with_halo_exchange(layer, kernel, x, halo=kernel.shape[0] // 2)
 
 
 # XLA's grouped convolution on the CPU takes 463 ms for 5x5 on 4x64x64x192, and this 5; its kernel's gradient takes 29,

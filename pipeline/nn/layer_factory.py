@@ -8,10 +8,10 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 # (kind, *its shape, **its settings) -> a layer of that kind
-Make = Callable[..., Any]
+LayerFactory = Callable[..., Any]
 
 
-def maker(key: PRNGKeyArray, dtype: Any) -> Make:
+def layer_factory(key: PRNGKeyArray, dtype: Any) -> LayerFactory:
     """Makes layers that take `key` and `dtype`; the n-th one made gets the key's n-th draw.
 
     Not nnx.Rngs all the way down: under eval_shape its cost grows with the square of its draws.

@@ -8,18 +8,18 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pipeline.backend import cpu_schedule
-from pipeline.nn.cache import Past
+from pipeline.nn.cache import CausalCache
 
 
-def normed_conv(
-    norm: nnx.Module, conv: nnx.Module, x: Float[Array, "b *t h w c"], past: Past | None = None
+def norm_act_conv(
+    norm: nnx.Module, conv: nnx.Module, x: Float[Array, "b *t h w c"], cache: CausalCache | None = None
 ) -> Float[Array, "b *t h2 w2 d"]:
     """conv(silu(norm(x))), of which only x is kept for the gradients.
 
     What else they need is soon computed once more, and the convolution itself is not among it.
     """
-    if past is not None:  # of a stream, which nobody differentiates
-        return conv(nnx.silu(norm(x)), past)
+    if cache is not None:  # of a stream, which nobody differentiates
+        return conv(nnx.silu(norm(x)), cache)
     graphs, states = zip(nnx.split(norm), nnx.split(conv))
     if cpu_schedule.matters():
         return _composed(graphs, states, x)

@@ -5,7 +5,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from pipeline.backend.halo import by_height
+from pipeline.backend.halo import with_halo_exchange
 
 
 def average_pool(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:
@@ -28,7 +28,7 @@ def bilinear_double(x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2 c
     def double(_: None, x: Array) -> Array:
         return linear_double(linear_double(x, x.ndim - 3), x.ndim - 2)
 
-    return by_height(double, None, x, halo=1, repeat_edges=True)
+    return with_halo_exchange(double, None, x, halo=1, repeat_edges=True)
 
 
 def aligned_bilinear_double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

@@ -53,7 +53,7 @@ def compile_stages(
     mesh = meshes.create(**settings["mesh"], devices=devices)
     parts = stages.split(settings)
     for part in parts:  # all of them before the first takes its minutes
-        meshes.check_batch(mesh, part.settings["batch_size"], accumulate=part.settings["accumulate"])
+        meshes.check_batch(mesh, part.settings["batch_size"], grad_accum_steps=part.settings["grad_accum_steps"])
         meshes.check_height(mesh, part.settings["data"]["image_size"])
     found: list[dict[str, Any]] = []
     programs: dict[str, int] = {}  # fingerprint -> number of the first stage

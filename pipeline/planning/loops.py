@@ -19,7 +19,7 @@ def growth(stage: Stage, platform: str) -> dict[str, float]:
     """
     once = _counts(stage, platform)
     with target.written_out():
-        settings = dict(stage.settings) | {"accumulate": 1}
+        settings = dict(stage.settings) | {"grad_accum_steps": 1}
         every = _counts(dataclasses.replace(stage, settings=settings), platform)
     return {key: every[key] / once[key] for key in ("flops", "bytes accessed")}
 

@@ -161,10 +161,10 @@ def advice(settings: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     if settings["dtype"] == "float32":
         changes.append("halve the activations: --config.dtype=bfloat16")
     rows = settings["batch_size"] // (mesh["replica"] * mesh["fsdp"])
-    parts = settings["accumulate"] * 2
+    parts = settings["grad_accum_steps"] * 2
     if rows % parts == 0:
-        changes.append(f"differentiate the batch in parts: --config.accumulate={parts}")
-    if rows == settings["accumulate"]:
+        changes.append(f"differentiate the batch in parts: --config.grad_accum_steps={parts}")
+    if rows == settings["grad_accum_steps"]:
         changes.append(f"split images in height: mesh.context={mesh['context'] * 2}, with fewer replica or fsdp")
     else:
         changes.append("a smaller batch_size, or more devices")

@@ -70,8 +70,8 @@ class Run:
         self.settings, self.folder, self.force = settings, folder, force
         self.phases = Phases()
         self.first_process = jax.process_index() == 0
-        self.peers = cluster_status.Peers(self.phases)
-        with cluster_status.together("setting up"):
+        self.peers = cluster_status.ClusterStatus(self.phases)
+        with cluster_status.raise_on_all_processes("setting up"):
             self.mesh, self.extras = build.mesh(settings), build.extras(settings)
             self._create, self._optimizer = build.model_maker(settings), build.update(settings).optimizer
             self.shapes = build.abstract(settings, self.mesh)[1]
@@ -112,7 +112,7 @@ class Run:
     def resume(self) -> tuple[int, TrainState | None]:
         """The newest checkpoint's step and state; (0, None) without one. Then opens what is cut back to that step."""
         with self.phases("restore"):
-            with cluster_status.together("looking for room"):
+            with cluster_status.raise_on_all_processes("looking for room"):
                 preflight.check_disk(self.checkpoints.folder, self.shapes)
             start, state = self._restore()
         preflight.check_agreement(self.settings, self._fingerprint, start)
@@ -165,8 +165,8 @@ class Run:
         self.progress.say(f"step {step}: stage {stage.number + 1} of {len(self.parts)} begins{new}")
         if not stage.reset_discriminator:
             return state
-        critic = states.new_critic(self.extras, self.shapes, self.settings["seed"], stage.begin)
-        return dataclasses.replace(state, critic=critic)
+        discriminator = states.new_discriminator(self.extras, self.shapes, self.settings["seed"], stage.begin)
+        return dataclasses.replace(state, discriminator=discriminator)
 
     def _between_steps(self, step: int, state: TrainState, log: TrainLog, judge: Judge) -> None:
         last, results, part = step == self.settings["num_steps"], None, self._part(step)
@@ -194,9 +194,9 @@ class Run:
             self._save(step, state, judge, results)
 
     def _save(self, step: int, state: TrainState, judge: Judge, results: Mapping[str, Any] | None = None) -> None:
-        if judge.bad_in_a_row and step < self.settings["num_steps"]:
+        if judge.consecutive_bad and step < self.settings["num_steps"]:
             # The run may be about to go back to before this row, which must then be the newest checkpoint.
-            self.progress.say(f"step {step}: no checkpoint while steps are bad ({judge.bad_in_a_row} in a row)")
+            self.progress.say(f"step {step}: no checkpoint while steps are bad ({judge.consecutive_bad} in a row)")
             return
         metrics = {name: float(value) for name, value in (results or {}).items() if np.ndim(value) == 0}
         with self.phases("save"):
@@ -376,10 +376,10 @@ class Run:
         processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
         compiling = "" if self._compiled else "; compiling"
         stage = f", stage {self._part(start + 1).stage.number + 1} of {len(self.parts)}" if len(self.parts) > 1 else ""
-        critic = sum(leaf.size for leaf in self.shapes.critic.params.values()) if self.shapes.critic else 0
+        discriminator = sum(leaf.size for leaf in self.shapes.discriminator.params.values()) if self.shapes.discriminator else 0
         return (
             f"{self.settings['model']['name']}: {count:,} parameters, "
-            + (f"a discriminator of {critic:,}, " if critic else "")
+            + (f"a discriminator of {discriminator:,}, " if discriminator else "")
             + f"{self.data.num_examples:,} examples, mesh {sizes}{processes}, {origin}{stage}{compiling}"
         )
 

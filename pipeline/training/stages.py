@@ -19,7 +19,7 @@ from pipeline.core.errors import ConfigError
 
 # Keys of a stage that are its own, and parts of a recipe that it may change.
 _OWN = ("num_steps", "reset_discriminator")
-CHANGEABLE = ("data", "model", "objective", "optimizer", "critic", "batch_size", "accumulate", "eval", "sample")
+CHANGEABLE = ("data", "model", "objective", "optimizer", "discriminator", "batch_size", "grad_accum_steps", "eval", "sample")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,8 @@ def split(settings: Mapping[str, Any]) -> list[Stage]:
         if changes["num_steps"] < 1:
             raise ConfigError(f"{where}.num_steps={changes['num_steps']} must be 1 or more")
         reset = changes.get("reset_discriminator", False)
-        if reset and not settings["critic"]:
-            raise ConfigError(f"{where}.reset_discriminator: there is none, for config.critic is empty")
+        if reset and not settings["discriminator"]:
+            raise ConfigError(f"{where}.reset_discriminator: there is none, for config.discriminator is empty")
         own = _changed(settings, changes, where)
         stages.append(Stage(number, begin, begin + changes["num_steps"], own, bool(reset)))
         begin += changes["num_steps"]

@@ -46,9 +46,9 @@ class Update:
         state: TrainState,
         loss: Float[Array, ""],
         gradients: Arrays,
-        other: Arrays,
+        model_state: Arrays,
         *,
-        sound: Bool[Array, ""] | None = None,
+        all_finite: Bool[Array, ""] | None = None,
     ) -> tuple[TrainState, dict[str, Array]]:
         """The next state, and what happened, to log.
 
@@ -57,9 +57,9 @@ class Update:
         layer_norms = jnp.stack([optax.tree.norm(layer) for layer in by_layer(gradients).values()])
         norm = jnp.linalg.norm(layer_norms)
         finite = jnp.isfinite(norm) & jnp.isfinite(loss)
-        finite = finite if sound is None else finite & sound
+        finite = finite if all_finite is None else finite & all_finite
         large = (norm >= self.skip_norm) if self.skip_norm else jnp.zeros((), bool)
-        apply = finite & (~large | (state.large_in_a_row >= self.max_skips))
+        apply = finite & (~large | (state.consecutive_large_grads >= self.max_skips))
         rate = self.learning_rate(state.step)
         shrink = jnp.minimum(1.0, self.clip_norm / (norm + 1e-6)) if self.clip_norm else 1.0
         gradients = jax.tree.map(lambda g: g * shrink, gradients)
@@ -67,30 +67,30 @@ class Update:
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
         applied = (state.step - state.skipped).astype(jnp.float32)
         decay = jnp.minimum(self.ema, (1 + applied) / (10 + applied))
-        # A critic has none.
+        # A discriminator has none.
         ema = {name: state.ema[name] * decay + params[name] * (1 - decay) for name in sorted(state.ema)}
 
         # A select, not a branch: it fuses with the update, and donated buffers are written in place.
         def keep(new, old):
             return jax.tree.map(lambda n, o: jnp.where(apply, n, o), new, old)
 
-        in_a_row = jnp.where(large, jnp.where(apply, state.large_in_a_row, state.large_in_a_row + 1), 0)
+        consecutive = jnp.where(large, jnp.where(apply, state.consecutive_large_grads, state.consecutive_large_grads + 1), 0)
         next_state = dataclasses.replace(
             state,
             step=state.step + 1,
             params=keep(params, state.params),
             ema=keep(ema, state.ema),
-            other=keep(other, state.other),
+            model_state=keep(model_state, state.model_state),
             opt_state=keep(opt_state, state.opt_state),
             skipped=state.skipped + ~apply,
-            large_in_a_row=jnp.where(finite, in_a_row, state.large_in_a_row),
-            nonfinite_in_a_row=jnp.where(finite, 0, state.nonfinite_in_a_row + 1),
+            consecutive_large_grads=jnp.where(finite, consecutive, state.consecutive_large_grads),
+            consecutive_nonfinite=jnp.where(finite, 0, state.consecutive_nonfinite + 1),
         )
         report = {
             "gradient_norm": norm,
             "learning_rate": rate,
             "skipped": next_state.skipped,
-            "nonfinite_in_a_row": next_state.nonfinite_in_a_row,
+            "consecutive_nonfinite": next_state.consecutive_nonfinite,
             "layer_gradient_norms": layer_norms,
         }
         return next_state, report

@@ -63,7 +63,7 @@ def refuse_changes(saved: dict[str, Any], config: dict[str, Any], *, where: str,
 
 
 # Keys that recipes have had since, and what stood for them in runs that were begun before.
-_LATER = {"step": "elbo", "critic": {}, "stages": []}
+_LATER = {"step": "elbo", "discriminator": {}, "stages": []}
 
 
 def differences(saved: dict[str, Any], config: dict[str, Any]) -> list[str]:

@@ -61,10 +61,10 @@ def test_a_step_on_host_devices(capsys):
 IN_STAGES = f"""
 import sys
 sys.path.insert(0, {str(pathlib.Path(__file__).parents[1] / "helpers")!r})
-import tiny_game
+import tiny_gan
 def get_config(arg=""):
-    config = tiny_game.recipe()
-    config.num_steps, config.critic, config.objective = 60, {{}}, dict(kl=1e-6)
+    config = tiny_gan.recipe()
+    config.num_steps, config.discriminator, config.objective = 60, {{}}, dict(kl=1e-6)
     config.stages = [
         dict(num_steps=10),
         {{"num_steps": 20, "data.image_size": 16, "model.image_size": 16}},
@@ -141,7 +141,7 @@ def test_a_step_on_a_tpu_that_is_not_there(capsys):
 
 @needs_libtpu
 def test_a_loop_over_parts_of_the_batch_computes_as_much(capsys):
-    whole, parts = (plan(capsys, "--topology", "v5e:1x1", f"--config.accumulate={n}") for n in (1, 4))
+    whole, parts = (plan(capsys, "--topology", "v5e:1x1", f"--config.grad_accum_steps={n}") for n in (1, 4))
     assert parts["flops_per_device"] == pytest.approx(whole["flops_per_device"], rel=0.35)
 
 
@@ -211,10 +211,10 @@ def test_a_step_that_does_not_fit(capsys):
 
 
 def test_what_to_change_where_it_does_not_fit():
-    settings = dict(model=dict(name="vdvae.VDVAE"), dtype="float32", batch_size=32, accumulate=1)
+    settings = dict(model=dict(name="vdvae.VDVAE"), dtype="float32", batch_size=32, grad_accum_steps=1)
     result = dict(mesh=dict(replica=1, fsdp=16, context=1), memory_bytes=100, state_bytes_per_device=60)
     text = "\n".join(report.advice(settings, result))
-    for change in ("mesh.fsdp above 16", "remat=True", "dtype=bfloat16", "accumulate=2", "smaller batch_size"):
+    for change in ("mesh.fsdp above 16", "remat=True", "dtype=bfloat16", "grad_accum_steps=2", "smaller batch_size"):
         assert change in text
     one_row = "\n".join(report.advice(settings | dict(batch_size=16), result))
-    assert "mesh.context=2" in one_row and "accumulate" not in one_row
+    assert "mesh.context=2" in one_row and "grad_accum_steps" not in one_row

@@ -203,9 +203,9 @@ def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys
 def cv_vae(folder, *, norm_per_frame: bool) -> ConvCodec:
     recipe = dict(name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2)
     recipe |= dict(num_blocks=1, groups=2, norm_per_frame=norm_per_frame)
-    modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     about = {"model": recipe, "dtype": "float32", "latent_shapes": [[3, 2, 2, 2]], "num_parameters": 1}
-    made = ConvCodec(modeldef, params | other, about | {"input": {"image_shape": [16, 16, 3]}})
+    made = ConvCodec(modeldef, params | model_state, about | {"input": {"image_shape": [16, 16, 3]}})
     made.save_pretrained(folder)
     return made
 

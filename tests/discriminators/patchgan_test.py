@@ -20,8 +20,8 @@ from pipeline.training.state import sharding
 )
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_the_authors_numbers_of_parameters(make, num_layers, count, norm):
-    _, params, other = parameters.abstract(lambda: make(num_layers=num_layers, norm=norm, rngs=nnx.Rngs(0)))
-    assert sum(leaf.size for leaf in params.values()) == count and not other
+    _, params, model_state = parameters.abstract(lambda: make(num_layers=num_layers, norm=norm, rngs=nnx.Rngs(0)))
+    assert sum(leaf.size for leaf in params.values()) == count and not model_state
 
 
 @pytest.mark.parametrize("make, shape", [(PatchGAN2D, (3, 32, 24, 3)), (PatchGAN3D, (3, 5, 16, 16, 3))])
@@ -68,5 +68,5 @@ def test_other_backends_and_split_heights_give_the_same(make, shape):
 
 
 def test_an_unknown_norm():
-    with pytest.raises(ConfigError, match=r"critic\.norm='layer' must be one of group, batch, none"):
+    with pytest.raises(ConfigError, match=r"discriminator\.norm='layer' must be one of group, batch, none"):
         PatchGAN2D(norm="layer", rngs=nnx.Rngs(0))

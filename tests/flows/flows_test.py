@@ -12,7 +12,7 @@ from pipeline.flows.conv_autoregressive import ConvIAF
 from pipeline.flows.coupling import RealNVP
 from pipeline.flows.glow import Glow
 from pipeline.flows.planar import Planar, Radial
-from pipeline.nn.layer_factory import maker
+from pipeline.nn.layer_factory import layer_factory
 
 KEY = jax.random.key(3)
 VECTORS = dict(
@@ -29,7 +29,7 @@ class OfContext(nnx.Module):
     """ConvIAF with one context for all examples."""
 
     def __init__(self, mirrored: bool):
-        self.flow = ConvIAF(2, 4, 3, mirrored=mirrored, make=maker(KEY, jnp.float32))
+        self.flow = ConvIAF(2, 4, 3, mirrored=mirrored, make=layer_factory(KEY, jnp.float32))
         self.context = nnx.Variable(jax.random.normal(KEY, (1, 2, 3, 3)))
 
     def __call__(self, z):

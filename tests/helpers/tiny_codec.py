@@ -28,12 +28,12 @@ FLAT = dict(name="vae.VAE", image_size=8, image_channels=1, channels=(4, 8), hid
 def tiny_codec(kind: str, bits: int = 8) -> Codec:
     """A "hierarchy" of RGB 8x8 images or a "flat" model of grey ones; every weight is random, none zero."""
     recipe = dict(HIERARCHY if kind == "hierarchy" else FLAT)
-    modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     keys = jax.random.split(jax.random.key(1), len(params))
     noisy = {
         name: params[name] + 0.1 * jax.random.normal(key, jnp.shape(params[name])) for name, key in zip(params, keys)
     }
-    model = modeldef.merge(noisy, other)
+    model = modeldef.merge(noisy, model_state)
     config = {
         "model": recipe,
         "dtype": "float32",
@@ -44,7 +44,7 @@ def tiny_codec(kind: str, bits: int = 8) -> Codec:
         "training": {"step": 7, "weights": "EMA", "batch_size": 4, "optimizer": {"name": "adamw"}, "data": {}},
         "metrics": {"psnr": 21.5, "num_examples": 16},
     }
-    return Codec(modeldef, noisy | other, config)
+    return Codec(modeldef, noisy | model_state, config)
 
 
 def images(codec: Codec, batch: int = 3, seed: int = 0):

@@ -19,14 +19,14 @@ RECIPE = dict(
 
 @functools.lru_cache
 def tiny_codec() -> ConvCodec:
-    modeldef, params, other = parameters.split(models.create(RECIPE, rngs=nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.split(models.create(RECIPE, rngs=nnx.Rngs(0)))
     about = {
         "model": RECIPE,
         "dtype": "float32",
         "latent_shapes": [[2, 2, 2, 2]],
         "input": {"image_shape": [16, 16, 3]},
     }
-    return ConvCodec(modeldef, params | other, about | {"num_parameters": 1}, "tiny")
+    return ConvCodec(modeldef, params | model_state, about | {"num_parameters": 1}, "tiny")
 
 
 def write_video(path: pathlib.Path, frames: int, height: int = 16, width: int = 24, irregular: bool = False) -> None:

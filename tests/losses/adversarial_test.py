@@ -52,7 +52,7 @@ def test_r1_is_the_squared_gradient_of_each_example():
 
 def test_r1_through_a_discriminator_of_clips_has_the_gradient_of_its_value():
     model = patchgan.PatchGAN3D(channels=4, num_layers=1, rngs=nnx.Rngs(0))
-    modeldef, params, other = parameters.split(model)
+    modeldef, params, model_state = parameters.split(model)
     # As large as trained ones: 0.02 at the start leaves nothing to measure.
     params = {name: value * (10 if name.endswith("kernel") else 1) for name, value in params.items()}
     clip = jax.random.uniform(jax.random.key(0), (2, 5, 8, 8, 3), minval=-1)
@@ -63,7 +63,7 @@ def test_r1_through_a_discriminator_of_clips_has_the_gradient_of_its_value():
     @functools.partial(jax.value_and_grad, has_aux=True)
     def penalty(step):
         moved = params | {"convs.1.kernel": params["convs.1.kernel"] + step * along}
-        of_each = adversarial.r1(lambda x: modeldef.merge(moved, other)(x), clip)
+        of_each = adversarial.r1(lambda x: modeldef.merge(moved, model_state)(x), clip)
         return of_each.sum(), of_each
 
     (_, of_each), slope = penalty(0.0)

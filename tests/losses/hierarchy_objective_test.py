@@ -63,28 +63,28 @@ class Convolutions(nnx.Module):
 
 
 def test_power_iteration_finds_the_largest_singular_values_and_their_gradient():
-    modeldef, params, other = parameters.split(Convolutions())
-    shapes = spectral.shapes(modeldef, params, other)
+    modeldef, params, model_state = parameters.split(Convolutions())
+    shapes = spectral.shapes(modeldef, params, model_state)
     assert {name: shape.shape for name, shape in shapes.items()} == {
         "objective.spectral.27x4": (2, 4),
         "objective.spectral.4x2": (1, 2),
     }
-    other = spectral.completed(other, shapes)
+    model_state = spectral.completed(model_state, shapes)
 
     @jax.jit
-    def penalty(params, other, first):
+    def penalty(params, model_state, first):
         def total(params):
-            return spectral.penalty(modeldef.merge(params, other), other, first=first)
+            return spectral.penalty(modeldef.merge(params, model_state), model_state, first=first)
 
         return jax.value_and_grad(total, has_aux=True)(params)
 
     def norms(params):
-        model = modeldef.merge(params, other)
+        model = modeldef.merge(params, model_state)
         kernels = [conv.weight().reshape(-1, conv.weight().shape[-1]) for conv in (*model.convs, model.last)]
         return sum(jnp.linalg.svd(kernel, compute_uv=False)[0] for kernel in kernels) + 1.0
 
     expected, wanted = jax.value_and_grad(norms)(params)
-    estimates, kept = [], dict(other)
+    estimates, kept = [], dict(model_state)
     for _ in range(20):
         (total, directions), gradients = penalty(params, kept, True)
         estimates.append(float(total))
@@ -96,5 +96,5 @@ def test_power_iteration_finds_the_largest_singular_values_and_their_gradient():
     for name in ("last.kernel", "convs.0.kernel", "convs.1.log_norm"):
         np.testing.assert_allclose(gradients[name], wanted[name], atol=2e-2, err_msg=name)
     np.testing.assert_array_equal(gradients["norm.scale"].sum(), 1.0)
-    (few, _), _ = penalty(params, other, False)
+    (few, _), _ = penalty(params, model_state, False)
     assert float(few) <= estimates[0], "the first step takes more rounds"

@@ -13,9 +13,9 @@ from pipeline.core import parameters
 
 def test_published_parameter_counts_of_the_form_without_a_recipe():
     recipe = dict(name="taesd.TAESD", latent_channels=16)
-    _, params, other = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
+    _, params, model_state = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     found = [sum(math.prod(a.shape) for n, a in params.items() if n.startswith(s)) for s in ("encoder", "decoder")]
-    assert found == [1_229_456, 1_229_443] and not other
+    assert found == [1_229_456, 1_229_443] and not model_state
 
 
 def test_a_deterministic_codec_of_any_multiple_of_eight():

@@ -22,11 +22,11 @@ RECIPE = dict(
 
 @pytest.fixture(scope="module")
 def parts():
-    modeldef, params, other = parameters.split(models.create(RECIPE, rngs=nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.split(models.create(RECIPE, rngs=nnx.Rngs(0)))
     clip = jax.random.uniform(jax.random.key(0), (2, 5, 32, 32, 3), minval=-1, maxval=1)
 
     def loss(params, clip):
-        outputs = modeldef.merge(params, other)({"video": clip}, key=jax.random.key(1), train=True)
+        outputs = modeldef.merge(params, model_state)({"video": clip}, key=jax.random.key(1), train=True)
         wavelets = sum(jnp.abs(a - b).mean() for a, b in outputs.aux["wavelets"])
         return jnp.abs(outputs.recon.mean() - clip).mean() + outputs.latents[0].kl.mean() + wavelets
 

@@ -45,10 +45,10 @@ def test_no_latent_sees_a_later_frame_and_no_frame_a_later_latent(model, clip):
 def test_rematerialised_gradients_are_the_same(clip):
     def gradient(remat):
         made = models.create(TINY | dict(remat=remat), rngs=nnx.Rngs(0))
-        modeldef, params, other = parameters.split(made)
+        modeldef, params, model_state = parameters.split(made)
 
         def loss(params):
-            outputs = modeldef.merge(params, other)({"video": clip[:, :5]}, key=None, train=True)
+            outputs = modeldef.merge(params, model_state)({"video": clip[:, :5]}, key=None, train=True)
             return jnp.square(outputs.recon.mean() - clip[:, :5]).sum()
 
         return jax.jit(jax.grad(loss))(params)

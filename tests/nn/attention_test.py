@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from pipeline.nn.attention import CausalTemporalAttention, SpatialAttention, TemporalAttention
-from pipeline.nn.cache import Past
+from pipeline.nn.cache import CausalCache
 from pipeline.nn.norm import GroupNorm, LayerNorm
 
 X = jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 8))
@@ -45,8 +45,8 @@ def test_chunks_of_causal_attention_give_what_the_whole_gives(window):
 
     @jax.jit
     def chunk(x, cache):
-        past = Past(cache)
-        return attention(x, past), past.cache()
+        cache = CausalCache(cache)
+        return attention(x, cache), cache.arrays()
 
     cache, parts = None, []
     for start, end in ((0, 1), (1, 3), (3, 5)):

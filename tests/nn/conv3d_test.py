@@ -9,7 +9,7 @@ from jax import lax
 
 from pipeline.backend import target
 from pipeline.core.errors import ConfigError
-from pipeline.nn.cache import Past
+from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv3d import CausalConv3d
 
 CASES = [(3, 1), (3, 2), ((1, 3, 3), (1, 2, 2)), ((1, 3, 3), 1), (1, 1), (3, (1, 2, 2)), ((3, 1, 1), 1)]
@@ -66,9 +66,9 @@ def test_chunks_give_what_the_whole_gives(stride, plan):
     ends = list(itertools.accumulate(plan))
     cache, parts = None, []
     for start, end in zip([0, *ends], ends):
-        past = Past(cache)
-        parts.append(made(x[:, start:end], past))
-        cache = past.cache()
+        cache = CausalCache(cache)
+        parts.append(made(x[:, start:end], cache))
+        cache = cache.arrays()
     np.testing.assert_allclose(jnp.concatenate(parts, axis=1), made(x), atol=1e-6)
 
 
@@ -88,10 +88,10 @@ def test_of_a_single_frame_zeros_in_time_leave_the_last_tap_alone():
 
 
 def test_a_cache_of_another_network_is_told():
-    past = Past([jnp.zeros((1, 2, 4, 4, 2))] * 2)
-    layer(3, 1)(jnp.zeros((1, 4, 4, 4, 2)), past)
+    cache = CausalCache([jnp.zeros((1, 2, 4, 4, 2))] * 2)
+    layer(3, 1)(jnp.zeros((1, 4, 4, 4, 2)), cache)
     with pytest.raises(ValueError, match="1 arrays of the cache"):
-        past.cache()
+        cache.arrays()
 
 
 def test_an_unknown_padding_is_a_config_error():
@@ -115,11 +115,11 @@ def test_first_frame_is_another_name_of_replicate_and_space_has_zeros():
 def test_frames_that_would_be_left_out_are_an_error(before, frames, said):
     made, cache = layer(3, 2), None
     if before:
-        past = Past()
-        made(jnp.zeros((1, before, 4, 4, 2)), past)
-        cache = past.cache()
+        cache = CausalCache()
+        made(jnp.zeros((1, before, 4, 4, 2)), cache)
+        cache = cache.arrays()
     with pytest.raises(ValueError, match=rf"{said} where .* stride 2 in time, and not {frames}"):
-        jax.eval_shape(lambda x: made(x, Past(cache)), jnp.zeros((1, frames, 4, 4, 2)))
+        jax.eval_shape(lambda x: made(x, CausalCache(cache)), jnp.zeros((1, frames, 4, 4, 2)))
 
 
 def test_a_kernel_shorter_than_its_stride_in_time_is_a_config_error():

@@ -1,4 +1,4 @@
-"""normed_conv is the plain composition, and keeps less for the gradients."""
+"""norm_act_conv is the plain composition, and keeps less for the gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,11 @@ import pytest
 from flax import nnx
 
 from pipeline.backend import target
-from pipeline.nn.cache import Past
+from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv import Conv
 from pipeline.nn.conv3d import CausalConv3d
 from pipeline.nn.norm import GroupNorm, LayerNorm
-from pipeline.nn.norm_act_conv import normed_conv
+from pipeline.nn.norm_act_conv import norm_act_conv
 
 X = 3 + 2 * jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 8))
 
@@ -47,7 +47,7 @@ def test_values_and_gradients_are_those_of_the_composition(backend, convolution)
 
     expected = gradients(plain)
     with target.compiling_for(backend):
-        ours = gradients(normed_conv)
+        ours = gradients(norm_act_conv)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected)):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(b).max()))
 
@@ -58,7 +58,7 @@ def test_only_x_is_kept_for_the_gradients(backend, convolution):
     norm, conv = pair(convolution)
     with target.compiling_for(backend):
         # Both close over the modules, as `jax.jit(lambda x: model(x))` does.
-        assert maps_kept(lambda x: normed_conv(norm, conv, x)) == 1 < maps_kept(lambda x: plain(norm, conv, x))
+        assert maps_kept(lambda x: norm_act_conv(norm, conv, x)) == 1 < maps_kept(lambda x: plain(norm, conv, x))
 
 
 def maps_kept(f) -> int:
@@ -68,7 +68,7 @@ def maps_kept(f) -> int:
 
 def test_a_stream_hands_on_its_frames():
     norm, conv = pair("3d")
-    past = Past()
-    first = normed_conv(norm, conv, X[:, :1], past)
-    rest = normed_conv(norm, conv, X[:, 1:], Past(past.cache()))
+    cache = CausalCache()
+    first = norm_act_conv(norm, conv, X[:, :1], cache)
+    rest = norm_act_conv(norm, conv, X[:, 1:], CausalCache(cache.arrays()))
     np.testing.assert_allclose(jnp.concatenate([first, rest], axis=1), plain(norm, conv, X), atol=1e-5)

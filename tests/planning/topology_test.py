@@ -82,7 +82,7 @@ def test_one_device_goes_on_with_the_exact_next_batch(saved, tmp_path):
     whole = faults.Cluster(tmp_path / "whole", processes=1, devices=8)
     whole.recipe.write_text(saved.recipe.read_text())
     assert whole.run().codes == [0], whole.said()
-    alone = faults.Cluster(tmp_path / "alone", processes=1)
+    alone = faults.Cluster(tmp_path / "generator_only", processes=1)
     alone.recipe, alone.workdir = saved.recipe, saved.workdir
     outcome = alone.run()
     assert outcome.codes == [0] and "resuming after step 10" in outcome.said

@@ -35,9 +35,9 @@ def complete(recipe: str) -> dict:
 )
 def test_published_parameter_counts(recipe, encoder, total):
     create = build.model_maker(complete(recipe))
-    _, params, other = parameters.abstract(lambda: create(nnx.Rngs(0)))
+    _, params, model_state = parameters.abstract(lambda: create(nnx.Rngs(0)))
     sizes = {name: math.prod(array.shape) for name, array in params.items()}
-    assert sum(sizes.values()) == total and not other
+    assert sum(sizes.values()) == total and not model_state
     assert encoder in (None, sum(size for name, size in sizes.items() if name.startswith("encoder")))
 
 
@@ -73,4 +73,4 @@ def test_eps_is_the_authors_beside_their_loss(recipe, eps, summed):
     side = settings["data"]["image_size"]
     divided = 3 * side * side if summed else 1
     assert settings["optimizer"]["eps"] * divided == pytest.approx(eps)
-    assert settings["critic"]["optimizer"]["eps"] == eps, "the discriminator's loss is not divided"
+    assert settings["discriminator"]["optimizer"]["eps"] == eps, "the discriminator's loss is not divided"

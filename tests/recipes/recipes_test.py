@@ -53,7 +53,7 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
 
     @jax.jit
     def round_trip(params, image, key):
-        model = modeldef.merge(params, state.other)
+        model = modeldef.merge(params, state.model_state)
         latents = model.encode(image, key=key)
         again = model(batch, key=key, train=False)
         few = model.decode(tuple(latent.z for latent in latents[:1]), key=key)
@@ -62,7 +62,7 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
         log_prob = recon.log_prob(image) if hasattr(recon, "log_prob") else None
         return latents, again.latents, few.mean(), recon.mean(), log_prob
 
-    model = modeldef.merge(state.params, state.other)
+    model = modeldef.merge(state.params, state.model_state)
     latents, again, few, recon, log_prob = round_trip(state.params, pixels_of(batch), jax.random.key(1))
     assert len(latents) == model.num_layers == len(model.latent_shapes)
     for latent, twin, shape in zip(latents, again, model.latent_shapes):

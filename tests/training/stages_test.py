@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-import tiny_game
+import tiny_gan
 
 from pipeline.build import run as build
 from pipeline.core.errors import ConfigError
@@ -28,7 +28,7 @@ STAGES = [
 
 
 def recipe(in_stages: bool):
-    config = tiny_game.recipe()
+    config = tiny_gan.recipe()
     config.checkpoint.every = 3
     # The first program of the three is enough for most of a run.
     config.objective.adversarial = dict(weight=0.5, start=4, lecam=0.01)
@@ -88,9 +88,9 @@ def test_a_run_stopped_anywhere_ends_as_one_that_was_not(straight, tmp_path, mon
 def test_what_a_run_leaves(straight):
     in_stages, folder = straight
     arrays = Checkpoints(folder / "checkpoints").arrays(20)
-    assert {"params", "ema", "opt_state", "counters", "critic"} <= arrays.keys()
+    assert {"params", "ema", "opt_state", "counters", "discriminator"} <= arrays.keys()
     # The discriminator's updates since it began at step 5, or anew at step 7.
-    assert int(arrays["critic"]["step"]) == (20 - 6 if in_stages else 20 - 4)
+    assert int(arrays["discriminator"]["step"]) == (20 - 6 if in_stages else 20 - 4)
     train = [line["train"] for line in lines(folder) if "train" in line]
     assert ["discriminator" in values for values in train] == [False] * 4 + [True] * 16
     (last,) = [line["eval"] for line in lines(folder) if "eval" in line and line["step"] == 20]
@@ -168,15 +168,15 @@ def test_stages_of_a_recipe():
     ],
 )
 def test_stages_that_cannot_be(given, message):
-    config = tiny_game.recipe()
+    config = tiny_gan.recipe()
     config.stages = given
     with pytest.raises(ConfigError, match=message):
         build.complete(config)
 
 
 def test_a_stage_of_another_model_is_refused_at_the_start(tmp_path):
-    config = tiny_game.recipe()
-    config.stages = [dict(num_steps=10), {"num_steps": 10, "critic.channels": 16}]
+    config = tiny_gan.recipe()
+    config.stages = [dict(num_steps=10), {"num_steps": 10, "discriminator.channels": 16}]
     with pytest.raises(ConfigError, match=r"config\.stages\[1\] is of another model, discriminator or optimiser"):
         loop.train(config, tmp_path / "run")
 
@@ -184,8 +184,8 @@ def test_a_stage_of_another_model_is_refused_at_the_start(tmp_path):
 def test_runs_from_before_there_were_stages_go_on(tmp_path):
     from pipeline.training import workdir
 
-    config = json.loads(json.dumps(build.complete(tiny_game.recipe())))
-    old = {key: value for key, value in config.items() if key not in ("step", "critic", "stages")}
+    config = json.loads(json.dumps(build.complete(tiny_gan.recipe())))
+    old = {key: value for key, value in config.items() if key not in ("step", "discriminator", "stages")}
     changes = workdir.differences(old, config)
-    assert all(change.startswith(("step: 'elbo' ->", "critic")) for change in changes) and len(changes) > 1
-    assert not workdir.differences(old, old | {"step": "elbo", "critic": {}, "stages": []})
+    assert all(change.startswith(("step: 'elbo' ->", "discriminator")) for change in changes) and len(changes) > 1
+    assert not workdir.differences(old, old | {"step": "elbo", "discriminator": {}, "stages": []})

@@ -21,8 +21,8 @@ def update(**settings) -> Update:
 
 
 def apply(rule: Update, state, gradient, loss=1.0):
-    other = {"count": state.other["count"] + 1}
-    return jax.jit(rule.__call__)(state, jnp.asarray(loss), {"w": jnp.asarray(gradient)}, other)
+    model_state = {"count": state.model_state["count"] + 1}
+    return jax.jit(rule.__call__)(state, jnp.asarray(loss), {"w": jnp.asarray(gradient)}, model_state)
 
 
 def same(a, b) -> bool:
@@ -40,7 +40,7 @@ def test_an_applied_step_is_optax_adamw_and_moves_the_ema():
     after, _ = apply(update(), later, [1.0, -2.0])
     np.testing.assert_allclose(after.ema["w"], (later.ema["w"] + after.params["w"]) / 2, rtol=1e-6)
     np.testing.assert_allclose(report["gradient_norm"], np.sqrt(5), rtol=1e-6)
-    assert int(state.step) == 1 and int(state.skipped) == 0 and float(state.other["count"]) == 1
+    assert int(state.step) == 1 and int(state.skipped) == 0 and float(state.model_state["count"]) == 1
 
 
 def test_clipping_scales_to_the_norm():
@@ -53,11 +53,11 @@ def test_clipping_scales_to_the_norm():
 def test_a_non_finite_step_changes_nothing_but_counters(gradient, loss):
     before = start()
     after, report = apply(update(clip_norm=1.0, skip_norm=5.0, max_skips=0), before, gradient, loss)
-    for part in ("params", "ema", "opt_state", "other"):
+    for part in ("params", "ema", "opt_state", "model_state"):
         assert same(getattr(before, part), getattr(after, part)), part
-    assert int(after.step) == 1 and int(after.skipped) == 1 and int(report["nonfinite_in_a_row"]) == 1
+    assert int(after.step) == 1 and int(after.skipped) == 1 and int(report["consecutive_nonfinite"]) == 1
     again, _ = apply(update(), after, [1.0, 1.0])
-    assert int(again.nonfinite_in_a_row) == 0 and not same(again.params, before.params)
+    assert int(again.consecutive_nonfinite) == 0 and not same(again.params, before.params)
 
 
 def test_large_gradients_are_skipped_until_the_escape_applies_them_clipped():
@@ -69,7 +69,7 @@ def test_large_gradients_are_skipped_until_the_escape_applies_them_clipped():
         moved.append(not same(previous.params, state.params))
     assert moved == [False, False, True, True] and int(state.skipped) == 2
     state, _ = apply(rule, state, [0.1, 0.1])
-    assert int(state.large_in_a_row) == 0
+    assert int(state.consecutive_large_grads) == 0
     after, _ = apply(rule, state, [30.0, 40.0])
     assert same(after.params, state.params)
 

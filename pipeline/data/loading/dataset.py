@@ -14,7 +14,14 @@ from grain.sources import RandomAccessDataSource
 from jaxtyping import Int
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.data.loading.batches import Draws, EvaluationBatches, Examples, Loaded, TrainingBatches, over_budget
+from pipeline.data.loading.batches import (
+    Draws,
+    EvaluationBatches,
+    Examples,
+    Loaded,
+    TrainingBatches,
+    over_budget,
+)
 from pipeline.data.loading.mix import Mix
 from pipeline.data.loading.workers import end_with_parent
 from pipeline.data.unreadable import Unreadable

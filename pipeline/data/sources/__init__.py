@@ -2,10 +2,10 @@
 
 from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.data.source import Part, Source
+from pipeline.data.source import Source, Subset
 from pipeline.data.sources.digits import Digits
 from pipeline.data.sources.sklearn_images import SklearnImages
-from pipeline.data.video_source import VideoPart, VideoSource
+from pipeline.data.video_source import VideoSource, VideoSubset
 
 FILES = ("folder", "zip", "records", "arrays")
 KINDS = (*FILES, "sklearn_images", "digits")
@@ -58,7 +58,7 @@ def open_split(
     if eval_path:
         return source, open_source(kind, eval_path, key="data.eval_path")
     held_out = _held_out(len(source), eval_fraction, path or kind)
-    return (Part(source, held_out, len(source)), Part(source, 0, held_out)) if held_out else (source, None)
+    return (Subset(source, held_out, len(source)), Subset(source, 0, held_out)) if held_out else (source, None)
 
 
 def open_video_source(kind: str, path: str, *, key: str = "data.path") -> VideoSource:
@@ -96,7 +96,7 @@ def open_video_split(
     if eval_path:
         return source, open_video_source(kind, eval_path, key="data.eval_path")
     held_out = _held_out(len(source), eval_fraction, path)
-    return (VideoPart(source, held_out, len(source)), VideoPart(source, 0, held_out)) if held_out else (source, None)
+    return (VideoSubset(source, held_out, len(source)), VideoSubset(source, 0, held_out)) if held_out else (source, None)
 
 
 def _held_out(count: int, eval_fraction: float | int, where: str) -> int:

@@ -7,7 +7,7 @@ earlier channels. The Jacobian is triangular with ones on its diagonal, so the l
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pipeline.nn.layer_factory import Make
+from pipeline.nn.layer_factory import LayerFactory
 from pipeline.nn.masked_conv import MaskedConv, MaskedDepthwiseConv
 
 WIDENING = 6
@@ -19,7 +19,7 @@ class AutoregressiveCell(nnx.Module):
     The last kernel begins at a tenth, so that m is near 0.
     """
 
-    def __init__(self, features: int, *, mirrored: bool, make: Make):
+    def __init__(self, features: int, *, mirrored: bool, make: LayerFactory):
         wide = WIDENING * features
         self.widen = make(MaskedConv, features, wide, 3, strict=True, mirrored=mirrored, bias_scale=None)
         self.spread = make(MaskedDepthwiseConv, wide, 5, mirrored=mirrored, bias_scale=None)
@@ -34,7 +34,7 @@ class AutoregressiveCell(nnx.Module):
 class AutoregressivePair(nnx.Module):
     """A cell, and one with the pixels' order reversed: together each element may see every pixel."""
 
-    def __init__(self, features: int, *, make: Make):
+    def __init__(self, features: int, *, make: LayerFactory):
         self.first = AutoregressiveCell(features, mirrored=False, make=make)
         self.second = AutoregressiveCell(features, mirrored=True, make=make)
 

@@ -16,12 +16,18 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
-from pipeline.distributions.continuous import gaussian_kl, gaussian_log_prob, gaussian_sample, position, values
+from pipeline.distributions.continuous import (
+    gaussian_kl,
+    gaussian_log_prob,
+    gaussian_sample,
+    position,
+    values,
+)
 from pipeline.models.nvae.autoregressive_flow import AutoregressivePair
 from pipeline.models.nvae.clamped_normal import clamped_normal, residual_normal
 from pipeline.models.nvae.residual_cells import DecoderCell, EncoderCell
 from pipeline.nn.batch_norm import MOMENTUM, Momentum
-from pipeline.nn.layer_factory import Make, maker
+from pipeline.nn.layer_factory import LayerFactory, layer_factory
 from pipeline.nn.weight_norm import WeightNormConv
 from pipeline.priors.hierarchy import decode_arguments, layer_key
 
@@ -32,7 +38,7 @@ WIDENING, WIDENING_AFTER = 6, 3
 class EncoderScale(nnx.Module):
     """`groups` times `cells` cells at one resolution, and then, below the top, one that halves it."""
 
-    def __init__(self, channels: int, groups: int, cells: int, *, down: bool, make: Make):
+    def __init__(self, channels: int, groups: int, cells: int, *, down: bool, make: LayerFactory):
         self.groups = nnx.List(
             [nnx.List([EncoderCell(channels, channels, make=make) for _ in range(cells)]) for _ in range(groups)]
         )
@@ -54,7 +60,7 @@ class Encoder(nnx.Module):
     """Image -> features for each group; `scales` are the numbers of groups, bottom first."""
 
     def __init__(
-        self, inputs: int, channels: int, scales: Sequence[int], blocks: Sequence[int], cells: int, *, make: Make
+        self, inputs: int, channels: int, scales: Sequence[int], blocks: Sequence[int], cells: int, *, make: LayerFactory
     ):
         self.stem = make(WeightNormConv, inputs, channels, 3)
         before = []
@@ -88,7 +94,7 @@ class Group(nnx.Module):
     The first group has no cells and a fixed prior, and its posterior sees nothing but the encoder.
     """
 
-    def __init__(self, channels: int, latent_dim: int, cells: int, num_flows: int, *, first: bool, make: Make):
+    def __init__(self, channels: int, latent_dim: int, cells: int, num_flows: int, *, first: bool, make: LayerFactory):
         self.cells = nnx.List(
             [DecoderCell(channels, channels, widening=WIDENING, make=make) for _ in range(0 if first else cells)]
         )
@@ -157,7 +163,7 @@ class Decoder(nnx.Module):
         latent_dim: int,
         num_flows: int,
         outputs: int,
-        make: Make,
+        make: LayerFactory,
         dtype: Any,
     ):
         self.start = make(_Start, size, channels)
@@ -265,7 +271,7 @@ class NVAE(nnx.Module):
     ):
         scales, blocks, halvings = tuple(groups), tuple(blocks), len(blocks) + len(groups) - 1
         _check(image_size + 2 * padding, channels, scales, blocks, halvings)
-        make = maker(rngs.params(), dtype)
+        make = layer_factory(rngs.params(), dtype)
         self.head = heads.create(likelihood, image_channels)
         self.encoder = Encoder(image_channels, channels, scales[::-1], blocks, cells, make=make)
         self.decoder = Decoder(

@@ -14,7 +14,7 @@ from pipeline.models.nvae.squeeze_excitation import SqueezeExcitation
 from pipeline.nn.batch_norm import BatchNorm, Momentum
 from pipeline.nn.conv import Conv
 from pipeline.nn.depthwise import DepthwiseConv
-from pipeline.nn.layer_factory import Make
+from pipeline.nn.layer_factory import LayerFactory
 from pipeline.nn.resample import aligned_bilinear_double, nearest_upsample
 from pipeline.nn.weight_norm import WeightNormConv
 
@@ -24,7 +24,7 @@ BRANCH = 0.1
 class FactorizedReduce(nnx.Module):
     """Half the height and width: each of 2x2 pixels gives a quarter of the outputs, by a 1x1 convolution of its own."""
 
-    def __init__(self, inputs: int, outputs: int, *, make: Make):
+    def __init__(self, inputs: int, outputs: int, *, make: LayerFactory):
         quarter = outputs // 4
         self.convs = nnx.List(
             [make(WeightNormConv, inputs, width, 1) for width in (quarter, quarter, quarter, outputs - 3 * quarter)]
@@ -41,7 +41,7 @@ class FactorizedReduce(nnx.Module):
 class EncoderCell(nnx.Module):
     """`down` halves height and width, to so many outputs; else inputs are as many as outputs."""
 
-    def __init__(self, inputs: int, outputs: int, *, down: bool = False, make: Make):
+    def __init__(self, inputs: int, outputs: int, *, down: bool = False, make: LayerFactory):
         stride: Any = dict(stride=2, padding=(1, 1)) if down else {}
         self.skip = FactorizedReduce(inputs, outputs, make=make) if down else None
         self.norm1, self.norm2 = BatchNorm(inputs), BatchNorm(outputs)
@@ -63,7 +63,7 @@ class DecoderCell(nnx.Module):
     running variance's factor n / (n - 1) sees the smaller n.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, widening: int, up: bool = False, make: Make):
+    def __init__(self, inputs: int, outputs: int, *, widening: int, up: bool = False, make: LayerFactory):
         wide = widening * inputs
         self.up = up
         self.skip = make(WeightNormConv, inputs, outputs, 1, bias_scale=None) if up else None

@@ -18,9 +18,15 @@ from pipeline.backend.gelu import gelu
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Outputs
 from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
-from pipeline.models.vdvae.block_plan import check_widths, parse_decoder, parse_encoder, parse_widths, runs
+from pipeline.models.vdvae.block_plan import (
+    check_widths,
+    parse_decoder,
+    parse_encoder,
+    parse_widths,
+    runs,
+)
 from pipeline.nn.conv import Conv
-from pipeline.nn.layer_factory import maker
+from pipeline.nn.layer_factory import layer_factory
 from pipeline.nn.resample import average_pool, nearest_upsample
 from pipeline.nn.scan import scanned_by_default, sequence
 from pipeline.priors.hierarchy import decode_arguments, layer_key
@@ -312,7 +318,7 @@ class VDVAE(nnx.Module):
         decoder_plan = parse_decoder(dec_blocks, image_size, reached)
         widths = parse_widths(custom_widths, width, reached)
         check_widths(encoder_plan, decoder_plan, widths)
-        conv = functools.partial(maker(rngs.params(), dtype), Conv)
+        conv = functools.partial(layer_factory(rngs.params(), dtype), Conv)
         self.encoder = Encoder(encoder_plan, widths, image_channels, bottleneck_multiple, conv)
         self.decoder = Decoder(
             *(decoder_plan, widths, zdim, bottleneck_multiple, residual_posterior),

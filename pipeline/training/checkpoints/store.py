@@ -30,7 +30,14 @@ from pipeline.training.checkpoints import manifest, orbax_noise
 from pipeline.training.checkpoints.checksum import MASK, checksum, of_array
 from pipeline.training.checkpoints.retention import Retention
 from pipeline.training.runtime import cluster_status
-from pipeline.training.state.state_tree import Tree, described, flat, from_tree, to_tree, without_empty
+from pipeline.training.state.state_tree import (
+    Tree,
+    described,
+    flat,
+    from_tree,
+    to_tree,
+    without_empty,
+)
 from pipeline.training.state.train_state import TrainState
 
 _DAMAGED = ".damaged"
@@ -152,10 +159,10 @@ class Checkpoints:
           CheckpointError: there is none, or it is the state of another model or optimiser. DamagedCheckpoint: it is
             not what was saved, on whichever process that shows.
         """
-        with cluster_status.together(f"checkpoint {step}"):
+        with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
             content, tree = self.manifest(step), to_tree(shapes)
             self._check_shapes(step, content, tree)
-        with cluster_status.together(f"arrays of checkpoint {step}"):
+        with cluster_status.raise_on_all_processes(f"arrays of checkpoint {step}"):
             loaded = self._load(step, tree)
         self._check_sums(step, content, loaded)
         return from_tree(shapes, loaded)
@@ -173,7 +180,7 @@ class Checkpoints:
         """
         for step in reversed(self.steps()):
             try:
-                with cluster_status.together(f"checkpoint {step}"):
+                with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
                     check(self.metadata(step), step)
                 return step, self.restore(step, shapes)
             except DamagedCheckpoint as damage:
@@ -187,7 +194,7 @@ class Checkpoints:
         return None
 
     def arrays(self, step: int, *parts: str) -> Tree:
-        """NumPy arrays by part ("params", "ema", "other", "opt_state", "counters"; or those named) and name.
+        """NumPy arrays by part ("params", "ema", "model_state", "opt_state", "counters"; or those named) and name.
 
         They are read as they lie there, onto the host, and checked: no model is built, and no device is needed.
 
@@ -205,18 +212,18 @@ class Checkpoints:
         _compare(self.folder / str(step), content, sums)
         return loaded
 
-    def weights(self, step: int, params: Mapping[str, Any], other: Mapping[str, Any], *, ema: bool = True) -> Tree:
+    def weights(self, step: int, params: Mapping[str, Any], model_state: Mapping[str, Any], *, ema: bool = True) -> Tree:
         """Arrays for the shapes of a model's parameters, from the EMA or not, and of its other variables.
 
         Raises:
           CheckpointError: as `restore`.
         """
         part = "ema" if ema else "params"
-        tree = {part: dict(params), "other": dict(other)}
+        tree = {part: dict(params), "model_state": dict(model_state)}
         self._check_shapes(step, self.manifest(step), tree)
         arrays = self.arrays(step, *tree)
-        found = {"params": arrays[part], "other": arrays.get("other", {})}
-        return {kind: {name: found[kind][name] for name in wanted} for kind, wanted in zip(found, (params, other))}
+        found = {"params": arrays[part], "model_state": arrays.get("model_state", {})}
+        return {kind: {name: found[kind][name] for name in wanted} for kind, wanted in zip(found, (params, model_state))}
 
     def _start(self, path: epath.Path, tree: Tree, about: dict[str, Any]) -> concurrent.futures.Future[None]:
         if jax.process_count() > 1:

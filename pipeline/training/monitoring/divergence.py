@@ -47,7 +47,7 @@ class Judge:
         if self.patience < 0 or self.spike_sigma < 0:
             raise ConfigError("divergence.patience and divergence.spike_sigma are 0 or more")
         self._good: collections.deque[float] = collections.deque(maxlen=_WINDOW)
-        self.bad_in_a_row = 0
+        self.consecutive_bad = 0
 
     def step(self, step: int, loss: float, finite: bool) -> str | None:
         """What is wrong with this step; None if nothing is."""
@@ -57,12 +57,12 @@ class Judge:
         elif self._is_spike(loss):
             reason = f"the loss was {loss:.4g}, against a median of {statistics.median(self._good):.4g} before"
         if reason is None:
-            self.bad_in_a_row = 0
+            self.consecutive_bad = 0
             self._good.append(loss)
             return None
-        self.bad_in_a_row += 1
-        if self.patience and self.bad_in_a_row >= self.patience:
-            raise RollBack(f"{reason}, for {self.bad_in_a_row} steps in a row", step - self.bad_in_a_row + 1, step)
+        self.consecutive_bad += 1
+        if self.patience and self.consecutive_bad >= self.patience:
+            raise RollBack(f"{reason}, for {self.consecutive_bad} steps in a row", step - self.consecutive_bad + 1, step)
         return reason
 
     def _is_spike(self, loss: float) -> bool:

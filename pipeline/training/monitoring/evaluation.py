@@ -46,7 +46,7 @@ class Reports:
 
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
         """The held-out examples, or config.eval.num_examples of them: reconstructions, and the ELBO if there is one."""
-        model = self._modeldef.merge(state.ema, state.other)
+        model = self._modeldef.merge(state.ema, state.model_state)
         where: Any = dict(place=self._place, replicated=self._replicated)
         scalars, shown = {}, ""
         if self._has_likelihood:
@@ -69,7 +69,7 @@ class Reports:
         """
         num = self._settings["sample"]["num"]
         images = self._first_images(num) if self._data.num_eval_examples else None
-        samples, recon = self._draw(state.ema, state.other, images)
+        samples, recon = self._draw(state.ema, state.model_state, images)
         if samples is not None:
             self._writer.image(step, "samples", grids.grid(np.asarray(samples)))
         if images is not None:
@@ -82,8 +82,8 @@ class Reports:
             self._writer.image(step, "reconstructions", pair)
         self._writer.flush()
 
-    def _grids(self, ema: Any, other: Any, images: Any) -> tuple[Any, Any]:
-        model = self._modeldef.merge(ema, other)
+    def _grids(self, ema: Any, model_state: Any, images: Any) -> tuple[Any, Any]:
+        model = self._modeldef.merge(ema, model_state)
         latents_key, pixels_key = jax.random.split(self._key)
         samples = None
         # A codec's KL is there to hold its latents together, and draws from N(0, 1) decode to noise.

@@ -12,7 +12,7 @@ from pipeline.training.monitoring.writer import MetricWriter
 
 # Kept for incidents: a number a layer and step is too much for a log.
 _PERCEPTUAL = ("lpips", "lpips_squeeze", "squeezenet_caffe")
-_HIDDEN = ("nonfinite_in_a_row", "layer_gradient_norms")
+_HIDDEN = ("consecutive_nonfinite", "layer_gradient_norms")
 
 
 class TrainLog:
@@ -56,7 +56,7 @@ class TrainLog:
         step, metrics, examples = self._pending
         self._pending = None
         began = time.monotonic()
-        loss, nonfinite = jax.device_get((metrics["loss"], metrics["nonfinite_in_a_row"]))
+        loss, nonfinite = jax.device_get((metrics["loss"], metrics["consecutive_nonfinite"]))
         self._waited += time.monotonic() - began
         if self._every > 0 and step % self._every == 0:
             values = jax.device_get({name: value for name, value in metrics.items() if name not in _HIDDEN})
@@ -64,7 +64,7 @@ class TrainLog:
             self._report(step, values, self._waited)
             self._waited = 0.0
         reason = self._judge.step(step, float(loss), not nonfinite)
-        if reason is not None and self._judge.bad_in_a_row == 1:
+        if reason is not None and self._judge.consecutive_bad == 1:
             self._incident(step, reason, jax.device_get(dict(metrics)), examples)
 
 

@@ -23,7 +23,7 @@ _ERROR = "strata/error/"
 _SLOWER, _SHARE, _AT_LEAST_S = 1.5, 0.1, 0.05
 
 
-class Peers:
+class ClusterStatus:
     """Where each process is. With one process there is nobody to tell, and nothing happens."""
 
     def __init__(self, phases: Phases):
@@ -81,7 +81,7 @@ class Peers:
 
 
 @contextlib.contextmanager
-def together(what: str) -> Iterator[None]:
+def raise_on_all_processes(what: str) -> Iterator[None]:
     """All processes leave the block, or all raise: the error of the first that had one, with its exit code.
 
     Without this, one process that finds no data ends, and the others wait for it until they are aborted.

@@ -110,18 +110,18 @@ def _shown(sizes: dict[str, int]) -> str:
     return " x ".join(f"{axis}={size}" for axis, size in sizes.items())
 
 
-def check_batch(mesh: Mesh, batch_size: int, *, accumulate: int = 1, key: str = "batch_size") -> None:
-    """Raises ConfigError where a global batch cannot be split over (replica, fsdp) and into `accumulate` parts."""
+def check_batch(mesh: Mesh, batch_size: int, *, grad_accum_steps: int = 1, key: str = "batch_size") -> None:
+    """Raises ConfigError where a global batch cannot be split over (replica, fsdp) and into `grad_accum_steps` parts."""
     shards = mesh.shape["replica"] * mesh.shape["fsdp"]
-    if accumulate < 1:
-        raise ConfigError(f"accumulate={accumulate} must be 1 or more")
-    unit = shards * accumulate
+    if grad_accum_steps < 1:
+        raise ConfigError(f"grad_accum_steps={grad_accum_steps} must be 1 or more")
+    unit = shards * grad_accum_steps
     if batch_size < 1 or batch_size % unit:
         below, above = batch_size // unit * unit, -(-max(batch_size, 1) // unit) * unit
         raise ConfigError(
             f"{key}={batch_size} must be a multiple of {unit}, such as {f'{below} or ' if below > 0 else ''}{above}: "
             f"the mesh splits a batch over replica={mesh.shape['replica']} x fsdp={mesh.shape['fsdp']} devices, "
-            f"and each part into accumulate={accumulate}"
+            f"and each part into grad_accum_steps={grad_accum_steps}"
         )
 
 

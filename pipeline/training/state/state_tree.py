@@ -10,7 +10,7 @@ from pipeline.training.state.train_state import TrainState
 
 Tree = dict[str, dict[str, Any]]  # part of the state -> name -> array or its shape
 
-_COUNTERS = ("step", "skipped", "large_in_a_row", "nonfinite_in_a_row")
+_COUNTERS = ("step", "skipped", "consecutive_large_grads", "consecutive_nonfinite")
 
 
 def to_tree(state: TrainState) -> Tree:
@@ -18,10 +18,10 @@ def to_tree(state: TrainState) -> Tree:
     return {
         "params": dict(state.params),
         "ema": dict(state.ema),
-        "other": dict(state.other),
+        "model_state": dict(state.model_state),
         "opt_state": _named(state.opt_state),
         "counters": {name: getattr(state, name) for name in _COUNTERS},
-        "critic": _named(state.critic),
+        "discriminator": _named(state.discriminator),
     }
 
 
@@ -30,9 +30,9 @@ def from_tree(shapes: TrainState, tree: Tree) -> TrainState:
     return TrainState(
         params=tree["params"],
         ema=tree["ema"],
-        other=tree.get("other", {}),
+        model_state=tree.get("model_state", {}),
         opt_state=_restored(shapes.opt_state, tree.get("opt_state", {})),
-        critic=_restored(shapes.critic, tree.get("critic", {})),
+        discriminator=_restored(shapes.discriminator, tree.get("discriminator", {})),
         **tree["counters"],
     )
 

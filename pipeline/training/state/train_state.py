@@ -24,22 +24,22 @@ from pipeline.training.state import sharding
 class TrainState:
     """Arrays by name (pipeline.core.parameters); counters are int32 scalars.
 
-    `step` counts batches seen. Of these `skipped` changed nothing; `large_in_a_row` and `nonfinite_in_a_row`
+    `step` counts batches seen. Of these `skipped` changed nothing; `consecutive_large_grads` and `consecutive_nonfinite`
     tell how the last ones went (pipeline.training.update).
 
-    `critic` is the same of a discriminator, whose `step` counts its own updates and whose `ema` is empty; None in a run
+    `discriminator` is the same of a discriminator, whose `step` counts its own updates and whose `ema` is empty; None in a run
     without one.
     """
 
     step: Int[Array, ""] | Any
     params: Arrays | Any
     ema: Arrays | Any
-    other: Arrays | Any
+    model_state: Arrays | Any
     opt_state: Any
     skipped: Int[Array, ""] | Any
-    large_in_a_row: Int[Array, ""] | Any
-    nonfinite_in_a_row: Int[Array, ""] | Any
-    critic: Any = None
+    consecutive_large_grads: Int[Array, ""] | Any
+    consecutive_nonfinite: Int[Array, ""] | Any
+    discriminator: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,35 +47,35 @@ class Extras:
     """What a training step keeps in the state beside the model.
 
     `params` are scalars of the objective that are trained with the model's parameters: name, which begins with
-    "objective.", and first value. `critic(rngs)` makes the discriminator, `critic_optimizer` is its own, and
-    `critic_other` are running values that belong to it: name and first value. `spectral` keeps a direction for each of
+    "objective.", and first value. `discriminator(rngs)` makes the discriminator, `discriminator_optimizer` is its own, and
+    `discriminator_state` are running values that belong to it: name and first value. `spectral` keeps a direction for each of
     the model's convolutions among its other variables (pipeline.losses.spectral).
     """
 
     params: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
-    critic: Callable[[nnx.Rngs], nnx.Module] | None = None
-    critic_optimizer: optax.GradientTransformation | None = None
-    critic_other: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
+    discriminator: Callable[[nnx.Rngs], nnx.Module] | None = None
+    discriminator_optimizer: optax.GradientTransformation | None = None
+    discriminator_state: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
     spectral: bool = False
 
-    def make_critic(self, key: Any) -> tuple[Arrays, Arrays] | None:
+    def make_discriminator(self, key: Any) -> tuple[Arrays, Arrays] | None:
         """Its parameters and other variables."""
-        if self.critic is None:
+        if self.discriminator is None:
             return None
-        _, params, other = parameters.split(self.critic(nnx.Rngs(key)))
-        return params, other | _scalars(self.critic_other)
+        _, params, model_state = parameters.split(self.discriminator(nnx.Rngs(key)))
+        return params, model_state | _scalars(self.discriminator_state)
 
 
 NONE = Extras()
 # Folded into the seed of a run: the discriminator's weights are another draw than the model's.
-_CRITIC = 0x637269
+_DISCRIMINATOR = 0x637269
 
 
 def fresh(
     params: Arrays,
-    other: Arrays,
+    model_state: Arrays,
     optimizer: optax.GradientTransformation,
-    critic: TrainState | None = None,
+    discriminator: TrainState | None = None,
     *,
     ema: bool = True,
 ) -> TrainState:
@@ -89,12 +89,12 @@ def fresh(
         step=zero(),
         params=params,
         ema=jax.tree.map(jnp.copy, params) if ema else {},
-        other=other,
+        model_state=model_state,
         opt_state=optimizer.init(params),
         skipped=zero(),
-        large_in_a_row=zero(),
-        nonfinite_in_a_row=zero(),
-        critic=critic,
+        consecutive_large_grads=zero(),
+        consecutive_nonfinite=zero(),
+        discriminator=discriminator,
     )
 
 
@@ -109,15 +109,15 @@ def abstract(
 
     `create(rngs)` makes the model.
     """
-    modeldef, params, other = parameters.abstract(lambda: create(nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.abstract(lambda: create(nnx.Rngs(0)))
     if extras.spectral:
-        other = other | spectral.shapes(modeldef, params, other)
+        model_state = model_state | spectral.shapes(modeldef, params, model_state)
 
-    def start(params: Arrays, other: Arrays) -> TrainState:
-        critic = extras.make_critic(jax.random.key(0))
-        return fresh(params | _scalars(extras.params), other, optimizer, _fresh_critic(critic, extras))
+    def start(params: Arrays, model_state: Arrays) -> TrainState:
+        discriminator = extras.make_discriminator(jax.random.key(0))
+        return fresh(params | _scalars(extras.params), model_state, optimizer, _fresh_discriminator(discriminator, extras))
 
-    state = jax.eval_shape(start, params, other)
+    state = jax.eval_shape(start, params, model_state)
     shardings = sharding.state_shardings(mesh, state, overrides)
     shapes = jax.tree.map(
         lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), state, shardings
@@ -125,10 +125,10 @@ def abstract(
     return modeldef, shapes
 
 
-def _fresh_critic(critic: tuple[Arrays, Arrays] | None, extras: Extras) -> TrainState | None:
-    if critic is None or extras.critic_optimizer is None:
+def _fresh_discriminator(discriminator: tuple[Arrays, Arrays] | None, extras: Extras) -> TrainState | None:
+    if discriminator is None or extras.discriminator_optimizer is None:
         return None
-    return fresh(*critic, extras.critic_optimizer, ema=False)
+    return fresh(*discriminator, extras.discriminator_optimizer, ema=False)
 
 
 def initialise(
@@ -140,13 +140,13 @@ def initialise(
     seconds, where a program of a VDVAE's thousand initialisers takes XLA minutes to compile.
     """
     with jax.default_device(_host()):
-        _, params, other = parameters.split(create(nnx.Rngs(jax.random.key(seed))))
-    return from_weights(params, other, optimizer, shapes, seed, extras)
+        _, params, model_state = parameters.split(create(nnx.Rngs(jax.random.key(seed))))
+    return from_weights(params, model_state, optimizer, shapes, seed, extras)
 
 
 def from_weights(
     params: Mapping[str, Any],
-    other: Mapping[str, Any],
+    model_state: Mapping[str, Any],
     optimizer: optax.GradientTransformation,
     shapes: TrainState,
     seed: int = 0,
@@ -157,21 +157,21 @@ def from_weights(
     Raises:
       CheckpointError: a name or a shape is not the model's.
     """
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, dataclasses.replace(shapes, critic=None))
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, dataclasses.replace(shapes, discriminator=None))
     start = jax.jit(lambda p, o: fresh(p, o, optimizer), out_shardings=shardings, donate_argnums=(0, 1))
     weights = dict(params) | {name: np.float32(value) for name, value in extras.params.items()}
-    state = start(_place(weights, shapes.params), _place(spectral.completed(other, shapes.other), shapes.other))
-    return state if shapes.critic is None else dataclasses.replace(state, critic=new_critic(extras, shapes, seed))
+    state = start(_place(weights, shapes.params), _place(spectral.completed(model_state, shapes.model_state), shapes.model_state))
+    return state if shapes.discriminator is None else dataclasses.replace(state, discriminator=new_discriminator(extras, shapes, seed))
 
 
-def new_critic(extras: Extras, shapes: TrainState, seed: int, step: int = 0) -> TrainState:
+def new_discriminator(extras: Extras, shapes: TrainState, seed: int, step: int = 0) -> TrainState:
     """A discriminator before its first update; `step` is the run's, so that each new one is another draw."""
     with jax.default_device(_host()):
-        made = extras.make_critic(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _CRITIC), step))
+        made = extras.make_discriminator(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _DISCRIMINATOR), step))
     assert made is not None
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes.critic)
-    start = jax.jit(lambda p, o: _fresh_critic((p, o), extras), out_shardings=shardings, donate_argnums=(0, 1))
-    return start(_place(made[0], shapes.critic.params), _place(made[1], shapes.critic.other))
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes.discriminator)
+    start = jax.jit(lambda p, o: _fresh_discriminator((p, o), extras), out_shardings=shardings, donate_argnums=(0, 1))
+    return start(_place(made[0], shapes.discriminator.params), _place(made[1], shapes.discriminator.model_state))
 
 
 def _place(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, jax.Array]:

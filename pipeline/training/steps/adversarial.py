@@ -23,7 +23,7 @@ LECAM = {"lecam.real": 0.0, "lecam.fake": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
-class Game:
+class GanConfig:
     """How generator and discriminator play.
 
     Args:
@@ -62,7 +62,7 @@ class AdversarialStep:
     terms (a dimension, or an image); and with a discriminator "generator" and "discriminator", their losses,
     "adversarial_weight", what the former was multiplied by, "real_logits" and "fake_logits", "r1", "lecam".
 
-    All noise comes from fold_in(seed, step). `gather` and `accumulate` are those of pipeline.training.steps.elbo; the
+    All noise comes from fold_in(seed, step). `gather` and `grad_accum_steps` are those of pipeline.training.steps.elbo; the
     adaptive weight is that of each part of a batch.
 
     Attributes:
@@ -75,11 +75,11 @@ class AdversarialStep:
     objective: CodecObjective
     update: Update
     seed: int
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     gather: jax.sharding.Sharding | None = None
-    critic: ModelDef | None = None
-    critic_update: Update | None = None
-    game: Game = Game()
+    discriminator: ModelDef | None = None
+    discriminator_update: Update | None = None
+    gan: GanConfig = GanConfig()
     layer: str = ""
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     active: bool = False
@@ -87,14 +87,14 @@ class AdversarialStep:
 
     def variant(self, step: int) -> str:
         """Which program the run's step `step`, from 1 on, takes: before game.start, after it, and with R1."""
-        game = self.game
-        if self.critic is None or game.weight == 0 or step <= game.start:
-            return "alone"
-        return "game with r1" if game.r1 > 0 and (step - 1) % game.r1_every == 0 else "game"
+        gan = self.gan
+        if self.discriminator is None or gan.weight == 0 or step <= gan.start:
+            return "generator_only"
+        return "adversarial_r1" if gan.r1 > 0 and (step - 1) % gan.r1_every == 0 else "adversarial"
 
     def program(self, variant: str) -> "AdversarialStep":
         """The step to compile for a variant."""
-        return dataclasses.replace(self, active=variant != "alone", penalised=variant == "game with r1")
+        return dataclasses.replace(self, active=variant != "generator_only", penalised=variant == "adversarial_r1")
 
     def headline(self, values: Mapping[str, Any]) -> str:
         """What a person sees of a step's metrics."""
@@ -109,20 +109,20 @@ class AdversarialStep:
         self, state: TrainState, batch: Batch, frozen: Mapping[str, Array]
     ) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
-        gradients, critic_gradients, metrics, other = self._whole_batch(self._gathered(state), batch, frozen, key)
+        gradients, discriminator_gradients, metrics, model_state = self._whole_batch(self._gathered(state), batch, frozen, key)
         # A copy of the logits' means is kept with the discriminator, whatever the parts of the batch were.
-        sound = jnp.isfinite(metrics["loss"])
+        all_finite = jnp.isfinite(metrics["loss"])
         if self.active:
-            sound &= jnp.isfinite(metrics["discriminator"]) & _finite(critic_gradients) & _finite(gradients)
-        before = state.critic
-        state, report = self.update(state, metrics["loss"], gradients, other, sound=sound)
+            all_finite &= jnp.isfinite(metrics["discriminator"]) & _finite(discriminator_gradients) & _finite(gradients)
+        before = state.discriminator
+        state, report = self.update(state, metrics["loss"], gradients, model_state, all_finite=all_finite)
         metrics |= report
         if self.active:
-            assert self.critic_update is not None
-            critic_other = self._means(before.other, metrics)
+            assert self.discriminator_update is not None
+            discriminator_state = self._means(before.model_state, metrics)
             loss = metrics["discriminator"]
-            critic, report = self.critic_update(before, loss, critic_gradients, critic_other, sound=sound)
-            state = dataclasses.replace(state, critic=critic)
+            discriminator, report = self.discriminator_update(before, loss, discriminator_gradients, discriminator_state, all_finite=all_finite)
+            state = dataclasses.replace(state, discriminator=discriminator)
             names = ("gradient_norm", "learning_rate", "skipped")
             metrics |= {f"discriminator_{name}": report[name] for name in names}
         return state, metrics
@@ -130,55 +130,55 @@ class AdversarialStep:
     def _gathered(self, state: TrainState) -> TrainState:
         if self.gather is None:
             return state
-        critic = state.critic
-        if critic is not None and self.active:
-            critic = dataclasses.replace(critic, params=jax.lax.with_sharding_constraint(critic.params, self.gather))
+        discriminator = state.discriminator
+        if discriminator is not None and self.active:
+            discriminator = dataclasses.replace(discriminator, params=jax.lax.with_sharding_constraint(discriminator.params, self.gather))
         params = jax.lax.with_sharding_constraint(state.params, self.gather)
-        return dataclasses.replace(state, params=params, critic=critic)
+        return dataclasses.replace(state, params=params, discriminator=discriminator)
 
-    def _means(self, other: Arrays, metrics: Mapping[str, Array]) -> Arrays:
+    def _means(self, model_state: Arrays, metrics: Mapping[str, Array]) -> Arrays:
         """The discriminator's other variables, with the running means of its logits moved on."""
-        if not self.game.lecam:
-            return other
-        decay = self.game.lecam_decay
+        if not self.gan.lecam:
+            return model_state
+        decay = self.gan.lecam_decay
         means = {f"lecam.{kind}": metrics[f"{kind}_logits"] for kind in ("real", "fake")}
-        return other | {name: other[name] * decay + mean * (1 - decay) for name, mean in means.items()}
+        return model_state | {name: model_state[name] * decay + mean * (1 - decay) for name, mean in means.items()}
 
     def _whole_batch(self, state: TrainState, batch: Batch, frozen: Mapping[str, Array], key: PRNGKeyArray) -> Any:
         """Gradients of both, metrics, the model's other variables; from part after part of the batch."""
-        if self.accumulate == 1:
-            return self._gradients(state, state.other, batch, frozen, key)
-        # Part i takes every accumulate-th row, so that each device cuts the rows that it holds.
-        parts = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, self.accumulate, *rows.shape[1:]), 1, 0), batch)
+        if self.grad_accum_steps == 1:
+            return self._gradients(state, state.model_state, batch, frozen, key)
+        # Part i takes every grad_accum_steps-th row, so that each device cuts the rows that it holds.
+        parts = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, self.grad_accum_steps, *rows.shape[1:]), 1, 0), batch)
 
         def add(carry: Any, part: Batch) -> Any:
-            total, other, index = carry
-            found = self._gradients(state, other, part, frozen, jax.random.fold_in(key, index))
+            total, model_state, index = carry
+            found = self._gradients(state, model_state, part, frozen, jax.random.fold_in(key, index))
             return (jax.tree.map(jnp.add, total, found[:2]), found[3], index + 1), found[2]
 
-        critic = state.critic.params if self.active else {}
-        zero = jax.tree.map(jnp.zeros_like, (state.params, critic))
+        discriminator = state.discriminator.params if self.active else {}
+        zero = jax.tree.map(jnp.zeros_like, (state.params, discriminator))
         # XLA runs convolutions inside a loop on one thread on the CPU: unrolled there.
-        unroll = self.accumulate if target.backend() == "cpu" else 1
-        start = (zero, state.other, jnp.zeros((), jnp.int32))
-        (total, other, _), metrics = jax.lax.scan(add, start, parts, unroll=unroll)
-        gradients, critic_gradients = jax.tree.map(lambda g: g / self.accumulate, total)
-        return gradients, critic_gradients, jax.tree.map(lambda values: values.mean(axis=0), metrics), other
+        unroll = self.grad_accum_steps if target.backend() == "cpu" else 1
+        start = (zero, state.model_state, jnp.zeros((), jnp.int32))
+        (total, model_state, _), metrics = jax.lax.scan(add, start, parts, unroll=unroll)
+        gradients, discriminator_gradients = jax.tree.map(lambda g: g / self.grad_accum_steps, total)
+        return gradients, discriminator_gradients, jax.tree.map(lambda values: values.mean(axis=0), metrics), model_state
 
     def _gradients(
-        self, state: TrainState, other: Arrays, batch: Batch, frozen: Mapping[str, Array], key: PRNGKeyArray
+        self, state: TrainState, model_state: Arrays, batch: Batch, frozen: Mapping[str, Array], key: PRNGKeyArray
     ) -> tuple[Arrays, Arrays, dict[str, Array], Arrays]:
         mask = batch["mask"]
         unit = self.objective.unit(pixels_of(batch).shape)
         inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
 
         def forward(params: Arrays) -> tuple[Any, Arrays]:
-            model = self.modeldef.merge(params, other)
+            model = self.modeldef.merge(params, model_state)
             outputs = model(inputs, key=key, train=True)
             own = {name: params[name] for name in self.objective.params}
             return (outputs, own), parameters.split(model)[2]
 
-        (outputs, own), pull, other = jax.vjp(forward, state.params, has_aux=True)
+        (outputs, own), pull, model_state = jax.vjp(forward, state.params, has_aux=True)
 
         def losses(outputs: Any, own: Arrays) -> tuple[tuple[Array, Array], dict[str, Array]]:
             terms = self.objective(outputs, batch, state.step, own, frozen)
@@ -188,61 +188,61 @@ class AdversarialStep:
         one, zero = jnp.ones_like(nll), jnp.zeros_like(nll)
         metrics["loss"] = (nll + rest) / unit
         cotangent = pull_losses((one, one))
-        critic_gradients: Arrays = {}
+        discriminator_gradients: Arrays = {}
         if self.active:
             fake = outputs.recon.mean().astype(jnp.float32)
-            generator, of_fake = jax.value_and_grad(self._generator)(fake, state.critic, mask)
+            generator, of_fake = jax.value_and_grad(self._generator)(fake, state.discriminator, mask)
             _, pull_mean = jax.vjp(lambda o: o.recon.mean().astype(jnp.float32), outputs)
             (of_outputs,) = pull_mean(of_fake)
             of_generator = (of_outputs, jax.tree.map(jnp.zeros_like, own))
-            weight = self._warm(state.critic) * self.game.weight
-            if self.game.adaptive:
+            weight = self._warm(state.discriminator) * self.gan.weight
+            if self.gan.adaptive:
                 # XLA drops all of these two passes but what leads to this one layer.
                 nll_gradient = pull(pull_losses((one, zero)))[0][self.layer]
                 g_gradient = pull(of_generator)[0][self.layer]
-                limits = dict(eps=self.game.eps, highest=self.game.max_weight)
+                limits = dict(eps=self.gan.eps, highest=self.gan.max_weight)
                 weight = weight * adversarial.adaptive_weight(nll_gradient, g_gradient, **limits)
             cotangent = jax.tree.map(lambda a, b: _add(a, b, weight), cotangent, of_generator)
             metrics |= {"generator": generator, "adversarial_weight": weight}
             real = pixels.to_float(pixels_of(batch))
-            critic_gradients, report = self._critic_gradients(state.critic, real, jax.lax.stop_gradient(fake), mask)
+            discriminator_gradients, report = self._discriminator_gradients(state.discriminator, real, jax.lax.stop_gradient(fake), mask)
             metrics |= report
         (gradients,) = pull(jax.tree.map(lambda c: _scaled(c, 1 / unit), cotangent))
-        return gradients, critic_gradients, metrics, other
+        return gradients, discriminator_gradients, metrics, model_state
 
-    def _warm(self, critic: TrainState) -> Float[Array, ""]:
+    def _warm(self, discriminator: TrainState) -> Float[Array, ""]:
         """0 .. 1: how far the generator's weight has grown."""
-        return jnp.minimum(1.0, (critic.step + 1) / max(1, self.game.warmup_steps))
+        return jnp.minimum(1.0, (discriminator.step + 1) / max(1, self.gan.warmup_steps))
 
-    def _discriminate(self, params: Arrays, other: Arrays, x: Array) -> Array:
-        assert self.critic is not None
-        return self.critic.merge(params, other)(x)
+    def _discriminate(self, params: Arrays, model_state: Arrays, x: Array) -> Array:
+        assert self.discriminator is not None
+        return self.discriminator.merge(params, model_state)(x)
 
-    def _generator(self, fake: Array, critic: TrainState, mask: Array) -> Float[Array, ""]:
-        logits = self._discriminate(critic.params, critic.other, fake)
-        return masked_mean(adversarial.GENERATOR[self.game.loss](logits), mask)
+    def _generator(self, fake: Array, discriminator: TrainState, mask: Array) -> Float[Array, ""]:
+        logits = self._discriminate(discriminator.params, discriminator.model_state, fake)
+        return masked_mean(adversarial.GENERATOR[self.gan.loss](logits), mask)
 
-    def _critic_gradients(
-        self, critic: TrainState, real: Array, fake: Array, mask: Array
+    def _discriminator_gradients(
+        self, discriminator: TrainState, real: Array, fake: Array, mask: Array
     ) -> tuple[Arrays, dict[str, Array]]:
-        game = self.game
+        gan = self.gan
 
         def loss_of(params: Arrays) -> tuple[Array, dict[str, Array]]:
-            logits = [self._discriminate(params, critic.other, x) for x in (real, fake)]
-            loss = masked_mean(adversarial.DISCRIMINATOR[game.loss](*logits), mask)
+            logits = [self._discriminate(params, discriminator.model_state, x) for x in (real, fake)]
+            loss = masked_mean(adversarial.DISCRIMINATOR[gan.loss](*logits), mask)
             report = {"discriminator": loss}
             report |= {f"{kind}_logits": _mean(each, mask) for kind, each in zip(("real", "fake"), logits)}
-            if game.lecam:
-                means = [critic.other[f"lecam.{kind}"] for kind in ("real", "fake")]
+            if gan.lecam:
+                means = [discriminator.model_state[f"lecam.{kind}"] for kind in ("real", "fake")]
                 report["lecam"] = masked_mean(adversarial.lecam(*logits, *means), mask)
-                loss = loss + game.lecam * report["lecam"]
+                loss = loss + gan.lecam * report["lecam"]
             if self.penalised:
-                penalty = adversarial.r1(lambda x: self._discriminate(params, critic.other, x), real)
+                penalty = adversarial.r1(lambda x: self._discriminate(params, discriminator.model_state, x), real)
                 report["r1"] = masked_mean(penalty, mask)
-                loss = loss + game.r1_every * 0.5 * game.r1 * report["r1"]
+                loss = loss + gan.r1_every * 0.5 * gan.r1 * report["r1"]
             return loss, report
 
-        return jax.grad(loss_of, has_aux=True)(critic.params)
+        return jax.grad(loss_of, has_aux=True)(discriminator.params)
 
 
 def _means(values: Mapping[str, Array], mask: Array) -> dict[str, Array]:

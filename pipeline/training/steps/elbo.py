@@ -35,7 +35,7 @@ class ElboStep:
     `gather` is a sharding that brings split weights together before they are used, so that devices share out the
     batch and nothing else. Left alone, XLA lets some kernels' split run on into the activations, and reshuffles those.
 
-    `accumulate` parts of the batch are differentiated one after the other, each with noise of its own, and
+    `grad_accum_steps` parts of the batch are differentiated one after the other, each with noise of its own, and
     their gradients averaged: the memory of a part, the gradient of the whole.
     """
 
@@ -43,7 +43,7 @@ class ElboStep:
     objective: Objective
     update: Update
     seed: int
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     gather: jax.sharding.Sharding | None = None
 
     # What every step has: arrays to be passed in as its third argument, or None where it takes but two.
@@ -69,20 +69,20 @@ class ElboStep:
         whole = state
         if self.gather is not None:
             whole = dataclasses.replace(state, params=jax.lax.with_sharding_constraint(state.params, self.gather))
-        if self.accumulate == 1:
-            gradients, metrics, other = self._gradients(whole, state.other, batch, key)
+        if self.grad_accum_steps == 1:
+            gradients, metrics, model_state = self._gradients(whole, state.model_state, batch, key)
         else:
-            gradients, metrics, other = self._accumulated(whole, batch, key)
-        state, report = self.update(state, metrics["loss"], gradients, other)
+            gradients, metrics, model_state = self._accumulated_gradients(whole, batch, key)
+        state, report = self.update(state, metrics["loss"], gradients, model_state)
         return state, metrics | report
 
     def _gradients(
-        self, state: TrainState, other: Arrays, batch: Batch, key: PRNGKeyArray
+        self, state: TrainState, model_state: Arrays, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Arrays, dict[str, Array], Arrays]:
         dims = math.prod(batch["image"].shape[1:])
 
         def loss_of(params: Arrays) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
-            model = self.modeldef.merge(params, other)
+            model = self.modeldef.merge(params, model_state)
             seen = {"image": batch["image"], "label": batch["label"], "step": state.step}
             outputs = model(seen, key=key, train=True)
             loss, terms = self.objective(outputs, batch, state.step)
@@ -100,33 +100,33 @@ class ElboStep:
             metrics |= codebook_usage.of_layers(codebook_usage.count_layers(outputs.latents, mask))
             unit = dims if self.objective.unit == "dimension" else 1
             value = masked_mean(loss, mask) / unit
-            after = other | parameters.split(model)[2]
+            after = model_state | parameters.split(model)[2]
             if self.objective.spectral is not None:
-                norms, directions = spectral.penalty(model, other, first=state.step == 0)
+                norms, directions = spectral.penalty(model, model_state, first=state.step == 0)
                 metrics |= {"spectral_weight": self.objective.spectral(state.step), "spectral_norms": norms}
                 value = value + metrics["spectral_weight"] * norms / unit
                 after |= directions
             metrics["loss"] = value * (NATS_TO_BITS * unit / dims)
             return value, (metrics, after)
 
-        gradients, (metrics, other) = jax.grad(loss_of, has_aux=True)(state.params)
-        return gradients, metrics, other
+        gradients, (metrics, model_state) = jax.grad(loss_of, has_aux=True)(state.params)
+        return gradients, metrics, model_state
 
-    def _accumulated(
+    def _accumulated_gradients(
         self, state: TrainState, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Arrays, dict[str, Array], Arrays]:
-        # Part i takes every accumulate-th row, so that each device cuts the rows that it holds.
-        parts = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, self.accumulate, *rows.shape[1:]), 1, 0), batch)
+        # Part i takes every grad_accum_steps-th row, so that each device cuts the rows that it holds.
+        parts = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, self.grad_accum_steps, *rows.shape[1:]), 1, 0), batch)
 
         def add(carry, part):
-            total, other, index = carry
-            gradients, metrics, other = self._gradients(state, other, part, jax.random.fold_in(key, index))
-            return (jax.tree.map(jnp.add, total, gradients), other, index + 1), metrics
+            total, model_state, index = carry
+            gradients, metrics, model_state = self._gradients(state, model_state, part, jax.random.fold_in(key, index))
+            return (jax.tree.map(jnp.add, total, gradients), model_state, index + 1), metrics
 
         zero = jax.tree.map(jnp.zeros_like, state.params)
         # XLA runs convolutions inside a loop on one thread on the CPU: unrolled there.
         unroll = target.backend() == "cpu"
-        start = (zero, state.other, jnp.zeros((), jnp.int32))
-        (total, other, _), metrics = jax.lax.scan(add, start, parts, unroll=self.accumulate if unroll else 1)
+        start = (zero, state.model_state, jnp.zeros((), jnp.int32))
+        (total, model_state, _), metrics = jax.lax.scan(add, start, parts, unroll=self.grad_accum_steps if unroll else 1)
         mean = jax.tree.map(lambda values: values.mean(axis=0), metrics)
-        return jax.tree.map(lambda g: g / self.accumulate, total), mean, other
+        return jax.tree.map(lambda g: g / self.grad_accum_steps, total), mean, model_state

@@ -26,9 +26,9 @@ EXACT = ["cv_vae", "wf_vae, linear in time"]
 @functools.cache
 def codec_of(kind: str) -> ConvCodec:
     recipe = RECIPES[kind]
-    modeldef, params, other = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     about = {"model": recipe, "dtype": "float32", "num_parameters": 1, "input": {"image_shape": [16, 16, 3]}}
-    return ConvCodec(modeldef, params | other, about)
+    return ConvCodec(modeldef, params | model_state, about)
 
 
 @pytest.fixture(scope="module")

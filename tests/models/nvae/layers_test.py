@@ -15,7 +15,7 @@ from pipeline.models.nvae.residual_cells import DecoderCell, EncoderCell, Factor
 from pipeline.models.nvae.squeeze_excitation import SqueezeExcitation
 from pipeline.nn.batch_norm import MOMENTUM, BatchNorm
 from pipeline.nn.depthwise import depthwise_convolve
-from pipeline.nn.layer_factory import maker
+from pipeline.nn.layer_factory import layer_factory
 from pipeline.nn.resample import aligned_bilinear_double
 from pipeline.nn.weight_norm import WeightNormConv
 
@@ -114,14 +114,14 @@ def test_aligned_doubling_keeps_the_corners_and_lines():
 
 
 def test_reduction_sees_each_pixel_once():
-    reduce = FactorizedReduce(2, 6, make=maker(jax.random.key(0), jnp.float32))
+    reduce = FactorizedReduce(2, 6, make=layer_factory(jax.random.key(0), jnp.float32))
     jacobian = jax.jit(jax.jacobian(lambda x: reduce(x)[0, 0, 0]))(normal(0, 1, 2, 2, 2))
     seen = (jnp.abs(jacobian) > 0).any(axis=(1, 4)).reshape(6, 4)
     assert seen.sum(axis=1).tolist() == [1] * 6 and seen.any(axis=0).all()
 
 
 def test_cells_change_resolution_and_width_and_halve_no_signal():
-    make = maker(jax.random.key(0), jnp.float32)
+    make = layer_factory(jax.random.key(0), jnp.float32)
     x = normal(0, 2, 4, 4, 8)
 
     @jax.jit
@@ -136,7 +136,7 @@ def test_cells_change_resolution_and_width_and_halve_no_signal():
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_flows_jacobian_is_triangular_with_ones(mirrored):
-    make = maker(jax.random.key(1), jnp.float32)
+    make = layer_factory(jax.random.key(1), jnp.float32)
     cell, z = AutoregressiveCell(2, mirrored=mirrored, make=make), normal(0, 1, 3, 3, 2)
     cell.narrow.log_norm[...] = cell.narrow.log_norm[...] + 4  # away from the start, where m is nearly 0
     jacobian = np.array(jax.jit(jax.jacobian(lambda z: cell(z)[0].reshape(-1)))(z).reshape(18, 3, 3, 2))
@@ -149,7 +149,7 @@ def test_the_flows_jacobian_is_triangular_with_ones(mirrored):
 
 
 def test_a_pair_of_cells_keeps_volume_and_sees_all_pixels():
-    pair, z = AutoregressivePair(2, make=maker(jax.random.key(1), jnp.float32)), normal(0, 1, 3, 3, 2)
+    pair, z = AutoregressivePair(2, make=layer_factory(jax.random.key(1), jnp.float32)), normal(0, 1, 3, 3, 2)
     jacobian = jax.jit(jax.jacobian(lambda z: pair(z)[0].reshape(-1)))(z).reshape(18, 18)
     sign, log_determinant = jnp.linalg.slogdet(jacobian)
     assert float(sign) == 1 and abs(float(log_determinant)) < 1e-5

@@ -81,11 +81,11 @@ def poison(monkeypatch, bad, only_gradient: bool = False):
     """Makes the loss, or the gradient alone, NaN where `bad(step, index)` is true, inside the compiled step."""
     gradients = ElboStep._gradients
 
-    def poisoned(self, state, other, batch, key):
-        grads, metrics, other = gradients(self, state, other, batch, key)
+    def poisoned(self, state, model_state, batch, key):
+        grads, metrics, model_state = gradients(self, state, model_state, batch, key)
         nan = jnp.where(bad(state.step, batch["index"]), jnp.nan, 1.0)
         grads = {name: g * (nan if name.startswith("encoder") else 1.0) for name, g in grads.items()}
-        return grads, metrics if only_gradient else metrics | {"loss": metrics["loss"] * nan}, other
+        return grads, metrics if only_gradient else metrics | {"loss": metrics["loss"] * nan}, model_state
 
     monkeypatch.setattr(ElboStep, "_gradients", poisoned)
 

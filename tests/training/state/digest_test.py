@@ -23,7 +23,7 @@ def test_the_order_of_names_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    "other",
+    "model_state",
     [
         {"a": np.array([[0, 1], [2, 4]], np.int32)},
         {"a": np.array([[0, 1], [2, 3]], np.uint32)},

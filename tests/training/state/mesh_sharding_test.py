@@ -96,11 +96,11 @@ def test_images_are_split_in_height_over_context():
 
 def test_a_batch_must_divide():
     mesh = meshes.create(fsdp=8)
-    meshes.check_batch(mesh, 16, accumulate=2)
+    meshes.check_batch(mesh, 16, grad_accum_steps=2)
     with pytest.raises(ConfigError, match="batch_size=12 must be a multiple of 8, such as 8 or 16"):
         meshes.check_batch(mesh, 12)
     with pytest.raises(ConfigError, match="multiple of 16"):
-        meshes.check_batch(mesh, 8, accumulate=2)
+        meshes.check_batch(mesh, 8, grad_accum_steps=2)
 
 
 def test_the_largest_divisible_dimension_is_split():

@@ -39,7 +39,7 @@ def test_the_loss_is_the_elbo_a_dimension_and_its_parts_add_up():
 
 
 def test_accumulated_gradients_are_the_mean_over_the_parts():
-    modeldef, state, step = setup(accumulate=2)
+    modeldef, state, step = setup(grad_accum_steps=2)
     batch = jax.tree.map(jnp.asarray, batch_of(1))
     key = jax.random.fold_in(jax.random.key(0), 0)
     total = None
