@@ -21,7 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=pathlib.Path)
     parser.add_argument("--codec", required=True)
     parser.add_argument("--frames", type=int, default=13)
@@ -46,7 +48,9 @@ def chunks(codec: Any, clip: np.ndarray) -> dict[str, Any]:
     """Largest differences of latents, largest and mean ones of decoded frames, for chunks of 4, 8 and 12 frames."""
     whole = codec.encode(clip)
     frames = _int(codec.decode(whole.mode()))
-    latents = {str(n): _largest(codec.encode(clip, chunk=n).mode(), whole.mode()) for n in (4, 8, 12)}
+    latents = {
+        str(n): _largest(codec.encode(clip, chunk=n).mode(), whole.mode()) for n in (4, 8, 12)
+    }
     decoded = {str(n): _apart(_int(codec.decode(whole.mode(), chunk=n)), frames) for n in (1, 2, 3)}
     return {"chunked_latents": latents, "chunked_frames": decoded}
 
@@ -75,7 +79,12 @@ def _pixels(path: pathlib.Path, frames: int, size: int) -> np.ndarray:
         import av
 
         with av.open(str(path)) as container:
-            whole = np.stack([f.to_ndarray(format="rgb24") for f, _ in zip(container.decode(video=0), range(frames))])
+            whole = np.stack(
+                [
+                    f.to_ndarray(format="rgb24")
+                    for f, _ in zip(container.decode(video=0), range(frames))
+                ]
+            )
     top, left = ((length - size) // 2 for length in whole.shape[1:3])
     return whole[:, top : top + size, left : left + size]
 

@@ -18,10 +18,14 @@ sys.path.insert(0, str(ROOT))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--topology", default="v5e:2x4")
     parser.add_argument("--contexts", type=int, nargs="+", default=[1, 4, 8])
-    parser.add_argument("--shape", type=int, nargs=3, default=[32, 128, 128], help="frames, height, width")
+    parser.add_argument(
+        "--shape", type=int, nargs=3, default=[32, 128, 128], help="frames, height, width"
+    )
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--layers", type=int, default=6)
     flags = parser.parse_args()
@@ -74,7 +78,9 @@ def measure(flags: argparse.Namespace, context: int) -> dict[str, Any]:
         "topology": flags.topology,
         "context": context,
         "temp_bytes": memory.temp_size_in_bytes,
-        "total_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes,
+        "total_bytes": memory.temp_size_in_bytes
+        + memory.argument_size_in_bytes
+        + memory.output_size_in_bytes,
         "collectives": collectives(text, context, turns(text)),
     }
 

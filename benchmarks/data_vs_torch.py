@@ -34,7 +34,11 @@ def peer(folder: str, batch_size: int, num_workers: int, epochs: int) -> dict:
             return image.flip(1) if torch.rand(()) < 0.5 else image
 
     loader = torch.utils.data.DataLoader(
-        Files(), batch_size, shuffle=True, num_workers=num_workers, persistent_workers=num_workers > 0
+        Files(),
+        batch_size,
+        shuffle=True,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
     )
     rates = []
     for _ in range(epochs + 1):
@@ -51,13 +55,21 @@ def run(command: list[str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True)
     parser.add_argument("--records")
-    parser.add_argument("--torch_python", help="python of a virtual environment with torch, numpy and Pillow")
+    parser.add_argument(
+        "--torch_python", help="python of a virtual environment with torch, numpy and Pillow"
+    )
     parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--side", choices=("peer", "packed", "folder"), help="measure one side only, in this process")
+    parser.add_argument(
+        "--side",
+        choices=("peer", "packed", "folder"),
+        help="measure one side only, in this process",
+    )
     args = parser.parse_args()
     if args.side == "peer":
         print(json.dumps(peer(args.folder, args.batch_size, num_workers=2, epochs=1)))
@@ -66,9 +78,15 @@ def main() -> None:
         from pipeline.cli.bench_data import measure
 
         source, path, batches = (
-            ("records", args.records, 1000) if args.side == "packed" else ("folder", args.folder, 200)
+            ("records", args.records, 1000)
+            if args.side == "packed"
+            else ("folder", args.folder, 200)
         )
-        print(json.dumps(measure(path, source, batch_size=args.batch_size, num_batches=batches, repeats=1)))
+        print(
+            json.dumps(
+                measure(path, source, batch_size=args.batch_size, num_batches=batches, repeats=1)
+            )
+        )
         return
     here = [
         __file__,
@@ -89,7 +107,9 @@ def main() -> None:
     ]
     ratios = [pair["packed"] / pair["torch"] for pair in pairs]
     same_files = [pair["folder"] / pair["torch"] for pair in pairs]
-    print(json.dumps({"pairs": pairs, "packed_over_torch": ratios, "folder_over_torch": same_files}))
+    print(
+        json.dumps({"pairs": pairs, "packed_over_torch": ratios, "folder_over_torch": same_files})
+    )
 
 
 if __name__ == "__main__":

@@ -172,12 +172,19 @@ class Cluster:
     """Processes of one run on this machine."""
 
     def __init__(self, folder: pathlib.Path, processes: int = 2, devices: int = 1):
-        self.folder, self.processes, self.devices, self.workdir = folder, processes, devices, folder / "run"
+        self.folder, self.processes, self.devices, self.workdir = (
+            folder,
+            processes,
+            devices,
+            folder / "run",
+        )
         folder.mkdir(parents=True, exist_ok=True)
         self.recipe = folder / "recipe.py"
         self.recipe.write_text(RECIPE)
 
-    def start(self, *flags: str, patch: str = "", absent: tuple[int, ...] = ()) -> list[subprocess.Popen]:
+    def start(
+        self, *flags: str, patch: str = "", absent: tuple[int, ...] = ()
+    ) -> list[subprocess.Popen]:
         """Starts all processes but the absent ones."""
         port = free_port()
         self.began, self.running = time.monotonic(), []
@@ -185,13 +192,26 @@ class Cluster:
             if process in absent:
                 continue
             code = f"import os, signal, sys, time\nPROCESS = {process}\n{patch}\nfrom pipeline.cli import main\nmain()"
-            command = [sys.executable, "-c", code, "train", "--config", str(self.recipe), "--workdir"]
+            command = [
+                sys.executable,
+                "-c",
+                code,
+                "train",
+                "--config",
+                str(self.recipe),
+                "--workdir",
+            ]
             command += [str(self.workdir), *flags]
             if self.processes > 1:
-                command += [f"--coordinator_address=127.0.0.1:{port}", f"--num_processes={self.processes}"]
+                command += [
+                    f"--coordinator_address=127.0.0.1:{port}",
+                    f"--num_processes={self.processes}",
+                ]
                 command += [f"--process_id={process}"]
             with (self.folder / f"{process}.log").open("w") as log:
-                popen = subprocess.Popen(command, stdout=log, stderr=log, env=environment(self.devices))
+                popen = subprocess.Popen(
+                    command, stdout=log, stderr=log, env=environment(self.devices)
+                )
             self.running.append(popen)
         return self.running
 
@@ -208,19 +228,27 @@ class Cluster:
                 codes.append(-999)
         return Outcome(codes, self.said(), time.monotonic() - self.began)
 
-    def run(self, *flags: str, patch: str = "", absent: tuple[int, ...] = (), limit_s: float = LIMIT_S) -> Outcome:
+    def run(
+        self, *flags: str, patch: str = "", absent: tuple[int, ...] = (), limit_s: float = LIMIT_S
+    ) -> Outcome:
         """Starts, and waits."""
         self.start(*flags, patch=patch, absent=absent)
         return self.wait(limit_s)
 
     def said(self) -> str:
         """What the processes printed."""
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+        return "\n".join(
+            path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log"))
+        )
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints."""
         folder = self.workdir / "checkpoints"
-        return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.exists() else []
+        return (
+            sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+            if folder.exists()
+            else []
+        )
 
     def last_step(self) -> int:
         """The last step whose metrics were written."""
@@ -231,14 +259,18 @@ class Cluster:
     def resumed_after(self) -> int:
         """The step that the last start resumed after."""
         marks = [line for line in self.said().splitlines() if "resuming after step" in line]
-        return int(marks[-1].split("resuming after step")[1].split(";")[0].split()[0]) if marks else 0
+        return (
+            int(marks[-1].split("resuming after step")[1].split(";")[0].split()[0]) if marks else 0
+        )
 
     def digest(self) -> str:
         """sha256 over the newest state."""
         command = [sys.executable, "-c", "from pipeline.cli import main; main()", "inspect"]
         command += ["--workdir", str(self.workdir), "--json", "-"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment())
-        return json.loads(done.stdout)["state_sha256"] if done.returncode == 0 else done.stderr.strip()
+        return (
+            json.loads(done.stdout)["state_sha256"] if done.returncode == 0 else done.stderr.strip()
+        )
 
 
 def free_port() -> int:
@@ -283,7 +315,9 @@ class Campaign:
             self._reference = cluster.digest()
         return self._reference
 
-    def _recover(self, cluster: Cluster, fault: str, expected: str, first: Outcome, ok: bool, *flags: str) -> Row:
+    def _recover(
+        self, cluster: Cluster, fault: str, expected: str, first: Outcome, ok: bool, *flags: str
+    ) -> Row:
         """Runs the command again, undisturbed: it must end as the reference did."""
         before = cluster.last_step()
         again = cluster.run(*flags)
@@ -293,7 +327,9 @@ class Campaign:
         lost = max(0, before - resumed)
         # A save that was under way counts for nothing: of these short steps, an interval passes while one is written.
         bounded = lost <= 2 * EVERY
-        return Row(fault, expected, seen, ok and same and bounded and not first.hung, lost, again.seconds)
+        return Row(
+            fault, expected, seen, ok and same and bounded and not first.hung, lost, again.seconds
+        )
 
     def _cluster(self, name: str) -> Cluster:
         return Cluster(self.folder / name.replace(" ", "_"))
@@ -319,7 +355,9 @@ class Campaign:
             reached = cluster.last_step()
             again = cluster.start(*flags, patch=PATCHES["slow"])
             began = time.monotonic()
-            while "resuming after step" not in cluster.said() and time.monotonic() - began < LIMIT_S:
+            while (
+                "resuming after step" not in cluster.said() and time.monotonic() - began < LIMIT_S
+            ):
                 time.sleep(0.05)
             seconds.append(time.monotonic() - began)
             lost.append(reached - cluster.resumed_after())
@@ -342,7 +380,11 @@ class Campaign:
             patch = PATCHES["term in {phase}"].replace("{phase!r}", repr(phase)) + PATCHES["slow"]
             first = cluster.run(patch=patch)
             expected = "exit 75 on both, the same step saved"
-            rows.append(self._recover(cluster, f"SIGTERM in phase {phase}", expected, first, first.codes == [75, 75]))
+            rows.append(
+                self._recover(
+                    cluster, f"SIGTERM in phase {phase}", expected, first, first.codes == [75, 75]
+                )
+            )
         return rows
 
     def peer(self) -> list[Row]:
@@ -369,9 +411,15 @@ class Campaign:
     def stuck(self) -> list[Row]:
         """A process that lives and does nothing: the watchdog."""
         cluster = self._cluster("stuck")
-        flags = ("--config.watchdog.minutes=0.15", "--config.eval.every=0", "--config.sample.every=0")
+        flags = (
+            "--config.watchdog.minutes=0.15",
+            "--config.eval.every=0",
+            "--config.sample.every=0",
+        )
         first = cluster.run(*flags, patch=PATCHES["stuck"])
-        named = "process 1 on" in first.said and "hung: " in first.said and "phase 'data'" in first.said
+        named = (
+            "process 1 on" in first.said and "hung: " in first.said and "phase 'data'" in first.said
+        )
         stacks = list((cluster.workdir / "hangs").glob("process_*.txt"))
         expected = "exit 70, process and phase named, stacks on disk"
         ok = 70 in first.codes and named and bool(stacks)
@@ -383,7 +431,11 @@ class Campaign:
         first = cluster.run("--config.log.every=5", patch=PATCHES["slow data"])
         path = cluster.workdir / "incidents.jsonl"
         told = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        named = [each for each in told if "process 1 on" in each.get("what", "") and "'data'" in each.get("what", "")]
+        named = [
+            each
+            for each in told
+            if "process 1 on" in each.get("what", "") and "'data'" in each.get("what", "")
+        ]
         same = cluster.digest() == self.reference
         # On a busy machine a process may be held up by something else, too.
         ok = first.codes == [0, 0] and len(named) > 2 and len(named) >= 0.6 * len(told) and same
@@ -395,18 +447,31 @@ class Campaign:
         cluster = self._cluster("missing")
         first = cluster.run("--initialization_timeout=8", absent=(1,), limit_s=60)
         ok = first.codes == [70] and "missing: 1" in first.said
-        return [Row("a process missing at the start", "exit 70 after the time-out, named", f"exit {first.codes}", ok)]
+        return [
+            Row(
+                "a process missing at the start",
+                "exit 70 after the time-out, named",
+                f"exit {first.codes}",
+                ok,
+            )
+        ]
 
     def poison(self) -> list[Row]:
         """A batch that gives NaN, in the loss or in the gradient alone."""
         rows = []
         for only_gradient in (False, True):
-            name = "NaN in the gradient alone" if only_gradient else "NaN in the loss of two batches"
+            name = (
+                "NaN in the gradient alone" if only_gradient else "NaN in the loss of two batches"
+            )
             cluster = self._cluster(name)
             bad = _indices(cluster, [21, 22])
-            first = cluster.run(patch=f"BAD, ONLY_GRADIENT = {bad}, {only_gradient}\n" + PATCHES["poison"])
+            first = cluster.run(
+                patch=f"BAD, ONLY_GRADIENT = {bad}, {only_gradient}\n" + PATCHES["poison"]
+            )
             path = cluster.workdir / "skipped_batches.json"
-            skipped = json.loads(path.read_text())["rollbacks"][0]["batches"] if path.exists() else []
+            skipped = (
+                json.loads(path.read_text())["rollbacks"][0]["batches"] if path.exists() else []
+            )
             seen = f"exit {first.codes}, skipped batches {skipped}"
             ok = first.codes == [0, 0] and skipped == [21, 22] and _all_finite(cluster)
             rows.append(Row(name, "back to step 20, batches 21 and 22 left out", seen, ok, 3))
@@ -415,7 +480,10 @@ class Campaign:
     def disagreement(self) -> list[Row]:
         """One process that differs from the other."""
         cases = {
-            "other program": (2, "the program of the training step (XLA) is not the same on all processes: process 1"),
+            "other program": (
+                2,
+                "the program of the training step (XLA) is not the same on all processes: process 1",
+            ),
             "other data": (2, "the dataset (data.path) is not the same on all processes"),
             "no data": (65, "process 1 on"),
         }
@@ -423,7 +491,11 @@ class Campaign:
         for name, (code, message) in cases.items():
             cluster = self._cluster(name)
             outcome = cluster.run(patch=PATCHES[name], limit_s=120)
-            ok = outcome.codes == [code, code] and message in outcome.said and cluster.last_step() == 0
+            ok = (
+                outcome.codes == [code, code]
+                and message in outcome.said
+                and cluster.last_step() == 0
+            )
             expected = f"exit {code} before step 1, the process named"
             rows.append(Row(f"{name} on one process", expected, f"exit {outcome.codes}", ok))
         return rows
@@ -450,7 +522,11 @@ class Campaign:
         steps = cluster.steps()
         ok = first.codes == [0, 0] and same and "was not written" in first.said and 30 in steps
         seen = f"exit {first.codes}, checkpoints {steps}, {'same state' if same else 'DIFFERS'}"
-        return [Row("disk full for one save", "told, training goes on, later saves succeed", seen, ok, 0)]
+        return [
+            Row(
+                "disk full for one save", "told, training goes on, later saves succeed", seen, ok, 0
+            )
+        ]
 
     def damage(self) -> list[Row]:
         """One bit flipped, a cut, or a deletion in each file of the newest checkpoint, in turn; and an empty step."""
@@ -470,10 +546,23 @@ class Campaign:
                 verdict = _verdict(cluster.workdir)
                 outcomes[verdict] = outcomes.get(verdict, 0) + 1
             # Without its manifest a step is what a kill in the middle of a save leaves: not whole, and passed over.
-            fine = {"step 10 used, 20 quarantined", "step 10 used, 20 passed over", "no harm: same state"}
-            ok = set(outcomes) <= fine and outcomes.get("step 10 used, 20 passed over", 0) <= (kind == "deleted")
+            fine = {
+                "step 10 used, 20 quarantined",
+                "step 10 used, 20 passed over",
+                "no harm: same state",
+            }
+            ok = set(outcomes) <= fine and outcomes.get("step 10 used, 20 passed over", 0) <= (
+                kind == "deleted"
+            )
             seen = ", ".join(f"{count} x {verdict}" for verdict, count in sorted(outcomes.items()))
-            rows.append(Row(f"{kind}, in each of {len(files)} files", "found, or without consequence", seen, ok))
+            rows.append(
+                Row(
+                    f"{kind}, in each of {len(files)} files",
+                    "found, or without consequence",
+                    seen,
+                    ok,
+                )
+            )
         shutil.rmtree(cluster.workdir)
         shutil.copytree(pristine, cluster.workdir)
         (cluster.workdir / "checkpoints/30").mkdir()
@@ -481,9 +570,15 @@ class Campaign:
         rows.append(self._recover(cluster, "an empty folder of a step", "ignored", first, True))
         shutil.rmtree(cluster.workdir)
         shutil.copytree(pristine, cluster.workdir)
-        largest = max((cluster.workdir / "checkpoints/20").rglob("*"), key=lambda path: path.stat().st_size)
+        largest = max(
+            (cluster.workdir / "checkpoints/20").rglob("*"), key=lambda path: path.stat().st_size
+        )
         DAMAGE["one bit flipped"](largest)
-        rows.append(self._recover(cluster, "a flipped bit, two processes", "step 10 used instead", first, True))
+        rows.append(
+            self._recover(
+                cluster, "a flipped bit, two processes", "step 10 used instead", first, True
+            )
+        )
         return rows
 
     def corrupt_record(self) -> list[Row]:
@@ -499,7 +594,11 @@ class Campaign:
             Image.fromarray(pixels).save(images / f"{number:02d}.png")
         data = (images / "07.png").read_bytes()
         (images / "07.png").write_bytes(data[: len(data) // 2])
-        flags = ("--config.data.source=folder", f"--config.data.path={images}", "--config.num_steps=12")
+        flags = (
+            "--config.data.source=folder",
+            f"--config.data.path={images}",
+            "--config.num_steps=12",
+        )
         outcome = cluster.run(*flags)
         ok = outcome.codes == [0, 0] and "07.png" in outcome.said
         return [Row("a corrupt image", "skipped and named", f"exit {outcome.codes}", ok)]
@@ -552,8 +651,14 @@ def _verdict(workdir: pathlib.Path) -> str:
         _verdict_process = None
         return "RESTORE FAILED"
     step, digest = json.loads(answer)
-    good = json.loads((workdir.parent / "good.json").read_text()) if (workdir.parent / "good.json").exists() else {}
-    good.setdefault(str(step), digest)  # the first one seen of a step is checked below by the runs themselves
+    good = (
+        json.loads((workdir.parent / "good.json").read_text())
+        if (workdir.parent / "good.json").exists()
+        else {}
+    )
+    good.setdefault(
+        str(step), digest
+    )  # the first one seen of a step is checked below by the runs themselves
     (workdir.parent / "good.json").write_text(json.dumps(good))
     if digest != good[str(step)]:
         return f"WRONG STATE of step {step}"
@@ -571,7 +676,9 @@ settings = build.complete(runpy.run_path({str(cluster.recipe)!r})["get_config"](
 with build.data(settings).train(settings["batch_size"], settings["seed"], start_step={batches[0]}) as stream:
     print(json.dumps([int(i) for _ in {batches} for i in next(stream)["index"]]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -583,7 +690,9 @@ checkpoints = Checkpoints({str(cluster.workdir / "checkpoints")!r})
 arrays = checkpoints.arrays(checkpoints.latest())
 print(all(np.isfinite(array).all() for part in arrays.values() for array in part.values()))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment()
+    )
     return done.stdout.strip().endswith("True")
 
 
@@ -593,17 +702,24 @@ FAULTS = ("kill_in_save", "damage", "disk_full", "term", "peer", "stuck", "strag
 
 def table(rows: list[Row]) -> str:
     """As Markdown."""
-    lines = ["| Fault | Expected | Seen | Steps lost | Seconds to recover | |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| Fault | Expected | Seen | Steps lost | Seconds to recover | |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         lost = "" if row.steps_lost is None else str(row.steps_lost)
         recovery = "" if row.recovery_s is None else f"{row.recovery_s:.0f}"
         verdict = "as expected" if row.ok else "**NOT as expected**"
-        lines.append(f"| {row.fault} | {row.expected} | {row.seen} | {lost} | {recovery} | {verdict} |")
+        lines.append(
+            f"| {row.fault} | {row.expected} | {row.seen} | {lost} | {recovery} | {verdict} |"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--kills", type=int, default=30, help="how many times to kill while saving")
     parser.add_argument("--out", help="file for the table; standard output has it anyway")

@@ -48,17 +48,29 @@ def main() -> None:
 
 
 def _flags() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", type=pathlib.Path)
     parser.add_argument("--only", nargs="+", choices=OPERATIONS, default=OPERATIONS)
-    parser.add_argument("--image", type=int, default=1024, help="pixels each way of the image that is decoded")
-    parser.add_argument("--encode", type=int, nargs=2, default=[33, 512], help="frames, pixels each way")
-    parser.add_argument("--train", type=int, nargs=2, default=[25, 256], help="frames, pixels each way")
-    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="of the training step")
+    parser.add_argument(
+        "--image", type=int, default=1024, help="pixels each way of the image that is decoded"
+    )
+    parser.add_argument(
+        "--encode", type=int, nargs=2, default=[33, 512], help="frames, pixels each way"
+    )
+    parser.add_argument(
+        "--train", type=int, nargs=2, default=[25, 256], help="frames, pixels each way"
+    )
+    parser.add_argument(
+        "--dtype", choices=["bfloat16", "float32"], default="bfloat16", help="of the training step"
+    )
     parser.add_argument("--remat", action="store_true")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--one", choices=[*OPERATIONS, TORCH], help=argparse.SUPPRESS)  # in a process of its own
+    parser.add_argument(
+        "--one", choices=[*OPERATIONS, TORCH], help=argparse.SUPPRESS
+    )  # in a process of its own
     return parser.parse_args()
 
 
@@ -75,8 +87,16 @@ def _measure(flags: argparse.Namespace, operation: str) -> dict[str, Any]:
     if operation == TORCH:
         import torch  # pyright: ignore[reportMissingImports]
 
-        return torch_train_step(flags, "cuda") if torch.cuda.is_available() else {"error": "torch sees no CUDA device"}
-    made = {"kl_f8_decode": _kl_f8_decode, "wf_vae_encode": _wf_vae_encode, "wf_vae_train_step": _wf_vae_train_step}
+        return (
+            torch_train_step(flags, "cuda")
+            if torch.cuda.is_available()
+            else {"error": "torch sees no CUDA device"}
+        )
+    made = {
+        "kl_f8_decode": _kl_f8_decode,
+        "wf_vae_encode": _wf_vae_encode,
+        "wf_vae_train_step": _wf_vae_train_step,
+    }
     return made[operation](flags)
 
 
@@ -86,18 +106,26 @@ def _kl_f8_decode(flags: argparse.Namespace) -> dict[str, Any]:
 
     modeldef, params = _model(flags, "kl_f8/sd.py", "bfloat16", image_size=flags.image)
     image = jax.ShapeDtypeStruct((1, flags.image, flags.image, 3), jnp.float32)
-    z = jax.eval_shape(lambda params, x: modeldef.merge(params, {}).encode(x)[0].mean, params, image)
+    z = jax.eval_shape(
+        lambda params, x: modeldef.merge(params, {}).encode(x)[0].mean, params, image
+    )
     z = jax.random.normal(jax.random.key(0), z.shape)
     decode = _compiled(lambda params, z: modeldef.merge(params, {}).decode((z,)).mean(), params, z)
-    return _row(flags, decode, lambda: decode(params, z), params, shape=image.shape, dtype="bfloat16")
+    return _row(
+        flags, decode, lambda: decode(params, z), params, shape=image.shape, dtype="bfloat16"
+    )
 
 
 def _wf_vae_encode(flags: argparse.Namespace) -> dict[str, Any]:
     frames, size = flags.encode
-    modeldef, params = _model(flags, "wf_vae/l_4ch.py", "float32", image_size=size, num_frames=frames, remat=False)
+    modeldef, params = _model(
+        flags, "wf_vae/l_4ch.py", "float32", image_size=size, num_frames=frames, remat=False
+    )
     clip = _clip(frames, size)
     encode = _compiled(lambda params, x: modeldef.merge(params, {}).encode(x)[0].mean, params, clip)
-    return _row(flags, encode, lambda: encode(params, clip), params, shape=clip.shape, dtype="float32")
+    return _row(
+        flags, encode, lambda: encode(params, clip), params, shape=clip.shape, dtype="float32"
+    )
 
 
 def _wf_vae_train_step(flags: argparse.Namespace) -> dict[str, Any]:
@@ -142,7 +170,9 @@ def torch_train_step(flags: argparse.Namespace, device: str) -> dict[str, Any]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(0)
     base = _recipe(flags, "wf_vae/s_4ch.py").model
-    widths = {f"{side}_energy_flow_hidden_size": base.flow_channels for side in ("encoder", "decoder")}
+    widths = {
+        f"{side}_energy_flow_hidden_size": base.flow_channels for side in ("encoder", "decoder")
+    }
     blocks = {f"{side}_num_resblocks": base.num_blocks for side in ("encoder", "decoder")}
     model = WFVAEModel(
         latent_dim=4,
@@ -174,10 +204,18 @@ def torch_train_step(flags: argparse.Namespace, device: str) -> dict[str, Any]:
 
     began = time.perf_counter()
     run()
-    row: dict[str, Any] = {"compile_s": round(time.perf_counter() - began, 1)} | _seconds(run, flags.repeats)
+    row: dict[str, Any] = {"compile_s": round(time.perf_counter() - began, 1)} | _seconds(
+        run, flags.repeats
+    )
     if device == "cuda":
-        row |= {"peak_bytes": torch.cuda.max_memory_allocated(), "device": torch.cuda.get_device_name()}
-    return row | {"parameters": sum(p.numel() for p in model.parameters()), "torch": torch.__version__}
+        row |= {
+            "peak_bytes": torch.cuda.max_memory_allocated(),
+            "device": torch.cuda.get_device_name(),
+        }
+    return row | {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "torch": torch.__version__,
+    }
 
 
 def _recipe(flags: argparse.Namespace, name: str) -> Any:
@@ -214,7 +252,13 @@ def _compiled(function: Callable[..., Any], *inputs: Any, **settings: Any) -> An
 
 
 def _row(
-    flags: argparse.Namespace, program: Any, run: Callable[[], Any], params: Any, *, shape: Any, **about: Any
+    flags: argparse.Namespace,
+    program: Any,
+    run: Callable[[], Any],
+    params: Any,
+    *,
+    shape: Any,
+    **about: Any,
 ) -> dict[str, Any]:
     import jax
 
@@ -236,7 +280,11 @@ def _seconds(run: Callable[[], Any], repeats: int) -> dict[str, Any]:
         began = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - began)
-    return {"seconds": round(statistics.median(seconds), 5), "least_s": round(min(seconds), 5), "repeats": repeats}
+    return {
+        "seconds": round(statistics.median(seconds), 5),
+        "least_s": round(min(seconds), 5),
+        "repeats": repeats,
+    }
 
 
 if __name__ == "__main__":

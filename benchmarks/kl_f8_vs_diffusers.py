@@ -48,7 +48,9 @@ class Diffusers:
 
         torch.set_num_threads(threads)
         self.torch, self.model = torch, AutoencoderKL.from_pretrained(folder)
-        self.image, self.z = (torch.from_numpy(x).permute(0, 3, 1, 2).contiguous() for x in (image, z))
+        self.image, self.z = (
+            torch.from_numpy(x).permute(0, 3, 1, 2).contiguous() for x in (image, z)
+        )
 
     def encode(self):
         with self.torch.no_grad():
@@ -150,10 +152,24 @@ def compare(ours: Ours, theirs: Diffusers, operation: str, pairs: int) -> dict:
 
 def peak_mib(folder: str, side: str, operation: str, size: int) -> int:
     """Of a new process that does the operation twice, and finds ours compiled."""
-    command = [sys.executable, __file__, "--child", side, operation, folder, "--image_size", str(size)]
-    cache = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/cache", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    command = [
+        sys.executable,
+        __file__,
+        "--child",
+        side,
+        operation,
+        folder,
+        "--image_size",
+        str(size),
+    ]
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": f"{folder}/cache",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     for _ in range(2 if side == "ours" else 1):
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | cache)
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=os.environ | cache
+        )
     return int(done.stdout.split()[-1])
 
 
@@ -169,12 +185,18 @@ def child(side: str, operation: str, folder: str, size: int, threads: int) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--image_size", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2, help="of torch; ours takes what the process may use")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of torch; ours takes what the process may use"
+    )
     parser.add_argument("--memory", action="store_true", help="peaks of memory alone")
-    parser.add_argument("--child", nargs=3, metavar=("SIDE", "OPERATION", "DIR"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--child", nargs=3, metavar=("SIDE", "OPERATION", "DIR"), help=argparse.SUPPRESS
+    )
     args = parser.parse_args()
     if args.child:
         child(*args.child, args.image_size, args.threads)
@@ -196,7 +218,11 @@ def main() -> None:
             return
         data = inputs(args.image_size)
         theirs, ours = Diffusers(folder, *data, args.threads), Ours(folder, *data)
-        row: dict = {"benchmark": "kl_f8_vs_diffusers", "image_size": args.image_size, "pairs": args.pairs}
+        row: dict = {
+            "benchmark": "kl_f8_vs_diffusers",
+            "image_size": args.image_size,
+            "pairs": args.pairs,
+        }
         for operation in OPERATIONS:
             peaks = memory[operation]
             row[operation] = compare(ours, theirs, operation, args.pairs) | {
@@ -204,7 +230,11 @@ def main() -> None:
                 "diffusers_peak_mib": peaks["diffusers"],
                 "memory_ratio": round(peaks["ours"] / peaks["diffusers"], 3),
             }
-    row |= {"threads": args.threads, "cpu": platform.processor() or platform.machine(), "jax": jax.__version__}
+    row |= {
+        "threads": args.threads,
+        "cpu": platform.processor() or platform.machine(),
+        "jax": jax.__version__,
+    }
     print(json.dumps(row | {"torch": torch.__version__, "diffusers": diffusers.__version__}))
 
 

@@ -29,15 +29,23 @@ STRATA = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", default=str(ROOT / "configs" / "wf_vae" / "s_4ch.py"))
     parser.add_argument("--size", type=int, required=True, help="pixels each way")
     parser.add_argument("--context", type=int, required=True, help="chips that share a clip")
     parser.add_argument("--topology", default="v5e:2x4")
     parser.add_argument("--start", type=int, default=33, help="frames to begin with")
-    parser.add_argument("--most", type=int, default=4097, help="frames beyond which nothing is tried")
-    parser.add_argument("--within", type=int, default=1, help="groups of 4 frames between the two ends, at most")
-    parser.add_argument("--memory_gib", type=float, default=0.0, help="limit instead of the chip's memory")
+    parser.add_argument(
+        "--most", type=int, default=4097, help="frames beyond which nothing is tried"
+    )
+    parser.add_argument(
+        "--within", type=int, default=1, help="groups of 4 frames between the two ends, at most"
+    )
+    parser.add_argument(
+        "--memory_gib", type=float, default=0.0, help="limit instead of the chip's memory"
+    )
     flags = parser.parse_args()
     plans: dict[int, dict[str, Any]] = {}
 
@@ -46,10 +54,14 @@ def main() -> None:
         print({"frames": 1 + 4 * groups} | plans[groups], file=sys.stderr, flush=True)
         return plans[groups]["share"]
 
-    ends = search(share, start=(flags.start - 1) // 4, most=(flags.most - 1) // 4, within=flags.within)
+    ends = search(
+        share, start=(flags.start - 1) // 4, most=(flags.most - 1) // 4, within=flags.within
+    )
     row: dict[str, Any] = {key: getattr(flags, key) for key in ("size", "context", "topology")}
     for name, groups in zip(("fits", "does_not_fit"), ends):
-        row[name] = None if groups is None else {"frames": 1 + 4 * groups, "bytes": plans[groups]["bytes"]}
+        row[name] = (
+            None if groups is None else {"frames": 1 + 4 * groups, "bytes": plans[groups]["bytes"]}
+        )
     print(json.dumps(row | {"plans": len(plans)}))
 
 
@@ -107,13 +119,28 @@ def _plan(flags: argparse.Namespace, frames: int) -> dict[str, Any]:
     settings |= {f"{section}.num_frames": frames for section in ("data", "model")}
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "plan.json"
-        command = [*STRATA, "plan", "--quick", "--config", flags.config, "--topology", flags.topology]
-        command += ["--mesh", f"replica=1,fsdp={groups},context={flags.context}", "--json", str(file)]
+        command = [
+            *STRATA,
+            "plan",
+            "--quick",
+            "--config",
+            flags.config,
+            "--topology",
+            flags.topology,
+        ]
+        command += [
+            "--mesh",
+            f"replica=1,fsdp={groups},context={flags.context}",
+            "--json",
+            str(file),
+        ]
         command += [f"--config.{key}={value}" for key, value in settings.items()]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
-            sys.exit(f"strata plan failed with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
+            sys.exit(
+                f"strata plan failed with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}"
+            )
         plan = json.loads(file.read_text())
     total = plan["total_bytes_per_device"]
     share = None if total is None else total / (flags.memory_gib * 2**30 or plan["memory_bytes"])

@@ -24,7 +24,9 @@ from pipeline.training.state import train_state as states
 
 def recipe(steps: int, images: pathlib.Path) -> ConfigDict:
     config = ConfigDict(dict(num_steps=steps, batch_size=4, seed=0))
-    config.data = dict(source="arrays", path=str(images), image_size=4, channels=1, eval_fraction=0.0)
+    config.data = dict(
+        source="arrays", path=str(images), image_size=4, channels=1, eval_fraction=0.0
+    )
     config.model = dict(
         name="vae.VAE", image_size=4, image_channels=1, channels=(2,), hidden=(2,), latent_dim=1
     )  # fmt: skip
@@ -56,7 +58,9 @@ def bare(config: ConfigDict) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=3000)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,8 +72,14 @@ def main() -> None:
         loop.train(config, workdir)
         seconds = json.loads((workdir / "goodput.json").read_text())["seconds"]
     inside = (seconds["step"] + seconds["data"]) / flags.steps
-    row = {"loop_ms": 1000 * inside, "bare_ms": 1000 * alone, "overhead_ms": 1000 * (inside - alone)}
-    print(json.dumps({name: round(value, 3) for name, value in row.items()} | {"steps": flags.steps}))
+    row = {
+        "loop_ms": 1000 * inside,
+        "bare_ms": 1000 * alone,
+        "overhead_ms": 1000 * (inside - alone),
+    }
+    print(
+        json.dumps({name: round(value, 3) for name, value in row.items()} | {"steps": flags.steps})
+    )
 
 
 if __name__ == "__main__":

@@ -75,10 +75,14 @@ class Peer:
             num_mixture_dec=model["likelihood"].get("num_mixtures", 10),
             num_nf=model["num_flows"],
         )
-        self.module = code.AutoEncoder(SimpleNamespace(**settings), None, self.utils.get_arch_cells("res_mbconv"))
+        self.module = code.AutoEncoder(
+            SimpleNamespace(**settings), None, self.utils.get_arch_cells("res_mbconv")
+        )
         self.crop = self.module.crop_output
         for layer in self.module.modules():
-            if type(layer).__name__ in ("SyncBatchNorm", "SyncBatchNormSwish") and hasattr(layer, "running_mean"):
+            if type(layer).__name__ in ("SyncBatchNorm", "SyncBatchNormSwish") and hasattr(
+                layer, "running_mean"
+            ):
                 layer.forward = _batch_norm(layer, swish="Swish" in type(layer).__name__)
 
     def count(self) -> int:
@@ -96,17 +100,26 @@ class Peer:
     def trainer(self, image: np.ndarray, optimizer: dict, spectral: float):
         """A function that takes one training step on the images; the optimiser's averaging and scaling left out."""
         adamax = torch.optim.Adamax(
-            self.module.parameters(), optimizer["learning_rate"], eps=optimizer["eps"], weight_decay=optimizer["l2"]
+            self.module.parameters(),
+            optimizer["learning_rate"],
+            eps=optimizer["eps"],
+            weight_decay=optimizer["l2"],
         )
-        x = self.utils.pre_process(torch.tensor(image.transpose(0, 3, 1, 2), dtype=torch.float32) / 255, self.bits)
+        x = self.utils.pre_process(
+            torch.tensor(image.transpose(0, 3, 1, 2), dtype=torch.float32) / 255, self.bits
+        )
 
         def step() -> float:
             self.module.train()
             adamax.zero_grad()
             logits, _, _, kl, _ = self.module(x)
-            distortion = self.utils.reconstruction_loss(self.module.decoder_output(logits), x, crop=self.crop)
+            distortion = self.utils.reconstruction_loss(
+                self.module.decoder_output(logits), x, crop=self.crop
+            )
             loss = (distortion + sum(kl)).mean()
-            loss = loss + spectral * (self.module.spectral_norm_parallel() + self.module.batchnorm_loss())
+            loss = loss + spectral * (
+                self.module.spectral_norm_parallel() + self.module.batchnorm_loss()
+            )
             loss.backward()
             adamax.step()
             return loss.item()
@@ -129,15 +142,23 @@ class Peer:
         x = self.utils.pre_process(x, self.bits)
         with torch.no_grad():
             logits, _, _, kl, _ = self.module(x)
-            distortion = self.utils.reconstruction_loss(self.module.decoder_output(logits), x, crop=self.crop)
+            distortion = self.utils.reconstruction_loss(
+                self.module.decoder_output(logits), x, crop=self.crop
+            )
             norms = self.module.spectral_norm_parallel() + self.module.batchnorm_loss()
-        return {"kl": torch.stack(kl, 1).numpy(), "distortion": distortion.numpy(), "norms": float(norms)}
+        return {
+            "kl": torch.stack(kl, 1).numpy(),
+            "distortion": distortion.numpy(),
+            "norms": float(norms),
+        }
 
 
 def _batch_norm(layer, *, swish: bool):
     def forward(x):
         statistics = (layer.running_mean.clone(), layer.running_var.clone())
-        y = torch.nn.functional.batch_norm(x, *statistics, layer.weight, layer.bias, layer.training, 0.05, layer.eps)
+        y = torch.nn.functional.batch_norm(
+            x, *statistics, layer.weight, layer.bias, layer.training, 0.05, layer.eps
+        )
         return torch.nn.functional.silu(y) if swish else y
 
     return forward
@@ -164,7 +185,9 @@ class Converted:
         for at, scale in enumerate(encoder.scales):
             for number, cells in enumerate(scale.groups):
                 for index, cell in enumerate(cells):
-                    self.encoder_cell(f"enc_tower.{place}", f"encoder.scales.{at}.groups.{number}.{index}", cell)
+                    self.encoder_cell(
+                        f"enc_tower.{place}", f"encoder.scales.{at}.groups.{number}.{index}", cell
+                    )
                     place += 1
                 if at < len(encoder.scales) - 1 or number < len(scale.groups) - 1:
                     combiners.append(f"enc_tower.{place}.conv")
@@ -179,7 +202,9 @@ class Converted:
         for index, group in enumerate(model.decoder.groups):
             ours = f"decoder.groups.{index}"
             if index and model.latent_shapes[index] != model.latent_shapes[index - 1]:
-                self.decoder_cell(f"dec_tower.{place}", f"decoder.ups.{ups}", model.decoder.ups[ups])
+                self.decoder_cell(
+                    f"dec_tower.{place}", f"decoder.ups.{ups}", model.decoder.ups[ups]
+                )
                 place, ups = place + 1, ups + 1
             for number, cell in enumerate(group.cells):
                 self.decoder_cell(f"dec_tower.{place}", f"{ours}.cells.{number}", cell)
@@ -227,22 +252,35 @@ class Converted:
             self.arrays[f"{ours}.log_norm"] = self.tensors[f"{theirs}.log_weight_norm"].reshape(-1)
 
     def norm(self, theirs: str, ours: str) -> None:
-        names = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "variance"}
-        self.arrays |= {f"{ours}.{name}": self.tensors[f"{theirs}.{their}"] for their, name in names.items()}
+        names = {
+            "weight": "scale",
+            "bias": "bias",
+            "running_mean": "mean",
+            "running_var": "variance",
+        }
+        self.arrays |= {
+            f"{ours}.{name}": self.tensors[f"{theirs}.{their}"] for their, name in names.items()
+        }
 
     def gate(self, theirs: str, ours: str) -> None:
         for index, name in ((0, "squeeze"), (2, "excite")):
-            self.arrays[f"{ours}.gate.{name}.kernel"] = self.tensors[f"{theirs}.se.se.{index}.weight"].T
+            self.arrays[f"{ours}.gate.{name}.kernel"] = self.tensors[
+                f"{theirs}.se.se.{index}.weight"
+            ].T
             self.arrays[f"{ours}.gate.{name}.bias"] = self.tensors[f"{theirs}.se.se.{index}.bias"]
 
 
 def compare(settings: dict, peer: Peer, image: np.ndarray) -> dict:
     peer.shake(seed=0)
     tensors = {name: tensor.numpy().copy() for name, tensor in peer.module.state_dict().items()}
-    modeldef, params, model_state = parameters.abstract(lambda: build.model_maker(settings)(nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.abstract(
+        lambda: build.model_maker(settings)(nnx.Rngs(0))
+    )
     arrays = Converted(tensors, modeldef.merge(params, model_state)).arrays
     shapes = params | model_state
-    wrong = sorted(arrays.keys() ^ shapes.keys()) or [n for n in shapes if arrays[n].shape != shapes[n].shape]
+    wrong = sorted(arrays.keys() ^ shapes.keys()) or [
+        n for n in shapes if arrays[n].shape != shapes[n].shape
+    ]
     if wrong:
         raise SystemExit(f"the peer's weights do not fit: {wrong[:3]}")
     key, arrays = jax.random.key(1), jax.tree.map(jnp.asarray, arrays)
@@ -260,9 +298,14 @@ def compare(settings: dict, peer: Peer, image: np.ndarray) -> dict:
     ]
     report = {}
     for train in (False, True):
-        kl, distortion, norms = map(np.asarray, jax.jit(run, static_argnums=2)(arrays, image, train))
+        kl, distortion, norms = map(
+            np.asarray, jax.jit(run, static_argnums=2)(arrays, image, train)
+        )
         theirs = peer.measure(image, noise, train=train)
-        nats = {"kl_sum": float(theirs["kl"].sum(1).mean()), "distortion": float(theirs["distortion"].mean())}
+        nats = {
+            "kl_sum": float(theirs["kl"].sum(1).mean()),
+            "distortion": float(theirs["distortion"].mean()),
+        }
         report["train" if train else "eval"] = {
             "kl_of_a_group": float(np.abs(kl / theirs["kl"] - 1).max()),
             "distortion": float(np.abs(distortion / theirs["distortion"] - 1).max()),
@@ -281,11 +324,16 @@ def compare_speed(config: Any, peer: Peer, image: np.ndarray, pairs: int, steps:
     config.objective.spectral = 0.0
     without = step_pairs.compare_speed(build.complete(config), image, step, pairs, steps)
     quickest = [min(pair["ours_s"] for pair in part["pairs"]) for part in (row, without)]
-    return row | {"spectral_share": round(1 - quickest[1] / quickest[0], 3), "without_spectral": without["pairs"]}
+    return row | {
+        "spectral_share": round(1 - quickest[1] / quickest[0], 3),
+        "without_spectral": without["pairs"],
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", required=True, help="a checkout of NVlabs/NVAE")
     parser.add_argument("--config", default="configs/nvae/cifar10.py")
     parser.add_argument("--channels", type=int, help="instead of the recipe's")
@@ -293,7 +341,9 @@ def main() -> int:
     parser.add_argument("--batch_size", type=int, default=2)
     parser.add_argument("--speed", action="store_true", help="training steps in turn")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3, help="steps a turn, of which the quickest counts")
+    parser.add_argument(
+        "--steps", type=int, default=3, help="steps a turn, of which the quickest counts"
+    )
     parser.add_argument("--count", action="store_true", help="numbers of parameters alone")
     args = parser.parse_args()
     sys.path.insert(0, args.peer)
@@ -307,7 +357,10 @@ def main() -> int:
     peer = Peer(model)
     ours = parameters.abstract(lambda: build.model_maker(settings)(nnx.Rngs(0)))[1]
     row = {"config": args.config, "channels": model["channels"], "groups": list(model["groups"])}
-    row |= {"parameters": sum(math.prod(shape.shape) for shape in ours.values()), "theirs": peer.count()}
+    row |= {
+        "parameters": sum(math.prod(shape.shape) for shape in ours.values()),
+        "theirs": peer.count(),
+    }
     if args.count:
         print(json.dumps(row))
         return int(row["parameters"] != row["theirs"])
@@ -318,7 +371,9 @@ def main() -> int:
         return 0
     row |= compare(settings, peer, image)
     print(json.dumps(row | {"jax": jax.__version__, "torch": torch.__version__}))
-    worst = max(row[mode][name] for mode in ("eval", "train") for name in ("kl_of_a_group", "distortion"))
+    worst = max(
+        row[mode][name] for mode in ("eval", "train") for name in ("kl_of_a_group", "distortion")
+    )
     return int(worst > TOLERANCE or row["parameters"] != row["theirs"])
 
 

@@ -25,8 +25,14 @@ class Ours:
         mesh = build.mesh(settings)
         modeldef, shapes = build.abstract(settings, mesh)
         rows = len(image)
-        batch = {"image": image, "label": np.full(rows, -1, np.int32), "index": np.arange(rows, dtype=np.int32)}
-        self.batch = sharding.place(batch | {"mask": np.ones(rows, np.float32)}, sharding.batch_sharding(mesh))
+        batch = {
+            "image": image,
+            "label": np.full(rows, -1, np.int32),
+            "index": np.arange(rows, dtype=np.int32),
+        }
+        self.batch = sharding.place(
+            batch | {"mask": np.ones(rows, np.float32)}, sharding.batch_sharding(mesh)
+        )
         began = time.perf_counter()
         lowered = sharding.lower_step(build.step(settings, modeldef, mesh), shapes, self.batch)
         traced, used = time.perf_counter(), time.process_time()
@@ -37,14 +43,18 @@ class Ours:
             "compile_cpu_s": round(time.process_time() - used, 1),
         }
         create, optimizer = build.model_maker(settings), build.update(settings).optimizer
-        self.state = states.initialise(create, optimizer, shapes, settings["seed"], build.extras(settings))
+        self.state = states.initialise(
+            create, optimizer, shapes, settings["seed"], build.extras(settings)
+        )
 
     def step(self) -> None:
         self.state, metrics = self.compiled(self.state, self.batch)
         jax.block_until_ready((self.state, metrics))
 
 
-def compare_speed(settings: dict, image: np.ndarray, peer: Callable[[], object], pairs: int, steps: int) -> dict:
+def compare_speed(
+    settings: dict, image: np.ndarray, peer: Callable[[], object], pairs: int, steps: int
+) -> dict:
     """Of `pairs` turns, each the quickest of `steps` steps of ours and then of the peer's, in seconds."""
     jax.config.update("jax_enable_compilation_cache", False)
     ours = Ours(settings, image)
@@ -72,7 +82,9 @@ def compare_speed(settings: dict, image: np.ndarray, peer: Callable[[], object],
         "cpu_ratios": [round(ratio, 3) for ratio in cpu_ratios],
         "ratio": round(statistics.median(ratios), 3),
         "cpu_ratio": round(statistics.median(cpu_ratios), 3),
-        "best_over_best": round(min(row["ours_s"] for row in rows) / min(row["torch_s"] for row in rows), 3),
+        "best_over_best": round(
+            min(row["ours_s"] for row in rows) / min(row["torch_s"] for row in rows), 3
+        ),
         "load": os.getloadavg()[0],
         **ours.times,
     }

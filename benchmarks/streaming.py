@@ -31,17 +31,26 @@ from pipeline.codec.tiling import chunks  # noqa: E402
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--frames", type=int, nargs="+", default=[33, 257])
     parser.add_argument("--chunks", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--base", type=int, default=128)
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # what, frames, chunk: in a process of its own
+    parser.add_argument(
+        "--one", nargs=3, help=argparse.SUPPRESS
+    )  # what, frames, chunk: in a process of its own
     flags = parser.parse_args()
     if flags.one:
         what, frames, chunk = flags.one[0], *map(int, flags.one[1:])
         measure = {"stream": _stream, "file": _file}[what]
-        print(json.dumps(measure(_codec(flags.size, flags.base), frames, chunk) | {"peak_bytes": peak_bytes()}))
+        print(
+            json.dumps(
+                measure(_codec(flags.size, flags.base), frames, chunk)
+                | {"peak_bytes": peak_bytes()}
+            )
+        )
         return
     longest = max(flags.frames)
     usual = chunks.usual(flags.size, flags.size, tile=None, causal=True)
@@ -51,17 +60,23 @@ def main() -> None:
         peaks = [part["peak_bytes"] for part in lengths.values()]
         row[what] = {"lengths": lengths, "peak_ratio": round(peaks[-1] / peaks[0], 3)}
     done = {usual: row["stream"]["lengths"][longest]}
-    rows = {chunk: done.get(chunk) or _run(flags, "stream", longest, chunk) for chunk in flags.chunks}
+    rows = {
+        chunk: done.get(chunk) or _run(flags, "stream", longest, chunk) for chunk in flags.chunks
+    }
     row["chunks"] = rows
     for direction in ("encode", "decode"):
         rates = {chunk: part[f"{direction}_frames_per_s"] for chunk, part in rows.items()}
-        row[f"{direction}_of_best"] = {chunk: round(rate / max(rates.values()), 3) for chunk, rate in rates.items()}
+        row[f"{direction}_of_best"] = {
+            chunk: round(rate / max(rates.values()), 3) for chunk, rate in rates.items()
+        }
     print(json.dumps(row))
 
 
 def _run(flags: argparse.Namespace, what: str, frames: int, chunk: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--size", str(flags.size), "--base", str(flags.base)]
-    done = subprocess.run([*command, "--one", what, str(frames), str(chunk)], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [*command, "--one", what, str(frames), str(chunk)], stdout=subprocess.PIPE, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -71,7 +86,9 @@ def _codec(size: int, base: int) -> ConvCodec:
     from pipeline import models
     from pipeline.core import parameters
 
-    recipe = dict(name="wf_vae.WFVAE", base_channels=base, latent_channels=4, image_size=size, num_frames=17)
+    recipe = dict(
+        name="wf_vae.WFVAE", base_channels=base, latent_channels=4, image_size=size, num_frames=17
+    )
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     return ConvCodec(modeldef, params | model_state, {"model": recipe})
 
@@ -86,7 +103,12 @@ def _stream(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, run in (
         ("encode", lambda count: codec.encode_frames(_frames(codec, count), chunk=chunk)),
-        ("decode", lambda count: codec.decode_frames((latent for _ in range(1 + count // 4)), chunk=chunk // 4)),
+        (
+            "decode",
+            lambda count: codec.decode_frames(
+                (latent for _ in range(1 + count // 4)), chunk=chunk // 4
+            ),
+        ),
     ):
         for _ in run(1 + 2 * chunk):  # compiles
             pass
@@ -102,8 +124,13 @@ def _file(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
     from pipeline.codec.media.video_io import Timing, VideoWriter
 
     with tempfile.TemporaryDirectory() as folder:
-        source, target = pathlib.Path(folder, "film.mp4"), pathlib.Path(folder, "reconstruction.mp4")
-        with VideoWriter(source, Timing(fractions.Fraction(1, 25), fractions.Fraction(25))) as writer:
+        source, target = (
+            pathlib.Path(folder, "film.mp4"),
+            pathlib.Path(folder, "reconstruction.mp4"),
+        )
+        with VideoWriter(
+            source, Timing(fractions.Fraction(1, 25), fractions.Fraction(25))
+        ) as writer:
             for index, frame in enumerate(_frames(codec, frames)):
                 writer.write(frame, index)
         began = time.perf_counter()

@@ -46,7 +46,9 @@ class Peer:
 
         model = settings["model"]
         taken = ("enc_blocks", "dec_blocks", "width", "image_size")
-        defaults = dict(zdim=16, bottleneck_multiple=0.25, no_bias_above=64, num_mixtures=10, image_channels=3)
+        defaults = dict(
+            zdim=16, bottleneck_multiple=0.25, no_bias_above=64, num_mixtures=10, image_channels=3
+        )
         names = hps.Hyperparams({name: model[name] for name in taken})
         names.update({name: model.get(name, default) for name, default in defaults.items()})
         names.update(custom_width_str=model.get("custom_widths", ""), dataset="")
@@ -55,7 +57,10 @@ class Peer:
         self.average = copy.deepcopy(self.module).requires_grad_(False)
         o = settings["optimizer"]
         self.optimizer = torch.optim.AdamW(
-            self.module.parameters(), o["learning_rate"], betas=(o["b1"], o["b2"]), weight_decay=o["weight_decay"]
+            self.module.parameters(),
+            o["learning_rate"],
+            betas=(o["b1"], o["b2"]),
+            weight_decay=o["weight_decay"],
         )
 
     def inputs(self, image: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,7 +72,9 @@ class Peer:
         self.module.zero_grad()
         stats = self.module(*self.inputs(image))
         stats["elbo"].backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.settings["optimizer"]["clip_norm"])
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.module.parameters(), self.settings["optimizer"]["clip_norm"]
+        )
         if norm.item() < self.settings["optimizer"]["skip_norm"]:
             self.optimizer.step()
             rate = self.settings["ema"]
@@ -90,7 +97,11 @@ class Peer:
         draw = self.code.draw_gaussian_diag_samples
 
         def same_noise(mean, log_sigma):
-            return torch.exp(log_sigma) * torch.tensor(next(given).transpose(0, 3, 1, 2), device=self.device) + mean
+            return (
+                torch.exp(log_sigma)
+                * torch.tensor(next(given).transpose(0, 3, 1, 2), device=self.device)
+                + mean
+            )
 
         self.code.draw_gaussian_diag_samples = same_noise
         try:
@@ -104,7 +115,11 @@ class Peer:
             norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), float("inf"))
         finally:
             self.code.draw_gaussian_diag_samples = draw
-        return {"kl": kl.detach().cpu().numpy(), "distortion": distortion.detach().cpu().numpy(), "norm": norm.item()}
+        return {
+            "kl": kl.detach().cpu().numpy(),
+            "distortion": distortion.detach().cpu().numpy(),
+            "norm": norm.item(),
+        }
 
 
 def compare_values(settings: dict, peer: Peer, image: np.ndarray) -> dict:
@@ -119,17 +134,25 @@ def compare_values(settings: dict, peer: Peer, image: np.ndarray) -> dict:
         kl, distortion = layer_rates(out.latents), -out.recon.log_prob(image)
         return jnp.mean(distortion + kl.sum(axis=1)) / dims, (kl, distortion)
 
-    gradient, (kl, distortion) = jax.jit(jax.grad(objective, has_aux=True))(params, jnp.asarray(image))
+    gradient, (kl, distortion) = jax.jit(jax.grad(objective, has_aux=True))(
+        params, jnp.asarray(image)
+    )
     norm = float(jnp.sqrt(sum(jnp.sum(g * g) for g in gradient.values())))
     layers = [(len(image), *shape) for shape in modeldef.merge(params).latent_shapes]
-    noise = [np.asarray(jax.random.normal(jax.random.fold_in(key, at), shape)) for at, shape in enumerate(layers)]
+    noise = [
+        np.asarray(jax.random.normal(jax.random.fold_in(key, at), shape))
+        for at, shape in enumerate(layers)
+    ]
     theirs = peer.measure(image, noise)
     relative = {
         "kl_of_a_layer": float(np.max(np.abs(np.asarray(kl) / theirs["kl"] - 1))),
         "distortion": float(np.max(np.abs(np.asarray(distortion) / theirs["distortion"] - 1))),
         "gradient_norm": abs(norm / theirs["norm"] - 1),
     }
-    values = {"kl_sum": float(theirs["kl"].sum(axis=1).mean()), "distortion": float(theirs["distortion"].mean())}
+    values = {
+        "kl_sum": float(theirs["kl"].sum(axis=1).mean()),
+        "distortion": float(theirs["distortion"].mean()),
+    }
     return {
         "relative_difference": relative,
         "theirs": values | {"gradient_norm": theirs["norm"]},
@@ -138,14 +161,22 @@ def compare_values(settings: dict, peer: Peer, image: np.ndarray) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", required=True, help="a checkout of openai/vdvae")
-    parser.add_argument("--config", default="configs/vdvae/cifar10.py", help="a recipe, FILE or FILE:tiny")
+    parser.add_argument(
+        "--config", default="configs/vdvae/cifar10.py", help="a recipe, FILE or FILE:tiny"
+    )
     parser.add_argument("--batch_size", type=int, default=4)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2, help="steps a turn, of which the quickest counts")
+    parser.add_argument(
+        "--steps", type=int, default=2, help="steps a turn, of which the quickest counts"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--device", default="cpu", help="where torch runs; ours runs on JAX's default device")
+    parser.add_argument(
+        "--device", default="cpu", help="where torch runs; ours runs on JAX's default device"
+    )
     parser.add_argument("--parity", action="store_true")
     args = parser.parse_args()
     sys.path.insert(0, args.peer)
@@ -159,12 +190,23 @@ def main() -> int:
     image = np.random.default_rng(0).integers(0, 256, (args.batch_size, size, size, 3), np.uint8)
     peer = Peer(settings, args.device)
     row = {"config": args.config, "batch_size": args.batch_size, "threads": args.threads}
-    row |= {"jax": jax.__version__, "torch": torch.__version__, "device": jax.devices()[0].device_kind}
+    row |= {
+        "jax": jax.__version__,
+        "torch": torch.__version__,
+        "device": jax.devices()[0].device_kind,
+    }
     if args.parity:
         row |= compare_values(settings, peer, image)
         print(json.dumps(row))
         return int(max(row["relative_difference"].values()) > TOLERANCE)
-    print(json.dumps(row | step_pairs.compare_speed(settings, image, lambda: peer.step(image), args.pairs, args.steps)))
+    print(
+        json.dumps(
+            row
+            | step_pairs.compare_speed(
+                settings, image, lambda: peer.step(image), args.pairs, args.steps
+            )
+        )
+    )
     return 0
 
 

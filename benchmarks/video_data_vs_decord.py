@@ -26,7 +26,9 @@ def peer(args: argparse.Namespace) -> float:
     class Clips(torch.utils.data.Dataset):
         def __init__(self):
             folder = pathlib.Path(args.folder)
-            files = sorted(str(path) for path in folder.rglob("*") if path.suffix in (".mp4", ".mkv", ".webm"))
+            files = sorted(
+                str(path) for path in folder.rglob("*") if path.suffix in (".mp4", ".mkv", ".webm")
+            )
             self.files = [(file, *self.scaled(file)) for file in files]
 
         def scaled(self, file):
@@ -39,14 +41,20 @@ def peer(args: argparse.Namespace) -> float:
 
         def __getitem__(self, index):
             file, height, width = self.files[index % len(self.files)]
-            reader = decord.VideoReader(file, decord.cpu(0), width=width, height=height, num_threads=1)
+            reader = decord.VideoReader(
+                file, decord.cpu(0), width=width, height=height, num_threads=1
+            )
             draw = np.random.default_rng(index)
             start = draw.integers(len(reader) - args.frames + 1)
             frames = reader.get_batch(range(start, start + args.frames)).asnumpy()
             top, left = draw.integers(height - args.size + 1), draw.integers(width - args.size + 1)
-            return torch.from_numpy(frames[:, top : top + args.size, left : left + args.size].copy())
+            return torch.from_numpy(
+                frames[:, top : top + args.size, left : left + args.size].copy()
+            )
 
-    loader = torch.utils.data.DataLoader(Clips(), args.batch_size, num_workers=args.workers, persistent_workers=True)
+    loader = torch.utils.data.DataLoader(
+        Clips(), args.batch_size, num_workers=args.workers, persistent_workers=True
+    )
     return timed(iter(loader), args)
 
 
@@ -77,22 +85,32 @@ def timed(batches, args) -> float:
 
 
 def run(python: str, side: str) -> float:
-    done = subprocess.run([python, *sys.argv, "--side", side], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [python, *sys.argv, "--side", side], check=True, stdout=subprocess.PIPE, text=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True)
     parser.add_argument("--packed", help="what `strata data pack` made of the folder")
-    parser.add_argument("--torch_python", help="python of a virtual environment with torch, numpy and decord")
+    parser.add_argument(
+        "--torch_python", help="python of a virtual environment with torch, numpy and decord"
+    )
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch_size", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batches", type=int, default=30)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--side", choices=("decord", "strata", "packed"), help="measure one side only, in this process")
+    parser.add_argument(
+        "--side",
+        choices=("decord", "strata", "packed"),
+        help="measure one side only, in this process",
+    )
     args = parser.parse_args()
     if args.side:
         print(json.dumps(peer(args) if args.side == "decord" else ours(args)))
@@ -100,10 +118,19 @@ def main() -> None:
     sides = ["decord", "strata", *(["packed"] if args.packed else [])]
     pythons = {"decord": args.torch_python}
     pairs = [
-        {side: round(run(pythons.get(side, sys.executable), side), 2) for side in sides} for _ in range(args.pairs)
+        {side: round(run(pythons.get(side, sys.executable), side), 2) for side in sides}
+        for _ in range(args.pairs)
     ]
     ratios = [round(pair["strata"] / pair["decord"], 2) for pair in pairs]
-    print(json.dumps({"clips_per_s": pairs, "strata_over_decord": ratios, "median": statistics.median(ratios)}))
+    print(
+        json.dumps(
+            {
+                "clips_per_s": pairs,
+                "strata_over_decord": ratios,
+                "median": statistics.median(ratios),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -29,20 +29,45 @@ def images_per_second(axis: str, steps: int, batch_size: int, folder: pathlib.Pa
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    changes = {"num_steps": steps, "batch_size": batch_size * (2 if raise_on_all_processes else 1), "log.every": 5}
+    changes = {
+        "num_steps": steps,
+        "batch_size": batch_size * (2 if raise_on_all_processes else 1),
+        "log.every": 5,
+    }
     changes |= {"mesh.fsdp": 1} | ({f"mesh.{axis}": 2} if raise_on_all_processes else {})
     changes |= {"checkpoint.every": 0, "eval.every": 0, "sample.every": 0}
     running = []
     for process in range(processes):
         workdir = folder / str(0 if raise_on_all_processes else process)
-        command = ["taskset", "-c", str(process), sys.executable, "-c", "from pipeline.cli import main; main()"]
-        command += ["train", "--config", str(ROOT / "configs/quickstart.py"), "--workdir", str(workdir)]
+        command = [
+            "taskset",
+            "-c",
+            str(process),
+            sys.executable,
+            "-c",
+            "from pipeline.cli import main; main()",
+        ]
+        command += [
+            "train",
+            "--config",
+            str(ROOT / "configs/quickstart.py"),
+            "--workdir",
+            str(workdir),
+        ]
         command += [f"--config.{key}={value}" for key, value in changes.items()]
         if raise_on_all_processes:
-            command += [f"--coordinator_address=127.0.0.1:{port}", "--num_processes=2", f"--process_id={process}"]
+            command += [
+                f"--coordinator_address=127.0.0.1:{port}",
+                "--num_processes=2",
+                f"--process_id={process}",
+            ]
         extra = dict(PYTHONPATH=str(ROOT), XLA_FLAGS="", JAX_PLATFORMS="cpu")
-        extra["JAX_COMPILATION_CACHE_DIR"] = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
-        running.append(subprocess.Popen(command, env=os.environ | extra, stdout=subprocess.DEVNULL, stderr=2))
+        extra["JAX_COMPILATION_CACHE_DIR"] = os.environ.get(
+            "JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")
+        )
+        running.append(
+            subprocess.Popen(command, env=os.environ | extra, stdout=subprocess.DEVNULL, stderr=2)
+        )
     if any(process.wait() for process in running):
         raise SystemExit("a run failed")
     rates = [_median_rate(run) for run in folder.iterdir()]
@@ -55,7 +80,9 @@ def _median_rate(workdir: pathlib.Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch_size", type=int, default=32)
@@ -64,12 +91,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for pair in range(flags.pairs):
             rates = {
-                axis: images_per_second(axis, flags.steps, flags.batch_size, _made(folder, f"{pair}_{axis}"))
+                axis: images_per_second(
+                    axis, flags.steps, flags.batch_size, _made(folder, f"{pair}_{axis}")
+                )
                 for axis in ("one", *KINDS)
             }
-            rows.append(rates | {f"efficiency_{axis}": rates[axis] / (2 * rates["one"]) for axis in KINDS})
+            rows.append(
+                rates | {f"efficiency_{axis}": rates[axis] / (2 * rates["one"]) for axis in KINDS}
+            )
             print(rows[-1], file=sys.stderr)
-    medians = {f"efficiency_{axis}": statistics.median(row[f"efficiency_{axis}"] for row in rows) for axis in KINDS}
+    medians = {
+        f"efficiency_{axis}": statistics.median(row[f"efficiency_{axis}"] for row in rows)
+        for axis in KINDS
+    }
     print(json.dumps(medians | {"runs": rows, "batch_a_process": flags.batch_size}))
 
 

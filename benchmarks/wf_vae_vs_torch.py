@@ -53,9 +53,17 @@ def main() -> None:
         return
     theirs = _theirs(flags)
     ours = _ours(flags, theirs)
-    clip = np.random.default_rng(0).uniform(-1, 1, (1, 17, flags.size, flags.size, 3)).astype(np.float32)
+    clip = (
+        np.random.default_rng(0)
+        .uniform(-1, 1, (1, 17, flags.size, flags.size, 3))
+        .astype(np.float32)
+    )
     work = _work(ours, theirs, clip)
-    row: dict[str, Any] = {"size": flags.size, "base_channels": flags.base, "threads": os.cpu_count()}
+    row: dict[str, Any] = {
+        "size": flags.size,
+        "base_channels": flags.base,
+        "threads": os.cpu_count(),
+    }
     if flags.parity:
         row["parity"] = {name: _difference(mine(), other()) for name, (mine, other) in work.items()}
     else:
@@ -65,7 +73,9 @@ def main() -> None:
 
 
 def _flags() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peer", type=pathlib.Path, required=True)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--pairs", type=int, default=3)
@@ -73,7 +83,9 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--parity", action="store_true")
     parser.add_argument("--nearest", action="store_true")
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # side, operation: in a process of its own
+    parser.add_argument(
+        "--one", nargs=2, help=argparse.SUPPRESS
+    )  # side, operation: in a process of its own
     return parser.parse_args()
 
 
@@ -86,7 +98,9 @@ def _peaks() -> dict[str, dict[str, int]]:
         for operation in OPERATIONS:
             for side in ("ours", "ours", "theirs"):  # once more, when it is compiled
                 command = [sys.executable, *sys.argv, "--one", side, operation]
-                done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+                done = subprocess.run(
+                    command, check=True, capture_output=True, text=True, env=environment
+                )
                 found.setdefault(operation, {})[side] = int(done.stdout.split()[-1])
     return found
 
@@ -96,7 +110,9 @@ def _run_one(flags: argparse.Namespace, side: str, operation: str) -> None:
     clip = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     z = np.zeros((1, 5, flags.size // 8, flags.size // 8, 4), np.float32)
     if side == "ours":
-        modeldef, shapes, _ = parameters.abstract(lambda: models.create(_recipe(flags), rngs=nnx.Rngs(0)))
+        modeldef, shapes, _ = parameters.abstract(
+            lambda: models.create(_recipe(flags), rngs=nnx.Rngs(0))
+        )
         params = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
         run = _our_work((modeldef, params), jnp.asarray(clip), jnp.asarray(z))[operation]
     else:
@@ -135,8 +151,12 @@ def _recipe(flags: argparse.Namespace) -> dict[str, Any]:
     )
 
 
-def _ours(flags: argparse.Namespace, theirs: Any) -> tuple[parameters.ModelDef, dict[str, jax.Array]]:
-    modeldef, shapes, _ = parameters.abstract(lambda: models.create(_recipe(flags), rngs=nnx.Rngs(0)))
+def _ours(
+    flags: argparse.Namespace, theirs: Any
+) -> tuple[parameters.ModelDef, dict[str, jax.Array]]:
+    modeldef, shapes, _ = parameters.abstract(
+        lambda: models.create(_recipe(flags), rngs=nnx.Rngs(0))
+    )
     tensors = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
     return modeldef, jax.device_put(convert(tensors, shapes, path="the peer"))
 
@@ -168,7 +188,11 @@ def _our_work(ours: Any, x: Any, z: Any) -> dict[str, Any]:
 
     @functools.cache
     def program() -> Any:  # compiled as a run compiles it
-        found = jax.jit(step, compiler_options=jit.options(jax.default_backend())).lower(params, x).compile()
+        found = (
+            jax.jit(step, compiler_options=jit.options(jax.default_backend()))
+            .lower(params, x)
+            .compile()
+        )
         malloc.trim()
         return found
 
@@ -176,7 +200,11 @@ def _our_work(ours: Any, x: Any, z: Any) -> dict[str, Any]:
         _, grads = program()(params, x)
         return np.array([float(jnp.sqrt(sum(jnp.square(g).sum() for g in grads.values())))])
 
-    works = (lambda: np.asarray(encode(params, x)), lambda: np.asarray(decode(params, z)), forward_and_backward)
+    works = (
+        lambda: np.asarray(encode(params, x)),
+        lambda: np.asarray(decode(params, z)),
+        forward_and_backward,
+    )
     return dict(zip(OPERATIONS, works))
 
 

@@ -19,12 +19,21 @@ def get_config(arg: str = "") -> ConfigDict:
     config.grad_accum_steps = 1
     config.ema = 0.99
     config.data = ConfigDict(
-        dict(source="sklearn_images", path="", image_size=16 if tiny else 32, crop="random", flip=True, num_workers=0)
+        dict(
+            source="sklearn_images",
+            path="",
+            image_size=16 if tiny else 32,
+            crop="random",
+            flip=True,
+            num_workers=0,
+        )
     )
     config.model = ConfigDict(
         dict(
             name="vdvae.VDVAE",
-            enc_blocks="16x1,16d4,4x1,4d4,1x1" if tiny else "32x2,32d2,16x2,16d2,8x2,8d2,4x1,4d4,1x1",
+            enc_blocks="16x1,16d4,4x1,4d4,1x1"
+            if tiny
+            else "32x2,32d2,16x2,16d2,8x2,8d2,4x1,4d4,1x1",
             dec_blocks="1x1,4m1,4x1,16m4" if tiny else "1x1,4m1,4x1,8m4,8x2,16m8,16x2,32m16,32x2",
             width=16 if tiny else 64,
             zdim=4 if tiny else 8,
@@ -36,7 +45,15 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.objective = ConfigDict(dict(beta=1.0))
     config.optimizer = ConfigDict(
-        dict(name="adamw", learning_rate=1e-3, warmup_steps=50, decay="cosine", b1=0.9, b2=0.9, weight_decay=0.01)
+        dict(
+            name="adamw",
+            learning_rate=1e-3,
+            warmup_steps=50,
+            decay="cosine",
+            b1=0.9,
+            b2=0.9,
+            weight_decay=0.01,
+        )
         | dict(clip_norm=200.0, skip_norm=400.0, max_skips=50)
     )
     config.mesh = ConfigDict(dict(replica=1, fsdp=1, context=1))

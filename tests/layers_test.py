@@ -53,13 +53,20 @@ def test_imports_point_up_the_layers(path: pathlib.Path):
         package, *rest = name.split(".")
         if package != "pipeline" or not rest or rest[0] == "__version__":
             continue
-        own, other = layer_of(parts[0]), layer_of(rest[0]) if rest[0] != "Codec" else layer_of("codec")
+        own, other = (
+            layer_of(parts[0]),
+            layer_of(rest[0]) if rest[0] != "Codec" else layer_of("codec"),
+        )
         assert other <= own, f"{'/'.join(parts)} (layer {own}) imports {name} (layer {other})"
         if parts[0] == "models" and rest[0] == "models":
-            assert parts[-1] == "__init__" or parts[1] == rest[1], f"a model imports its sibling: {name}"
+            assert parts[-1] == "__init__" or parts[1] == rest[1], (
+                f"a model imports its sibling: {name}"
+            )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_recipes_import_no_code_of_the_package(path: pathlib.Path):
     for name in imports_of(path):
         assert name.split(".")[0] in RECIPE_IMPORTS, f"{path.name} imports {name}"

@@ -31,12 +31,27 @@ def get_config(arg: str = "") -> ConfigDict:
     config.grad_accum_steps = 1
     config.ema = 0.999
     config.data = ConfigDict(
-        dict(source="videos", path="", image_size=256, num_frames=17, fps=0, stride=1, short="repeat")
-        | dict(resize="fit", crop="random", flip=True, image_fraction=0.5, image_source="folder", image_path="")
+        dict(
+            source="videos", path="", image_size=256, num_frames=17, fps=0, stride=1, short="repeat"
+        )
+        | dict(
+            resize="fit",
+            crop="random",
+            flip=True,
+            image_fraction=0.5,
+            image_source="folder",
+            image_path="",
+        )
         | dict(num_workers=16, max_unreadable=5_000)
     )
     config.model = ConfigDict(
-        dict(name="cv_vae.CVVAE", image_size=256, num_frames=17, channels=(128, 256, 512, 512), latent_channels=4)
+        dict(
+            name="cv_vae.CVVAE",
+            image_size=256,
+            num_frames=17,
+            channels=(128, 256, 512, 512),
+            latent_channels=4,
+        )
         | dict(num_blocks=2, groups=32, norm_per_frame=True, remat=True)
     )
     config.objective = ConfigDict(
@@ -47,7 +62,9 @@ def get_config(arg: str = "") -> ConfigDict:
             perceptual=dict(weight=0.5, network="vgg16", weights="", heads=""),
             kl=1e-6,
             compatibility=dict(weight=1.0, codec=""),
-            adversarial=dict(loss="hinge", weight=0.5, adaptive=True, max_weight=1e4, eps=1e-4, start=0),
+            adversarial=dict(
+                loss="hinge", weight=0.5, adaptive=True, max_weight=1e4, eps=1e-4, start=0
+            ),
         )
     )
     config.discriminator = ConfigDict(dict(name="patchgan.PatchGAN3D", channels=64, num_layers=4))
@@ -73,9 +90,22 @@ def tiny(config: ConfigDict) -> ConfigDict:
             num_steps=4,
             batch_size=2,
             ema=0.9,
-            data=dict(source="moving_crops", image_source="", image_size=16, num_frames=5, num_workers=0),
-            model=dict(channels=(4, 4, 8, 8), num_blocks=1, groups=2, remat=False, image_size=16, num_frames=5),
-            objective=dict(perceptual=dict(weight=0.0), compatibility=dict(weight=0.0), adversarial=dict(start=2)),
+            data=dict(
+                source="moving_crops", image_source="", image_size=16, num_frames=5, num_workers=0
+            ),
+            model=dict(
+                channels=(4, 4, 8, 8),
+                num_blocks=1,
+                groups=2,
+                remat=False,
+                image_size=16,
+                num_frames=5,
+            ),
+            objective=dict(
+                perceptual=dict(weight=0.0),
+                compatibility=dict(weight=0.0),
+                adversarial=dict(start=2),
+            ),
             discriminator=dict(channels=4, num_layers=1),
             optimizer=dict(warmup_steps=2),
             mesh=dict(fsdp=1),

@@ -16,7 +16,11 @@ from ml_collections import ConfigDict
 
 def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a small model on the photographs that ship with scikit-learn."""
-    config = ConfigDict(dict(num_steps=156_000, batch_size=32, seed=0, dtype="float32", grad_accum_steps=1, ema=0.999))
+    config = ConfigDict(
+        dict(
+            num_steps=156_000, batch_size=32, seed=0, dtype="float32", grad_accum_steps=1, ema=0.999
+        )
+    )
     config.data = ConfigDict(
         dict(source="records", path="", eval_path="", image_size=32, eval_fraction=0.1)
         | dict(crop="center", flip=False, num_workers=2)
@@ -26,8 +30,12 @@ def get_config(arg: str = "") -> ConfigDict:
         | dict(num_codes=512, dim=64, variance=20.0)
     )
     # exp(-1e-5 step), until it is 0.01.
-    config.model.gumbel_temperature = ConfigDict(dict(name="geometric", start=1.0, end=0.01, steps=460_517))
-    config.model.likelihood = ConfigDict(dict(name="discretized_gaussian", scale="learned", start=0.5))
+    config.model.gumbel_temperature = ConfigDict(
+        dict(name="geometric", start=1.0, end=0.01, steps=460_517)
+    )
+    config.model.likelihood = ConfigDict(
+        dict(name="discretized_gaussian", scale="learned", start=0.5)
+    )
     config.objective = ConfigDict(dict(beta=1.0))
     config.optimizer = ConfigDict(
         dict(name="adamw", learning_rate=1e-3, warmup_steps=100, decay="cosine", b1=0.9, b2=0.999)
@@ -48,7 +56,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
             num_steps=4,
             batch_size=8,
             ema=0.9,
-            data=dict(source="sklearn_images", path="", image_size=16, crop="random", num_workers=0),
+            data=dict(
+                source="sklearn_images", path="", image_size=16, crop="random", num_workers=0
+            ),
             model=dict(image_size=16, width=16, depth=1, num_codes=16, dim=4, variance=1.0),
             optimizer=dict(warmup_steps=2),
             mesh=dict(fsdp=1),

@@ -22,10 +22,23 @@ def get_config(arg: str = "") -> ConfigDict:
     config.grad_accum_steps = 1
     config.ema = 0.999
     config.data = ConfigDict(
-        dict(source="folder", path="", image_size=256, resize="fit", crop="random", flip=True, num_workers=16)
+        dict(
+            source="folder",
+            path="",
+            image_size=256,
+            resize="fit",
+            crop="random",
+            flip=True,
+            num_workers=16,
+        )
     )
     config.model = ConfigDict(
-        dict(name="kl_f8.AutoencoderKL", image_size=256, channels=(128, 256, 512, 512), latent_channels=4)
+        dict(
+            name="kl_f8.AutoencoderKL",
+            image_size=256,
+            channels=(128, 256, 512, 512),
+            latent_channels=4,
+        )
         | dict(num_blocks=2, quant_convs=True, groups=32, remat=False)
     )
     config.objective = ConfigDict(
@@ -34,11 +47,15 @@ def get_config(arg: str = "") -> ConfigDict:
             logvar=0.0,
             perceptual=dict(weight=1.0, network="vgg16", weights="", heads=""),
             kl=1e-6,
-            adversarial=dict(loss="hinge", weight=0.5, adaptive=True, max_weight=1e4, eps=1e-4, start=50_000),
+            adversarial=dict(
+                loss="hinge", weight=0.5, adaptive=True, max_weight=1e4, eps=1e-4, start=50_000
+            ),
         )
     )
     config.discriminator = ConfigDict(dict(name="patchgan.PatchGAN2D", channels=64, num_layers=3))
-    config.optimizer = ConfigDict(dict(name="adamw", learning_rate=24 * 4.5e-6, b1=0.5, b2=0.9, weight_decay=0.0))
+    config.optimizer = ConfigDict(
+        dict(name="adamw", learning_rate=24 * 4.5e-6, b1=0.5, b2=0.9, weight_decay=0.0)
+    )
     # Adam's eps of 1e-8 is beside the authors' loss; ours is divided by an image's values, the discriminator's is not.
     config.discriminator.optimizer = ConfigDict(dict(eps=1e-8))
     config.optimizer.eps = 1e-8 / (3 * 256**2)
@@ -59,7 +76,11 @@ def tiny(config: ConfigDict) -> ConfigDict:
             ema=0.9,
             data=dict(source="sklearn_images", image_size=16, num_workers=0),
             model=dict(image_size=16, num_blocks=1)
-            | (dict(channels=(8, 16), groups=4) if hasattr(config.model, "channels") else dict(width=8)),
+            | (
+                dict(channels=(8, 16), groups=4)
+                if hasattr(config.model, "channels")
+                else dict(width=8)
+            ),
             objective=dict(perceptual=dict(weight=0.0), adversarial=dict(start=2)),
             discriminator=dict(channels=8, num_layers=1),
             mesh=dict(fsdp=1),

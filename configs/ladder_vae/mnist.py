@@ -15,9 +15,26 @@ def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a narrow network on scikit-learn's digits."""
     epoch = 50_000 // 256
     # No average weights: batch norm's running statistics are those of the last ones (docs/benchmarks.md).
-    config = ConfigDict(dict(num_steps=2000 * epoch, batch_size=256, seed=0, dtype="float32", grad_accum_steps=1, ema=0.0))
+    config = ConfigDict(
+        dict(
+            num_steps=2000 * epoch,
+            batch_size=256,
+            seed=0,
+            dtype="float32",
+            grad_accum_steps=1,
+            ema=0.0,
+        )
+    )
     config.data = ConfigDict(
-        dict(source="arrays", path="", image_size=28, channels=1, binarize=True, eval_fraction=1 / 6, num_workers=0)
+        dict(
+            source="arrays",
+            path="",
+            image_size=28,
+            channels=1,
+            binarize=True,
+            eval_fraction=1 / 6,
+            num_workers=0,
+        )
     )
     config.model = ConfigDict(
         dict(

@@ -77,7 +77,11 @@ def schedule(
     config.batch_size, config.num_steps = batch_size, epochs * a_pass
     config.optimizer.warmup_steps = warmup_epochs * a_pass
     rising = dict(steps=round(0.3 * config.num_steps), begin=round(1e-4 * config.num_steps))
-    weight = dict(name="geometric", start=spectral_start, end=spectral, **rising) if spectral_start else spectral
+    weight = (
+        dict(name="geometric", start=spectral_start, end=spectral, **rising)
+        if spectral_start
+        else spectral
+    )
     beta = dict(name="linear", start=1e-4, end=1.0, **rising)
     config.objective = ConfigDict(dict(beta=beta, balance=True, spectral=weight, unit="image"))
 
@@ -88,8 +92,23 @@ def tiny(config: ConfigDict) -> ConfigDict:
         dict(
             num_steps=4,
             batch_size=8,
-            data=dict(source="sklearn_images", path="", eval_path="", image_size=8, crop="random", num_workers=0),
-            model=dict(image_size=8, channels=4, groups=(1, 1), latent_dim=2, cells=1, blocks=(1,), padding=0),
+            data=dict(
+                source="sklearn_images",
+                path="",
+                eval_path="",
+                image_size=8,
+                crop="random",
+                num_workers=0,
+            ),
+            model=dict(
+                image_size=8,
+                channels=4,
+                groups=(1, 1),
+                latent_dim=2,
+                cells=1,
+                blocks=(1,),
+                padding=0,
+            ),
             optimizer=dict(warmup_steps=2),
             mesh=dict(fsdp=1),
             checkpoint=dict(every=2),

@@ -23,6 +23,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.update(dict(image_size=256, channels=30, groups=(4, 4, 4, 8, 16), num_flows=2))
     config.model.likelihood.bits = 5
     config.optimizer.learning_rate = 8e-3
-    cifar10["schedule"](config, examples=63_000, batch_size=96, epochs=200, spectral=1e-1, spectral_start=1.0)
+    cifar10["schedule"](
+        config, examples=63_000, batch_size=96, epochs=200, spectral=1e-1, spectral_start=1.0
+    )
     config.eval.batch_size = 96
     return cifar10["tiny"](config) if arg == "tiny" else config

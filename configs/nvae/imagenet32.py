@@ -21,7 +21,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config = cifar10["get_config"]()
     config.model.update(dict(channels=192, groups=(28,)))
     cifar10["schedule"](
-        config, examples=1_281_149, batch_size=576, epochs=45, spectral=1e-2, spectral_start=1.0, warmup_epochs=1
+        config,
+        examples=1_281_149,
+        batch_size=576,
+        epochs=45,
+        spectral=1e-2,
+        spectral_start=1.0,
+        warmup_epochs=1,
     )
     config.eval.batch_size = 576
     return cifar10["tiny"](config) if arg == "tiny" else config

@@ -22,7 +22,15 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.update(dict(source="arrays", image_size=28, flip=False, num_workers=0))
     config.data.channels = 1
     config.model.update(
-        dict(image_size=28, image_channels=1, padding=2, channels=32, groups=(5, 10), blocks=(3, 3), num_flows=0)
+        dict(
+            image_size=28,
+            image_channels=1,
+            padding=2,
+            channels=32,
+            groups=(5, 10),
+            blocks=(3, 3),
+            num_flows=0,
+        )
     )
     config.model.likelihood = ConfigDict(dict(name="bernoulli", binarize=True))
     cifar10["schedule"](config, examples=60_000, batch_size=400, epochs=400, spectral=1e-2)

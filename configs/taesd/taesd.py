@@ -23,7 +23,14 @@ def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps on crops of scikit-learn's photographs."""
     config = sd["get_config"]()
     config.model = ConfigDict(
-        dict(name="taesd.TAESD", image_size=256, latent_channels=4, width=64, num_blocks=3, pool=False)
+        dict(
+            name="taesd.TAESD",
+            image_size=256,
+            latent_channels=4,
+            width=64,
+            num_blocks=3,
+            pool=False,
+        )
     )
     config.update(
         dict(

@@ -17,7 +17,15 @@ def get_config(arg: str = "") -> ConfigDict:
     config.grad_accum_steps = 1
     config.ema = 0.9 if tiny else 0.995
     config.data = ConfigDict(
-        dict(source="digits", path="", image_size=8, channels=1, bits=4, eval_fraction=0.1, num_workers=0)
+        dict(
+            source="digits",
+            path="",
+            image_size=8,
+            channels=1,
+            bits=4,
+            eval_fraction=0.1,
+            num_workers=0,
+        )
     )
     config.model = ConfigDict(
         dict(
@@ -33,13 +41,21 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.objective = ConfigDict(dict(beta=1.0))
     config.optimizer = ConfigDict(
-        dict(name="adamw", learning_rate=1e-3, warmup_steps=2 if tiny else 100, decay="cosine", weight_decay=0.01)
+        dict(
+            name="adamw",
+            learning_rate=1e-3,
+            warmup_steps=2 if tiny else 100,
+            decay="cosine",
+            weight_decay=0.01,
+        )
         | dict(b1=0.9, b2=0.999, clip_norm=1.0, skip_norm=0.0, max_skips=50)
     )
     config.mesh = ConfigDict(dict(replica=1, fsdp=1, context=1))
     config.checkpoint = ConfigDict(dict(every=2 if tiny else 1_000, keep=2))
     config.eval = ConfigDict(
-        dict(every=4 if tiny else 500, num_examples=16 if tiny else 179, batch_size=8 if tiny else 64)
+        dict(
+            every=4 if tiny else 500, num_examples=16 if tiny else 179, batch_size=8 if tiny else 64
+        )
     )
     config.log = ConfigDict(dict(every=1 if tiny else 100))
     config.sample = ConfigDict(dict(every=4 if tiny else 1_000, num=4 if tiny else 64))

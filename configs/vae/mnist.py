@@ -18,7 +18,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config.grad_accum_steps = 1
     config.ema = 0.9 if tiny else 0.999
     config.data = ConfigDict(
-        dict(source="digits" if tiny else "arrays", path="", image_size=32, channels=1, resize="fit", num_workers=0)
+        dict(
+            source="digits" if tiny else "arrays",
+            path="",
+            image_size=32,
+            channels=1,
+            resize="fit",
+            num_workers=0,
+        )
     )
     config.model = ConfigDict(
         dict(
@@ -35,13 +42,23 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.objective = ConfigDict(dict(beta=1.0))
     config.optimizer = ConfigDict(
-        dict(name="adamw", learning_rate=5e-4, warmup_steps=2 if tiny else 100, decay="constant", weight_decay=0.0)
+        dict(
+            name="adamw",
+            learning_rate=5e-4,
+            warmup_steps=2 if tiny else 100,
+            decay="constant",
+            weight_decay=0.0,
+        )
         | dict(b1=0.9, b2=0.999, clip_norm=1.0, skip_norm=0.0, max_skips=50)
     )
     config.mesh = ConfigDict(dict(replica=1, fsdp=1 if tiny else -1, context=1))
     config.checkpoint = ConfigDict(dict(every=2 if tiny else 5_000, keep=3))
     config.eval = ConfigDict(
-        dict(every=4 if tiny else 5_000, num_examples=16 if tiny else 3_000, batch_size=8 if tiny else 64)
+        dict(
+            every=4 if tiny else 5_000,
+            num_examples=16 if tiny else 3_000,
+            batch_size=8 if tiny else 64,
+        )
     )
     config.log = ConfigDict(dict(every=1 if tiny else 100))
     config.sample = ConfigDict(dict(every=4 if tiny else 5_000, num=4 if tiny else 64))

@@ -16,7 +16,14 @@ def get_config(arg: str = "") -> ConfigDict:
     config.grad_accum_steps = 1
     config.ema = 0.9 if tiny else 0.995
     config.data = ConfigDict(
-        dict(source="sklearn_images", path="", image_size=16 if tiny else 32, crop="random", flip=True, num_workers=0)
+        dict(
+            source="sklearn_images",
+            path="",
+            image_size=16 if tiny else 32,
+            crop="random",
+            flip=True,
+            num_workers=0,
+        )
     )
     config.model = ConfigDict(
         dict(
@@ -31,15 +38,27 @@ def get_config(arg: str = "") -> ConfigDict:
         )
     )
     # Warm-up of the rate: without it, a flat model under a strong likelihood starts by ignoring its latents.
-    config.objective = ConfigDict(dict(beta=dict(name="linear", start=0.0, end=1.0, steps=2 if tiny else 1_000)))
+    config.objective = ConfigDict(
+        dict(beta=dict(name="linear", start=0.0, end=1.0, steps=2 if tiny else 1_000))
+    )
     config.optimizer = ConfigDict(
-        dict(name="adamw", learning_rate=1e-3, warmup_steps=2 if tiny else 100, decay="cosine", weight_decay=0.01)
+        dict(
+            name="adamw",
+            learning_rate=1e-3,
+            warmup_steps=2 if tiny else 100,
+            decay="cosine",
+            weight_decay=0.01,
+        )
         | dict(b1=0.9, b2=0.99, clip_norm=50.0, skip_norm=0.0, max_skips=50)
     )
     config.mesh = ConfigDict(dict(replica=1, fsdp=1, context=1))
     config.checkpoint = ConfigDict(dict(every=2 if tiny else 1_000, keep=2))
     config.eval = ConfigDict(
-        dict(every=4 if tiny else 1_000, num_examples=16 if tiny else 128, batch_size=8 if tiny else 32)
+        dict(
+            every=4 if tiny else 1_000,
+            num_examples=16 if tiny else 128,
+            batch_size=8 if tiny else 32,
+        )
     )
     config.log = ConfigDict(dict(every=1 if tiny else 50))
     config.sample = ConfigDict(dict(every=4 if tiny else 1_000, num=4 if tiny else 64))

@@ -13,7 +13,16 @@ from ml_collections import ConfigDict
 
 def get_config(arg: str = "") -> ConfigDict:
     """`:tiny` is a few steps of a small model on the photographs that ship with scikit-learn."""
-    config = ConfigDict(dict(num_steps=1_000_000, batch_size=32, seed=0, dtype="float32", grad_accum_steps=1, ema=0.9999))
+    config = ConfigDict(
+        dict(
+            num_steps=1_000_000,
+            batch_size=32,
+            seed=0,
+            dtype="float32",
+            grad_accum_steps=1,
+            ema=0.9999,
+        )
+    )
     # As the authors: a tenth of the training images held out, and no augmentation.
     config.data = ConfigDict(
         dict(
@@ -73,9 +82,25 @@ def tiny(config: ConfigDict) -> ConfigDict:
             num_steps=4,
             batch_size=8,
             ema=0.9,
-            data=dict(source="sklearn_images", path="", eval_path="", image_size=16, crop="random", num_workers=0),
-            model=dict(enc_blocks="16x1,16d4,4x1,4d4,1x1", dec_blocks="1x1,4m1,4x1,16m4", custom_widths="")
-            | dict(width=16, zdim=4, num_mixtures=2, image_size=16, input_shift=-120.63838, input_scale=1 / 64.16736),
+            data=dict(
+                source="sklearn_images",
+                path="",
+                eval_path="",
+                image_size=16,
+                crop="random",
+                num_workers=0,
+            ),
+            model=dict(
+                enc_blocks="16x1,16d4,4x1,4d4,1x1", dec_blocks="1x1,4m1,4x1,16m4", custom_widths=""
+            )
+            | dict(
+                width=16,
+                zdim=4,
+                num_mixtures=2,
+                image_size=16,
+                input_shift=-120.63838,
+                input_scale=1 / 64.16736,
+            ),
             optimizer=dict(learning_rate=2e-4, warmup_steps=2, clip_norm=200.0, skip_norm=400.0),
             mesh=dict(fsdp=1),
             checkpoint=dict(every=2),

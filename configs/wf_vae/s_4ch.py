@@ -29,10 +29,23 @@ def get_config(arg: str = "") -> ConfigDict:
     config.ema = 0.999
     config.data = ConfigDict(
         dict(source="videos", path="", image_size=256, num_frames=25, fps=0, stride=1)
-        | dict(short="repeat", resize="fit", crop="random", flip=True, num_workers=16, max_unreadable=5_000)
+        | dict(
+            short="repeat",
+            resize="fit",
+            crop="random",
+            flip=True,
+            num_workers=16,
+            max_unreadable=5_000,
+        )
     )
     config.model = ConfigDict(
-        dict(name="wf_vae.WFVAE", base_channels=128, latent_channels=4, flow_channels=128, num_blocks=2)
+        dict(
+            name="wf_vae.WFVAE",
+            base_channels=128,
+            latent_channels=4,
+            flow_channels=128,
+            num_blocks=2,
+        )
         | dict(remat=True, image_size=256, num_frames=25)
     )
     config.objective = ConfigDict(
@@ -43,11 +56,15 @@ def get_config(arg: str = "") -> ConfigDict:
             perceptual=dict(weight=1.0, network="vgg16", weights="", heads=""),
             kl=1e-6,
             wavelet=0.1,
-            adversarial=dict(loss="hinge", weight=0.5, adaptive=True, max_weight=1e6, eps=1e-6, start=0),
+            adversarial=dict(
+                loss="hinge", weight=0.5, adaptive=True, max_weight=1e6, eps=1e-6, start=0
+            ),
         )
     )
     config.discriminator = ConfigDict(dict(name="patchgan.PatchGAN3D", channels=64, num_layers=4))
-    config.optimizer = ConfigDict(dict(name="adamw", learning_rate=1e-5, b1=0.9, b2=0.999, weight_decay=1e-4))
+    config.optimizer = ConfigDict(
+        dict(name="adamw", learning_rate=1e-5, b1=0.9, b2=0.999, weight_decay=1e-4)
+    )
     # Adam's eps of 1e-8 is beside the authors' loss; ours is divided by a frame's values, the discriminator's is not.
     config.discriminator.optimizer = ConfigDict(dict(config.optimizer, eps=1e-8))
     config.optimizer.update(dict(eps=1e-8 / (3 * 256**2), clip_norm=1.0))
@@ -55,7 +72,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.stages = [
         dict(num_steps=800_000),
         {"num_steps": 200_000, **longer, "reset_discriminator": True},
-        {"num_steps": 200_000, **longer, "objective.perceptual.weight": 0.1, "reset_discriminator": True},
+        {
+            "num_steps": 200_000,
+            **longer,
+            "objective.perceptual.weight": 0.1,
+            "reset_discriminator": True,
+        },
     ]
     config.mesh = ConfigDict(dict(replica=1, fsdp=-1, context=1))
     config.checkpoint = ConfigDict(dict(every=5_000, keep=3))
@@ -71,7 +93,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.stages = []
     config.data.update(dict(source="moving_crops", image_size=16, num_frames=5, num_workers=0))
     # Also of the number of latents: all sizes are then one program, compiled once.
-    config.model.update(dict(base_channels=4, flow_channels=4, latent_channels=4, num_blocks=1, remat=False))
+    config.model.update(
+        dict(base_channels=4, flow_channels=4, latent_channels=4, num_blocks=1, remat=False)
+    )
     config.model.update(dict(image_size=16, num_frames=5))
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.start = 2

@@ -22,7 +22,16 @@ def get_config(arg: str = "") -> ConfigDict:
     config.num_steps, config.batch_size, config.dtype, config.ema = 2_600, 4, "float32", 0.995
     config.stages = []
     config.data = ConfigDict(
-        dict(source="videos", path="", eval_path="", image_size=64, num_frames=9, fps=0, stride=1, clips_per_video=32)
+        dict(
+            source="videos",
+            path="",
+            eval_path="",
+            image_size=64,
+            num_frames=9,
+            fps=0,
+            stride=1,
+            clips_per_video=32,
+        )
         | dict(crop="random", flip=True, num_workers=0)
     )
     config.model.update(
@@ -34,7 +43,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.discriminator.update(dict(channels=16, num_layers=3))
     adamw = dict(name="adamw", b1=0.9, b2=0.999, weight_decay=1e-4)
     config.discriminator.optimizer = ConfigDict(dict(adamw, learning_rate=2e-4))
-    config.optimizer = ConfigDict(dict(adamw, learning_rate=1e-3, warmup_steps=100, decay="cosine", clip_norm=1.0))
+    config.optimizer = ConfigDict(
+        dict(adamw, learning_rate=1e-3, warmup_steps=100, decay="cosine", clip_norm=1.0)
+    )
     config.mesh.fsdp = 1
     config.checkpoint.update(dict(every=200, keep=2))
     config.eval.update(dict(every=650, num_examples=16, batch_size=4))

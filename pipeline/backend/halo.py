@@ -52,8 +52,12 @@ def with_halo_exchange(
     return _mapped(with_neighbours, mesh, spec)(weights, x)
 
 
-def _mapped(layer: Callable[[Any, Array], Array], mesh: Mesh, spec: PartitionSpec) -> Callable[[Any, Array], Array]:
-    axes = tuple(axis for entry in spec if entry for axis in ((entry,) if isinstance(entry, str) else entry))
+def _mapped(
+    layer: Callable[[Any, Array], Array], mesh: Mesh, spec: PartitionSpec
+) -> Callable[[Any, Array], Array]:
+    axes = tuple(
+        axis for entry in spec if entry for axis in ((entry,) if isinstance(entry, str) else entry)
+    )
 
     def local(weights: Any, x: Array) -> Array:
         # Each device has its own from here on: so their gradients are summed, once.

@@ -39,7 +39,9 @@ class jit:
     @functools.cached_property
     def outermost(self) -> Any:
         """The function as it is compiled outside of any other's."""
-        return jax.jit(self._function, compiler_options=options(jax.default_backend()), **self._settings)
+        return jax.jit(
+            self._function, compiler_options=options(jax.default_backend()), **self._settings
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return (self._nested if _is_traced((args, kwargs)) else self.outermost)(*args, **kwargs)
@@ -47,4 +49,6 @@ class jit:
 
 def _is_traced(arguments: Any) -> bool:
     # Under a caller's jit, what is made of constants is traced too; under its grad, what depends on its arguments.
-    return isinstance(jnp.zeros(()), Tracer) or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments))
+    return isinstance(jnp.zeros(()), Tracer) or any(
+        isinstance(leaf, Tracer) for leaf in jax.tree.leaves(arguments)
+    )

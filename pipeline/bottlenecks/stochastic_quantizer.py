@@ -66,7 +66,10 @@ class StochasticQuantizer(nnx.Module):
         return jnp.exp(clip_logvar(self.log_variance[...]))
 
     def prior(
-        self, shape: tuple[int, int, int], key: PRNGKeyArray | None, temperature: Float[Array, ""] | float = 1.0
+        self,
+        shape: tuple[int, int, int],
+        key: PRNGKeyArray | None,
+        temperature: Float[Array, ""] | float = 1.0,
     ) -> Float[Array, "b h w d"]:
         """Codes drawn for each position [b h w], or without a key their mean, as all are equally probable.
 
@@ -76,9 +79,13 @@ class StochasticQuantizer(nnx.Module):
         mean = codes.mean(axis=0)
         if key is None:
             return jnp.broadcast_to(mean, (*shape, mean.shape[0]))
-        return mean + temperature * (codes[jax.random.randint(key, shape, 0, self.num_codes)] - mean)
+        return mean + temperature * (
+            codes[jax.random.randint(key, shape, 0, self.num_codes)] - mean
+        )
 
 
-def gap(x: Float[Array, "b h w d"], z: Float[Array, "b h w d"], variance: Float[Array, ""]) -> Float[Array, " b"]:
+def gap(
+    x: Float[Array, "b h w d"], z: Float[Array, "b h w d"], variance: Float[Array, ""]
+) -> Float[Array, " b"]:
     """|x - z|^2 / 2 s^2 of each example: what draws vectors and codes together, and s^2 down."""
     return jnp.square(x.astype(jnp.float32) - z).sum(axis=(1, 2, 3)) / (2 * variance)

@@ -60,7 +60,16 @@ DEFAULTS: dict[str, Any] = {
     "preemption": {"grace_seconds": 0.0},
 }
 # Sections whose keys are all here; those of the others are the arguments of what they build.
-_FIXED_SECTIONS = ("mesh", "checkpoint", "eval", "log", "sample", "divergence", "watchdog", "preemption")
+_FIXED_SECTIONS = (
+    "mesh",
+    "checkpoint",
+    "eval",
+    "log",
+    "sample",
+    "divergence",
+    "watchdog",
+    "preemption",
+)
 STEPS = ("elbo", "adversarial")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -79,7 +88,9 @@ def complete(config: ConfigDict) -> dict[str, Any]:
     for key in REQUIRED:
         if key not in given:
             raise ConfigError(f"config.{key} is missing")
-    full = {key: given.get(key, default) for key, default in DEFAULTS.items()} | {key: given[key] for key in REQUIRED}
+    full = {key: given.get(key, default) for key, default in DEFAULTS.items()} | {
+        key: given[key] for key in REQUIRED
+    }
     if full["step"] not in STEPS:
         raise ConfigError(f"config.step={full['step']!r}: {nearest(str(full['step']), STEPS)}")
     if full["step"] != "elbo" and "objective" not in given:
@@ -88,7 +99,9 @@ def complete(config: ConfigDict) -> dict[str, Any]:
     for key in _FIXED_SECTIONS:
         for name in full[key]:
             if name not in DEFAULTS[key]:
-                raise ConfigError(f"config.{key}.{name} is not known: {nearest(name, DEFAULTS[key])}")
+                raise ConfigError(
+                    f"config.{key}.{name} is not known: {nearest(name, DEFAULTS[key])}"
+                )
         full[key] = DEFAULTS[key] | full[key]
     full["eval"]["batch_size"] = full["eval"]["batch_size"] or full["batch_size"]
     for key in ("num_steps", "batch_size"):
@@ -226,14 +239,23 @@ def _update(
     return Update(optimizer, rate, ema, clip_norm, skip_norm, max_skips)
 
 
-def step(config: dict[str, Any], modeldef: ModelDef, mesh: Mesh | None = None) -> ElboStep | AdversarialStep:
+def step(
+    config: dict[str, Any], modeldef: ModelDef, mesh: Mesh | None = None
+) -> ElboStep | AdversarialStep:
     """The training step that config.step names, of a state that is split over `mesh`.
 
     Raises:
       ConfigError, DataError: settings that cannot work, or files of weights that are missing.
     """
-    gather = None if mesh is None or mesh.shape["fsdp"] == 1 else NamedSharding(mesh, PartitionSpec())
-    common: Any = dict(update=update(config), seed=config["seed"], grad_accum_steps=config["grad_accum_steps"], gather=gather)
+    gather = (
+        None if mesh is None or mesh.shape["fsdp"] == 1 else NamedSharding(mesh, PartitionSpec())
+    )
+    common: Any = dict(
+        update=update(config),
+        seed=config["seed"],
+        grad_accum_steps=config["grad_accum_steps"],
+        gather=gather,
+    )
     if config["step"] == "elbo":
         return ElboStep(modeldef, elbo.create(config["objective"]), **common)
     rules, layer, discriminator = gan(config), "", None
@@ -247,7 +269,9 @@ def step(config: dict[str, Any], modeldef: ModelDef, mesh: Mesh | None = None) -
             "dict(name='patchgan.PatchGAN2D')"
         )
     if rules.weight > 0 and rules.adaptive:
-        layer = getattr(find("pipeline.models", config["model"]["name"], where="model"), "last_layer", "")
+        layer = getattr(
+            find("pipeline.models", config["model"]["name"], where="model"), "last_layer", ""
+        )
         if layer not in modeldef.param_names:
             raise ConfigError(
                 f"objective.adversarial.adaptive: {config['model']['name']} does not say which is its last layer "
@@ -292,9 +316,19 @@ def gan(config: dict[str, Any]) -> GanConfig:
     check_arguments(GanConfig, settings, where=where)
     rules = GanConfig(**settings)
     adversarial.check_kind(rules.loss, where=where)
-    numbers = (rules.weight, rules.max_weight, rules.eps, rules.start, rules.warmup_steps, rules.r1, rules.lecam)
+    numbers = (
+        rules.weight,
+        rules.max_weight,
+        rules.eps,
+        rules.start,
+        rules.warmup_steps,
+        rules.r1,
+        rules.lecam,
+    )
     if min(numbers) < 0 or rules.r1_every < 1 or not 0 <= rules.lecam_decay < 1:
-        raise ConfigError(f"{where}: numbers are 0 or more, r1_every is 1 or more, and lecam_decay below 1")
+        raise ConfigError(
+            f"{where}: numbers are 0 or more, r1_every is 1 or more, and lecam_decay below 1"
+        )
     return rules
 
 
@@ -311,7 +345,12 @@ def extras(config: dict[str, Any]) -> Extras:
     def discriminator(rngs: nnx.Rngs) -> nnx.Module:
         dtype = DTYPES[config["dtype"]]
         return construct(
-            "pipeline.discriminators", recipe, where="discriminator", in_channels=channels, rngs=rngs, dtype=dtype
+            "pipeline.discriminators",
+            recipe,
+            where="discriminator",
+            in_channels=channels,
+            rngs=rngs,
+            dtype=dtype,
         )
 
     return Extras(params, discriminator, discriminator_update(config).optimizer, LECAM)

@@ -28,9 +28,15 @@ COMMANDS = {
 
 def usage() -> str:
     """What `strata --help` prints."""
-    lines = ["usage: strata COMMAND [flags]     (strata COMMAND --help tells a command's flags)", ""]
+    lines = [
+        "usage: strata COMMAND [flags]     (strata COMMAND --help tells a command's flags)",
+        "",
+    ]
     lines += [f"  {command:<12} {purpose}" for command, (_, purpose) in COMMANDS.items()]
-    lines += ["", "exit codes: 0 done, 2 usage or config, 65 bad data, 70 hung, 75 preempted, 76 diverged"]
+    lines += [
+        "",
+        "exit codes: 0 done, 2 usage or config, 65 bad data, 70 hung, 75 preempted, 76 diverged",
+    ]
     return "\n".join(lines)
 
 
@@ -71,7 +77,11 @@ def _pass_over_tpu_compiler() -> None:
     Otherwise jax would try it at every start, and it would complain of the machine on standard error. What is no
     library jax passes over in silence; `strata plan` takes the name away again (planning/topology.py).
     """
-    if "JAX_PLATFORMS" in os.environ or "TPU_LIBRARY_PATH" in os.environ or glob.glob("/dev/accel*"):
+    if (
+        "JAX_PLATFORMS" in os.environ
+        or "TPU_LIBRARY_PATH" in os.environ
+        or glob.glob("/dev/accel*")
+    ):
         return
     found = importlib.util.find_spec("libtpu")
     # Newer TPUs are behind VFIO, as other devices may be; jax can tell them apart.

@@ -25,7 +25,9 @@ def run(argv: list[str]) -> int:
     if argv[0] not in benches:
         raise ConfigError(f"bench {argv[0]} is not a benchmark: {nearest(argv[0], benches)}")
     values = cli_flags.new()
-    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    flags.DEFINE_string(
+        "json", None, "File for the result; - for standard output.", flag_values=values
+    )
     result = benches[argv[0]](values, argv[1:])
     if result is None:
         return 0
@@ -37,7 +39,9 @@ def run(argv: list[str]) -> int:
 
 def _train(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
     cli_flags.define_config(values, argv)
-    flags.DEFINE_integer("steps", 20, "Steps to time, after two that are not.", flag_values=values, lower_bound=1)
+    flags.DEFINE_integer(
+        "steps", 20, "Steps to time, after two that are not.", flag_values=values, lower_bound=1
+    )
     if not _parse(values, argv, "train"):
         return None
     config = cli_flags.config_of(values)
@@ -47,8 +51,12 @@ def _train(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
 
 
 def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
-    flags.DEFINE_string("path", "", "Dataset; without one, packed crops of photographs.", flag_values=values)
-    flags.DEFINE_string("source", "records", "Its kind, as data.source in a recipe.", flag_values=values)
+    flags.DEFINE_string(
+        "path", "", "Dataset; without one, packed crops of photographs.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "source", "records", "Its kind, as data.source in a recipe.", flag_values=values
+    )
     for name, default, purpose in (
         ("image_size", 32, "Height and width."),
         ("batch_size", 128, "Images a batch."),
@@ -67,8 +75,12 @@ def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
 
 
 def _checkpoint(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
-    flags.DEFINE_integer("megabytes", 300, "Size of the state to save.", flag_values=values, lower_bound=1)
-    flags.DEFINE_string("dir", None, "Where to write; a temporary folder by default.", flag_values=values)
+    flags.DEFINE_integer(
+        "megabytes", 300, "Size of the state to save.", flag_values=values, lower_bound=1
+    )
+    flags.DEFINE_string(
+        "dir", None, "Where to write; a temporary folder by default.", flag_values=values
+    )
     if not _parse(values, argv, "checkpoint"):
         return None
     from pipeline.cli import bench_checkpoint

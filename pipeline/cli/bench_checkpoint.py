@@ -63,9 +63,13 @@ def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) 
     return summary | {"checksum_share": round(seconds / summary["synchronous_s"], 4)} | back
 
 
-def _restores(checkpoints: Checkpoints, plain: pathlib.Path, state: TrainState, pairs: int) -> dict[str, Any]:
+def _restores(
+    checkpoints: Checkpoints, plain: pathlib.Path, state: TrainState, pairs: int
+) -> dict[str, Any]:
     """Restoring with every checksum compared, and Orbax's plain restore of the same arrays, in turn."""
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )
     tree = without_empty(to_tree(shapes))
     step, ours, theirs = checkpoints.steps()[-1], [], []
     for _ in range(1 + pairs):
@@ -121,7 +125,9 @@ def _memory(folder: Any, megabytes: int) -> float | None:
     return round(float(done.stdout), 3) if done.returncode == 0 else None
 
 
-def _ours(checkpoints: Checkpoints, number: int, state: TrainState, step: Any) -> tuple[TrainState, dict[str, float]]:
+def _ours(
+    checkpoints: Checkpoints, number: int, state: TrainState, step: Any
+) -> tuple[TrainState, dict[str, float]]:
     undisturbed, state = _timed(step, state)
     began = time.perf_counter()
     checkpoints.save(number, state, {"config": {}})
@@ -158,7 +164,9 @@ def state_of(size: int) -> TrainState:
         shapes[f"layer_{len(shapes)}"] = (min(rows, left), _WIDTH)
         left -= rows
     keys = jax.random.split(jax.random.key(0), len(shapes))
-    params = {name: jax.random.normal(key, shape) for key, (name, shape) in zip(keys, shapes.items())}
+    params = {
+        name: jax.random.normal(key, shape) for key, (name, shape) in zip(keys, shapes.items())
+    }
     return states.fresh(params, {}, optax.adam(1e-3))
 
 

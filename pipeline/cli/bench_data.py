@@ -28,7 +28,11 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         where = path or _packed_crops(pathlib.Path(folder), image_size)
         data = ImageData(
-            source if path else "records", where, image_size=image_size, flip=True, num_workers=num_workers
+            source if path else "records",
+            where,
+            image_size=image_size,
+            flip=True,
+            num_workers=num_workers,
         )
         begin = time.perf_counter()
         with data.train(batch_size, seed=0) as batches:

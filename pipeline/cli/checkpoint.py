@@ -23,8 +23,12 @@ _VERBS = ("list", "verify")
 def run(argv: list[str]) -> int:
     """See the module's docstring."""
     values = cli_flags.new()
-    flags.DEFINE_integer("step", None, "Which checkpoint to verify; all by default.", flag_values=values)
-    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    flags.DEFINE_integer(
+        "step", None, "Which checkpoint to verify; all by default.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "json", None, "File for the result; - for standard output.", flag_values=values
+    )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
@@ -46,16 +50,28 @@ def listing(checkpoints: Any) -> dict[str, Any]:
     `state` is "whole" (by its files; `verify` looks at the arrays), "damaged", or "unfinished".
     """
     entries = []
-    for path in sorted(checkpoints.folder.iterdir(), key=lambda path: (_number(path.name), path.name)):
+    for path in sorted(
+        checkpoints.folder.iterdir(), key=lambda path: (_number(path.name), path.name)
+    ):
         if not path.is_dir() or not path.name[:1].isdigit():
             continue
-        entry: dict[str, Any] = {"name": path.name, "state": "unfinished", "bytes": _bytes(path), "metrics": {}}
-        entry["written"] = datetime.datetime.fromtimestamp(path.stat().mtime).isoformat(timespec="seconds")
+        entry: dict[str, Any] = {
+            "name": path.name,
+            "state": "unfinished",
+            "bytes": _bytes(path),
+            "metrics": {},
+        }
+        entry["written"] = datetime.datetime.fromtimestamp(path.stat().mtime).isoformat(
+            timespec="seconds"
+        )
         if not path.name.isdigit():
             entry["state"] = "damaged" if ".damaged" in path.name else "unfinished"
         elif int(path.name) in checkpoints.steps():
             try:
-                entry |= {"state": "whole", "metrics": checkpoints.manifest(int(path.name))["metrics"]}
+                entry |= {
+                    "state": "whole",
+                    "metrics": checkpoints.manifest(int(path.name))["metrics"],
+                }
             except DamagedCheckpoint as error:
                 entry |= {"state": "damaged", "why": str(error)}
         entries.append(entry)
@@ -74,7 +90,11 @@ def verification(checkpoints: Any, step: int | None = None) -> dict[str, Any]:
             results.append({"step": each, "good": True, "arrays": arrays})
         except DamagedCheckpoint as error:
             results.append({"step": each, "good": False, "why": str(error)})
-    return {"folder": str(checkpoints.folder), "good": all(result["good"] for result in results), "steps": results}
+    return {
+        "folder": str(checkpoints.folder),
+        "good": all(result["good"] for result in results),
+        "steps": results,
+    }
 
 
 def _open(folder: str) -> Any:
@@ -98,7 +118,10 @@ def _print(result: Mapping[str, Any], verb: str, json_path: str | None) -> None:
             print(f"{line}  {metrics}".rstrip(), file=stream)
     else:
         for each in result["steps"]:
-            print(f"{each['step']}: good, {each['arrays']} arrays" if each["good"] else each["why"], file=stream)
+            print(
+                f"{each['step']}: good, {each['arrays']} arrays" if each["good"] else each["why"],
+                file=stream,
+            )
 
 
 def _number(name: str) -> int:

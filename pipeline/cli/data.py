@@ -32,18 +32,34 @@ def _pack(argv: list[str]) -> int:
     values = flags.new()
     DEFINE_string("out", None, "Folder to make; must not exist.", flag_values=values)
     DEFINE_enum("kind", "auto", ("auto", "images", "videos"), "What SRC holds.", flag_values=values)
-    DEFINE_integer("image_size", 0, "Shrink larger images to this shorter side; 0 keeps them.", flag_values=values)
-    DEFINE_bool("raw", False, "Store pixels, not files: fastest for small images.", flag_values=values)
-    DEFINE_float("clip_seconds", 10, "Length of clips of videos, at least; 0 does not cut.", flag_values=values)
+    DEFINE_integer(
+        "image_size",
+        0,
+        "Shrink larger images to this shorter side; 0 keeps them.",
+        flag_values=values,
+    )
+    DEFINE_bool(
+        "raw", False, "Store pixels, not files: fastest for small images.", flag_values=values
+    )
+    DEFINE_float(
+        "clip_seconds",
+        10,
+        "Length of clips of videos, at least; 0 does not cut.",
+        flag_values=values,
+    )
     DEFINE_float("fps", 0, "Frames a second of raw clips; 0 as they come.", flag_values=values)
     DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
     DEFINE_integer("max_unreadable", 10, "Unreadable images to leave out.", flag_values=values)
-    DEFINE_string("json", None, "Write the manifest here too; - for standard output.", flag_values=values)
+    DEFINE_string(
+        "json", None, "Write the manifest here too; - for standard output.", flag_values=values
+    )
     rest = flags.parse(values, argv, _pack.__doc__)
     if rest is None:
         return 0
     if len(rest) != 1:
-        raise ConfigError(f"data pack takes one SRC (a folder, a .zip, an .npz, an .npy or a list), not {len(rest)}")
+        raise ConfigError(
+            f"data pack takes one SRC (a folder, a .zip, an .npz, an .npy or a list), not {len(rest)}"
+        )
     out = flags.required(values, "out")
     progress = _Progress()
     common: dict[str, Any] = dict(
@@ -57,7 +73,9 @@ def _pack(argv: list[str]) -> int:
     from pipeline.data.packing.pack_videos import has_videos, pack_videos
 
     if values.kind == "videos" or (values.kind == "auto" and has_videos(rest[0])):
-        manifest = pack_videos(rest[0], out, clip_seconds=values.clip_seconds, fps=values.fps, **common)
+        manifest = pack_videos(
+            rest[0], out, clip_seconds=values.clip_seconds, fps=values.fps, **common
+        )
     else:
         manifest = pack(rest[0], out, **common)
     progress.end()
@@ -115,7 +133,12 @@ class _Progress:
         if now - self._shown < (0.2 if self._terminal else 10):
             return
         self._shown = now
-        print(f"packed {done} of {total}", end="\r" if self._terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"packed {done} of {total}",
+            end="\r" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def end(self) -> None:
         if self._terminal:

@@ -22,11 +22,16 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
     file_batch.define_parts(values)
-    flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
+    flags.DEFINE_string(
+        "json", None, "Where to write the result; - is standard output.", flag_values=values
+    )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    folder, out = cli_flags.required(values, "codec"), pathlib.Path(cli_flags.required(values, "out"))
+    folder, out = (
+        cli_flags.required(values, "codec"),
+        pathlib.Path(cli_flags.required(values, "out")),
+    )
 
     from pipeline.codec.fixed_size import Codec
     from pipeline.codec.media import image_files
@@ -40,14 +45,18 @@ def run(argv: list[str]) -> int:
     def line(result: dict[str, Any]) -> str:
         return f"{result['height']}x{result['width']}"
 
-    results, failures = file_batch.each("decode", inputs, out, codec, settings, work, line=line, stream=stream)
+    results, failures = file_batch.each(
+        "decode", inputs, out, codec, settings, work, line=line, stream=stream
+    )
     if results:
         print(f"{len(results)} files: {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
     return DataError.exit_code if failures else 0
 
 
-def _work(codec: Any, out: pathlib.Path, values: flags.FlagValues) -> tuple[file_batch.Work, dict[str, Any]]:
+def _work(
+    codec: Any, out: pathlib.Path, values: flags.FlagValues
+) -> tuple[file_batch.Work, dict[str, Any]]:
     """What is done with each file, and the settings that this depends on."""
     if not file_batch.has_any_size(codec, values):
         return lambda path, name, advance: _of_one_size(codec, path, out / f"{name}.png"), {}

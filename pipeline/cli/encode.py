@@ -24,11 +24,16 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_string("out", None, "Folder for the latents.", flag_values=values)
     file_batch.define_fit(values)
     file_batch.define_parts(values)
-    flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
+    flags.DEFINE_string(
+        "json", None, "Where to write the result; - is standard output.", flag_values=values
+    )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    folder, out = cli_flags.required(values, "codec"), pathlib.Path(cli_flags.required(values, "out"))
+    folder, out = (
+        cli_flags.required(values, "codec"),
+        pathlib.Path(cli_flags.required(values, "out")),
+    )
 
     from pipeline.codec.fixed_size import Codec
 
@@ -39,7 +44,9 @@ def run(argv: list[str]) -> int:
     def line(result: dict[str, Any]) -> str:
         return f"{result['latent_numbers']:,} latent numbers"
 
-    results, failures = file_batch.each("encode", inputs, out, codec, settings, work, line=line, stream=stream)
+    results, failures = file_batch.each(
+        "encode", inputs, out, codec, settings, work, line=line, stream=stream
+    )
     if results:
         print(f"latents of {len(results)} files: {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
@@ -87,4 +94,10 @@ def _of_one_size(codec: Any, path: pathlib.Path, target: pathlib.Path, fit: str)
     image_files.save(target, image_latents.pack(codec, coded, fitted))
     numbers = sum(z.size for z in coded)
     size = {"frames": 1, "height": image.shape[0], "width": image.shape[1]}
-    return {"out": str(target), **size, "how": fitted.how, "remarks": remarks, "latent_numbers": numbers}
+    return {
+        "out": str(target),
+        **size,
+        "how": fitted.how,
+        "remarks": remarks,
+        "latent_numbers": numbers,
+    }

@@ -48,7 +48,9 @@ def run(argv: list[str]) -> int:
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
-    flags.DEFINE_integer("step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0)
+    flags.DEFINE_integer(
+        "step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0
+    )
     flags.DEFINE_integer(
         "num_importance_samples",
         0,
@@ -57,14 +59,24 @@ def _flags() -> flags.FlagValues:
         lower_bound=0,
     )
     flags.DEFINE_integer(
-        "num_examples", None, "The first so many; all when not given.", flag_values=values, lower_bound=1
+        "num_examples",
+        None,
+        "The first so many; all when not given.",
+        flag_values=values,
+        lower_bound=1,
     )
-    flags.DEFINE_integer("batch_size", None, "That of the recipe when not given.", flag_values=values, lower_bound=1)
-    flags.DEFINE_bool("ema", True, "Average weights, rather than the last step's.", flag_values=values)
+    flags.DEFINE_integer(
+        "batch_size", None, "That of the recipe when not given.", flag_values=values, lower_bound=1
+    )
+    flags.DEFINE_bool(
+        "ema", True, "Average weights, rather than the last step's.", flag_values=values
+    )
     frozen_networks.define_perceptual(values)
     frozen_networks.define_features(values)
     flags.DEFINE_integer("seed", 0, "Of the latents' noise.", flag_values=values)
-    flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
+    flags.DEFINE_string(
+        "json", None, "Where to write the result; - is standard output.", flag_values=values
+    )
     return values
 
 
@@ -93,7 +105,9 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
                 **where,
             )
     with data.evaluate(batch_size, values.num_examples) as batches:
-        quality = reconstruction.evaluate(model, batches, features=features, **where, **_perceptual(perceptual))
+        quality = reconstruction.evaluate(
+            model, batches, features=features, **where, **_perceptual(perceptual)
+        )
     protocol = "; ".join(
         [
             *([bounds.pop("protocol")] if bounds else []),
@@ -104,7 +118,11 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
             f"seed {values.seed}, batches of {batch_size}",
         ]
     )
-    result = dict(step=step, **bounds) | quality | dict(unreadable=list(data.unreadable), protocol=protocol)
+    result = (
+        dict(step=step, **bounds)
+        | quality
+        | dict(unreadable=list(data.unreadable), protocol=protocol)
+    )
     return result | dict(seconds=round(time.monotonic() - began, 2))
 
 
@@ -139,12 +157,17 @@ def _print_table(result: dict[str, Any], json_path: str | None) -> None:
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
-    rows = [("PSNR of reconstructions", f"{result['psnr']:.2f} dB"), ("SSIM", f"{result['ssim']:.4f}")]
+    rows = [
+        ("PSNR of reconstructions", f"{result['psnr']:.2f} dB"),
+        ("SSIM", f"{result['ssim']:.4f}"),
+    ]
     rows += [(name, f"{value:.5f}") for name, value in result.items() if name.startswith(_FURTHER)]
     name, value = next(iter(result["feature_distance"].items()))
     rows += [] if value is None else [(name, f"{value:.4f}")]
     if "codebook_perplexity" in result:
-        rows.append(("perplexity of the codes, by layer", _numbers(result["codebook_perplexity"], ".1f")))
+        rows.append(
+            ("perplexity of the codes, by layer", _numbers(result["codebook_perplexity"], ".1f"))
+        )
         rows.append(("share of codes used, by layer", _numbers(result["codebook_used"], ".3f")))
     if "bits_per_dim" in result:
         rows = _likelihood_rows(result, rows)
@@ -157,7 +180,9 @@ def _numbers(values: list[float], form: str) -> str:
     return " ".join(format(value, form) for value in values)
 
 
-def _likelihood_rows(result: dict[str, Any], quality: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _likelihood_rows(
+    result: dict[str, Any], quality: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
     rows = [
         (f"negative ELBO ({result['likelihood']})", f"{result['bits_per_dim']:.4f} bits/dim"),
         ("  distortion + rate", f"{result['distortion']:.2f} + {result['rate']:.2f} nats an image"),

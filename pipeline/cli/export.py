@@ -21,7 +21,11 @@ from pipeline.core.errors import ConfigError, StrataError
 PREVIEW_COLUMNS = 8
 _METRICS = ("bits_per_dim", "distortion", "rate", "iwae_bits_per_dim", "num_importance_samples", "likelihood", "psnr",
             "ssim", "flicker", "feature_distance", "num_examples")  # fmt: skip
-_METRICS_FROM = ("ms_ssim", "lpips", "squeezenet")  # beginnings of names, which go on with scales or a network
+_METRICS_FROM = (
+    "ms_ssim",
+    "lpips",
+    "squeezenet",
+)  # beginnings of names, which go on with scales or a network
 
 
 def run(argv: list[str]) -> int:
@@ -32,7 +36,10 @@ def run(argv: list[str]) -> int:
         return 0
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata export --help")
-    workdir, out = cli_flags.required(values, "workdir"), pathlib.Path(cli_flags.required(values, "out"))
+    workdir, out = (
+        cli_flags.required(values, "workdir"),
+        pathlib.Path(cli_flags.required(values, "out")),
+    )
     _check_out(out, values.overwrite)
 
     from pipeline.build.trained import load_for_inference
@@ -69,12 +76,16 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def describe(config: Mapping[str, Any], metadata: Mapping[str, Any], step: int, *, ema: bool) -> dict[str, Any]:
+def describe(
+    config: Mapping[str, Any], metadata: Mapping[str, Any], step: int, *, ema: bool
+) -> dict[str, Any]:
     """What a codec's config.json takes from a run's. Paths of the machine that trained stay behind."""
     data, dataset = config["data"], metadata.get("dataset") or {}
     size, channels = config["model"]["image_size"], config["model"].get("image_channels", 3)
     known = {key: dataset[key] for key in ("num_examples", "fingerprint") if dataset.get(key)}
-    settings = {key: value for key, value in data.items() if key not in ("path", "eval_path", "num_workers")}
+    settings = {
+        key: value for key, value in data.items() if key not in ("path", "eval_path", "num_workers")
+    }
     training = {
         "step": step,
         "weights": f"EMA (decay {config['ema']})" if ema else "not averaged",
@@ -108,15 +119,28 @@ def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder of the codec.", flag_values=values)
-    flags.DEFINE_integer("step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0)
-    flags.DEFINE_bool("raw_weights", False, "The last step's weights, not their average.", flag_values=values)
+    flags.DEFINE_integer(
+        "step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0
+    )
+    flags.DEFINE_bool(
+        "raw_weights", False, "The last step's weights, not their average.", flag_values=values
+    )
     flags.DEFINE_string(
-        "license", "unknown", "Of the weights, for the model card: mit, apache-2.0, ...", flag_values=values
+        "license",
+        "unknown",
+        "Of the weights, for the model card: mit, apache-2.0, ...",
+        flag_values=values,
     )
     flags.DEFINE_integer(
-        "stats", 0, "Training examples whose latents are measured; 0 for none.", flag_values=values, lower_bound=0
+        "stats",
+        0,
+        "Training examples whose latents are measured; 0 for none.",
+        flag_values=values,
+        lower_bound=0,
     )
-    flags.DEFINE_bool("overwrite", False, "Replace the files of a codec that is there.", flag_values=values)
+    flags.DEFINE_bool(
+        "overwrite", False, "Replace the files of a codec that is there.", flag_values=values
+    )
     flags.DEFINE_integer("seed", 0, "Of the samples in the preview.", flag_values=values)
     return values
 
@@ -143,7 +167,11 @@ def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] |
     if f"{'EMA' if ema else 'last'} weights of step {step}" not in protocol:
         return None
     public = [part for part in protocol if "data={" not in part]
-    known = {key: value for key, value in result.items() if key in _METRICS or key.startswith(_METRICS_FROM)}
+    known = {
+        key: value
+        for key, value in result.items()
+        if key in _METRICS or key.startswith(_METRICS_FROM)
+    }
     return known | {"protocol": "; ".join(public)}
 
 
@@ -155,7 +183,9 @@ def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, A
     from pipeline.core.types import pixels_of
 
     if not isinstance(codec, ConvCodec):
-        raise ConfigError("--stats is for codecs of any size: the latents of this one are not one map")
+        raise ConfigError(
+            "--stats is for codecs of any size: the latents of this one are not one map"
+        )
     rows = min(count, config["batch_size"])
     with build.data(config).train(rows, config["seed"]) as batches:
         return measure(codec, (pixels_of(next(batches)) for _ in range(-(-count // rows))))

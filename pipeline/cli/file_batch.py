@@ -10,13 +10,19 @@ from absl import flags
 
 from pipeline.core.errors import ConfigError
 
-Work = Callable[[pathlib.Path, str, Any], dict[str, Any]]  # (file, name of the result, advance) -> result with "out"
+Work = Callable[
+    [pathlib.Path, str, Any], dict[str, Any]
+]  # (file, name of the result, advance) -> result with "out"
 
 
 def define_parts(values: flags.FlagValues) -> None:
     """--tile and --chunk."""
     flags.DEFINE_integer(
-        "tile", None, "Side in pixels of the tiles that large frames are cut into.", flag_values=values, lower_bound=1
+        "tile",
+        None,
+        "Side in pixels of the tiles that large frames are cut into.",
+        flag_values=values,
+        lower_bound=1,
     )
     flags.DEFINE_integer(
         "chunk",
@@ -49,9 +55,13 @@ def has_any_size(codec: Any, values: flags.FlagValues) -> bool:
 
     free = isinstance(codec, ConvCodec)
     if free and "fit" in values and values["fit"].present:
-        raise ConfigError("--fit is for codecs of one size: this one takes any, and --tile cuts large frames")
+        raise ConfigError(
+            "--fit is for codecs of one size: this one takes any, and --tile cuts large frames"
+        )
     if not free and (values.tile is not None or values.chunk is not None):
-        raise ConfigError(f"--tile and --chunk are for codecs of any size: this one is of {codec.image_shape}")
+        raise ConfigError(
+            f"--tile and --chunk are for codecs of any size: this one is of {codec.image_shape}"
+        )
     if free and values.chunk is not None and not codec.is_video:
         raise ConfigError("--chunk is for codecs of video: this one is of images")
     return free
@@ -138,7 +148,11 @@ def _progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
     console = Console(file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} frames"))
     with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -11,7 +11,9 @@ from ml_collections import ConfigDict, config_flags
 from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 
-_CONFIG_HELP = "Recipe: a Python file with get_config, as FILE or FILE:argument; --config.a.b=value overrides."
+_CONFIG_HELP = (
+    "Recipe: a Python file with get_config, as FILE or FILE:argument; --config.a.b=value overrides."
+)
 
 
 def new() -> flags.FlagValues:
@@ -62,7 +64,9 @@ def define_config(values: flags.FlagValues, argv: list[str]) -> None:
         _ensure_key(config, key)
         _retype(config, key, text)
     arguments = ["strata", *_without_config(argv)]
-    config_flags.DEFINE_config_dict("config", config, _CONFIG_HELP, flag_values=values, sys_argv=arguments)
+    config_flags.DEFINE_config_dict(
+        "config", config, _CONFIG_HELP, flag_values=values, sys_argv=arguments
+    )
 
 
 def config_of(values: flags.FlagValues) -> ConfigDict:
@@ -103,7 +107,10 @@ def _config_arguments(argv: list[str]) -> tuple[str | None, list[tuple[str, str]
     path, overrides = None, []
     for argument, after in zip(argv, [*argv[1:], None]):
         name, equals, value = argument.partition("=")
-        name, value = name.lstrip("-") if argument.startswith("-") else "", value if equals else after
+        name, value = (
+            name.lstrip("-") if argument.startswith("-") else "",
+            value if equals else after,
+        )
         if name == "config":
             path = value
         elif name.startswith("config."):
@@ -114,7 +121,9 @@ def _config_arguments(argv: list[str]) -> tuple[str | None, list[tuple[str, str]
 def _load(path: str) -> ConfigDict:
     """The recipe without overrides, its failures told in a line."""
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=["strata", f"--config={path}"])
+    config_flags.DEFINE_config_file(
+        "config", None, "", flag_values=values, sys_argv=["strata", f"--config={path}"]
+    )
     file = path.split(":")[0]
     try:
         values(["strata", f"--config={path}"])
@@ -123,9 +132,13 @@ def _load(path: str) -> ConfigDict:
     except OSError:
         raise ConfigError(f"--config {file}: there is no such recipe file") from None
     except (flags.Error, SyntaxError, AttributeError) as error:
-        raise ConfigError(f"--config {path}: the recipe failed to load: {_last_line(error)}") from None
+        raise ConfigError(
+            f"--config {path}: the recipe failed to load: {_last_line(error)}"
+        ) from None
     if not isinstance(config, ConfigDict):
-        raise ConfigError(f"--config {file}: get_config must return a ConfigDict, not {type(config).__name__}")
+        raise ConfigError(
+            f"--config {file}: get_config must return a ConfigDict, not {type(config).__name__}"
+        )
     return config
 
 
@@ -152,7 +165,9 @@ def _ensure_key(config: ConfigDict, key: str) -> None:
 
             defaults = build.defaults(config, ".".join(parts[:depth]))
             if part not in defaults:
-                raise ConfigError(f"--config.{key}: {where} has no {part!r}; {nearest(part, {*node, *defaults})}")
+                raise ConfigError(
+                    f"--config.{key}: {where} has no {part!r}; {nearest(part, {*node, *defaults})}"
+                )
             with node.unlocked():
                 default = defaults[part]
                 node[part] = ConfigDict(default) if isinstance(default, Mapping) else default

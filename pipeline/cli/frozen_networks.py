@@ -40,12 +40,19 @@ def define_perceptual(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string(
-        "perceptual.weights", "", "File of its weights; without one there is no such distance.", flag_values=values
+        "perceptual.weights",
+        "",
+        "File of its weights; without one there is no such distance.",
+        flag_values=values,
     )
-    flags.DEFINE_string("perceptual.heads", "", "File of LPIPS's learned heads for it.", flag_values=values)
+    flags.DEFINE_string(
+        "perceptual.heads", "", "File of LPIPS's learned heads for it.", flag_values=values
+    )
 
 
-def perceptual(values: flags.FlagValues, recipe: Mapping[str, Any] | None = None) -> Perceptual | None:
+def perceptual(
+    values: flags.FlagValues, recipe: Mapping[str, Any] | None = None
+) -> Perceptual | None:
     """The distance that the flags ask for, or else the one that a recipe's objective.perceptual names files of.
 
     Raises:
@@ -80,7 +87,9 @@ def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str
     fingerprint = lpips.fingerprint(arrays)
     kind = "learned heads" if heads else "every channel alike, which is not LPIPS"
     meaning = f"{distance.shown}: mean over frames; {network}, {kind}; sha256 of its weights {fingerprint[:12]}"
-    return Perceptual(distance.shown, jit.jit(distance), jax.device_put(arrays), fingerprint, meaning)
+    return Perceptual(
+        distance.shown, jit.jit(distance), jax.device_put(arrays), fingerprint, meaning
+    )
 
 
 def define_features(values: flags.FlagValues) -> None:
@@ -107,7 +116,9 @@ def features(values: flags.FlagValues, *, is_video: bool) -> tuple[Any, Mapping[
 
     network, weights = (str(values[f"features.{key}"].value) for key in ("network", "weights"))
     try:
-        embed, arrays = embedding.create(network, weights=weights, is_video=is_video, where="--features")
+        embed, arrays = embedding.create(
+            network, weights=weights, is_video=is_video, where="--features"
+        )
     except DataError as error:
         raise ConfigError(str(error)) from None
     return embed, jax.device_put(arrays)

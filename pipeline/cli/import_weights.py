@@ -39,9 +39,14 @@ def run(argv: list[str]) -> int:
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
     flags.DEFINE_enum("from", None, sorted(KINDS), "Whose weights they are.", flag_values=values)
-    flags.DEFINE_string("out", None, "Folder of the run, or of the codec, to make.", flag_values=values)
     flags.DEFINE_string(
-        "license", "unknown", "Of the weights, for a codec's model card: mit, apache-2.0, ...", flag_values=values
+        "out", None, "Folder of the run, or of the codec, to make.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "license",
+        "unknown",
+        "Of the weights, for a codec's model card: mit, apache-2.0, ...",
+        flag_values=values,
     )
     paths = cli_flags.parse(values, argv, __doc__)
     if paths is None:
@@ -51,7 +56,9 @@ def run(argv: list[str]) -> int:
     wanted = getattr(converter, "FILES", ("FILE",))
     if len(paths) != len(wanted):
         count = "one" if len(wanted) == 1 else f"{len(wanted)}"
-        raise ConfigError(f"import takes {count} {' and '.join(wanted)} of weights, not {len(paths)}")
+        raise ConfigError(
+            f"import takes {count} {' and '.join(wanted)} of weights, not {len(paths)}"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} is there already: give a new folder")
     if values.config is None and hasattr(converter, "recipe"):
@@ -59,12 +66,17 @@ def run(argv: list[str]) -> int:
     else:
         from pipeline.build import run as build
 
-        count, what = import_weights(kind, paths, build.complete(cli_flags.config_of(values)), out), "step 0"
+        count, what = (
+            import_weights(kind, paths, build.complete(cli_flags.config_of(values)), out),
+            "step 0",
+        )
     print(f"{count:,} parameters of {' and '.join(paths)} as {what}: {out}")
     return 0
 
 
-def import_weights(kind: str, paths: Sequence[str], config: dict[str, Any], out: pathlib.Path) -> int:
+def import_weights(
+    kind: str, paths: Sequence[str], config: dict[str, Any], out: pathlib.Path
+) -> int:
     """Makes the run; returns the number of parameters.
 
     Raises:
@@ -81,15 +93,23 @@ def import_weights(kind: str, paths: Sequence[str], config: dict[str, Any], out:
     optimizer = build.update(config).optimizer
     # A checkpoint fits any mesh: that of the recipe may be of more devices than this machine has.
     extras = build.extras(config)
-    _, shapes = train_state.abstract(build.model_maker(config), optimizer, mesh.create(), None, extras)
+    _, shapes = train_state.abstract(
+        build.model_maker(config), optimizer, mesh.create(), None, extras
+    )
     if shapes.model_state:
-        raise CheckpointError(f"{config['model']['name']} has variables besides parameters, which --from {kind} lacks")
+        raise CheckpointError(
+            f"{config['model']['name']} has variables besides parameters, which --from {kind} lacks"
+        )
     of_model = {name: shape for name, shape in shapes.params.items() if name not in extras.params}
     weights = _converter(kind).convert(tensors, of_model, path=" and ".join(paths))
     start = train_state.from_weights(weights, {}, optimizer, shapes, config["seed"], extras)
     workdir.claim(out, config)
     # Which data these weights saw is not known: the first run on them may bring any.
-    about = {"config": json.loads(json.dumps(config)), "dataset": {}, "imported_from": _origin(kind, paths)}
+    about = {
+        "config": json.loads(json.dumps(config)),
+        "dataset": {},
+        "imported_from": _origin(kind, paths),
+    }
     checkpoints = Checkpoints(out / "checkpoints")
     checkpoints.save(0, start, about)
     checkpoints.close()
@@ -122,7 +142,10 @@ def import_codec(kind: str, paths: Sequence[str], out: pathlib.Path, *, license:
         "strata_version": __version__,
         "model": recipe,
         "dtype": "float32",
-        "input": {"image_shape": [model.image_size, model.image_size, model.image_channels], "bits": 8},
+        "input": {
+            "image_shape": [model.image_size, model.image_size, model.image_channels],
+            "bits": 8,
+        },
         "imported_from": _origin(kind, paths),
         "license": license,
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
@@ -147,7 +170,9 @@ def _load(kind: str, paths: Sequence[str]) -> Any:
     return converter.load(paths) if hasattr(converter, "load") else state_dict.load(paths[0])
 
 
-def _check_settings(converter: Any, paths: Sequence[str], tensors: Any, model: dict[str, Any]) -> None:
+def _check_settings(
+    converter: Any, paths: Sequence[str], tensors: Any, model: dict[str, Any]
+) -> None:
     """The recipe has what its weights were trained with where names and shapes, which come later, do not show it."""
     from pipeline.core.construct import default_arguments, find
 
@@ -159,7 +184,9 @@ def _check_settings(converter: Any, paths: Sequence[str], tensors: Any, model: d
     given = default_arguments(find("pipeline.models", model["name"], where="model")) | model
     other = {key: wanted[key] for key in converter.UNSEEN if given[key] != wanted[key]}
     if other:
-        said = " and ".join(f"model.{key}={value!r}, not {given[key]!r}" for key, value in other.items())
+        said = " and ".join(
+            f"model.{key}={value!r}, not {given[key]!r}" for key, value in other.items()
+        )
         overrides = " ".join(f"--config.model.{key}={value}" for key, value in other.items())
         raise ConfigError(
             f"{' and '.join(paths)} was trained with {said}: give {overrides}; docs/codecs.md (Other people's weights) "

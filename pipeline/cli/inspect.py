@@ -30,10 +30,16 @@ def run(argv: list[str]) -> int:
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
     flags.DEFINE_string("workdir", None, "Folder of a run.", flag_values=values)
-    flags.DEFINE_integer("step", None, "Which checkpoint of the run; the newest by default.", flag_values=values)
+    flags.DEFINE_integer(
+        "step", None, "Which checkpoint of the run; the newest by default.", flag_values=values
+    )
     flags.DEFINE_string("codec", None, "Folder of a codec.", flag_values=values)
-    flags.DEFINE_string("mesh", None, "Show arrays on this mesh, or bare on the recipe's.", flag_values=values)
-    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    flags.DEFINE_string(
+        "mesh", None, "Show arrays on this mesh, or bare on the recipe's.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "json", None, "File for the result; - for standard output.", flag_values=values
+    )
     rest = cli_flags.parse(values, cli_flags.with_optional_value(argv, "mesh"), __doc__)
     if rest is None:
         return 0

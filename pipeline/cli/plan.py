@@ -27,10 +27,16 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_string("topology", None, "Machine, such as v5p:4x4x4.", flag_values=values)
     flags.DEFINE_string("mesh", None, "Mesh instead of the recipe's.", flag_values=values)
     flags.DEFINE_bool("quick", False, "Compile with less effort.", flag_values=values)
-    flags.DEFINE_float("utilisation", 0.4, "Share of peak FLOP/s that is assumed.", flag_values=values)
+    flags.DEFINE_float(
+        "utilisation", 0.4, "Share of peak FLOP/s that is assumed.", flag_values=values
+    )
     flags.DEFINE_float("preemptions_per_day", 1.0, "Of the whole job.", flag_values=values)
-    flags.DEFINE_float("save_seconds", 5.0, "How long a checkpoint keeps the loop waiting.", flag_values=values)
-    flags.DEFINE_string("json", None, "File for the result; - for standard output.", flag_values=values)
+    flags.DEFINE_float(
+        "save_seconds", 5.0, "How long a checkpoint keeps the loop waiting.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "json", None, "File for the result; - for standard output.", flag_values=values
+    )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
@@ -44,7 +50,10 @@ def run(argv: list[str]) -> int:
 
     settings = build.complete(cli_flags.config_of(values))
     settings["mesh"] = meshes.parse(values.mesh or "", settings["mesh"])
-    rates: Any = {name: values[name].value for name in ("utilisation", "preemptions_per_day", "save_seconds", "quick")}
+    rates: Any = {
+        name: values[name].value
+        for name in ("utilisation", "preemptions_per_day", "save_seconds", "quick")
+    }
     result = plan(settings, description, **rates)
     print("\n".join(lines(result)), file=cli_flags.report_stream(values.json))
     cli_flags.write_json(result, values.json)
@@ -83,13 +92,20 @@ def _stages(result: Mapping[str, Any]) -> list[str]:
     for stage in result["stages"]:
         batch = "x".join(map(str, stage["batch_shape"][:-1]))
         seconds = "" if stage["step_seconds"] is None else f", {stage['step_seconds']:.4g} s a step"
-        same = "" if stage["same_program_as"] is None else f", the program of stage {stage['same_program_as']}"
+        same = (
+            ""
+            if stage["same_program_as"] is None
+            else f", the program of stage {stage['same_program_as']}"
+        )
         verdict = {None: "", True: ": fits", False: ": DOES NOT FIT"}[stage["fits"]]
         shown.append(
             f"stage {stage['stage']}    {stage['num_steps']:,} steps of {batch}, "
             f"{_size(stage['total_bytes_per_device'])} a device{verdict}{seconds}{same}"
         )
-    return [*shown, f"below: stage {result['worst_stage']}, which needs most memory; days are of all stages"]
+    return [
+        *shown,
+        f"below: stage {result['worst_stage']}, which needs most memory; days are of all stages",
+    ]
 
 
 def _estimate(given: Mapping[str, Any]) -> list[str]:
@@ -125,7 +141,8 @@ def _size(count: int | float | None) -> str:
     if count is None:
         return "unknown"
     unit, name = next(
-        ((2**power, name) for power, name in ((30, "GiB"), (20, "MiB")) if count >= 2**power), (1024, "KiB")
+        ((2**power, name) for power, name in ((30, "GiB"), (20, "MiB")) if count >= 2**power),
+        (1024, "KiB"),
     )
     return f"{count / unit:.2f} {name}"
 

@@ -29,7 +29,18 @@ PROTOCOL = (
     "file's frames, then over the files that have the figure (num_files)"
 )
 # Keys of a file's result that are no figures of its quality.
-_ABOUT = ("path", "out", "frames", "height", "width", "fps", "seconds", "how", "remarks", "done_before")
+_ABOUT = (
+    "path",
+    "out",
+    "frames",
+    "height",
+    "width",
+    "fps",
+    "seconds",
+    "how",
+    "remarks",
+    "done_before",
+)
 
 
 def run(argv: list[str]) -> int:
@@ -40,12 +51,19 @@ def run(argv: list[str]) -> int:
     file_batch.define_fit(values)
     file_batch.define_parts(values)
     frozen_networks.define_perceptual(values)
-    flags.DEFINE_bool("side_by_side", False, "Write the original at the left of each result.", flag_values=values)
-    flags.DEFINE_string("json", None, "Where to write the result; - is standard output.", flag_values=values)
+    flags.DEFINE_bool(
+        "side_by_side", False, "Write the original at the left of each result.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "json", None, "Where to write the result; - is standard output.", flag_values=values
+    )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    folder, out = cli_flags.required(values, "codec"), pathlib.Path(cli_flags.required(values, "out"))
+    folder, out = (
+        cli_flags.required(values, "codec"),
+        pathlib.Path(cli_flags.required(values, "out")),
+    )
 
     from pipeline.codec.fixed_size import Codec
 
@@ -54,7 +72,14 @@ def run(argv: list[str]) -> int:
     stream = cli_flags.report_stream(values.json)
     inputs, work, settings = _work(codec, rest, out, values, perceptual)
     results, failures = file_batch.each(
-        "reconstruct", inputs, out, codec, settings, work, line=lambda result: _told(_figures(result)), stream=stream
+        "reconstruct",
+        inputs,
+        out,
+        codec,
+        settings,
+        work,
+        line=lambda result: _told(_figures(result)),
+        stream=stream,
     )
     summary = _summary(results, perceptual)
     if results:
@@ -66,7 +91,11 @@ def run(argv: list[str]) -> int:
 
 def _figures(result: dict[str, Any]) -> dict[str, float]:
     """What a result tells of quality."""
-    return {key: value for key, value in result.items() if isinstance(value, float) and key not in _ABOUT}
+    return {
+        key: value
+        for key, value in result.items()
+        if isinstance(value, float) and key not in _ABOUT
+    }
 
 
 def _told(figures: dict[str, float]) -> str:
@@ -80,7 +109,9 @@ def _summary(results: list[dict[str, Any]], perceptual: Any) -> dict[str, Any]:
     from pipeline.metrics import quality
 
     figures = [_figures(result) for result in results]
-    names = dict.fromkeys(name for found in figures for name in found) or dict.fromkeys(("psnr", "ssim"))
+    names = dict.fromkeys(name for found in figures for name in found) or dict.fromkeys(
+        ("psnr", "ssim")
+    )
     values = {name: [found[name] for found in figures if name in found] for name in names}
     means = {name: sum(found) / len(found) if found else None for name, found in values.items()}
     further = {perceptual.name: perceptual.meaning} if perceptual else {}
@@ -96,7 +127,9 @@ def _work(
 
     further = {perceptual.name: perceptual} if perceptual else {}
     shown = dict(side_by_side=values.side_by_side)
-    measured = dict(figures="with ms_ssim and flicker", perceptual=perceptual.fingerprint if perceptual else "")
+    measured = dict(
+        figures="with ms_ssim and flicker", perceptual=perceptual.fingerprint if perceptual else ""
+    )
     if not file_batch.has_any_size(codec, values):
         inputs = image_files.find(rest)
         image_files.refuse_overwriting(inputs, out, ".png")
@@ -119,14 +152,22 @@ def _work(
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         target = any_size_files.target_of(path, out / name)
-        result = any_size_files.reconstruct(codec, path, target, **parts, **shown, further=further, advance=advance)
+        result = any_size_files.reconstruct(
+            codec, path, target, **parts, **shown, further=further, advance=advance
+        )
         return {"out": str(target)} | result
 
     return inputs, in_parts, parts | shown | measured
 
 
 def _reconstruct(
-    codec: Any, path: pathlib.Path, target: pathlib.Path, *, fit: str, side_by_side: bool, further: dict[str, Any]
+    codec: Any,
+    path: pathlib.Path,
+    target: pathlib.Path,
+    *,
+    fit: str,
+    side_by_side: bool,
+    further: dict[str, Any],
 ) -> dict[str, Any]:
     import numpy as np
 

@@ -37,7 +37,9 @@ def run(argv: list[str]) -> int:
     temperature = per_layer(temperatures, model.num_layers)
     if values.batch_norm_passes:
         model = _reestimated(model, temperature, values)
-    canvas, what = (_reconstructions if values.reconstruct else _samples)(config, model, temperature, values)
+    canvas, what = (_reconstructions if values.reconstruct else _samples)(
+        config, model, temperature, values
+    )
     try:
         grids.save(out, canvas)
     except OSError as error:
@@ -53,7 +55,9 @@ def parse_temperatures(texts: list[str]) -> tuple[float, ...]:
     except ValueError:
         temperatures = ()
     if not temperatures or not all(temperature >= 0 for temperature in temperatures):
-        raise ConfigError(f"--temperature {','.join(texts)} must be a number of 0 or more, or one a layer: 1,0.9,0.8")
+        raise ConfigError(
+            f"--temperature {','.join(texts)} must be a number of 0 or more, or one a layer: 1,0.9,0.8"
+        )
     return temperatures
 
 
@@ -73,11 +77,22 @@ def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
     flags.DEFINE_string("out", None, "The PNG to write.", flag_values=values)
-    flags.DEFINE_integer("step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0)
     flags.DEFINE_integer(
-        "num", None, "Images; 64 samples or 8 reconstructions when not given.", flag_values=values, lower_bound=1
+        "step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0
     )
-    flags.DEFINE_list("temperature", ["1"], "Of the prior: one number, or one a layer, top first.", flag_values=values)
+    flags.DEFINE_integer(
+        "num",
+        None,
+        "Images; 64 samples or 8 reconstructions when not given.",
+        flag_values=values,
+        lower_bound=1,
+    )
+    flags.DEFINE_list(
+        "temperature",
+        ["1"],
+        "Of the prior: one number, or one a layer, top first.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("seed", 0, "Of the noise.", flag_values=values)
     flags.DEFINE_integer(
         "batch_norm_passes",
@@ -86,8 +101,12 @@ def _flags() -> flags.FlagValues:
         flag_values=values,
         lower_bound=0,
     )
-    flags.DEFINE_bool("mean", False, "Show the mean of the pixels, not a draw of them.", flag_values=values)
-    flags.DEFINE_bool("reconstruct", False, "Held-out images and their reconstructions.", flag_values=values)
+    flags.DEFINE_bool(
+        "mean", False, "Show the mean of the pixels, not a draw of them.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "reconstruct", False, "Held-out images and their reconstructions.", flag_values=values
+    )
     return values
 
 
@@ -97,26 +116,38 @@ def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
     from pipeline.evaluators import batch_statistics
 
     if "momentum" not in inspect.signature(model.decode).parameters:
-        raise ConfigError(f"--batch_norm_passes {values.batch_norm_passes}: {type(model).__name__} has no batch norm")
+        raise ConfigError(
+            f"--batch_norm_passes {values.batch_norm_passes}: {type(model).__name__} has no batch norm"
+        )
     # A draw of its own: the statistics are not of the samples that are shown.
     key = jax.random.fold_in(jax.random.key(values.seed), 1)
     return batch_statistics.reestimated(
-        model, num=values.num or 64, passes=values.batch_norm_passes, key=key, temperature=temperature
+        model,
+        num=values.num or 64,
+        passes=values.batch_norm_passes,
+        key=key,
+        temperature=temperature,
     )
 
 
-def _samples(config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues) -> tuple[Any, str]:
+def _samples(
+    config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues
+) -> tuple[Any, str]:
     import jax
 
     from pipeline.core import grids
     from pipeline.evaluators import pictures
 
     num = values.num or 64
-    images = pictures.samples(model, num, key=jax.random.key(values.seed), temperature=temperature, mean=values.mean)
+    images = pictures.samples(
+        model, num, key=jax.random.key(values.seed), temperature=temperature, mean=values.mean
+    )
     return grids.grid(images), f"{num} samples"
 
 
-def _reconstructions(config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues) -> tuple[Any, str]:
+def _reconstructions(
+    config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues
+) -> tuple[Any, str]:
     import jax
 
     from pipeline.build import run as build
@@ -127,5 +158,7 @@ def _reconstructions(config: dict[str, Any], model: Any, temperature: Any, value
     with build.data(config).evaluate(num, num) as batches:
         batch = next(batches)
     images = batch["image"][batch["mask"] > 0]
-    rows, labels = pictures.reconstructions(model, images, key=jax.random.key(values.seed), temperature=temperature)
+    rows, labels = pictures.reconstructions(
+        model, images, key=jax.random.key(values.seed), temperature=temperature
+    )
     return grids.grid(rows, columns=len(images), labels=labels), f"{len(images)} reconstructions"

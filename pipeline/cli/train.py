@@ -31,9 +31,14 @@ def run(argv: list[str]) -> int:
     """See the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
-    flags.DEFINE_string("workdir", None, "Folder of the run; made if it is not there.", flag_values=values)
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run; made if it is not there.", flag_values=values
+    )
     flags.DEFINE_bool(
-        "force_config", False, "Go on though the config or the dataset is not that of the run.", flag_values=values
+        "force_config",
+        False,
+        "Go on though the config or the dataset is not that of the run.",
+        flag_values=values,
     )
     _define_processes(values)
     rest = cli_flags.parse(values, argv, __doc__)
@@ -89,7 +94,9 @@ def _train(config: Any, workdir: str, force_config: bool) -> None:
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
-        raise CheckpointError(f"{error.filename or workdir}: {error.strerror}; {_what_is_kept(workdir)}") from None
+        raise CheckpointError(
+            f"{error.filename or workdir}: {error.strerror}; {_what_is_kept(workdir)}"
+        ) from None
 
 
 def _is_lost_peer(error: BaseException) -> bool:
@@ -107,13 +114,23 @@ def _is_shared(error: StrataError) -> bool:
 
 def _define_processes(values: flags.FlagValues) -> None:
     flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0.", flag_values=values)
-    flags.DEFINE_integer("num_processes", None, "How many processes the run has.", flag_values=values)
+    flags.DEFINE_integer(
+        "num_processes", None, "How many processes the run has.", flag_values=values
+    )
     flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", flag_values=values)
     flags.DEFINE_integer(
-        "initialization_timeout", 300, "Seconds to wait for the other processes.", lower_bound=1, flag_values=values
+        "initialization_timeout",
+        300,
+        "Seconds to wait for the other processes.",
+        lower_bound=1,
+        flag_values=values,
     )
     flags.DEFINE_integer(
-        "heartbeat_timeout", 100, "Seconds until a silent process counts as dead.", lower_bound=1, flag_values=values
+        "heartbeat_timeout",
+        100,
+        "Seconds until a silent process counts as dead.",
+        lower_bound=1,
+        flag_values=values,
     )
 
 

@@ -43,7 +43,11 @@ class ConvCodec(Codec):
     """
 
     def __init__(
-        self, modeldef: ModelDef, weights: Mapping[str, Any], config: Mapping[str, Any], fingerprint: str = ""
+        self,
+        modeldef: ModelDef,
+        weights: Mapping[str, Any],
+        config: Mapping[str, Any],
+        fingerprint: str = "",
     ):
         super().__init__(modeldef, weights, config, fingerprint)
         model = modeldef.merge(*self._state)
@@ -58,7 +62,11 @@ class ConvCodec(Codec):
         self._decode_part = jit.jit(functools.partial(_decode_part, modeldef, self.decoder_causal))
 
     def encode(
-        self, images: Shaped[Array | np.ndarray, "..."], *, chunk: int | None = None, tile: int | None = None
+        self,
+        images: Shaped[Array | np.ndarray, "..."],
+        *,
+        chunk: int | None = None,
+        tile: int | None = None,
     ) -> "ConvEncoding":
         """The posterior of a batch.
 
@@ -72,12 +80,20 @@ class ConvCodec(Codec):
         """
         x, tile = self._checked(images), self._checked_tile(tile)
         size = tuple(x.shape[1:-1])
-        x, told = padding.filled(x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor)
+        x, told = padding.filled(
+            x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
+        )
         if told:
-            warnings.warn(f"encode: {told}; decode(z, size={size}) cuts back to what was there", stacklevel=2)
-        pieces = [x] if chunk is None else chunks.cut(x, self._encode_chunk(chunk), self.encoder_causal)
+            warnings.warn(
+                f"encode: {told}; decode(z, size={size}) cuts back to what was there", stacklevel=2
+            )
+        pieces = (
+            [x] if chunk is None else chunks.cut(x, self._encode_chunk(chunk), self.encoder_causal)
+        )
         parts = list(self._encode_stream(pieces, tile))
-        mean, logvar = parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
+        mean, logvar = (
+            parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
+        )
         return ConvEncoding(mean, logvar, size)
 
     def decode(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -101,8 +117,12 @@ class ConvCodec(Codec):
         z, tile = self._checked_z(z), self._checked_tile(tile)
         wanted = padding.checked_size(size, is_video=self.is_video)
         frames, (height, width) = 1 + self.temporal_factor * (z.shape[1] - 1), z.shape[-3:-1]
-        padding.refuse_larger(wanted, (frames, height * self.spatial_factor, width * self.spatial_factor))
-        pieces = [z] if chunk is None else chunks.cut(z, self._decode_chunk(chunk), self.decoder_causal)
+        padding.refuse_larger(
+            wanted, (frames, height * self.spatial_factor, width * self.spatial_factor)
+        )
+        pieces = (
+            [z] if chunk is None else chunks.cut(z, self._decode_chunk(chunk), self.decoder_causal)
+        )
         parts = list(self._decode_stream(pieces, tile))
         decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return decoded if size is None else padding.cut(decoded, wanted)
@@ -111,7 +131,9 @@ class ConvCodec(Codec):
         """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of frames) as there."""
         encoding = self.encode(images, **parts)
         latents: Any = chunks.in_latents(parts.get("chunk"), self.temporal_factor)
-        return self.decode(encoding.mode(), chunk=latents, tile=parts.get("tile"), size=encoding.size)
+        return self.decode(
+            encoding.mode(), chunk=latents, tile=parts.get("tile"), size=encoding.size
+        )
 
     def encode_frames(
         self,
@@ -139,7 +161,9 @@ class ConvCodec(Codec):
 
         groups = chunks.grouped(taken, chunk, self.encoder_causal, usual)
         clips = (self._clip_of(group, taken.count) for group in groups)
-        return LatentStream(taken, (np.asarray(mean[0]) for mean, _ in self._encode_stream(clips, tile)))
+        return LatentStream(
+            taken, (np.asarray(mean[0]) for mean, _ in self._encode_stream(clips, tile))
+        )
 
     def decode_frames(
         self,
@@ -172,7 +196,9 @@ class ConvCodec(Codec):
         groups = chunks.grouped(single, chunk, self.decoder_causal, usual)
         stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)
         decoded = (frame for part in stream for frame in np.asarray(part[0]))
-        return cut_back(decoded, wanted, latents if size is None and isinstance(latents, LatentStream) else None)
+        return cut_back(
+            decoded, wanted, latents if size is None and isinstance(latents, LatentStream) else None
+        )
 
     def sample(self, *_: Any, **__: Any) -> Any:
         """Raises DataError: no prior was trained with the latents, and what is drawn from N(0, 1) decodes to noise."""
@@ -181,7 +207,9 @@ class ConvCodec(Codec):
             "decode what it gives with codec.decode(codec.denormalize(z))"
         )
 
-    def normalize(self, z: Float[Array | np.ndarray, "... d"]) -> Float[Array | np.ndarray, "... d"]:
+    def normalize(
+        self, z: Float[Array | np.ndarray, "... d"]
+    ) -> Float[Array | np.ndarray, "... d"]:
         """Latents with mean 0 and deviation 1 in each channel, as a model over them wants them.
 
         Raises:
@@ -190,7 +218,9 @@ class ConvCodec(Codec):
         mean, std = self._latent_stats()
         return (z - mean) / std
 
-    def denormalize(self, z: Float[Array | np.ndarray, "... d"]) -> Float[Array | np.ndarray, "... d"]:
+    def denormalize(
+        self, z: Float[Array | np.ndarray, "... d"]
+    ) -> Float[Array | np.ndarray, "... d"]:
         """Undoes `normalize`."""
         mean, std = self._latent_stats()
         return z * std + mean
@@ -198,7 +228,9 @@ class ConvCodec(Codec):
     def _latent_stats(self) -> tuple[np.ndarray, np.ndarray]:
         stats = self.config.get("latents") or {}
         if "mean" not in stats:
-            raise DataError("this codec has no statistics of its latents: strata export --stats measures them")
+            raise DataError(
+                "this codec has no statistics of its latents: strata export --stats measures them"
+            )
         return np.asarray(stats["mean"], np.float32), np.asarray(stats["std"], np.float32)
 
     # Chunks of time
@@ -206,8 +238,14 @@ class ConvCodec(Codec):
     def _encode_chunk(self, chunk: Any) -> int:
         factor = self.temporal_factor
         if not self.is_video or not padding.is_chunk(chunk, factor):
-            kind = f"a whole number that is a multiple of {factor}" if self.is_video else "not for a codec of images"
-            raise DataError(f"encode: chunk={chunk!r} (frames at a time after the first one) must be {kind}")
+            kind = (
+                f"a whole number that is a multiple of {factor}"
+                if self.is_video
+                else "not for a codec of images"
+            )
+            raise DataError(
+                f"encode: chunk={chunk!r} (frames at a time after the first one) must be {kind}"
+            )
         return chunk
 
     def _decode_chunk(self, chunk: Any) -> int:
@@ -235,7 +273,9 @@ class ConvCodec(Codec):
                 blends = Blend(tiles, 1), Blend(tiles, 1)
                 for corner in tiles.corners:
                     part = _cut_tile(x, corner, tiles.size, factor)
-                    *values, caches[corner] = self._encode_part(*self._state, caches.get(corner), part)
+                    *values, caches[corner] = self._encode_part(
+                        *self._state, caches.get(corner), part
+                    )
                     for blend, value in zip(blends, values):
                         blend.add(corner, np.asarray(value))
                 mean, logvar = (blend.mean() for blend in blends)
@@ -252,7 +292,9 @@ class ConvCodec(Codec):
                 blend = Blend(tiles, self.spatial_factor)
                 for corner in tiles.corners:
                     part = _cut_tile(z, corner, tiles.size, 1)
-                    frames, caches[corner] = self._decode_part(*self._state, caches.get(corner), part)
+                    frames, caches[corner] = self._decode_part(
+                        *self._state, caches.get(corner), part
+                    )
                     blend.add(corner, np.asarray(frames))
                 frames = blend.mean()
             frames = _to_uint8(frames)
@@ -270,10 +312,14 @@ class ConvCodec(Codec):
     def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
         """A batch of one from the next frames of a clip, filled; `taken` are its frames up to these."""
         x = self._checked(np.stack(frames)[None])
-        factors: Any = dict(spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor)
+        factors: Any = dict(
+            spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
+        )
         x, told = padding.filled(x, **factors, before=taken - len(frames))
         if told:
-            advice = "decode_frames of this iterator, or with its size=, cuts back to what was there"
+            advice = (
+                "decode_frames of this iterator, or with its size=, cuts back to what was there"
+            )
             warnings.warn(f"encode_frames: {told}; {advice}", stacklevel=2)
         return x
 
@@ -284,17 +330,30 @@ class ConvCodec(Codec):
         if shape is None or dtype is None:
             raise DataError(f"encode takes an array {expected}, not {type(images).__name__}")
         if len(shape) != 4 + self.is_video or shape[-1] != self.image_shape[2] or 0 in shape:
-            advice = "; one image is a clip of one frame, images[:, None]" if self.is_video and len(shape) == 4 else ""
-            raise DataError(f"images have shape {list(shape)}, and this codec takes {expected}{advice}")
+            advice = (
+                "; one image is a clip of one frame, images[:, None]"
+                if self.is_video and len(shape) == 4
+                else ""
+            )
+            raise DataError(
+                f"images have shape {list(shape)}, and this codec takes {expected}{advice}"
+            )
         return self._checked_values(images)
 
     def _checked_z(self, z: Any) -> Any:
         (z,) = z if isinstance(z, tuple | list) and len(z) == 1 else (z,)
         shape = getattr(z, "shape", None)
         letters = "batch frames height width" if self.is_video else "batch height width"
-        if shape is None or len(shape) != 4 + self.is_video or shape[-1] != self.latent_channels or 0 in shape:
+        if (
+            shape is None
+            or len(shape) != 4 + self.is_video
+            or shape[-1] != self.latent_channels
+            or 0 in shape
+        ):
             found = type(z).__name__ if shape is None else list(shape)
-            raise DataError(f"latents are {found}, and this codec takes [{letters} {self.latent_channels}]")
+            raise DataError(
+                f"latents are {found}, and this codec takes [{letters} {self.latent_channels}]"
+            )
         return z
 
 
@@ -342,7 +401,12 @@ def _to_uint8(frames: Array) -> Array:
 
 
 def _encode_part(
-    modeldef: ModelDef, remembers: bool, params: Any, model_state: Any, arrays: CacheArrays | None, x: Array
+    modeldef: ModelDef,
+    remembers: bool,
+    params: Any,
+    model_state: Any,
+    arrays: CacheArrays | None,
+    x: Array,
 ) -> tuple[Array, Array, CacheArrays | None]:
     model = modeldef.merge(params, model_state)
     if not remembers:
@@ -354,7 +418,12 @@ def _encode_part(
 
 
 def _decode_part(
-    modeldef: ModelDef, remembers: bool, params: Any, model_state: Any, arrays: CacheArrays | None, z: Array
+    modeldef: ModelDef,
+    remembers: bool,
+    params: Any,
+    model_state: Any,
+    arrays: CacheArrays | None,
+    z: Array,
 ) -> tuple[Array, CacheArrays | None]:
     model = modeldef.merge(params, model_state)
     if not remembers:

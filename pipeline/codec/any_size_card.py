@@ -7,9 +7,17 @@ from typing import Any
 def summary(config: Mapping[str, Any]) -> str:
     """How much smaller its latents are."""
     codec = config["codec"]
-    space, time, channels = codec["spatial_factor"], codec["temporal_factor"], codec["latent_channels"]
+    space, time, channels = (
+        codec["spatial_factor"],
+        codec["temporal_factor"],
+        codec["latent_channels"],
+    )
     ratio = 3 * space**2 * time / channels
-    what = f"clips: {time}x{space}x{space} pixels" if codec["is_video"] else f"images: {space}x{space} pixels"
+    what = (
+        f"clips: {time}x{space}x{space} pixels"
+        if codec["is_video"]
+        else f"images: {space}x{space} pixels"
+    )
     return f"""# {config["model"]["name"].split(".")[-1]} codec
 
 A variational autoencoder of {what} become one latent of {channels} numbers, {ratio:g} times fewer.
@@ -55,9 +63,13 @@ def limits(config: Mapping[str, Any]) -> str:
     factor, frames = codec["spatial_factor"], codec["temporal_factor"]
     lines = [f"Heights and widths are filled to multiples of {factor}, and cut back."]
     if codec["is_video"]:
-        lines += [f"Lengths are filled to 1 + {frames}k frames by repeating the last one, and cut back."]
+        lines += [
+            f"Lengths are filled to 1 + {frames}k frames by repeating the last one, and cut back."
+        ]
         lines += [_chunks(codec["encoder_causal"], codec["decoder_causal"])]
-    lines += ["Tiles are blended where they overlap; they give slightly other results than whole frames."]
+    lines += [
+        "Tiles are blended where they overlap; they give slightly other results than whole frames."
+    ]
     lines += ["It was made for pictures like those of its training; others come out worse."]
     lines += ["Latents are float32 numbers, not a compressed bit stream."]
     return "\n".join(["## Limits", "", *(f"- {line}" for line in lines), ""])

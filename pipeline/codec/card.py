@@ -26,7 +26,11 @@ def render(config: Mapping[str, Any]) -> str:
 
 
 def _front_matter(config: Mapping[str, Any]) -> str:
-    what = "video-reconstruction" if config.get("codec", {}).get("is_video") else "image-reconstruction"
+    what = (
+        "video-reconstruction"
+        if config.get("codec", {}).get("is_video")
+        else "image-reconstruction"
+    )
     tags = ["strata", "jax", "vae", what, config["model"]["name"].split(".")[0]]
     lines = ["---", f"license: {config.get('license', 'unknown')}", "library_name: strata", "tags:"]
     return "\n".join([*lines, *(f"- {tag}" for tag in dict.fromkeys(tags)), "---", ""])
@@ -41,14 +45,20 @@ def _training(config: Mapping[str, Any]) -> str:
     if not training:
         return ""
     data = training.get("data", {})
-    lines = ["## Training", "", f"- Weights: {training.get('weights')}, step {training.get('step')}"]
+    lines = [
+        "## Training",
+        "",
+        f"- Weights: {training.get('weights')}, step {training.get('step')}",
+    ]
     if training.get("imported_from"):
         lines.append(f"- Imported from {training['imported_from']}")
     if data.get("num_examples"):
         lines.append(f"- Data: {data['num_examples']:,} examples (source `{data.get('source')}`)")
     elif data.get("source"):
         lines.append(f"- Data: source `{data['source']}`")
-    lines.append(f"- Batch size {training.get('batch_size')}, optimizer `{training.get('optimizer', {}).get('name')}`")
+    lines.append(
+        f"- Batch size {training.get('batch_size')}, optimizer `{training.get('optimizer', {}).get('name')}`"
+    )
     return "\n".join([*lines, ""])
 
 
@@ -56,7 +66,9 @@ def _evaluation(config: Mapping[str, Any]) -> str:
     metrics = config.get("metrics")
     if not metrics:
         return ""
-    known = _METRICS | {key: (_few_scales(key), "", 4) for key in metrics if key.startswith("ms_ssim_")}
+    known = _METRICS | {
+        key: (_few_scales(key), "", 4) for key in metrics if key.startswith("ms_ssim_")
+    }
     rows = [
         f"| {name} | {f'{metrics[key]:.{digits}f} {unit}'.strip()} |"
         for key, (name, unit, digits) in known.items()

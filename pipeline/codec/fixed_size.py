@@ -29,21 +29,33 @@ class Codec:
     """
 
     def __init__(
-        self, modeldef: ModelDef, weights: Mapping[str, Any], config: Mapping[str, Any], fingerprint: str = ""
+        self,
+        modeldef: ModelDef,
+        weights: Mapping[str, Any],
+        config: Mapping[str, Any],
+        fingerprint: str = "",
     ):
         """`config` is the content of a codec folder's config.json; `fingerprint` tells these weights from others."""
         params, model_state = _split(modeldef, weights)
         model = modeldef.merge(params, model_state)
         self.config, self.fingerprint = dict(config), fingerprint
         self.modeldef, self.weights = modeldef, dict(weights)
-        self.image_shape: tuple[int, int, int] = (model.image_size, model.image_size, model.image_channels)
+        self.image_shape: tuple[int, int, int] = (
+            model.image_size,
+            model.image_size,
+            model.image_channels,
+        )
         self.num_layers: int = model.num_layers
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
         self.bits: int = config.get("input", {}).get("bits", 8)
         self._state = (params, model_state)
         self._infer = jit.jit(functools.partial(_infer, modeldef, self.bits))
-        self._generate = jit.jit(functools.partial(_generate, modeldef), static_argnames="temperature")
-        self._draw = jit.jit(functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean"))
+        self._generate = jit.jit(
+            functools.partial(_generate, modeldef), static_argnames="temperature"
+        )
+        self._draw = jit.jit(
+            functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean")
+        )
 
     @classmethod
     def from_pretrained(cls, path: Any, *, dtype: str | None = None) -> "Codec":
@@ -62,7 +74,11 @@ class Codec:
 
     @classmethod
     def of(
-        cls, modeldef: ModelDef, weights: Mapping[str, Any], config: Mapping[str, Any], fingerprint: str = ""
+        cls,
+        modeldef: ModelDef,
+        weights: Mapping[str, Any],
+        config: Mapping[str, Any],
+        fingerprint: str = "",
     ) -> "Codec":
         """The kind of codec that the model is for; the arguments are those of the constructor."""
         if cls is Codec and hasattr(modeldef.merge(*_split(modeldef, weights)), "spatial_factor"):
@@ -89,10 +105,16 @@ class Codec:
         """
         images = self._checked(images)
         # In half precision, which a model might compute with, neighbouring values of 0..255 would fall together.
-        return Encoding(self, jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32))
+        return Encoding(
+            self, jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32)
+        )
 
     def decode(
-        self, z: Latents, *, key: PRNGKeyArray | None = None, temperature: float | int | Sequence[float | int] = 1.0
+        self,
+        z: Latents,
+        *,
+        key: PRNGKeyArray | None = None,
+        temperature: float | int | Sequence[float | int] = 1.0,
     ) -> UInt8[Array, "b h w c"]:
         """The likelihood's mean given latents, as uint8 images.
 
@@ -103,7 +125,9 @@ class Codec:
           DataError: latents that are not the model's.
         """
         latents = self._checked_latents(z)
-        return self._generate(*self._state, latents, key, temperature=_temperature(temperature, self.num_layers))
+        return self._generate(
+            *self._state, latents, key, temperature=_temperature(temperature, self.num_layers)
+        )
 
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."]) -> UInt8[Array, "b h w c"]:
         """`decode` of the `mode` of `encode`: what a lossy codec gives back."""
@@ -120,7 +144,13 @@ class Codec:
         """Images from the prior; `temperature` is one number or one a layer. `mean` leaves out the pixels' noise."""
         if num < 1:
             raise DataError(f"sample: num={num} must be at least 1")
-        return self._draw(*self._state, key, num=num, temperature=_temperature(temperature, self.num_layers), mean=mean)
+        return self._draw(
+            *self._state,
+            key,
+            num=num,
+            temperature=_temperature(temperature, self.num_layers),
+            mean=mean,
+        )
 
     def infer(self, images: Array, key: PRNGKeyArray | None) -> tuple[Latent, ...]:
         """What `Encoding.latents` gives, of images that `encode` checked."""
@@ -128,13 +158,19 @@ class Codec:
 
     def _checked(self, images: Any) -> Any:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
-        expected = f"[batch {' '.join(map(str, self.image_shape))}] (batch, height, width, channels)"
+        expected = (
+            f"[batch {' '.join(map(str, self.image_shape))}] (batch, height, width, channels)"
+        )
         if shape is None or dtype is None:
             raise DataError(f"encode takes an array {expected}, not {type(images).__name__}")
         if len(shape) != 4 or tuple(shape[1:]) != self.image_shape or shape[0] < 1:
-            advice = "; pipeline.codec.media.code_image and strata reconstruct take pictures of any size"
+            advice = (
+                "; pipeline.codec.media.code_image and strata reconstruct take pictures of any size"
+            )
             advice = "; give a batch, images[None]" if tuple(shape) == self.image_shape else advice
-            raise DataError(f"images have shape {list(shape)}, and this codec takes {expected}{advice}")
+            raise DataError(
+                f"images have shape {list(shape)}, and this codec takes {expected}{advice}"
+            )
         return self._checked_values(images)
 
     def _checked_values(self, images: Any) -> Any:
@@ -144,7 +180,9 @@ class Codec:
         # Under a caller's jit there are no values to look at.
         traced = isinstance(images, Tracer)
         if str(dtype) != "uint8" and not traced and not float(jnp.abs(images).max()) <= 1.001:
-            raise DataError("images are float with values outside of [-1, 1]: give uint8, or float in [-1, 1]")
+            raise DataError(
+                "images are float with values outside of [-1, 1]: give uint8, or float in [-1, 1]"
+            )
         return images
 
     def _checked_latents(self, z: Latents) -> tuple[Array, ...]:
@@ -155,11 +193,15 @@ class Codec:
                 f"decode takes a tuple of up to {self.num_layers} arrays, top first, not {type(z).__name__}"
             )
         if not 1 <= len(given) <= self.num_layers:
-            raise DataError(f"decode got {len(given)} latents, and the model has {self.num_layers} layers")
+            raise DataError(
+                f"decode got {len(given)} latents, and the model has {self.num_layers} layers"
+            )
         for layer, (array, shape) in enumerate(zip(given, self.latent_shapes)):
             if tuple(getattr(array, "shape", ()))[1:] != shape or len(array) != len(given[0]):
                 wanted = f"[{len(given[0]) if layer else 'batch'} {' '.join(map(str, shape))}]"
-                raise DataError(f"latents of layer {layer} have shape {list(np.shape(array))}, not {wanted}")
+                raise DataError(
+                    f"latents of layer {layer} have shape {list(np.shape(array))}, not {wanted}"
+                )
         return tuple(jnp.asarray(array, jnp.float32) for array in given)
 
 
@@ -196,11 +238,15 @@ def _temperature(temperature: Any, num_layers: int) -> float | tuple[float, ...]
     if not isinstance(temperature, Sequence):
         return float(temperature)
     if len(temperature) != num_layers:
-        raise DataError(f"temperature has {len(temperature)} values, and the model {num_layers} layers")
+        raise DataError(
+            f"temperature has {len(temperature)} values, and the model {num_layers} layers"
+        )
     return tuple(map(float, temperature))
 
 
-def _infer(modeldef: ModelDef, bits: int, params: Any, model_state: Any, images: Array, key: Any) -> tuple[Latent, ...]:
+def _infer(
+    modeldef: ModelDef, bits: int, params: Any, model_state: Any, images: Array, key: Any
+) -> tuple[Latent, ...]:
     if bits < 8:
         whole = images if images.dtype == jnp.uint8 else pixels.to_uint8(images)
         images = whole & np.uint8(256 - (1 << (8 - bits)))
@@ -208,15 +254,30 @@ def _infer(modeldef: ModelDef, bits: int, params: Any, model_state: Any, images:
 
 
 def _generate(
-    modeldef: ModelDef, params: Any, model_state: Any, latents: tuple[Array, ...], key: Any, *, temperature: Any
+    modeldef: ModelDef,
+    params: Any,
+    model_state: Any,
+    latents: tuple[Array, ...],
+    key: Any,
+    *,
+    temperature: Any,
 ) -> UInt8[Array, "b h w c"]:
     model = modeldef.merge(params, model_state)
     return pixels.to_uint8(model.decode(latents, key=key, temperature=temperature).mean())
 
 
 def _draw(
-    modeldef: ModelDef, params: Any, model_state: Any, key: Any, *, num: int, temperature: Any, mean: bool
+    modeldef: ModelDef,
+    params: Any,
+    model_state: Any,
+    key: Any,
+    *,
+    num: int,
+    temperature: Any,
+    mean: bool,
 ) -> UInt8[Array, "b h w c"]:
     latents_key, pixels_key = jax.random.split(key)
-    likelihood = modeldef.merge(params, model_state).decode((), num=num, key=latents_key, temperature=temperature)
+    likelihood = modeldef.merge(params, model_state).decode(
+        (), num=num, key=latents_key, temperature=temperature
+    )
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))

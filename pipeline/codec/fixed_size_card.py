@@ -18,7 +18,9 @@ A variational autoencoder of images [{_sizes(config)}] (height, width, channels)
 
 def usage(config: Mapping[str, Any]) -> str:
     """How to load it."""
-    what = "a tuple of arrays, top first" if len(config.get("latent_shapes", [])) > 1 else "an array"
+    what = (
+        "a tuple of arrays, top first" if len(config.get("latent_shapes", [])) > 1 else "an array"
+    )
     sizes = _sizes(config)
     return f"""## Use
 

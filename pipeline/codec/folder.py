@@ -30,7 +30,9 @@ _AT_ONCE = 64  # tensors read of a file that is open
 CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
 
 
-def read(path: Any, dtype: str | None = None) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
+def read(
+    path: Any, dtype: str | None = None
+) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
     """(model definition, weights by name, config.json, fingerprint of the weights) of a codec folder.
 
     `dtype` is what the model computes in, one of DTYPES, in place of the config's. The weights stay as they are.
@@ -40,7 +42,9 @@ def read(path: Any, dtype: str | None = None) -> tuple[ModelDef, dict[str, jax.A
       CheckpointError: a file is missing or damaged, or the weights are not those of the model.
     """
     if dtype is not None and dtype not in DTYPES:
-        raise ConfigError(f"dtype={dtype!r} must be {' or '.join(map(repr, DTYPES))}, or None for the codec's own")
+        raise ConfigError(
+            f"dtype={dtype!r} must be {' or '.join(map(repr, DTYPES))}, or None for the codec's own"
+        )
     root = _existing(path)
     config = read_config(root)
     config |= {} if dtype is None else {"dtype": dtype}
@@ -63,7 +67,9 @@ def read_config(path: Any) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text())
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is not a codec: it has no {CONFIG} (strata export makes one)") from None
+        raise CheckpointError(
+            f"{path} is not a codec: it has no {CONFIG} (strata export makes one)"
+        ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} is damaged: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -85,7 +91,11 @@ def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> N
     """
     root = pathlib.Path(path)
     host = {name: np.asarray(jax.device_get(array), order="C") for name, array in weights.items()}
-    config = {"format": FORMAT, "format_version": VERSION} | dict(config) | {"weights_sha256": fingerprint(host)}
+    config = (
+        {"format": FORMAT, "format_version": VERSION}
+        | dict(config)
+        | {"weights_sha256": fingerprint(host)}
+    )
     config |= _facts(config, root / CONFIG)
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -104,9 +114,17 @@ def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
     if not hasattr(model, "spatial_factor"):
         return {}
     # Of a network that is not causal chunks of time do not give what the whole clip gives.
-    causal = {name: model.is_video and getattr(model, name) for name in ("encoder_causal", "decoder_causal")}
-    sizes = {name: getattr(model, name) for name in ("spatial_factor", "temporal_factor", "latent_channels")}
-    return {"codec": {"is_video": model.is_video, "causal": all(causal.values()), **causal, **sizes}}
+    causal = {
+        name: model.is_video and getattr(model, name)
+        for name in ("encoder_causal", "decoder_causal")
+    }
+    sizes = {
+        name: getattr(model, name)
+        for name in ("spatial_factor", "temporal_factor", "latent_channels")
+    }
+    return {
+        "codec": {"is_video": model.is_video, "causal": all(causal.values()), **causal, **sizes}
+    }
 
 
 def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
@@ -123,7 +141,9 @@ def _existing(path: Any) -> pathlib.Path:
     try:
         root = pathlib.Path(os.path.expanduser(path))
     except TypeError:
-        raise ConfigError(f"codec {path!r} is no path: the local folder of a codec is expected") from None
+        raise ConfigError(
+            f"codec {path!r} is no path: the local folder of a codec is expected"
+        ) from None
     if root.is_dir():
         return root
     what = "is a file" if root.exists() else "does not exist"
@@ -137,7 +157,9 @@ def _model(config: Mapping[str, Any], file: pathlib.Path) -> tuple[ModelDef, Abs
     try:
         dtype = jnp.dtype(config["dtype"])
         recipe = config["model"]
-        modeldef, params, model_state = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype))
+        modeldef, params, model_state = parameters.abstract(
+            lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype)
+        )
     except KeyError as error:
         raise CheckpointError(f"{file} has no {error.args[0]!r}") from None
     except (StrataError, TypeError, ValueError) as error:
@@ -153,13 +175,19 @@ def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
         # The file is mapped, and what was read of it counts as this process's memory until it is closed.
         for first in range(0, len(names), _AT_ONCE):
             with safetensors.safe_open(file, "numpy") as opened:
-                weights |= {name: opened.get_tensor(name) for name in names[first : first + _AT_ONCE]}
+                weights |= {
+                    name: opened.get_tensor(name) for name in names[first : first + _AT_ONCE]
+                }
         return weights
     except FileNotFoundError:
-        raise CheckpointError(f"{file.parent} is not a whole codec: it has no {file.name}") from None
+        raise CheckpointError(
+            f"{file.parent} is not a whole codec: it has no {file.name}"
+        ) from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise CheckpointError(f"{file} ({_size(file)} bytes) is truncated or damaged: {reason}") from None
+        raise CheckpointError(
+            f"{file} ({_size(file)} bytes) is truncated or damaged: {reason}"
+        ) from None
 
 
 def _check(weights: Mapping[str, np.ndarray], shapes: Abstract, file: pathlib.Path) -> None:
@@ -171,12 +199,15 @@ def _check(weights: Mapping[str, np.ndarray], shapes: Abstract, file: pathlib.Pa
     wrong = [
         f"{name} is {array.dtype.name}{list(array.shape)}, not {shapes[name].dtype.name}{list(shapes[name].shape)}"
         for name, array in sorted(weights.items())
-        if name in shapes and (array.shape != shapes[name].shape or array.dtype != shapes[name].dtype)
+        if name in shapes
+        and (array.shape != shapes[name].shape or array.dtype != shapes[name].dtype)
     ]
     if wrong:
         problems.append(f"{len(wrong)} of another shape or type ({first_few(wrong)})")
     if problems:
-        raise CheckpointError(f"{file} does not fit the model in {CONFIG}: tensors {'; '.join(problems)}")
+        raise CheckpointError(
+            f"{file} does not fit the model in {CONFIG}: tensors {'; '.join(problems)}"
+        )
 
 
 def _size(file: pathlib.Path) -> int:

@@ -30,7 +30,9 @@ def measure(codec: ConvCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) -> di
     return found | {"num_examples": examples, "num_latents": moments.count}
 
 
-def summary(mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray) -> dict[str, Any]:
+def summary(
+    mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
+) -> dict[str, Any]:
     """config.json's "latents": `mean` and `std` of each channel, and `shift` and `scale` of all of them together."""
     means, deviations = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return {

@@ -29,7 +29,9 @@ def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name != f"{package}.{module_name}":
             raise
-        raise ConfigError(f"{where}.name={name!r}: there is no module {package}.{module_name}") from None
+        raise ConfigError(
+            f"{where}.name={name!r}: there is no module {package}.{module_name}"
+        ) from None
     if not hasattr(module, attribute):
         public = [key for key in vars(module) if not key.startswith("_")]
         raise ConfigError(f"{where}.name={name!r}: {nearest(attribute, public)}")
@@ -37,7 +39,11 @@ def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
 
 
 def check_arguments(
-    function: Callable[..., Any], arguments: Mapping[str, Any], *, where: str, given: Iterable[str] = ()
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    *,
+    where: str,
+    given: Iterable[str] = (),
 ):
     """Raises ConfigError for keys that `function` lacks or does not take, and for values of a wrong plain type.
 
@@ -48,7 +54,9 @@ def check_arguments(
     known = [name for name in parameters if name not in given]
     for key in arguments:
         if key not in known:
-            raise ConfigError(f"{where}.{key} is not a setting of {function.__qualname__}: {nearest(key, known)}")
+            raise ConfigError(
+                f"{where}.{key} is not a setting of {function.__qualname__}: {nearest(key, known)}"
+            )
         annotation = parameters[key].annotation
         if not _fits(arguments[key], annotation):
             wanted = getattr(annotation, "__name__", annotation)
@@ -71,7 +79,11 @@ def construct(package: str, recipe: Mapping[str, Any], *, where: str, **given: A
 
 def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
     """The arguments that `function` does without, and their defaults."""
-    return {name: value.default for name, value in _parameters(function).items() if value.default is not value.empty}
+    return {
+        name: value.default
+        for name, value in _parameters(function).items()
+        if value.default is not value.empty
+    }
 
 
 def accepts(function: Callable[..., Any], name: str, value: Any) -> bool:
@@ -90,7 +102,11 @@ def _fits(value: Any, annotation: Any) -> bool:
     """Whether a value is of the type asked for, as far as isinstance can tell; a whole number is also a float."""
     if annotation in (inspect.Parameter.empty, Any):
         return True
-    if isinstance(value, int) and not isinstance(value, bool) and float in (annotation, *get_args(annotation)):
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and float in (annotation, *get_args(annotation))
+    ):
         return True
     try:
         return isinstance(value, annotation)

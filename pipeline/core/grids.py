@@ -83,5 +83,11 @@ def _write(
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     for row, label in enumerate(labels):
-        draw.text((2 * GAP, GAP + row * row_height + row_height // 2), label, (255,) * 3, font=_font(), anchor="lm")
+        draw.text(
+            (2 * GAP, GAP + row * row_height + row_height // 2),
+            label,
+            (255,) * 3,
+            font=_font(),
+            anchor="lm",
+        )
     return np.array(picture)

@@ -41,7 +41,11 @@ def split(model: nnx.Module) -> tuple[ModelDef, dict[str, Any], dict[str, Any]]:
     graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
     params, params_tree = _flatten(params)
     model_state, model_state_tree = _flatten(model_state)
-    return ModelDef(graphdef, params_tree, model_state_tree, tuple(params), tuple(model_state)), params, model_state
+    return (
+        ModelDef(graphdef, params_tree, model_state_tree, tuple(params), tuple(model_state)),
+        params,
+        model_state,
+    )
 
 
 def abstract(create: Callable[[], nnx.Module]) -> tuple[ModelDef, Abstract, Abstract]:

@@ -33,7 +33,9 @@ def linear(*, steps: int, start: Number = 0.0, end: Number = 1.0, begin: int = 0
     return lambda step: start + (end - start) * _progress(step, begin, steps)
 
 
-def cyclical(*, steps: int, cycles: int = 4, ratio: Number = 0.5, start: Number = 0.0, end: Number = 1.0) -> Schedule:
+def cyclical(
+    *, steps: int, cycles: int = 4, ratio: Number = 0.5, start: Number = 0.0, end: Number = 1.0
+) -> Schedule:
     """`cycles` saw teeth over `steps` steps, then `end` for good (Fu et al., 1903.10145, eq. 6 and 7).
 
     Each cycle goes in a straight line from `start` to `end` in its first `ratio`, and stays there for the
@@ -41,7 +43,9 @@ def cyclical(*, steps: int, cycles: int = 4, ratio: Number = 0.5, start: Number 
     """
     _check_steps(steps)
     if cycles < 1 or not 0 < ratio <= 1:
-        raise ConfigError(f"cyclical schedule: cycles={cycles} must be at least 1 and ratio={ratio} in (0, 1]")
+        raise ConfigError(
+            f"cyclical schedule: cycles={cycles} must be at least 1 and ratio={ratio} in (0, 1]"
+        )
     period = steps / cycles
 
     def weight(step: Step) -> Float[Array, ""]:
@@ -103,7 +107,9 @@ def create(recipe: Number | Mapping[str, Any], *, where: str) -> Schedule:
     if isinstance(recipe, int | float):
         return constant(recipe)
     if not isinstance(recipe, Mapping) or "name" not in recipe:
-        raise ConfigError(f"{where}={recipe!r} must be a number or a schedule: dict(name='linear', steps=1000)")
+        raise ConfigError(
+            f"{where}={recipe!r} must be a number or a schedule: dict(name='linear', steps=1000)"
+        )
     arguments = dict(recipe)
     name = arguments.pop("name")
     if name not in SCHEDULES:

@@ -12,7 +12,9 @@ from jaxtyping import Int, UInt64
 
 # What a draw is for. The numbers are part of the stream: changing one changes every run.
 ORDER, CROP_Y, CROP_X, FLIP, HELD_OUT, REPLACEMENT = range(6)
-START, MIX, MOTION, NOISE = range(1000, 1004)  # beyond the numbers that attempts at a replacement add
+START, MIX, MOTION, NOISE = range(
+    1000, 1004
+)  # beyond the numbers that attempts at a replacement add
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -49,7 +51,9 @@ def draw(seed: int, stream: int, position: Int[np.ndarray, " n"]) -> UInt64[np.n
 
 def spread(bits: UInt64[np.ndarray, " n"], count: int) -> UInt64[np.ndarray, "n count"]:
     """`count` words of 64 random bits from each word: SplitMix64 started at it."""
-    return _scramble_all(bits[:, None] + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN))
+    return _scramble_all(
+        bits[:, None] + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    )
 
 
 def below(bits: int, limit: int) -> int:

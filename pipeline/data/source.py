@@ -69,7 +69,9 @@ class Subset:
         return self.source[self._index(index)]
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> Gathered | None:
-        return self.source.gather(np.array([self._index(int(index)) for index in indices], np.int64))
+        return self.source.gather(
+            np.array([self._index(int(index)) for index in indices], np.int64)
+        )
 
     def name(self, index: int) -> str:
         return self.source.name(self._index(index))

@@ -29,11 +29,21 @@ _SLOPE = 0.2
 class _Layer(nnx.Module):
     """A convolution with a row of zeros all around, and of clips a frame, for all that its kernel's shape says."""
 
-    def __init__(self, shape: Sequence[int], stride: tuple[int, ...], bias: bool, *, key: PRNGKeyArray, dtype: Any):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        stride: tuple[int, ...],
+        bias: bool,
+        *,
+        key: PRNGKeyArray,
+        dtype: Any,
+    ):
         self.kernel = nnx.Param(init.normal(key, shape, _STD))
         # As torch's default, uniform by the fan-in: the authors' initialisation leaves it alone.
         bound = (shape[-2] * math.prod(shape[:-2])) ** -0.5
-        self.bias = nnx.Param(init.uniform(jax.random.fold_in(key, 1), shape[-1:], bound)) if bias else None
+        self.bias = (
+            nnx.Param(init.uniform(jax.random.fold_in(key, 1), shape[-1:], bound)) if bias else None
+        )
         self.stride, self.dtype = stride, dtype
 
     def __call__(self, x: Array) -> Array:

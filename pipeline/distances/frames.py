@@ -52,7 +52,9 @@ def ms_ssim_name(scales: int) -> str:
     return "ms_ssim" if scales == len(MS_SSIM_WEIGHTS) else f"ms_ssim_{scales}_scales"
 
 
-def ms_ssim(a: Shaped[Array, "b h w c"], b: Shaped[Array, "b h w c"], scales: int = 5) -> Float[Array, " b"]:
+def ms_ssim(
+    a: Shaped[Array, "b h w c"], b: Shaped[Array, "b h w c"], scales: int = 5
+) -> Float[Array, " b"]:
     """Multi-scale structural similarity (Wang et al. 2003), with their five weights and the window of `ssim`.
 
     Contrast and structure at each of five scales, and luminance at the coarsest, to the power of the weights; negative
@@ -74,7 +76,9 @@ def ms_ssim(a: Shaped[Array, "b h w c"], b: Shaped[Array, "b h w c"], scales: in
     weights = np.array(MS_SSIM_WEIGHTS[:scales])
     x, y = _unit(a), _unit(b)
     total = jnp.ones((), jnp.float32)
-    for scale, weight in enumerate(weights / weights.sum() if scales < len(MS_SSIM_WEIGHTS) else weights):
+    for scale, weight in enumerate(
+        weights / weights.sum() if scales < len(MS_SSIM_WEIGHTS) else weights
+    ):
         if scale:
             x, y = _halved(x), _halved(y)
         luminance, structure = _similarity(x, y)
@@ -96,7 +100,9 @@ def flicker(a: Shaped[Array, "b t h w c"], b: Shaped[Array, "b t h w c"]) -> Flo
 def _similarity(x: Array, y: Array) -> tuple[Float[Array, "b h2 w2 c"], Float[Array, "b h2 w2 c"]]:
     """Luminance, and contrast and structure, of each window that lies inside."""
     # Blurred together: a fifth of the operations to compile.
-    mean_x, mean_y, of_x, of_y, of_both = jnp.split(_blurred(jnp.concatenate([x, y, x * x, y * y, x * y])), 5)
+    mean_x, mean_y, of_x, of_y, of_both = jnp.split(
+        _blurred(jnp.concatenate([x, y, x * x, y * y, x * y])), 5
+    )
     variances = of_x - mean_x**2 + of_y - mean_y**2
     covariance = of_both - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
@@ -121,7 +127,10 @@ def _blurred(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     for axis in (1, 2):
         length = x.shape[axis] - len(window) + 1
         x = sum(
-            (lax.slice_in_dim(x, start, start + length, axis=axis) * tap for start, tap in enumerate(window)),
+            (
+                lax.slice_in_dim(x, start, start + length, axis=axis) * tap
+                for start, tap in enumerate(window)
+            ),
             jnp.zeros((), jnp.float32),
         )
     return x

@@ -37,7 +37,9 @@ def gaussian_kl(
 ) -> Float[Array, "*shape"]:
     """KL(N(mean, exp(logvar)) || N(prior_mean, exp(prior_logvar))) of every element, in nats."""
     gap = logvar - prior_logvar
-    return 0.5 * (jnp.expm1(gap) - gap + jnp.square(mean - prior_mean) * jnp.exp(-jnp.asarray(prior_logvar)))
+    return 0.5 * (
+        jnp.expm1(gap) - gap + jnp.square(mean - prior_mean) * jnp.exp(-jnp.asarray(prior_logvar))
+    )
 
 
 def gaussian_sample(
@@ -47,7 +49,9 @@ def gaussian_sample(
     temperature: Float[Array, ""] | float = 1.0,
 ) -> Float[Array, "*shape"]:
     """A reparameterised sample; `temperature` multiplies the standard deviation, and 0 gives the mean."""
-    return mean + temperature * jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape, mean.dtype)
+    return mean + temperature * jnp.exp(0.5 * logvar) * jax.random.normal(
+        key, mean.shape, mean.dtype
+    )
 
 
 def gaussian_log_prob(
@@ -77,7 +81,11 @@ def log_ratio(latent: Latent) -> Float[Array, " b"]:
     prior_mean = 0.0 if latent.prior_mean is None else latent.prior_mean
     prior_logvar = 0.0 if latent.prior_logvar is None else latent.prior_logvar
     prior = gaussian_log_prob(latent.z, prior_mean, prior_logvar)
-    posterior = gaussian_log_prob(latent.z, latent.mean, latent.logvar) if latent.log_q is None else latent.log_q
+    posterior = (
+        gaussian_log_prob(latent.z, latent.mean, latent.logvar)
+        if latent.log_q is None
+        else latent.log_q
+    )
     return _sum_examples(prior - posterior)
 
 
@@ -191,7 +199,11 @@ class Bernoulli:
 
     def _white(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """Share of white in 0 .. 1."""
-        return (image > 127).astype(jnp.float32) if self.binarize else image.astype(jnp.float32) / 255.0
+        return (
+            (image > 127).astype(jnp.float32)
+            if self.binarize
+            else image.astype(jnp.float32) / 255.0
+        )
 
 
 @flax.struct.dataclass
@@ -202,7 +214,9 @@ class Categorical:
     bits: int = flax.struct.field(pytree_node=False, default=8)
 
     def log_prob(self, image: Shaped[Array, "b h w c"]) -> Float[Array, " b"]:
-        chosen = jnp.take_along_axis(self.logits, values(image, self.bits)[..., None], axis=-1)[..., 0]
+        chosen = jnp.take_along_axis(self.logits, values(image, self.bits)[..., None], axis=-1)[
+            ..., 0
+        ]
         return _sum_examples(chosen - jax.nn.logsumexp(self.logits, axis=-1))
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "b h w c"]:
@@ -241,7 +255,9 @@ def _clip_log_scale(log_scale: Float[Array, "*shape"]) -> Float[Array, "*shape"]
     return jnp.clip(log_scale.astype(jnp.float32), MIN_LOG_SCALE, MAX_LOG_SCALE)
 
 
-def _log_normal_interval(lower: Float[Array, "*shape"], upper: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _log_normal_interval(
+    lower: Float[Array, "*shape"], upper: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
     """log(Phi(upper) - Phi(lower)), finite with finite gradients however far out or narrow the interval."""
     # Mirrored into the lower tail, where log Phi keeps its relative precision.
     far = lower + upper > 0

@@ -42,10 +42,17 @@ class GaussianHead(nnx.Module):
     likelihood: Any = continuous.Gaussian
 
     def __init__(
-        self, image_channels: int, *, scale: float | int | str = "learned", start: float | int = 1.0, bits: int = 8
+        self,
+        image_channels: int,
+        *,
+        scale: float | int | str = "learned",
+        start: float | int = 1.0,
+        bits: int = 8,
     ):
         if isinstance(scale, str) and scale not in ("learned", "pixel"):
-            raise ConfigError(f"model.likelihood.scale={scale!r} must be a number, 'learned' or 'pixel'")
+            raise ConfigError(
+                f"model.likelihood.scale={scale!r} must be a number, 'learned' or 'pixel'"
+            )
         if not isinstance(scale, str) and scale <= 0:
             raise ConfigError(f"model.likelihood.scale={scale} must be positive")
         if start <= 0:
@@ -91,7 +98,9 @@ class LogisticMixtureHead(nnx.Module):
 
     def __init__(self, image_channels: int, *, num_mixtures: int = 10, bits: int = 8):
         if image_channels != 3:
-            raise ConfigError(f"model.likelihood: logistic_mixture is for 3 channels, not {image_channels}")
+            raise ConfigError(
+                f"model.likelihood: logistic_mixture is for 3 channels, not {image_channels}"
+            )
         self.num_channels = 10 * num_mixtures
         self.bits = bits
 
@@ -108,7 +117,9 @@ HEADS: dict[str, Any] = {
 }
 
 
-def create(recipe: str | Mapping[str, Any], image_channels: int, *, where: str = "model.likelihood") -> Any:
+def create(
+    recipe: str | Mapping[str, Any], image_channels: int, *, where: str = "model.likelihood"
+) -> Any:
     """The head that a recipe names, for images of so many channels.
 
     Raises:

@@ -34,7 +34,9 @@ class DiscretizedLogisticMixture:
         x = self._position(value)[..., None]
         logits, means, log_scales, coefficients = self._components()
         means = means.at[..., 1, :].add(coefficients[..., 0, :] * x[..., 0, :])
-        means = means.at[..., 2, :].add(coefficients[..., 1, :] * x[..., 0, :] + coefficients[..., 2, :] * x[..., 1, :])
+        means = means.at[..., 2, :].add(
+            coefficients[..., 1, :] * x[..., 0, :] + coefficients[..., 2, :] * x[..., 1, :]
+        )
         channels = self._log_interval(value[..., None], x - means, log_scales).sum(axis=-2)
         return jax.nn.logsumexp(jax.nn.log_softmax(logits) + channels, axis=-1).sum(axis=(1, 2))
 
@@ -43,11 +45,15 @@ class DiscretizedLogisticMixture:
         mixture_key, logistic_key = jax.random.split(key)
         logits, *components = self._components()
         chosen = jax.random.categorical(mixture_key, logits)[..., None, None]
-        mean, log_scale, coefficient = (jnp.take_along_axis(a, chosen, axis=-1)[..., 0] for a in components)
+        mean, log_scale, coefficient = (
+            jnp.take_along_axis(a, chosen, axis=-1)[..., 0] for a in components
+        )
         noise = jnp.exp(log_scale) * jax.random.logistic(logistic_key, mean.shape)
         red = self._nearest(mean[..., 0] + noise[..., 0])
         green = self._nearest(mean[..., 1] + coefficient[..., 0] * red + noise[..., 1])
-        blue = self._nearest(mean[..., 2] + coefficient[..., 1] * red + coefficient[..., 2] * green + noise[..., 2])
+        blue = self._nearest(
+            mean[..., 2] + coefficient[..., 1] * red + coefficient[..., 2] * green + noise[..., 2]
+        )
         return jnp.stack([red, green, blue], axis=-1)
 
     def mean(self) -> Float[Array, "b h w 3"]:
@@ -55,9 +61,15 @@ class DiscretizedLogisticMixture:
         logits, means, _, coefficients = self._components()
         red = jnp.clip(means[..., 0, :], -1, 1)
         green = jnp.clip(means[..., 1, :] + coefficients[..., 0, :] * red, -1, 1)
-        blue = jnp.clip(means[..., 2, :] + coefficients[..., 1, :] * red + coefficients[..., 2, :] * green, -1, 1)
+        blue = jnp.clip(
+            means[..., 2, :] + coefficients[..., 1, :] * red + coefficients[..., 2, :] * green,
+            -1,
+            1,
+        )
         weights = jax.nn.softmax(logits)
-        return jnp.stack([(weights * channel).sum(axis=-1) for channel in (red, green, blue)], axis=-1)
+        return jnp.stack(
+            [(weights * channel).sum(axis=-1) for channel in (red, green, blue)], axis=-1
+        )
 
     def target(self, image: Shaped[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
         """The positions of the images' values in [-1, 1]."""
@@ -79,10 +91,18 @@ class DiscretizedLogisticMixture:
         m = params.shape[-1] // 10
         rest = params[..., m:].reshape(*params.shape[:-1], 3, 3 * m)
         means, log_scales, coefficients = jnp.split(rest, 3, axis=-1)
-        return params[..., :m], means, jnp.maximum(log_scales, MIN_LOG_SCALE), jnp.tanh(coefficients)
+        return (
+            params[..., :m],
+            means,
+            jnp.maximum(log_scales, MIN_LOG_SCALE),
+            jnp.tanh(coefficients),
+        )
 
     def _log_interval(
-        self, value: Shaped[Array, "*v"], distance: Float[Array, "*s"], log_scale: Float[Array, "*s"]
+        self,
+        value: Shaped[Array, "*v"],
+        distance: Float[Array, "*s"],
+        log_scale: Float[Array, "*s"],
     ) -> Float[Array, "*s"]:
         """Log of the logistic's mass on the interval of `value`, whose position is `distance` from the mean.
 
@@ -96,7 +116,9 @@ class DiscretizedLogisticMixture:
         highest = (value == 2**self.bits - 1) & (not self.authors_low_bit)
         below = jnp.where(highest, 0.0, jax.nn.log_sigmoid((distance + half_width) * inverse_scale))
         above = jnp.where(lowest, 0.0, jax.nn.log_sigmoid((half_width - distance) * inverse_scale))
-        width = jnp.where(lowest | highest, 0.0, _log_one_minus_exp(np.log(2 * half_width) - log_scale))
+        width = jnp.where(
+            lowest | highest, 0.0, _log_one_minus_exp(np.log(2 * half_width) - log_scale)
+        )
         return below + above + width
 
 

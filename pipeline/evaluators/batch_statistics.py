@@ -15,7 +15,9 @@ from pipeline.backend import jit
 from pipeline.evaluators.pictures import Temperature
 
 
-def reestimated(model: Any, *, num: int, passes: int, key: PRNGKeyArray, temperature: Temperature = 1.0) -> Any:
+def reestimated(
+    model: Any, *, num: int, passes: int, key: PRNGKeyArray, temperature: Temperature = 1.0
+) -> Any:
     """The model with statistics that are means over `passes` batches of `num` samples from its prior.
 
     The model is one whose `decode` takes `momentum`; its parameters, and statistics that sampling does not use, stay.
@@ -29,7 +31,14 @@ def reestimated(model: Any, *, num: int, passes: int, key: PRNGKeyArray, tempera
 
 
 @functools.partial(jit.jit, static_argnums=(0, 1, 2))
-def _pass(graph: nnx.GraphDef, num: int, temperature: Temperature, state: Any, key: PRNGKeyArray, share: Array) -> Any:
+def _pass(
+    graph: nnx.GraphDef,
+    num: int,
+    temperature: Temperature,
+    state: Any,
+    key: PRNGKeyArray,
+    share: Array,
+) -> Any:
     model: Any = nnx.merge(graph, state)
     model.decode((), num=num, key=key, temperature=temperature, momentum=share)
     return nnx.state(model)

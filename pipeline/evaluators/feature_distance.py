@@ -36,5 +36,7 @@ class FeatureDistance:
         protocol = self._embedding.meaning
         if self._originals.rank_deficient:
             protocol += f"; {count} vectors of {dimensions} numbers have singular covariances: a figure to be wary of"
-        about = dict(num_examples=count, dimensions=dimensions, rank_deficient=self._originals.rank_deficient)
+        about = dict(
+            num_examples=count, dimensions=dimensions, rank_deficient=self._originals.rank_deficient
+        )
         return {self._embedding.shown: value, **about, "protocol": protocol}

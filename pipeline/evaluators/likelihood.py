@@ -63,7 +63,9 @@ def evaluate(
         sums = _elbo_sums(graph, replicated, state, batch, jax.random.fold_in(batch_key, 0))
         values = dict(sums.values)
         if num_importance_samples:
-            values["iwae"] = _iwae_sum(graph, replicated, state, batch, batch_key, num_importance_samples)
+            values["iwae"] = _iwae_sum(
+                graph, replicated, state, batch, batch_key, num_importance_samples
+            )
         averages.add(values, sums.count)
         units = units or [ActiveUnits() for _ in sums.moments]
         for layer, moments in zip(units, sums.moments):
@@ -71,7 +73,9 @@ def evaluate(
     if sums is None or not averages.count:
         raise DataError("evaluation: there is no example to evaluate on")
     report = _likelihood_report(averages, dims, num_importance_samples) | _units_report(units)
-    about = dict(likelihood=sums.likelihood, num_examples=averages.count, protocol=_protocol(sums.likelihood))
+    about = dict(
+        likelihood=sums.likelihood, num_examples=averages.count, protocol=_protocol(sums.likelihood)
+    )
     return report | about
 
 
@@ -87,7 +91,11 @@ class _Sums:
 
 @functools.partial(jit.jit, static_argnums=(0, 1))
 def _elbo_sums(
-    graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, batch: Batch, key: PRNGKeyArray
+    graph: nnx.GraphDef,
+    replicated: jax.sharding.Sharding | None,
+    state: Any,
+    batch: Batch,
+    key: PRNGKeyArray,
 ) -> _Sums:
     outputs = nnx.merge(graph, state)(batch, key=key, train=False)
     values = dict(
@@ -95,7 +103,11 @@ def _elbo_sums(
         layer_rates=masked_sum(elbo.layer_rates(outputs.latents), batch["mask"]),
     )
     count = masked_sum(jnp.ones_like(batch["mask"]), batch["mask"])
-    moments = [UnitMoments.of(latent, batch["mask"]) for latent in outputs.latents if latent.mean is not None]
+    moments = [
+        UnitMoments.of(latent, batch["mask"])
+        for latent in outputs.latents
+        if latent.mean is not None
+    ]
     return _replicate(_Sums(values, count, moments, type(outputs.recon).__name__), replicated)
 
 
@@ -115,7 +127,9 @@ def _iwae_sum(
 
 
 @functools.partial(jit.jit, static_argnums=0)
-def _add_weight(graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp) -> LogMeanExp:
+def _add_weight(
+    graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp
+) -> LogMeanExp:
     outputs = nnx.merge(graph, state)(batch, key=key, train=False)
     return running.add(log_weight(outputs, batch["image"]))
 
@@ -133,7 +147,9 @@ def _replicate(tree: Any, replicated: jax.sharding.Sharding | None) -> Any:
     return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, replicated), tree)
 
 
-def _likelihood_report(averages: Averages, dims: int, num_importance_samples: int) -> dict[str, Any]:
+def _likelihood_report(
+    averages: Averages, dims: int, num_importance_samples: int
+) -> dict[str, Any]:
     distortion, layers = averages.mean("distortion"), averages.mean("layer_rates")
     nats = float(distortion + layers.sum())
     report = dict(

@@ -17,7 +17,12 @@ Temperature = float | int | tuple[float | int, ...]
 
 
 def samples(
-    model: nnx.Module, num: int, *, key: PRNGKeyArray, temperature: Temperature = 1.0, mean: bool = False
+    model: nnx.Module,
+    num: int,
+    *,
+    key: PRNGKeyArray,
+    temperature: Temperature = 1.0,
+    mean: bool = False,
 ) -> UInt8[np.ndarray, "num h w c"]:
     """Images from the prior; `temperature` is one number or one a layer.
 
@@ -28,7 +33,11 @@ def samples(
 
 
 def reconstructions(
-    model: Any, images: UInt8[np.ndarray, "n h w c"], *, key: PRNGKeyArray, temperature: Temperature = 1.0
+    model: Any,
+    images: UInt8[np.ndarray, "n h w c"],
+    *,
+    key: PRNGKeyArray,
+    temperature: Temperature = 1.0,
 ) -> tuple[UInt8[np.ndarray, "rows_n h w c"], list[str]]:
     """Rows of n images, and a label a row: the originals, and what the model makes of them.
 
@@ -57,14 +66,30 @@ def kept_layers(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:
 
 
 @functools.partial(jit.jit, static_argnums=(0, 1, 2, 3))
-def _samples(graph: nnx.GraphDef, num: int, temperature: Temperature, mean: bool, state: Any, key: PRNGKeyArray) -> Any:
+def _samples(
+    graph: nnx.GraphDef,
+    num: int,
+    temperature: Temperature,
+    mean: bool,
+    state: Any,
+    key: PRNGKeyArray,
+) -> Any:
     latents_key, pixels_key = jax.random.split(key)
-    likelihood = nnx.merge(graph, state).decode((), num=num, key=latents_key, temperature=temperature)
+    likelihood = nnx.merge(graph, state).decode(
+        (), num=num, key=latents_key, temperature=temperature
+    )
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))
 
 
 @functools.partial(jit.jit, static_argnums=(0, 1, 2))
-def _keep(graph: nnx.GraphDef, kept: int, temperature: Temperature, state: Any, images: Any, key: PRNGKeyArray) -> Any:
+def _keep(
+    graph: nnx.GraphDef,
+    kept: int,
+    temperature: Temperature,
+    state: Any,
+    images: Any,
+    key: PRNGKeyArray,
+) -> Any:
     model = nnx.merge(graph, state)
     latents = [latent.z for latent in model.encode(images)[:kept]]
     return pixels.to_uint8(model.decode(latents, key=key, temperature=temperature).mean())

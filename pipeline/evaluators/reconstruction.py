@@ -53,16 +53,25 @@ def evaluate(
     """
     graph, state = nnx.split(model)
     given = perceptual or {}
-    networks = _Networks(tuple((name, distance) for name, (distance, _) in given.items()), features and features[0])
-    weights = {name: arrays for name, (_, arrays) in given.items()} | {_FEATURES: features and features[1]}
+    networks = _Networks(
+        tuple((name, distance) for name, (distance, _) in given.items()), features and features[0]
+    )
+    weights = {name: arrays for name, (_, arrays) in given.items()} | {
+        _FEATURES: features and features[1]
+    }
     collected = None if features is None else FeatureDistance(features[0])
     averages = Averages()
     sums: dict[str, Array] = {}
     codes: list[Any] = []
     for batch in batches:
-        sums, vectors, counts = _quality_sums(graph, replicated, networks, state, weights, place(batch))
+        sums, vectors, counts = _quality_sums(
+            graph, replicated, networks, state, weights, place(batch)
+        )
         averages.add(sums, sums["count"])
-        codes = [np.asarray(new, np.float64) + old for new, old in zip(counts, codes or [0.0] * len(counts))]
+        codes = [
+            np.asarray(new, np.float64) + old
+            for new, old in zip(counts, codes or [0.0] * len(counts))
+        ]
         if collected is not None:
             collected.add(*vectors)
     if not averages.count:
@@ -70,7 +79,10 @@ def evaluate(
     names = [name for name in sums if name != "count"]
     means = {name: float(averages.mean(name)) for name in names}
     result: dict[str, Any] = dict(means)
-    result |= {name: np.asarray(values).tolist() for name, values in codebook_usage.of_layers(codes).items()}
+    result |= {
+        name: np.asarray(values).tolist()
+        for name, values in codebook_usage.of_layers(codes).items()
+    }
     result |= dict(num_examples=averages.count, protocol=f"{PROTOCOL}; {quality.protocol(names)}")
     return result if collected is None else result | dict(feature_distance=collected.report())
 
@@ -85,7 +97,9 @@ def _decode_means(model: Any, latents: Sequence[Latent]) -> Likelihood | Reconst
 
 
 def _of_examples(
-    distance: Callable[[Array, Array], Array], a: UInt8[Array, "b *t h w c"], b: UInt8[Array, "b *t h w c"]
+    distance: Callable[[Array, Array], Array],
+    a: UInt8[Array, "b *t h w c"],
+    b: UInt8[Array, "b *t h w c"],
 ) -> Float[Array, " b"]:
     """Of clips, the mean over their frames."""
     frames = [x.reshape(-1, *x.shape[-3:]) for x in (a, b)]
@@ -114,7 +128,9 @@ def _quality_sums(
     likelihood = _decode_means(model, latents)
     recon, target = (pixels.to_uint8(x) for x in (likelihood.mean(), likelihood.target(image)))
     measures = quality.of_frames(*image.shape[-3:-1]) | dict(mse=distances.mse)
-    measures |= {name: functools.partial(distance, weights[name]) for name, distance in networks.perceptual}
+    measures |= {
+        name: functools.partial(distance, weights[name]) for name, distance in networks.perceptual
+    }
     values = {name: _of_examples(measure, recon, target) for name, measure in measures.items()}
     if image.ndim == 5 and image.shape[1] > 1:
         values["flicker"] = distances.flicker(recon, target)

@@ -27,9 +27,13 @@ class MADE(nnx.Module):
         self.into = (order[:, None] <= seen[None, :]).astype(np.float32)
         self.out = np.tile(seen[:, None] < order[None, :], (1, 2)).astype(np.float32)
         first, last = jax.random.split(key)
-        self.first = nnx.Param(jax.random.normal(first, self.into.shape, jnp.float32) * features**-0.5)
+        self.first = nnx.Param(
+            jax.random.normal(first, self.into.shape, jnp.float32) * features**-0.5
+        )
         self.first_bias = nnx.Param(jnp.zeros((hidden,), jnp.float32))
-        self.last = nnx.Param(jax.random.normal(last, self.out.shape, jnp.float32) * 0.1 * hidden**-0.5)
+        self.last = nnx.Param(
+            jax.random.normal(last, self.out.shape, jnp.float32) * 0.1 * hidden**-0.5
+        )
         self.last_bias = nnx.Param(jnp.zeros((2 * features,), jnp.float32))
 
     def __call__(self, z: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:

@@ -14,7 +14,9 @@ class Chain(nnx.Module):
     def __init__(self, flows: Sequence[Any]):
         self.flows = nnx.List(list(flows))
 
-    def __call__(self, z: Float[Array, "b *s d"]) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
+    def __call__(
+        self, z: Float[Array, "b *s d"]
+    ) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
         total = jnp.zeros_like(z)
         for flow in self.flows:
             z, log_det = flow(z)
@@ -30,7 +32,9 @@ class Chain(nnx.Module):
 class Reverse(nnx.Module):
     """The last axis the other way round, so that the next flow's order is another one."""
 
-    def __call__(self, z: Float[Array, "b *s d"]) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
+    def __call__(
+        self, z: Float[Array, "b *s d"]
+    ) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
         return jnp.flip(z, -1), jnp.zeros_like(z)
 
     def inverse(self, y: Float[Array, "b *s d"]) -> Float[Array, "b *s d"]:

@@ -19,11 +19,22 @@ class ConvIAF(nnx.Module):
     `mirrored` reverses the order of the pixels, and not that of the channels.
     """
 
-    def __init__(self, features: int, width: int, context: int, *, depth: int = 2, mirrored: bool = False, make: LayerFactory):
+    def __init__(
+        self,
+        features: int,
+        width: int,
+        context: int,
+        *,
+        depth: int = 2,
+        mirrored: bool = False,
+        make: LayerFactory,
+    ):
         hidden = dict(mirrored=mirrored)
         self.first = make(MaskedConv, features, width, 3, strict=True, **hidden)
         self.context = make(Conv, context, width, 1)
-        self.rest = nnx.List([make(MaskedConv, width, width, 3, **hidden) for _ in range(depth - 1)])
+        self.rest = nnx.List(
+            [make(MaskedConv, width, width, 3, **hidden) for _ in range(depth - 1)]
+        )
         self.scale = make(MaskedConv, width, features, 3, gain=0.1, **hidden)
         self.shift = make(MaskedConv, width, features, 3, gain=0.1, **hidden)
 
@@ -32,7 +43,9 @@ class ConvIAF(nnx.Module):
     ) -> tuple[Float[Array, "b h w d"], Float[Array, "b h w d"]]:
         return gated(z, *self._scale_and_shift(z, context))
 
-    def inverse(self, y: Float[Array, "b h w d"], context: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+    def inverse(
+        self, y: Float[Array, "b h w d"], context: Float[Array, "b h w c"]
+    ) -> Float[Array, "b h w d"]:
         """As many sweeps as an example has elements: for tests and small maps."""
         return in_order(lambda z: ungated(y, *self._scale_and_shift(z, context)), y, y[0].size)
 

@@ -27,7 +27,9 @@ class Coupling(nnx.Module):
         self.kept = features // 2
         self.network = network(self.kept, 2 * (features - self.kept))
 
-    def __call__(self, z: Float[Array, "b *s d"]) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
+    def __call__(
+        self, z: Float[Array, "b *s d"]
+    ) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
         kept, moved = z[..., : self.kept], z[..., self.kept :]
         log_scale, shift = self._scale_and_shift(kept)
         y = jnp.concatenate([kept, moved * jnp.exp(log_scale) + shift], axis=-1)
@@ -46,7 +48,9 @@ class Coupling(nnx.Module):
 class MLP(nnx.Module):
     """One hidden layer of ReLUs; the last layer begins at `last_scale` of its usual size."""
 
-    def __init__(self, inputs: int, outputs: int, hidden: int, *, last_scale: float = 0.1, key: PRNGKeyArray):
+    def __init__(
+        self, inputs: int, outputs: int, hidden: int, *, last_scale: float = 0.1, key: PRNGKeyArray
+    ):
         rngs = nnx.Rngs(key)
         small = nnx.initializers.variance_scaling(last_scale**2, "fan_in", "normal")
         self.first = nnx.Linear(inputs, hidden, rngs=rngs)
@@ -63,5 +67,8 @@ class RealNVP(Chain):
         flows = []
         for index in range(depth):
             one = jax.random.fold_in(key, index)
-            flows += [Coupling(features, lambda i, o, one=one: MLP(i, o, hidden, key=one)), Reverse()]
+            flows += [
+                Coupling(features, lambda i, o, one=one: MLP(i, o, hidden, key=one)),
+                Reverse(),
+            ]
         super().__init__(flows)

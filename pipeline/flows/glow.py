@@ -18,8 +18,12 @@ class ActNorm(nnx.Module):
         self.log_scale = nnx.Param(jnp.zeros((features,), jnp.float32))
         self.shift = nnx.Param(jnp.zeros((features,), jnp.float32))
 
-    def __call__(self, z: Float[Array, "b *s d"]) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
-        return z * jnp.exp(self.log_scale[...]) + self.shift[...], jnp.broadcast_to(self.log_scale[...], z.shape)
+    def __call__(
+        self, z: Float[Array, "b *s d"]
+    ) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
+        return z * jnp.exp(self.log_scale[...]) + self.shift[...], jnp.broadcast_to(
+            self.log_scale[...], z.shape
+        )
 
     def inverse(self, y: Float[Array, "b *s d"]) -> Float[Array, "b *s d"]:
         return (y - self.shift[...]) * jnp.exp(-self.log_scale[...])
@@ -39,7 +43,9 @@ class InvertibleConv(nnx.Module):
         self.lower, self.upper = nnx.Param(lower), nnx.Param(upper)
         self.log_scale = nnx.Param(jnp.log(jnp.abs(diagonal)))
 
-    def __call__(self, z: Float[Array, "b *s d"]) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
+    def __call__(
+        self, z: Float[Array, "b *s d"]
+    ) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
         lower, upper = self._triangles()
         y = z @ (self.permutation[...] @ lower @ upper).T
         return y, jnp.broadcast_to(self.log_scale[...], z.shape)
@@ -53,7 +59,9 @@ class InvertibleConv(nnx.Module):
     def _triangles(self) -> tuple[Array, Array]:
         size = self.lower[...].shape[0]
         lower = jnp.tril(self.lower[...], -1) + np.eye(size, dtype=np.float32)
-        return lower, jnp.triu(self.upper[...], 1) + jnp.diag(self.signs[...] * jnp.exp(self.log_scale[...]))
+        return lower, jnp.triu(self.upper[...], 1) + jnp.diag(
+            self.signs[...] * jnp.exp(self.log_scale[...])
+        )
 
 
 class ConvNetwork(nnx.Module):
@@ -76,6 +84,8 @@ class Glow(Chain):
         flows = []
         for index in range(depth):
             mixing, moving = jax.random.split(jax.random.fold_in(key, index))
-            coupling = Coupling(features, lambda i, o, moving=moving: ConvNetwork(i, o, hidden, key=moving))
+            coupling = Coupling(
+                features, lambda i, o, moving=moving: ConvNetwork(i, o, hidden, key=moving)
+            )
             flows += [ActNorm(features), InvertibleConv(features, key=mixing), coupling]
         super().__init__(flows)

@@ -36,7 +36,9 @@ class Planar(nnx.Module):
             return (jnp.where(too_high, low, middle), jnp.where(too_high, middle, high)), None
 
         width = jnp.abs(slope)
-        (low, high), _ = jax.lax.scan(halve, (along - width, along + width), None, length=BISECTIONS)
+        (low, high), _ = jax.lax.scan(
+            halve, (along - width, along + width), None, length=BISECTIONS
+        )
         return y - jnp.tanh((low + high) / 2 + self.b[...])[:, None] * u
 
     def _direction(self) -> Float[Array, " d"]:

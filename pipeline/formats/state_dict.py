@@ -41,11 +41,16 @@ def load(path: str, *, within: Iterable[Sequence[str]] = ()) -> dict[str, np.nda
         if isinstance(found, Mapping) and found:
             content = found
             break
-    if not isinstance(content, Mapping) or not all(isinstance(array, np.ndarray) for array in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(array, np.ndarray) for array in content.values()
+    ):
         content = {}
     if not content:
         raise DataError(f"{path} is not a state dict: it must hold tensors by name")
-    arrays = {name: a.astype(np.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a for name, a in content.items()}
+    arrays = {
+        name: a.astype(np.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a
+        for name, a in content.items()
+    }
     if all(name.startswith("module.") for name in arrays):
         arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
     return arrays
@@ -56,7 +61,9 @@ def load_safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         tensors = safetensors.numpy.load_file(file)
     except FileNotFoundError:
-        raise DataError(f"{file}: there is no such file; weights in other formats are saved again first") from None
+        raise DataError(
+            f"{file}: there is no such file; weights in other formats are saved again first"
+        ) from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{file} is truncated or damaged: {reason}") from None
@@ -93,16 +100,24 @@ def convert(
         if weights[name].shape != wanted.shape:
             got, expected = list(weights[name].shape), list(wanted.shape)
             wrong.append(f"{theirs} (as our {name} {got}, and the recipe has {expected})")
-    found = [("missing", missing), ("unknown to the recipe", sorted(unused)), ("of another shape", wrong)]
+    found = [
+        ("missing", missing),
+        ("unknown to the recipe", sorted(unused)),
+        ("of another shape", wrong),
+    ]
     problems = [f"{len(names)} {what}: {first_few(names)}" for what, names in found if names]
     if problems:
-        raise CheckpointError(f"{path} does not fit the recipe's model{hint}; tensors {'; '.join(problems)}")
+        raise CheckpointError(
+            f"{path} does not fit the recipe's model{hint}; tensors {'; '.join(problems)}"
+        )
     return weights
 
 
 def no_rule(name: str) -> CheckpointError:
     """What to raise for a weight of ours that has no counterpart there."""
-    return CheckpointError(f"the model's weight {name!r} has no counterpart in the authors' model: check model.name")
+    return CheckpointError(
+        f"the model's weight {name!r} has no counterpart in the authors' model: check model.name"
+    )
 
 
 def conv(kernel: np.ndarray) -> np.ndarray:

@@ -44,5 +44,9 @@ def _load_hdf5(path: str) -> dict[str, np.ndarray]:
         raise ConfigError(f"reading {path} needs h5py: pip install h5py") from None
     tensors: dict[str, np.ndarray] = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, node: tensors.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, node: (
+                tensors.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
+            )
+        )
     return tensors

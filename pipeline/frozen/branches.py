@@ -76,7 +76,11 @@ def _width(network: tuple[Any, ...], channels: int) -> int:
 
 
 def convert(
-    network: tuple[Any, ...], tensors: Mapping[str, np.ndarray], *, conv_name: str, wrong: Callable[[str], DataError]
+    network: tuple[Any, ...],
+    tensors: Mapping[str, np.ndarray],
+    *,
+    conv_name: str,
+    wrong: Callable[[str], DataError],
 ) -> dict[str, np.ndarray]:
     """A kernel and a bias a unit, of a state dict of torch's: each batch norm is taken into its convolution.
 
@@ -99,7 +103,10 @@ def convert(
 
 
 def checked(
-    tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], wrong: Callable[[str], DataError]
+    tensors: Mapping[str, np.ndarray],
+    name: str,
+    shape: tuple[int, ...],
+    wrong: Callable[[str], DataError],
 ) -> np.ndarray:
     """The tensor of that name, in float64. Raises DataError: it is not there, or of another shape."""
     found = tensors.get(name)
@@ -109,7 +116,9 @@ def checked(
     return np.asarray(found, np.float64)
 
 
-def run(network: tuple[Any, ...], weights: Mapping[str, Array], x: Float[Array, "n *s c"]) -> Float[Array, "n *s2 d"]:
+def run(
+    network: tuple[Any, ...], weights: Mapping[str, Array], x: Float[Array, "n *s c"]
+) -> Float[Array, "n *s2 d"]:
     """What the network makes of images [n h w c] or clips [n t h w c]."""
     for step in network:
         if isinstance(step, list):
@@ -117,7 +126,9 @@ def run(network: tuple[Any, ...], weights: Mapping[str, Array], x: Float[Array, 
         elif isinstance(step, Pool):
             x = _pooled(step, x)
         else:
-            x = jax.nn.relu(_convolved(step, weights[f"{step.name}.kernel"], weights[f"{step.name}.bias"], x))
+            x = jax.nn.relu(
+                _convolved(step, weights[f"{step.name}.kernel"], weights[f"{step.name}.bias"], x)
+            )
     return x
 
 

@@ -67,7 +67,9 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
     return weights | {"logits.bias": np.asarray(bias, np.float32)}
 
 
-def features(weights: Mapping[str, Array], x: Float[Array, "n t h w 3"]) -> Float[Array, "n t2 400"]:
+def features(
+    weights: Mapping[str, Array], x: Float[Array, "n t h w 3"]
+) -> Float[Array, "n t2 400"]:
     """Logits of clips in [-1, 1], one row for about eight frames; their mean over time is FVD's vector.
 
     Frames are resized as FVD's authors do, to 224x224 by TensorFlow 1's rule (pipeline.frozen.resize).
@@ -76,6 +78,8 @@ def features(weights: Mapping[str, Array], x: Float[Array, "n t h w 3"]) -> Floa
       DataError: clips of less than 9 frames.
     """
     if x.shape[1] < MIN_FRAMES:
-        raise DataError(f"I3D sees clips of {MIN_FRAMES} frames or more, and these have {x.shape[1]}")
+        raise DataError(
+            f"I3D sees clips of {MIN_FRAMES} frames or more, and these have {x.shape[1]}"
+        )
     x = branches.run((*NETWORK, _LAST), weights, resize.bilinear(x, SIZE))
     return x[:, :, 0, 0] @ weights["logits.kernel"] + weights["logits.bias"]

@@ -86,7 +86,11 @@ def _coarse(at: str, pool: Pool) -> list[tuple[object, ...]]:
 def _to_17(at: str) -> list[tuple[object, ...]]:
     """Figure 10, from 35x35."""
     double = (_unit(f"{at}.branch3x3dbl_1", 64), _unit(f"{at}.branch3x3dbl_2", 96, 3))
-    return [(_strided(f"{at}.branch3x3", 384),), (*double, _strided(f"{at}.branch3x3dbl_3", 96)), (_HALVED,)]
+    return [
+        (_strided(f"{at}.branch3x3", 384),),
+        (*double, _strided(f"{at}.branch3x3dbl_3", 96)),
+        (_HALVED,),
+    ]
 
 
 def _to_8(at: str) -> list[tuple[object, ...]]:
@@ -137,7 +141,9 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
     return weights
 
 
-def features(weights: Mapping[str, Array], x: Float[Array, "n h w 3"]) -> Float[Array, "n 8 8 2048"]:
+def features(
+    weights: Mapping[str, Array], x: Float[Array, "n h w 3"]
+) -> Float[Array, "n 8 8 2048"]:
     """The last map, whose mean over pixels is FID's vector, of images in [-1, 1] of any size.
 
     They are resized as TensorFlow's graph and torch-fidelity do (pipeline.frozen.resize), and become (v - 128) / 128

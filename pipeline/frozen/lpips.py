@@ -54,9 +54,16 @@ class Network:
 
 NETWORKS = {
     "vgg16": Network("lpips", vgg16, vgg16.convert, _imagenet, vgg16.SOURCE, "vgg.pth"),
-    "squeezenet": Network("lpips_squeeze", squeezenet, squeezenet.convert, _imagenet, squeezenet.SOURCE, "squeeze.pth"),
+    "squeezenet": Network(
+        "lpips_squeeze", squeezenet, squeezenet.convert, _imagenet, squeezenet.SOURCE, "squeeze.pth"
+    ),
     "squeezenet_caffe": Network(
-        "squeezenet_caffe", squeezenet, squeezenet.convert_caffe, _caffe, squeezenet.CAFFE_SOURCE, None
+        "squeezenet_caffe",
+        squeezenet,
+        squeezenet.convert_caffe,
+        _caffe,
+        squeezenet.CAFFE_SOURCE,
+        None,
     ),
 }
 
@@ -76,7 +83,10 @@ class PerceptualDistance:
         return NETWORKS[self.network].shown
 
     def __call__(
-        self, weights: Mapping[str, Array], a: Shaped[Array, "b *t h w c"], b: Shaped[Array, "b *t h w c"]
+        self,
+        weights: Mapping[str, Array],
+        a: Shaped[Array, "b *t h w c"],
+        b: Shaped[Array, "b *t h w c"],
     ) -> Float[Array, " b *t"]:
         """Of each image, and each frame of a clip; uint8 or [-1, 1], grey ones as three equal channels."""
         of_a, of_b = (self._features(weights, image) for image in (a, b))
@@ -121,7 +131,9 @@ def create(
             f"{where}.heads is empty: LPIPS on {network} needs its learned heads ({HEADS_SOURCE}/{chosen.heads_file})"
         )
     if heads and not chosen.heads_file:
-        raise ConfigError(f"{where}.heads: there are no learned heads for {network}; leave it empty")
+        raise ConfigError(
+            f"{where}.heads: there are no learned heads for {network}; leave it empty"
+        )
     return PerceptualDistance(network), _arrays(network, weights, heads)
 
 
@@ -135,14 +147,18 @@ def _arrays(network: str, weights: str, heads: str) -> dict[str, np.ndarray]:
 
 def _heads(path: str, channels: tuple[int, ...]) -> dict[str, np.ndarray]:
     if not path:
-        return {f"head.{number}": np.ones(width, np.float32) for number, width in enumerate(channels)}
+        return {
+            f"head.{number}": np.ones(width, np.float32) for number, width in enumerate(channels)
+        }
     tensors, heads = weight_files.load(path), {}
     for number, width in enumerate(channels):
         name = f"lin{number}.model.1.weight"
         array = tensors.get(name)
         if array is None or array.size != width:
             found = "absent" if array is None else f"{list(array.shape)}"
-            raise DataError(f"{path} has no heads for this network: {name} is {found}, not {[1, width, 1, 1]}")
+            raise DataError(
+                f"{path} has no heads for this network: {name} is {found}, not {[1, width, 1, 1]}"
+            )
         heads[f"head.{number}"] = np.asarray(array.reshape(-1), np.float32)
     return heads
 

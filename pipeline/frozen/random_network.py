@@ -30,7 +30,9 @@ def create(*, is_video: bool) -> dict[str, np.ndarray]:
     return weights
 
 
-def features(weights: Mapping[str, Array], x: Float[Array, "n *t h w 3"]) -> tuple[Float[Array, "n *t2 h2 w2 _"], ...]:
+def features(
+    weights: Mapping[str, Array], x: Float[Array, "n *t h w 3"]
+) -> tuple[Float[Array, "n *t2 h2 w2 _"], ...]:
     """Maps of images or clips in [-1, 1], each of half the height and width of the one before, and of all frames."""
     maps = []
     for number in range(len(CHANNELS)):

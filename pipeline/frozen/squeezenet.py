@@ -16,8 +16,12 @@ from pipeline.core.errors import DataError
 from pipeline.nn.conv import convolve
 
 CHANNELS = (64, 128, 256, 384, 384, 512, 512)
-SOURCE = "torchvision's squeezenet1_1: https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"
-CAFFE_SOURCE = "the Caffe weights in Keras's layout: squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
+SOURCE = (
+    "torchvision's squeezenet1_1: https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"
+)
+CAFFE_SOURCE = (
+    "the Caffe weights in Keras's layout: squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
 # torchvision's number of each fire module, its channels (squeezed, expanded), and whether a pooling is before it.
 _FIRES = (
     (3, 16, 64, True),
@@ -43,7 +47,9 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
         return kernel, tensors.get(f"{name}.bias")
 
     names = {"conv": "features.0"}
-    names |= {f"fire{fire}.{part}": f"features.{fire}.{part}" for fire, *_ in _FIRES for part in _PARTS}
+    names |= {
+        f"fire{fire}.{part}": f"features.{fire}.{part}" for fire, *_ in _FIRES for part in _PARTS
+    }
     return _checked({ours: one(theirs) for ours, theirs in names.items()}, path, SOURCE)
 
 
@@ -55,13 +61,19 @@ def convert_caffe(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.
     """
     layers: dict[str, dict[int, np.ndarray]] = {}
     for name, array in tensors.items():
-        layers.setdefault("/".join(name.split("/")[:2]) if name.startswith("fire") else "conv1", {})[array.ndim] = array
+        layers.setdefault(
+            "/".join(name.split("/")[:2]) if name.startswith("fire") else "conv1", {}
+        )[array.ndim] = array
     names = {"conv": "conv1"}
     for number, (fire, *_) in enumerate(_FIRES, start=2):
         names |= {
-            f"fire{fire}.{part}": f"fire{number}/{part if part != 'squeeze' else 'squeeze1x1'}" for part in _PARTS
+            f"fire{fire}.{part}": f"fire{number}/{part if part != 'squeeze' else 'squeeze1x1'}"
+            for part in _PARTS
         }
-    found = {ours: (layers.get(name, {}).get(4), layers.get(name, {}).get(1)) for ours, name in names.items()}
+    found = {
+        ours: (layers.get(name, {}).get(4), layers.get(name, {}).get(1))
+        for ours, name in names.items()
+    }
     return _checked(found, path, CAFFE_SOURCE)
 
 
@@ -92,7 +104,9 @@ def _shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def features(weights: Mapping[str, Array], x: Float[Array, "n h w 3"]) -> tuple[Float[Array, "n _ _ _"], ...]:
+def features(
+    weights: Mapping[str, Array], x: Float[Array, "n h w 3"]
+) -> tuple[Float[Array, "n _ _ _"], ...]:
     """Seven maps of images that are scaled as the network wants them."""
 
     def layer(name: str, x: Array, stride: int = 1) -> Array:
@@ -119,7 +133,9 @@ def _pooled(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
     n, _, _, c = x.shape
     rows, columns = 2 * counts[0] - 1, 2 * counts[1] - 1
     parts = [
-        lax.slice(x, (0, i, j, 0), (n, i + rows, j + columns, c), (1, 2, 2, 1)) for i in range(3) for j in range(3)
+        lax.slice(x, (0, i, j, 0), (n, i + rows, j + columns, c), (1, 2, 2, 1))
+        for i in range(3)
+        for j in range(3)
     ]
     largest = parts[0]
     for part in parts[1:]:

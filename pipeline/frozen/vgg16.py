@@ -29,26 +29,37 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
     for stage, (indices, width) in enumerate(zip(_INDICES, CHANNELS)):
         for number, index in enumerate(indices):
             kernel, bias = (tensors.get(f"features.{index}.{leaf}") for leaf in ("weight", "bias"))
-            if kernel is None or bias is None or kernel.shape != (width, channels, 3, 3) or bias.shape != (width,):
+            if (
+                kernel is None
+                or bias is None
+                or kernel.shape != (width, channels, 3, 3)
+                or bias.shape != (width,)
+            ):
                 found = "absent" if kernel is None else f"{list(kernel.shape)}"
                 raise DataError(
                     f"{path} is not VGG16: features.{index}.weight is {found}, not {[width, channels, 3, 3]}; "
                     f"wanted is {SOURCE}"
                 )
-            weights[f"{stage}.{number}.kernel"] = np.asarray(kernel.transpose(2, 3, 1, 0), np.float32, order="C")
+            weights[f"{stage}.{number}.kernel"] = np.asarray(
+                kernel.transpose(2, 3, 1, 0), np.float32, order="C"
+            )
             weights[f"{stage}.{number}.bias"] = np.asarray(bias, np.float32)
             channels = width
     return weights
 
 
-def features(weights: Mapping[str, Array], x: Float[Array, "n h w 3"]) -> tuple[Float[Array, "n _ _ _"], ...]:
+def features(
+    weights: Mapping[str, Array], x: Float[Array, "n h w 3"]
+) -> tuple[Float[Array, "n _ _ _"], ...]:
     """relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of images that are scaled as the network wants them.
 
     Raises:
       DataError: images of less than 16 pixels, of which nothing is left at the last.
     """
     if min(x.shape[1:3]) < 16:
-        raise DataError(f"VGG16 sees images of 16 pixels each way or more, and these are {x.shape[1]}x{x.shape[2]}")
+        raise DataError(
+            f"VGG16 sees images of 16 pixels each way or more, and these are {x.shape[1]}x{x.shape[2]}"
+        )
     maps = []
     for stage, count in enumerate(_STAGES):
         x = _halved(x) if stage else x
@@ -62,4 +73,6 @@ def features(weights: Mapping[str, Array], x: Float[Array, "n h w 3"]) -> tuple[
 def _halved(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
     """The largest of each 2x2; what an odd height or width leaves over is not seen."""
     n, h, w, c = x.shape
-    return jnp.max(x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c), axis=(2, 4))
+    return jnp.max(
+        x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c), axis=(2, 4)
+    )

@@ -22,8 +22,20 @@ FILES = ("DIR",)
 # Settings of the model that names and shapes of weights do not show.
 UNSEEN = ("groups",)
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
-_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0", "norm": "group_norm"}
-_OLD_ATTENTION = {"query": "query", "key": "key", "value": "value", "out": "proj_attn", "norm": "group_norm"}
+_ATTENTION = {
+    "query": "to_q",
+    "key": "to_k",
+    "value": "to_v",
+    "out": "to_out.0",
+    "norm": "group_norm",
+}
+_OLD_ATTENTION = {
+    "query": "query",
+    "key": "key",
+    "value": "value",
+    "out": "proj_attn",
+    "norm": "group_norm",
+}
 _ENDS = {"norm_out": "conv_norm_out", "conv_in": "conv_in", "conv_out": "conv_out"}
 # What a config.json that leaves them out means.
 _DEFAULTS: dict[str, Any] = {
@@ -81,7 +93,9 @@ def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
     channels, scaling = settings["latent_channels"], settings["scaling_factor"]
     if not scaling:
         return {}
-    return latent_stats.summary([settings.get("shift_factor") or 0.0] * channels, [1 / scaling] * channels)
+    return latent_stats.summary(
+        [settings.get("shift_factor") or 0.0] * channels, [1 / scaling] * channels
+    )
 
 
 def convert(
@@ -101,22 +115,31 @@ def _settings(path: str) -> dict[str, Any]:
     try:
         settings = json.loads(file.read_text())
     except FileNotFoundError:
-        raise DataError(f"{file}: there is no such file; a folder with {CONFIG} and {WEIGHTS} is expected") from None
+        raise DataError(
+            f"{file}: there is no such file; a folder with {CONFIG} and {WEIGHTS} is expected"
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is damaged: {error}") from None
     kind = settings.get("_class_name") if isinstance(settings, dict) else None
     if kind != "AutoencoderKL":
         raise CheckpointError(f"{file} is of {kind!r}, not of 'AutoencoderKL'")
     settings = _DEFAULTS | {key: value for key, value in settings.items() if value is not None}
-    for key, block in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
+    for key, block in (
+        ("down_block_types", "DownEncoderBlock2D"),
+        ("up_block_types", "UpDecoderBlock2D"),
+    ):
         if any(name != block for name in settings.get(key, ())):
-            raise CheckpointError(f"{file}: {key}={settings[key]} has others than {block!r}, which we lack")
+            raise CheckpointError(
+                f"{file}: {key}={settings[key]} has others than {block!r}, which we lack"
+            )
     for key, value in _FIXED.items():
         if settings.get(key, value) != value:
             raise CheckpointError(f"{file}: {key}={settings[key]!r}, and our network has {value!r}")
     for one, other in (("use_quant_conv", "use_post_quant_conv"), ("in_channels", "out_channels")):
         if settings[one] != settings[other]:
-            raise CheckpointError(f"{file}: {one}={settings[one]} and {other}={settings[other]} differ")
+            raise CheckpointError(
+                f"{file}: {one}={settings[one]} and {other}={settings[other]} differ"
+            )
     return settings
 
 

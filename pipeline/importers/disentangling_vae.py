@@ -34,7 +34,10 @@ def _source(name: str, depth: int) -> tuple[str, Transform]:
     found = re.fullmatch(r"(encoder|decoder)\.(convs|linears)\.(\d+)\.(kernel|bias)", name)
     if name in ("encoder.posterior.kernel", "encoder.posterior.bias"):
         leaf = "weight" if name.endswith("kernel") else "bias"
-        return f"encoder.mu_logvar_gen.{leaf}", lambda array: _grouped(array).T if array.ndim == 2 else _grouped(array)
+        return (
+            f"encoder.mu_logvar_gen.{leaf}",
+            lambda array: _grouped(array).T if array.ndim == 2 else _grouped(array),
+        )
     if not found:
         raise no_rule(name)
     side, kind, index, leaf = found[1], found[2], int(found[3]), found[4]

@@ -28,7 +28,9 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
     """
     _, weights, config, _ = folder.read(paths[0])
     if config["model"]["name"] != "kl_f8.AutoencoderKL":
-        raise CheckpointError(f"{paths[0]} holds a {config['model']['name']}, and kl_f8.AutoencoderKL can be inflated")
+        raise CheckpointError(
+            f"{paths[0]} holds a {config['model']['name']}, and kl_f8.AutoencoderKL can be inflated"
+        )
     return without_quant_convs({name: np.asarray(array) for name, array in weights.items()})
 
 
@@ -38,7 +40,9 @@ def without_quant_convs(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     if "quant_conv.kernel" in weights:
         after = weights["quant_conv.kernel"][0, 0]
         changed["encoder.conv_out.kernel"] = weights["encoder.conv_out.kernel"] @ after
-        changed["encoder.conv_out.bias"] = weights["encoder.conv_out.bias"] @ after + weights["quant_conv.bias"]
+        changed["encoder.conv_out.bias"] = (
+            weights["encoder.conv_out.bias"] @ after + weights["quant_conv.bias"]
+        )
     if "post_quant_conv.kernel" in weights:
         kernel = weights["decoder.conv_in.kernel"]
         changed["decoder.conv_in.kernel"] = weights["post_quant_conv.kernel"][0, 0] @ kernel
@@ -62,11 +66,19 @@ def convert(
         unused.discard(name)
         weights[name] = _inflated(name, tensors[name], wanted.shape)
         if weights[name].shape != wanted.shape:
-            wrong.append(f"{name} (inflated {list(weights[name].shape)}, and the recipe has {list(wanted.shape)})")
-    found = [("missing", missing), ("unknown to the recipe", sorted(unused)), ("of another shape", wrong)]
+            wrong.append(
+                f"{name} (inflated {list(weights[name].shape)}, and the recipe has {list(wanted.shape)})"
+            )
+    found = [
+        ("missing", missing),
+        ("unknown to the recipe", sorted(unused)),
+        ("of another shape", wrong),
+    ]
     problems = [f"{len(names)} {what}: {first_few(names)}" for what, names in found if names]
     if problems:
-        raise CheckpointError(f"{path} is not an image codec of the recipe's size; tensors {'; '.join(problems)}")
+        raise CheckpointError(
+            f"{path} is not an image codec of the recipe's size; tensors {'; '.join(problems)}"
+        )
     return weights
 
 

@@ -19,7 +19,9 @@ def convert(
 ) -> dict[str, np.ndarray]:
     """Weights for the model with these `shapes`. Raises CheckpointError where the file is of another model."""
     # The learned starts of the decoder's states are a list there, from the lowest resolution up.
-    biased = sorted(int(name.split(".")[-1]) for name in shapes if name.startswith("decoder.biases."))
+    biased = sorted(
+        int(name.split(".")[-1]) for name in shapes if name.startswith("decoder.biases.")
+    )
     return state_dict.convert(
         tensors, shapes, lambda name: _source(name, biased), path=path, hint=_hint(tensors, shapes)
     )
@@ -30,7 +32,9 @@ def _source(name: str, biased: list[int]) -> Found:
     if name in ("decoder.gain", "decoder.bias"):
         return name, lambda array: array.reshape(array.shape[1])
     if part == "decoder.biases":
-        return f"decoder.bias_xs.{biased.index(int(leaf))}", lambda array: array.transpose(0, 2, 3, 1)
+        return f"decoder.bias_xs.{biased.index(int(leaf))}", lambda array: array.transpose(
+            0, 2, 3, 1
+        )
     if leaf not in _LEAVES:
         raise no_rule(name)
     theirs, transform = _LEAVES[leaf]
@@ -56,9 +60,14 @@ def _hint(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtype
     differences = [
         f"the file has {theirs} {side} blocks, the recipe {ours}"
         for side, key in (("encoder", "enc_blocks"), ("decoder", "dec_blocks"))
-        if (theirs := _count(tensors, f"{side}.{key}.")) != (ours := _count(shapes, f"{side}.blocks."))
+        if (theirs := _count(tensors, f"{side}.{key}."))
+        != (ours := _count(shapes, f"{side}.blocks."))
     ]
-    return f" ({', and '.join(differences)}: set model.enc_blocks or model.dec_blocks)" if differences else ""
+    return (
+        f" ({', and '.join(differences)}: set model.enc_blocks or model.dec_blocks)"
+        if differences
+        else ""
+    )
 
 
 def _count(names: Mapping[str, object], prefix: str) -> int:

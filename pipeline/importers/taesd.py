@@ -36,14 +36,20 @@ _LEAVES = {"kernel": ("weight", conv), "scale": ("weight", same), "bias": ("bias
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
     """The tensors of both files. Raises ConfigError where torch is not installed, DataError for a file's faults."""
     sides = zip(("encoder", "decoder"), paths)
-    return {f"{side}.{name}": array for side, path in sides for name, array in state_dict.load(path).items()}
+    return {
+        f"{side}.{name}": array
+        for side, path in sides
+        for name, array in state_dict.load(path).items()
+    }
 
 
 def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """config.model of the network in the files. Raises CheckpointError where they are of another kind."""
     last = tensors.get(f"encoder.{_PLACES['encoder.conv_out']}.weight")
     if last is None:
-        raise CheckpointError(f"{' and '.join(paths)}: the first file is not the encoder of a TAESD of 8x8 pixels")
+        raise CheckpointError(
+            f"{' and '.join(paths)}: the first file is not the encoder of a TAESD of 8x8 pixels"
+        )
     pool = any(".pool." in name for name in tensors)
     return {"name": "taesd.TAESD", "image_size": 256, "latent_channels": len(last), "pool": pool}
 
@@ -53,7 +59,9 @@ def convert(
 ) -> dict[str, np.ndarray]:
     """Weights for the model with these `shapes`. Raises CheckpointError where the files are of another model."""
     pooled = any(".pool." in name for name in tensors)
-    hint = "" if pooled == any(".pool." in name for name in shapes) else f" (set model.pool={pooled})"
+    hint = (
+        "" if pooled == any(".pool." in name for name in shapes) else f" (set model.pool={pooled})"
+    )
     return state_dict.convert(tensors, shapes, _source, path=path, hint=hint)
 
 
@@ -69,7 +77,9 @@ def _module(module: str, name: str) -> str:
     side = module.partition(".")[0]
     if module in _PLACES:
         return f"{side}.{_PLACES[module]}"
-    found = re.fullmatch(r"(encoder|decoder)\.stages\.(\d)\.blocks\.(\d)\.(?:convs\.(\d)|pool\.(\w+))", module)
+    found = re.fullmatch(
+        r"(encoder|decoder)\.stages\.(\d)\.blocks\.(\d)\.(?:convs\.(\d)|pool\.(\w+))", module
+    )
     if not found or (found[5] and found[5] not in _POOL):
         raise no_rule(name)
     block = f"{side}.{_FIRST_BLOCKS[side][int(found[2])] + int(found[3])}"

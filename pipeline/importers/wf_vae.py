@@ -65,7 +65,9 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
     """The tensors. Raises DataError where the file is not there, or is damaged."""
     path = pathlib.Path(paths[0])
     if path.is_dir() or path.suffix == ".safetensors":
-        return state_dict.load_safetensors(path / diffusers_importer.WEIGHTS if path.is_dir() else path)
+        return state_dict.load_safetensors(
+            path / diffusers_importer.WEIGHTS if path.is_dir() else path
+        )
     return state_dict.load(paths[0], within=_CHECKPOINT)
 
 
@@ -88,10 +90,14 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
             "authors_wavelets": True,
         }
     except KeyError as error:
-        raise CheckpointError(f"{paths[0]} is not a WF-VAE of the authors: it has no tensor {error}") from None
+        raise CheckpointError(
+            f"{paths[0]} is not a WF-VAE of the authors: it has no tensor {error}"
+        ) from None
     for theirs, ours in _COUNTED.items():
         if settings.get(theirs, found[ours]) != found[ours]:
-            said = f"config.json has {theirs}={settings[theirs]}, and the weights {ours}={found[ours]}"
+            said = (
+                f"config.json has {theirs}={settings[theirs]}, and the weights {ours}={found[ours]}"
+            )
             raise CheckpointError(f"{paths[0]}: {said}")
     return found
 
@@ -103,7 +109,9 @@ def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
     there by default, are nobody's measurement.
     """
     settings = _settings(paths[0])
-    scale, shift = (_numbers(settings.get(key), settings.get("latent_dim")) for key in ("scale", "shift"))
+    scale, shift = (
+        _numbers(settings.get(key), settings.get("latent_dim")) for key in ("scale", "shift")
+    )
     if not (scale and shift) or min(scale) <= 0 or set(scale) == {_PLACEHOLDER}:
         return {}
     return latent_stats.summary(shift, [1 / value for value in scale])
@@ -114,7 +122,9 @@ def convert(
 ) -> dict[str, np.ndarray]:
     """Weights for the model with these `shapes`. Raises CheckpointError where the file is of another model."""
     filters = [name for name in tensors if _FILTERS.match(name)]
-    return state_dict.convert(tensors, shapes, lambda name: _source(name, shapes), path=path, ignored=filters)
+    return state_dict.convert(
+        tensors, shapes, lambda name: _source(name, shapes), path=path, ignored=filters
+    )
 
 
 def _settings(path: str) -> dict[str, Any]:
@@ -137,7 +147,9 @@ def _settings(path: str) -> dict[str, Any]:
             raise CheckpointError(f"{file}: {key}={settings[key]!r}, and our network has {value!r}")
     if str(settings.get("t_interpolation", "trilinear")) not in _INTERPOLATIONS:
         known = " and ".join(map(repr, _INTERPOLATIONS))
-        raise CheckpointError(f"{file}: t_interpolation={settings['t_interpolation']!r}, and we have {known}")
+        raise CheckpointError(
+            f"{file}: t_interpolation={settings['t_interpolation']!r}, and we have {known}"
+        )
     return settings
 
 
@@ -154,7 +166,10 @@ def _source(name: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> Found:
     part, _, leaf = name.rpartition(".")
     side, _, rest = part.partition(".")
     if leaf == "scale" or (leaf == "bias" and re.search(r"norm(1|2|_out)?$", part)):
-        return f"{side}.{_module(rest, part, shapes)}.norm.{'weight' if leaf == 'scale' else 'bias'}", same
+        return (
+            f"{side}.{_module(rest, part, shapes)}.norm.{'weight' if leaf == 'scale' else 'bias'}",
+            same,
+        )
     if leaf not in ("kernel", "bias"):
         raise no_rule(name)
     theirs = f"{side}.{_module(rest, part, shapes)}"
@@ -187,7 +202,9 @@ def _module(rest: str, part: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) ->
     if found := re.fullmatch(r"block_out\.(\w+)", inner):
         return f"{_STAGES[stage]}.{blocks + 1}.{_in_block(found[1])}"
     place = {"conv_in": "0", "down": f"{1 + blocks}.conv", "conv": f"{blocks}"}[inner]
-    return f"{_STAGES[stage]}.{place}" + (".conv" if inner == "conv" and stage.startswith("up") else "")
+    return f"{_STAGES[stage]}.{place}" + (
+        ".conv" if inner == "conv" and stage.startswith("up") else ""
+    )
 
 
 def _in_block(name: str) -> str:

@@ -55,16 +55,24 @@ def r1(discriminator: Callable[[Array], Logits], real: Float[Array, "b ..."]) ->
     return jnp.square(gradient).reshape(gradient.shape[0], -1).sum(axis=-1)
 
 
-def lecam(real: Logits, fake: Logits, mean_real: Float[Array, ""], mean_fake: Float[Array, ""]) -> Float[Array, " b"]:
+def lecam(
+    real: Logits, fake: Logits, mean_real: Float[Array, ""], mean_fake: Float[Array, ""]
+) -> Float[Array, " b"]:
     """Pulls logits to the running mean of the other kind (LeCam, 2104.03310, eq. 8).
 
     With the authors' code, and against the equation, only where they are on the right side of it.
     """
-    return _mean(jnp.square(jax.nn.relu(real - mean_fake))) + _mean(jnp.square(jax.nn.relu(mean_real - fake)))
+    return _mean(jnp.square(jax.nn.relu(real - mean_fake))) + _mean(
+        jnp.square(jax.nn.relu(mean_real - fake))
+    )
 
 
 def adaptive_weight(
-    nll_gradient: Any, generator_gradient: Any, *, eps: float | int = 1e-4, highest: float | int = 1e4
+    nll_gradient: Any,
+    generator_gradient: Any,
+    *,
+    eps: float | int = 1e-4,
+    highest: float | int = 1e4,
 ) -> Float[Array, ""]:
     """||grad_L nll|| / (||grad_L g|| + eps), at most `highest`: gradients of equal length at the layer L (2012.09841,
     eq. 7). No gradient passes through it."""

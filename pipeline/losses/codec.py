@@ -164,7 +164,9 @@ def codec(
     """
     del compatibility  # `create` adds it
     if reconstruction not in distortions.ERRORS:
-        raise ConfigError(f"{where}.reconstruction={reconstruction!r}: {nearest(reconstruction, distortions.ERRORS)}")
+        raise ConfigError(
+            f"{where}.reconstruction={reconstruction!r}: {nearest(reconstruction, distortions.ERRORS)}"
+        )
     if isinstance(logvar, str) and logvar != "learned":
         raise ConfigError(f"{where}.logvar={logvar!r} must be a number or 'learned'")
     for name, weight in dict(wavelet=wavelet, ms_ssim=ms_ssim).items():

@@ -27,7 +27,9 @@ from pipeline.core.types import Batch, Latent, Outputs
 UNITS = ("dimension", "image")
 
 
-def masked_mean(values: Float[Array, " b"], mask: Shaped[Array, " b"] | None = None) -> Float[Array, ""]:
+def masked_mean(
+    values: Float[Array, " b"], mask: Shaped[Array, " b"] | None = None
+) -> Float[Array, ""]:
     """Mean over the examples whose mask is not 0; 0 where there are none."""
     if mask is None:
         return values.mean()
@@ -43,7 +45,9 @@ def distortion(outputs: Outputs, image: Shaped[Array, "b ..."]) -> Float[Array, 
 
 def layer_rates(latents: tuple[Latent, ...]) -> Float[Array, "b l"]:
     """KL of each stochastic layer, summed over its elements; top first."""
-    return jnp.stack([latent.kl.reshape(latent.kl.shape[0], -1).sum(axis=-1) for latent in latents], axis=-1)
+    return jnp.stack(
+        [latent.kl.reshape(latent.kl.shape[0], -1).sum(axis=-1) for latent in latents], axis=-1
+    )
 
 
 def rate(latents: tuple[Latent, ...]) -> Float[Array, " b"]:
@@ -91,7 +95,9 @@ def capacity_gap(
     return jnp.sign(masked_mean(rates, mask) - target) * (rates - target)
 
 
-def balanced_rate(latents: tuple[Latent, ...], mask: Shaped[Array, " b"] | None = None) -> Float[Array, " b"]:
+def balanced_rate(
+    latents: tuple[Latent, ...], mask: Shaped[Array, " b"] | None = None
+) -> Float[Array, " b"]:
     """Sum over layers of gamma_l KL_l: a layer with a large rate pays more for it (NVAE, 2007.03898, appendix A).
 
     gamma_l is (mean_b |KL_l| + 0.01) / s_l without its gradient, scaled so that their mean is 1; s_l is the number of
@@ -101,7 +107,9 @@ def balanced_rate(latents: tuple[Latent, ...], mask: Shaped[Array, " b"] | None 
     rates = layer_rates(latents)
     positions = [math.prod(latent.z.shape[1:-1]) for latent in latents]
     sizes = jnp.asarray([number / positions.count(number) for number in positions], jnp.float32)
-    means = jnp.stack([masked_mean(jnp.abs(rates[:, layer]), mask) for layer in range(rates.shape[-1])])
+    means = jnp.stack(
+        [masked_mean(jnp.abs(rates[:, layer]), mask) for layer in range(rates.shape[-1])]
+    )
     gamma = jax.lax.stop_gradient((means + 0.01) / sizes)
     return (rates * (gamma / gamma.mean())).sum(axis=-1)
 
@@ -144,9 +152,13 @@ class Objective:
         if self.free_bits > 0:
             terms["charged_rate"] = free_bits(group_rates(latents), self.free_bits, mask)
         elif self.free_bits_per_example > 0:
-            terms["charged_rate"] = free_bits_per_example(group_rates(latents), self.free_bits_per_example)
+            terms["charged_rate"] = free_bits_per_example(
+                group_rates(latents), self.free_bits_per_example
+            )
         elif self.balance:
-            terms["charged_rate"] = jnp.where(terms["beta"] < 1, balanced_rate(latents, mask), terms["rate"])
+            terms["charged_rate"] = jnp.where(
+                terms["beta"] < 1, balanced_rate(latents, mask), terms["rate"]
+            )
         return terms.get("charged_rate", terms["rate"])
 
 
@@ -181,7 +193,9 @@ def elbo(
 ) -> Objective:
     """`create` with the recipe's keys as arguments."""
     if (free_bits > 0) + (free_bits_per_example > 0) + balance > 1:
-        raise ConfigError(f"{where}: free_bits, free_bits_per_example and balance exclude one another; set one alone")
+        raise ConfigError(
+            f"{where}: free_bits, free_bits_per_example and balance exclude one another; set one alone"
+        )
     if unit not in UNITS:
         raise ConfigError(f"{where}.unit={unit!r}: {nearest(unit, UNITS)}")
     if min(free_bits, free_bits_per_example) < 0:
@@ -189,12 +203,18 @@ def elbo(
     target, gamma = None, 0.0
     if capacity is not None:
         if free_bits > 0 or free_bits_per_example > 0 or balance or beta != 1.0:
-            raise ConfigError(f"{where}.capacity replaces beta, free bits and balance; leave them at 1, 0 and False")
+            raise ConfigError(
+                f"{where}.capacity replaces beta, free bits and balance; leave them at 1, 0 and False"
+            )
         settings: dict[str, Any] = {"name": "linear"} | dict(capacity)
         if "gamma" not in settings:
-            raise ConfigError(f"{where}.capacity.gamma is missing: the factor of |rate - C|, 1000 in 1804.03599")
+            raise ConfigError(
+                f"{where}.capacity.gamma is missing: the factor of |rate - C|, 1000 in 1804.03599"
+            )
         gamma = settings.pop("gamma")
         target = schedules.create(settings, where=f"{where}.capacity")
     weight = schedules.create(beta, where=f"{where}.beta")
     penalty = schedules.create(spectral, where=f"{where}.spectral") if spectral else None
-    return Objective(weight, target, gamma, free_bits, free_bits_per_example, balance, penalty, unit)
+    return Objective(
+        weight, target, gamma, free_bits, free_bits_per_example, balance, penalty, unit
+    )

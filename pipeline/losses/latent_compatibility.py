@@ -21,7 +21,9 @@ from pipeline.core.types import Batch, Outputs, pixels_of
 DecodeImages = Callable[[Float[Array, "n h w d"]], Float[Array, "n h2 w2 c"]]
 
 
-def target_frames(key: PRNGKeyArray, num_latents: int, temporal_factor: int = 4) -> Int[Array, " t"]:
+def target_frames(
+    key: PRNGKeyArray, num_latents: int, temporal_factor: int = 4
+) -> Int[Array, " t"]:
     """Which frame of a clip each frame of its latents is to show: 0, then a random one of each group."""
     groups = jnp.arange(num_latents - 1) * temporal_factor
     chosen = jax.random.randint(key, (num_latents - 1,), 1, temporal_factor + 1)
@@ -29,7 +31,12 @@ def target_frames(key: PRNGKeyArray, num_latents: int, temporal_factor: int = 4)
 
 
 def latent_compatibility(
-    outputs: Outputs, batch: Batch, *, decode: DecodeImages, key: PRNGKeyArray, temporal_factor: int = 4
+    outputs: Outputs,
+    batch: Batch,
+    *,
+    decode: DecodeImages,
+    key: PRNGKeyArray,
+    temporal_factor: int = 4,
 ) -> Float[Array, " b"]:
     """L1 between what `decode` makes of each frame of z and its target, summed over a frame, the mean of z's frames.
 
@@ -72,7 +79,11 @@ class Compatibility:
     temporal_factor: int = 4
 
     def __call__(
-        self, frozen: Mapping[str, Array], outputs: Outputs, batch: Batch, step: Int[Array, ""] | int
+        self,
+        frozen: Mapping[str, Array],
+        outputs: Outputs,
+        batch: Batch,
+        step: Int[Array, ""] | int,
     ) -> Float[Array, " b"]:
         """`latent_compatibility` of each example, unweighted."""
         names = (*self.images.param_names, *self.images.other_names)

@@ -27,7 +27,9 @@ def l2(recon: Float[Array, "b ..."], target: Float[Array, "b ..."]) -> Float[Arr
 ERRORS = {"l1": l1, "l2": l2}
 
 
-def nll(error: Float[Array, " b"], logvar: Float[Array, ""] | float | int, num_values: int) -> Float[Array, " b"]:
+def nll(
+    error: Float[Array, " b"], logvar: Float[Array, ""] | float | int, num_values: int
+) -> Float[Array, " b"]:
     """error / exp(logvar) + num_values * logvar, the error being a sum over so many values.
 
     The form of latent diffusion's autoencoder (arXiv 2112.10752, its code). A learned logvar is best at the log of the
@@ -44,12 +46,16 @@ def wavelet(outputs: Outputs) -> Float[Array, " b"]:
       ConfigError: the model has no such bands.
     """
     if "wavelets" not in outputs.aux:
-        raise ConfigError("objective.wavelet: this model has no wavelet bands to compare; set it to 0")
+        raise ConfigError(
+            "objective.wavelet: this model has no wavelet bands to compare; set it to 0"
+        )
     terms = [l1(decoded, encoded) for encoded, decoded in outputs.aux["wavelets"]]
     return sum(terms[1:], terms[0])
 
 
-def ms_ssim(recon: Float[Array, "b *t h w c"], target: Float[Array, "b *t h w c"]) -> tuple[str, Float[Array, "b t"]]:
+def ms_ssim(
+    recon: Float[Array, "b *t h w c"], target: Float[Array, "b *t h w c"]
+) -> tuple[str, Float[Array, "b t"]]:
     """MS-SSIM (Wang et al. 2003) of each frame, at most 1, with as many of its five scales as frames have room for.
 
     With its name: that of fewer scales tells how many (`distances.ms_ssim_name`).
@@ -65,7 +71,9 @@ def ms_ssim(recon: Float[Array, "b *t h w c"], target: Float[Array, "b *t h w c"
             f"{height}x{width}: set it to 0, or data.image_size higher"
         )
     a, b = (x.reshape(-1, *x.shape[-3:]) for x in (recon, target))
-    return distances.ms_ssim_name(scales), distances.ms_ssim(a, b, scales).reshape(target.shape[0], -1)
+    return distances.ms_ssim_name(scales), distances.ms_ssim(a, b, scales).reshape(
+        target.shape[0], -1
+    )
 
 
 def num_values(x: Float[Array, "b ..."]) -> int:

@@ -48,13 +48,24 @@ def penalty(
         total += jnp.einsum("nr,nrc,nc->", left, kernels, right)
         directions[name] = right
     norms = [node for _, node in nnx.iter_graph(model) if isinstance(node, BatchNorm)]
-    return total + sum((jnp.abs(norm.scale[...]).max() for norm in norms), jnp.zeros(())), directions
+    return total + sum(
+        (jnp.abs(norm.scale[...]).max() for norm in norms), jnp.zeros(())
+    ), directions
 
 
-def shapes(modeldef: ModelDef, params: Mapping[str, Any], model_state: Mapping[str, Any]) -> Abstract:
+def shapes(
+    modeldef: ModelDef, params: Mapping[str, Any], model_state: Mapping[str, Any]
+) -> Abstract:
     """Those of a model's directions."""
-    stacks = jax.eval_shape(lambda params, model_state: _stacked(modeldef.merge(params, model_state)), params, model_state)
-    return {name: jax.ShapeDtypeStruct((stack.shape[0], stack.shape[2]), jnp.float32) for name, stack in stacks.items()}
+    stacks = jax.eval_shape(
+        lambda params, model_state: _stacked(modeldef.merge(params, model_state)),
+        params,
+        model_state,
+    )
+    return {
+        name: jax.ShapeDtypeStruct((stack.shape[0], stack.shape[2]), jnp.float32)
+        for name, stack in stacks.items()
+    }
 
 
 def completed(model_state: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,5 +93,7 @@ def _unit(vectors: Float[Array, "n c"]) -> Float[Array, "n c"]:
 
 
 def _random(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    vectors = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    vectors = (
+        np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    )
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)

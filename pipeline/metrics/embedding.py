@@ -28,7 +28,9 @@ RANDOM = "random"
 class Network:
     """Features of images, or of clips, in [-1, 1], and what is to be said of them."""
 
-    features: Callable[[Mapping[str, Array], Array], Array]  # a map, whose mean over pixels (or time) is the vector
+    features: Callable[
+        [Mapping[str, Array], Array], Array
+    ]  # a map, whose mean over pixels (or time) is the vector
     convert: Callable[..., dict[str, np.ndarray]]
     source: str
     shown: str
@@ -87,13 +89,17 @@ class Embedding:
         what = "clip" if self.of_clips else "image or frame"
         layer = "the mean of the last of three random layers; it is neither FID nor FVD"
         if self.network != RANDOM:
-            layer = f"{NETWORKS[self.network].meaning}; sha256 of its weights {self.fingerprint[:12]}"
+            layer = (
+                f"{NETWORKS[self.network].meaning}; sha256 of its weights {self.fingerprint[:12]}"
+            )
         return (
             f"{self.shown}: squared Frechet distance between originals and reconstructions, {self.network} network, "
             f"one vector a {what}: {layer}"
         )
 
-    def __call__(self, weights: Mapping[str, Array], x: Shaped[Array, "b *t h w c"]) -> Float[Array, "n d"]:
+    def __call__(
+        self, weights: Mapping[str, Array], x: Shaped[Array, "b *t h w c"]
+    ) -> Float[Array, "n d"]:
         """Of each clip, or of each image and frame; uint8 or [-1, 1], grey ones as three equal channels."""
         x = pixels.to_float(x)
         x = x if x.shape[-1] == 3 else jnp.repeat(x, 3, axis=-1)
@@ -105,7 +111,9 @@ class Embedding:
         return last.astype(jnp.float32).mean(axis=tuple(range(1, last.ndim - 1)))
 
 
-def create(network: str, *, weights: str, is_video: bool, where: str) -> tuple[Embedding, dict[str, Any]]:
+def create(
+    network: str, *, weights: str, is_video: bool, where: str
+) -> tuple[Embedding, dict[str, Any]]:
     """An embedding and its arrays; of clips as such for the random network and I3D, else frame by frame.
 
     Raises:
@@ -114,13 +122,17 @@ def create(network: str, *, weights: str, is_video: bool, where: str) -> tuple[E
     """
     if network == RANDOM:
         if weights:
-            raise ConfigError(f"{where}.network is missing: whose weights {weights} are, of {', '.join(NETWORKS)}")
+            raise ConfigError(
+                f"{where}.network is missing: whose weights {weights} are, of {', '.join(NETWORKS)}"
+            )
         return Embedding(RANDOM, of_clips=is_video), random_network.create(is_video=is_video)
     if network not in NETWORKS:
         raise ConfigError(f"{where}.network={network!r}: {nearest(network, (RANDOM, *NETWORKS))}")
     chosen = NETWORKS[network]
     if chosen.of_clips and not is_video:
-        raise ConfigError(f"{where}.network={network} sees clips, and the model is of images: such as inception")
+        raise ConfigError(
+            f"{where}.network={network} sees clips, and the model is of images: such as inception"
+        )
     if not weights:
         raise ConfigError(f"{where}.weights is missing: {network} needs its file ({chosen.source})")
     arrays = chosen.convert(weight_files.load(weights), weights)

@@ -26,7 +26,10 @@ class FrameQuality:
         pair = (np.ascontiguousarray(original)[None], np.ascontiguousarray(frame)[None])
         measured = _measured(*pair)
         values = {name: measured[name] for name in quality.of_frames(*original.shape[:2])}
-        values |= {name: measure(*map(jax.numpy.asarray, pair))[0] for name, measure in self._further.items()}
+        values |= {
+            name: measure(*map(jax.numpy.asarray, pair))[0]
+            for name, measure in self._further.items()
+        }
         for name, value in values.items():
             self._sums[name] += float(value)
         error = original.astype(np.int16) - frame

@@ -30,7 +30,9 @@ class FeatureMoments:
         mean = features.mean(axis=0)
         centred, shift = features - mean, mean - self.mean
         total = self.count + len(features)
-        self._scatter += centred.T @ centred + np.outer(shift, shift) * (self.count * len(features) / total)
+        self._scatter += centred.T @ centred + np.outer(shift, shift) * (
+            self.count * len(features) / total
+        )
         self.mean = self.mean + shift * (len(features) / total)
         self.count = total
 
@@ -73,5 +75,9 @@ def gaussian_distance(
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     product = root @ covariance2 @ root
     eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
-    trace = np.trace(covariance1) + np.trace(covariance2) - 2 * np.sqrt(np.maximum(eigenvalues, 0)).sum()
+    trace = (
+        np.trace(covariance1)
+        + np.trace(covariance2)
+        - 2 * np.sqrt(np.maximum(eigenvalues, 0)).sum()
+    )
     return max(float(np.square(mean1 - mean2).sum() + trace), 0.0)

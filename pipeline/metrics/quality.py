@@ -11,7 +11,9 @@ from jaxtyping import Array, Float
 
 from pipeline.distances import frames as distances
 
-Measure = Callable[[Array, Array], Float[Array, " b"]]  # of images [b h w c] and their reconstructions
+Measure = Callable[
+    [Array, Array], Float[Array, " b"]
+]  # of images [b h w c] and their reconstructions
 
 _MEANINGS = {
     "psnr": "PSNR: -10 log10 of the mean squared error of values in [0, 1], at most 100 dB",
@@ -26,7 +28,9 @@ def of_frames(height: int, width: int) -> dict[str, Measure]:
     measures: dict[str, Measure] = dict(psnr=distances.psnr, ssim=distances.ssim)
     scales = distances.ms_ssim_scales(height, width)
     if scales > 1:
-        measures[distances.ms_ssim_name(scales)] = functools.partial(distances.ms_ssim, scales=scales)
+        measures[distances.ms_ssim_name(scales)] = functools.partial(
+            distances.ms_ssim, scales=scales
+        )
     return measures
 
 
@@ -37,7 +41,9 @@ def protocol(names: Iterable[str], further: Mapping[str, str] | None = None) -> 
     for name in names:
         if name.startswith("ms_ssim_"):
             count = name.removeprefix("ms_ssim_").removesuffix("_scales")
-            said.append(f"{name}: frames are too small for MS-SSIM; its {count} finest scales, weights over their sum")
+            said.append(
+                f"{name}: frames are too small for MS-SSIM; its {count} finest scales, weights over their sum"
+            )
         elif name in meanings:
             said.append(meanings[name])
     return "; ".join(said)
@@ -48,5 +54,9 @@ def shown(name: str, value: float) -> str:
     if name == "psnr":
         return f"{value:.2f} dB"
     label = name.replace("_ssim", "-ssim").replace("_", " ")
-    label = label.upper() if name in ("ssim", "ms_ssim", "lpips") else label.replace("ms-ssim", "MS-SSIM")
+    label = (
+        label.upper()
+        if name in ("ssim", "ms_ssim", "lpips")
+        else label.replace("ms-ssim", "MS-SSIM")
+    )
     return f"{label} {value:.5f}" if name == "flicker" else f"{label} {value:.4f}"

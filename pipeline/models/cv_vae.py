@@ -40,7 +40,9 @@ class CentredConv3d(CausalConv3d):
     def __call__(self, x: Clip, cache: None = None) -> Clip:
         del cache
         x = _with_ends(x.astype(self.dtype), self.kernel.shape[0] // 2)
-        return convolve_3d(x, self.kernel[...].astype(self.dtype), self.stride) + self.bias[...].astype(self.dtype)
+        return convolve_3d(x, self.kernel[...].astype(self.dtype), self.stride) + self.bias[
+            ...
+        ].astype(self.dtype)
 
 
 class Up(CausalConv3d):
@@ -69,21 +71,33 @@ class Up(CausalConv3d):
 class Layers:
     """How one of the two networks makes its layers; it is no part of them."""
 
-    def __init__(self, conv: type[CausalConv3d], groups: int, per_frame: bool, *, rngs: nnx.Rngs, dtype: Any):
-        self.kind, self.groups, self.per_frame, self.rngs, self.dtype = conv, groups, per_frame, rngs, dtype
+    def __init__(
+        self, conv: type[CausalConv3d], groups: int, per_frame: bool, *, rngs: nnx.Rngs, dtype: Any
+    ):
+        self.kind, self.groups, self.per_frame, self.rngs, self.dtype = (
+            conv,
+            groups,
+            per_frame,
+            rngs,
+            dtype,
+        )
 
     def norm(self, width: int) -> GroupNorm:
         return GroupNorm(width, groups=self.groups, per_frame=self.per_frame)
 
     def conv2d(self, width: int, out: int, kernel_size: int) -> Conv:
-        return Conv(width, out, kernel_size, bias_scale=1.0, key=self.rngs.params(), dtype=self.dtype)
+        return Conv(
+            width, out, kernel_size, bias_scale=1.0, key=self.rngs.params(), dtype=self.dtype
+        )
 
     def conv3d(self, width: int, out: int) -> CausalConv3d:
         return self.kind(width, out, 3, key=self.rngs.params(), dtype=self.dtype)
 
     def down(self, width: int, in_time: bool) -> CausalConv3d:
         stride = (2 if in_time else 1, 2, 2)
-        return CausalConv3d(width, width, 3, stride=stride, key=self.rngs.params(), dtype=self.dtype)
+        return CausalConv3d(
+            width, width, 3, stride=stride, key=self.rngs.params(), dtype=self.dtype
+        )
 
     def up(self, width: int, in_time: bool) -> Up:
         return Up(width, in_time, key=self.rngs.params(), dtype=self.dtype)
@@ -93,7 +107,9 @@ class Layers:
         return SpatialAttention(width, norm=norm, rngs=self.rngs, dtype=self.dtype)
 
     def temporal_attention(self, width: int) -> TemporalAttention:
-        attention = TemporalAttention(width, norm=LayerNorm(width, eps=1e-5), rngs=self.rngs, dtype=self.dtype)
+        attention = TemporalAttention(
+            width, norm=LayerNorm(width, eps=1e-5), rngs=self.rngs, dtype=self.dtype
+        )
         attention.out.kernel[...] = jnp.zeros_like(attention.out.kernel[...])
         return attention
 
@@ -139,17 +155,23 @@ class Middle(nnx.Module):
 
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         x = self.attention(self.block1(x, cache))
-        return self.block2(x if self.temporal_attention is None else self.temporal_attention(x), cache)
+        return self.block2(
+            x if self.temporal_attention is None else self.temporal_attention(x), cache
+        )
 
 
 class Encoder(nnx.Module):
     """A clip in [-1, 1] -> means and log-variances of its latents."""
 
-    def __init__(self, channels: Sequence[int], latent_channels: int, num_blocks: int, make: Layers):
+    def __init__(
+        self, channels: Sequence[int], latent_channels: int, num_blocks: int, make: Layers
+    ):
         self.conv_in = make.conv3d(3, channels[0])
         pairs = list(enumerate(itertools.pairwise([channels[0], *channels])))
         downs = [make.down(o, level % 2 == 0) for level, (_, o) in pairs[:-1]] + [None]
-        self.levels = nnx.List([Level(i, o, num_blocks, down, make) for (_, (i, o)), down in zip(pairs, downs)])
+        self.levels = nnx.List(
+            [Level(i, o, num_blocks, down, make) for (_, (i, o)), down in zip(pairs, downs)]
+        )
         self.middle = Middle(channels[-1], False, make)
         self.norm_out = make.norm(channels[-1])
         self.conv_out = make.conv3d(channels[-1], 2 * latent_channels)
@@ -158,18 +180,24 @@ class Encoder(nnx.Module):
         x = self.conv_in(x, cache)
         for level in self.levels:
             x = _stage(level, x, cache, remat)
-        return norm_act_conv(self.norm_out, self.conv_out, _stage(self.middle, x, cache, remat), cache)
+        return norm_act_conv(
+            self.norm_out, self.conv_out, _stage(self.middle, x, cache, remat), cache
+        )
 
 
 class Decoder(nnx.Module):
     """Latents -> a clip around [-1, 1]."""
 
-    def __init__(self, channels: Sequence[int], latent_channels: int, num_blocks: int, make: Layers):
+    def __init__(
+        self, channels: Sequence[int], latent_channels: int, num_blocks: int, make: Layers
+    ):
         self.conv_in = make.conv3d(latent_channels, channels[-1])
         self.middle = Middle(channels[-1], True, make)
         pairs = list(enumerate(itertools.pairwise([channels[-1], *reversed(channels)])))
         ups = [make.up(o, level % 2 == 0) for level, (_, o) in pairs[:-1]] + [None]
-        self.levels = nnx.List([Level(i, o, num_blocks + 1, up, make) for (_, (i, o)), up in zip(pairs, ups)])
+        self.levels = nnx.List(
+            [Level(i, o, num_blocks + 1, up, make) for (_, (i, o)), up in zip(pairs, ups)]
+        )
         self.norm_out = make.norm(channels[0])
         self.conv_out = make.conv3d(channels[0], 3)
 
@@ -219,7 +247,9 @@ class CVVAE(nnx.Module):
         dtype: Any = jnp.float32,
     ):
         if len(channels) != 4:
-            raise ConfigError(f"model.channels has {len(channels)} widths, and must have 4: a latent is of 8x8 pixels")
+            raise ConfigError(
+                f"model.channels has {len(channels)} widths, and must have 4: a latent is of 8x8 pixels"
+            )
         if image_size % 8 or num_frames % 4 != 1:
             raise ConfigError(
                 f"model.image_size={image_size} must be a multiple of 8, and model.num_frames={num_frames} be 1 + 4k"
@@ -227,14 +257,20 @@ class CVVAE(nnx.Module):
         self.image_size, self.num_frames = image_size, num_frames
         self.latent_channels, self.remat = latent_channels, remat
         self.encoder_causal = norm_per_frame
-        self.latent_shapes = ((1 + num_frames // 4, image_size // 8, image_size // 8, latent_channels),)
+        self.latent_shapes = (
+            (1 + num_frames // 4, image_size // 8, image_size // 8, latent_channels),
+        )
         causal = Layers(CausalConv3d, groups, norm_per_frame, rngs=rngs, dtype=dtype)
         centred = Layers(CentredConv3d, groups, norm_per_frame, rngs=rngs, dtype=dtype)
         self.encoder = Encoder(channels, latent_channels, num_blocks, causal)
         self.decoder = Decoder(channels, latent_channels, num_blocks, centred)
 
     def encode(
-        self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None, cache: CausalCache | None = None
+        self,
+        clip: Shaped[Array, "b t h w c"],
+        *,
+        key: PRNGKeyArray | None = None,
+        cache: CausalCache | None = None,
     ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample.
 
@@ -258,7 +294,9 @@ class CVVAE(nnx.Module):
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Posterior and reconstruction of a batch of clips."""
         remat = self.remat and train
-        latent = gaussian.of_moments(self.encoder(pixels.to_float(pixels_of(batch)), remat=remat), key)
+        latent = gaussian.of_moments(
+            self.encoder(pixels.to_float(pixels_of(batch)), remat=remat), key
+        )
         return Outputs(Reconstruction(self.decoder(latent.z, remat)), (latent,))
 
 

@@ -51,9 +51,13 @@ class Residual(nnx.Module):
 class Down(nnx.Module):
     """`halvings` 4x4 convolutions of stride 2, then `depth` residual blocks."""
 
-    def __init__(self, in_features: int, width: int, *, halvings: int, depth: int, make: LayerFactory):
+    def __init__(
+        self, in_features: int, width: int, *, halvings: int, depth: int, make: LayerFactory
+    ):
         widths = [in_features, *(max(1, width >> left) for left in reversed(range(halvings)))]
-        self.convs = nnx.List([make(Conv, i, o, 4, stride=2, padding=(1, 1)) for i, o in itertools.pairwise(widths)])
+        self.convs = nnx.List(
+            [make(Conv, i, o, 4, stride=2, padding=(1, 1)) for i, o in itertools.pairwise(widths)]
+        )
         self.blocks = nnx.List([Residual(width, make=make) for _ in range(depth)])
 
     def __call__(self, x: Float[Array, "b h w _"]) -> Float[Array, "b h2 w2 c"]:
@@ -67,7 +71,9 @@ class Down(nnx.Module):
 class Up(nnx.Module):
     """`depth` residual blocks, then `halvings` doublings of the resolution; the last gives the head's channels."""
 
-    def __init__(self, width: int, num_outputs: int, *, halvings: int, depth: int, make: LayerFactory):
+    def __init__(
+        self, width: int, num_outputs: int, *, halvings: int, depth: int, make: LayerFactory
+    ):
         self.blocks = nnx.List([Residual(width, make=make) for _ in range(depth)])
         widths = [*(max(1, width >> done) for done in range(halvings)), num_outputs]
         self.convs = nnx.List([make(UpsamplingConv, i, o) for i, o in itertools.pairwise(widths)])
@@ -95,7 +101,15 @@ class InjectedLayer(nnx.Module):
     """Top-down: codes of what both ways say, added to x; the last of a scale doubles the resolution."""
 
     def __init__(
-        self, width: int, dim: int, num_codes: int, *, variance: float | int, depth: int, doubles: bool, make: LayerFactory
+        self,
+        width: int,
+        dim: int,
+        num_codes: int,
+        *,
+        variance: float | int,
+        depth: int,
+        doubles: bool,
+        make: LayerFactory,
     ):
         self.vectors = ToVectors(2 * width, dim, make=make)
         self.quantizer = _quantizer(num_codes, dim, variance, make)
@@ -104,14 +118,20 @@ class InjectedLayer(nnx.Module):
         self.double = make(UpsamplingConv, width, width) if doubles else None
 
     def infer(
-        self, x: Float[Array, "b h w c"], up: Float[Array, "b h w c"], key: PRNGKeyArray | None, relaxation: Any
+        self,
+        x: Float[Array, "b h w c"],
+        up: Float[Array, "b h w c"],
+        key: PRNGKeyArray | None,
+        relaxation: Any,
     ) -> tuple[Float[Array, "b h2 w2 c"], Latent, Float[Array, " b"]]:
         """x with the codes, the latent, and the penalty."""
         vectors = self.vectors(up, x)
         latent = self.quantizer(vectors, key, relaxation)
         return self(x, latent.z), latent, gap(vectors, latent.z, self.quantizer.variance())
 
-    def __call__(self, x: Float[Array, "b h w c"], z: Float[Array, "b h w d"]) -> Float[Array, "b h2 w2 c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], z: Float[Array, "b h w d"]
+    ) -> Float[Array, "b h2 w2 c"]:
         x = x + self.inject(z)
         for block in self.blocks:
             x = block(x)
@@ -156,7 +176,12 @@ class SQVAE2(nnx.Module):
             )
         _check(image_size, halvings, scales, num_codes, dim, variance)
         make = layer_factory(rngs.params(), dtype)
-        self.image_size, self.image_channels, self.width, self.dtype = image_size, image_channels, width, dtype
+        self.image_size, self.image_channels, self.width, self.dtype = (
+            image_size,
+            image_channels,
+            width,
+            dtype,
+        )
         self.relaxation = _relaxation(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
         # Bottom-up, from the largest resolution.
@@ -164,10 +189,17 @@ class SQVAE2(nnx.Module):
         rest = [Down(width, width, halvings=1, depth=depth, make=make) for _ in range(scales - 1)]
         self.up = nnx.List([first, *rest])
         # Top-down: the scale of each layer, counted from the largest resolution.
-        self.scales = tuple(scale for scale, number in zip(reversed(range(scales)), layers) for _ in range(number))
+        self.scales = tuple(
+            scale for scale, number in zip(reversed(range(scales)), layers) for _ in range(number)
+        )
         last_of_scale = [here != below for here, below in zip(self.scales, (*self.scales[1:], 0))]
         settings: Any = dict(variance=variance, depth=depth, make=make)
-        self.down = nnx.List([InjectedLayer(width, dim, num_codes, doubles=last, **settings) for last in last_of_scale])
+        self.down = nnx.List(
+            [
+                InjectedLayer(width, dim, num_codes, doubles=last, **settings)
+                for last in last_of_scale
+            ]
+        )
         self.decoder = Up(width, self.head.num_channels, halvings=halvings, depth=depth, make=make)
         sides = [image_size >> (halvings + scale) for scale in self.scales]
         self.num_layers = len(sides)
@@ -179,7 +211,9 @@ class SQVAE2(nnx.Module):
         x, latents, penalty = self._infer(batch["image"], key, relaxation)
         return Outputs(self.head(self.decoder(x)), latents, {"penalty": penalty})
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, given those above."""
         return self._infer(image, key, None)[1]
 
@@ -197,7 +231,9 @@ class SQVAE2(nnx.Module):
         from it.
         """
         batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        given = _given_or_prior(self._quantizers(), latents, self.latent_shapes, batch, key, temperatures)
+        given = _given_or_prior(
+            self._quantizers(), latents, self.latent_shapes, batch, key, temperatures
+        )
         x = self._start(batch)
         for layer, z in zip(self.down, given):
             x = layer(x, z)
@@ -213,7 +249,11 @@ class SQVAE2(nnx.Module):
         for down in self.up:
             x = down(x)
             ups.append(x)
-        x, latents, penalty = self._start(image.shape[0]), [], jnp.zeros((image.shape[0],), jnp.float32)
+        x, latents, penalty = (
+            self._start(image.shape[0]),
+            [],
+            jnp.zeros((image.shape[0],), jnp.float32),
+        )
         for index, (scale, layer) in enumerate(zip(self.scales, self.down)):
             x, latent, own = layer.infer(x, ups[scale], layer_key(key, index), relaxation)
             latents.append(latent)
@@ -258,7 +298,9 @@ class RSQVAE(nnx.Module):
         self.head = heads.create(likelihood, image_channels)
         self.encoder = Down(image_channels, width, halvings=halvings, depth=depth, make=make)
         self.vectors = ToVectors(width, dim, make=make)
-        self.quantizers = nnx.List([_quantizer(num_codes, dim, variance, make) for _ in range(levels)])
+        self.quantizers = nnx.List(
+            [_quantizer(num_codes, dim, variance, make) for _ in range(levels)]
+        )
         self.inject = make(Conv, dim, width, 3)
         self.decoder = Up(width, self.head.num_channels, halvings=halvings, depth=depth, make=make)
         side = image_size >> halvings
@@ -271,9 +313,13 @@ class RSQVAE(nnx.Module):
         latents, left = self._infer(batch["image"], key, relaxation)
         total = jnp.stack([quantizer.variance() for quantizer in self.quantizers]).sum()
         penalty = gap(left, jnp.zeros_like(left), total)
-        return Outputs(self._likelihood([latent.z for latent in latents]), latents, {"penalty": penalty})
+        return Outputs(
+            self._likelihood([latent.z for latent in latents]), latents, {"penalty": penalty}
+        )
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, of what those before left."""
         return self._infer(image, key, None)[0]
 
@@ -287,7 +333,9 @@ class RSQVAE(nnx.Module):
     ) -> Likelihood:
         """The likelihood given the first layers' codes; the others are as in SQVAE2.decode."""
         batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        given = _given_or_prior(self.quantizers, latents, self.latent_shapes, batch, key, temperatures)
+        given = _given_or_prior(
+            self.quantizers, latents, self.latent_shapes, batch, key, temperatures
+        )
         return self._likelihood(given)
 
     def _infer(
@@ -305,8 +353,14 @@ class RSQVAE(nnx.Module):
         return self.head(self.decoder(self.inject(sum(codes))))
 
 
-def _quantizer(num_codes: int, dim: int, variance: float | int, make: LayerFactory) -> StochasticQuantizer:
-    return make(lambda *shape, key, dtype: StochasticQuantizer(*shape, variance=variance, key=key), num_codes, dim)
+def _quantizer(
+    num_codes: int, dim: int, variance: float | int, make: LayerFactory
+) -> StochasticQuantizer:
+    return make(
+        lambda *shape, key, dtype: StochasticQuantizer(*shape, variance=variance, key=key),
+        num_codes,
+        dim,
+    )
 
 
 def _given_or_prior(
@@ -322,7 +376,9 @@ def _given_or_prior(
     for index, quantizer in enumerate(quantizers):
         if index >= len(latents):
             height, width, _ = shapes[index]
-            drawn.append(quantizer.prior((batch, height, width), layer_key(key, index), temperatures[index]))
+            drawn.append(
+                quantizer.prior((batch, height, width), layer_key(key, index), temperatures[index])
+            )
     return [*latents, *drawn]
 
 
@@ -332,11 +388,15 @@ def _relaxation(recipe: float | int | Mapping[str, Any]) -> schedules.Schedule:
     return schedules.create(recipe, where="model.gumbel_temperature")
 
 
-def _check(image_size: int, halvings: int, scales: int, num_codes: int, dim: int, variance: float | int) -> None:
+def _check(
+    image_size: int, halvings: int, scales: int, num_codes: int, dim: int, variance: float | int
+) -> None:
     if halvings < 1 or image_size % 2 ** (halvings + scales - 1):
         raise ConfigError(
             f"model.halvings={halvings} must be 1 or more, and model.image_size={image_size} a multiple of "
             f"{2 ** (max(1, halvings) + scales - 1)}, to be halved so often for {scales} scales"
         )
     if min(num_codes, dim) < 1 or variance <= 0:
-        raise ConfigError(f"model.num_codes={num_codes}, model.dim={dim} and model.variance={variance} must be above 0")
+        raise ConfigError(
+            f"model.num_codes={num_codes}, model.dim={dim} and model.variance={variance} must be above 0"
+        )

@@ -37,7 +37,9 @@ class UpBlock(nnx.Module):
         self.split = make(Conv, width, 2 * width + 2 * zdim, 3, stride=2 if halves else 1)
         self.join = make(Conv, width, width, 3)
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b h2 w2 c"], tuple[Array, Array]]:
+    def __call__(
+        self, x: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b h2 w2 c"], tuple[Array, Array]]:
         """The activation, and (means and log-variances, context)."""
         features, moments, context = jnp.split(self.split(nnx.elu(x)), self.sizes, axis=-1)
         x = average_pool(x, 2) if self.halves else x
@@ -47,10 +49,23 @@ class UpBlock(nnx.Module):
 class DownBlock(nnx.Module):
     """Top-down: one stochastic layer, then x -> x + features of x and z; the last of a scale doubles the resolution."""
 
-    def __init__(self, width: int, zdim: int, *, flow_depth: int, mirrored: bool, doubles: bool, make: LayerFactory):
+    def __init__(
+        self,
+        width: int,
+        zdim: int,
+        *,
+        flow_depth: int,
+        mirrored: bool,
+        doubles: bool,
+        make: LayerFactory,
+    ):
         self.zdim, self.doubles = zdim, doubles
         self.split = make(Conv, width, 2 * width + 4 * zdim, 3)
-        flow = ConvIAF(zdim, width, width, depth=flow_depth, mirrored=mirrored, make=make) if flow_depth else None
+        flow = (
+            ConvIAF(zdim, width, width, depth=flow_depth, mirrored=mirrored, make=make)
+            if flow_depth
+            else None
+        )
         self.flow = flow
         inputs = width + zdim
         self.join = make(UpsamplingConv, inputs, width) if doubles else make(Conv, inputs, width, 3)
@@ -71,7 +86,9 @@ class DownBlock(nnx.Module):
             z, log_det = self.flow(start, context + up[1])
             log_q = log_q - log_det
         kl = log_q - gaussian_log_prob(z, prior_mean, prior_logvar)
-        return self._merge(x, features, z), Latent(z, kl, mean, logvar, prior_mean, prior_logvar, log_q=log_q)
+        return self._merge(x, features, z), Latent(
+            z, kl, mean, logvar, prior_mean, prior_logvar, log_q=log_q
+        )
 
     def generate(
         self,
@@ -90,7 +107,13 @@ class DownBlock(nnx.Module):
         width, zdim = x.shape[-1], self.zdim
         ends = [width, width + zdim, width + 2 * zdim, width + 4 * zdim]
         features, mean, logvar, moments, context = jnp.split(self.split(nnx.elu(x)), ends, axis=-1)
-        return features, mean.astype(jnp.float32), clip_logvar(logvar), moments.astype(jnp.float32), context
+        return (
+            features,
+            mean.astype(jnp.float32),
+            clip_logvar(logvar),
+            moments.astype(jnp.float32),
+            context,
+        )
 
     def _merge(self, x: Array, features: Array, z: Array) -> Array:
         branch = self.join(nnx.elu(jnp.concatenate([features, z.astype(features.dtype)], axis=-1)))
@@ -127,19 +150,37 @@ class IAFVAE(nnx.Module):
                 f"model.image_size={image_size} a multiple of {2 ** max(1, num_scales)}"
             )
         make = layer_factory(rngs.params(), dtype)
-        self.image_size, self.image_channels, self.width, self.dtype = image_size, image_channels, width, dtype
+        self.image_size, self.image_channels, self.width, self.dtype = (
+            image_size,
+            image_channels,
+            width,
+            dtype,
+        )
         self.num_layers = num_scales * blocks
         self.head = heads.create(likelihood, image_channels)
         self.first = make(Conv, image_channels, width, 5, stride=2, padding=(2, 2))
         # Bottom-up, from the largest resolution; the decoder's layers are the same ones, last first.
-        halving = [scale > 0 and block == 0 for scale in range(num_scales) for block in range(blocks)]
+        halving = [
+            scale > 0 and block == 0 for scale in range(num_scales) for block in range(blocks)
+        ]
         self.up = nnx.List([UpBlock(width, zdim, halves=halves, make=make) for halves in halving])
         down = [
-            DownBlock(width, zdim, flow_depth=flow_depth, mirrored=index % 2 == 1, doubles=halves, make=make)
+            DownBlock(
+                width,
+                zdim,
+                flow_depth=flow_depth,
+                mirrored=index % 2 == 1,
+                doubles=halves,
+                make=make,
+            )
             for index, halves in enumerate(reversed(halving))
         ]
         self.down = nnx.List(down)
-        sides = [image_size >> (1 + scale) for scale in reversed(range(num_scales)) for _ in range(blocks)]
+        sides = [
+            image_size >> (1 + scale)
+            for scale in reversed(range(num_scales))
+            for _ in range(blocks)
+        ]
         self.latent_shapes = tuple((side, side, zdim) for side in sides)
         self.top = nnx.Param(jnp.zeros((width,), jnp.float32))
         self.last = make(UpsamplingConv, width, self.head.num_channels, init_scale=0.1)
@@ -150,7 +191,9 @@ class IAFVAE(nnx.Module):
         x, latents = self._infer(batch["image"], key)
         return Outputs(self._likelihood(x), latents)
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """Latents of uint8 or [-1, 1] images: samples with a key, else the Gaussians' means through the flows."""
         return self._infer(image, key)[1]
 

@@ -45,7 +45,15 @@ class Level(nnx.Module):
     """Blocks at one resolution, then a convolution to the next one: `resample` is "down", "up" or ""."""
 
     def __init__(
-        self, width: int, out: int, num_blocks: int, groups: int, resample: str, *, rngs: nnx.Rngs, dtype: Any
+        self,
+        width: int,
+        out: int,
+        num_blocks: int,
+        groups: int,
+        resample: str,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any,
     ):
         widths = [width] + [out] * num_blocks
         pairs = itertools.pairwise(widths)
@@ -70,7 +78,9 @@ class Middle(nnx.Module):
     def __init__(self, width: int, groups: int, attention: bool, *, rngs: nnx.Rngs, dtype: Any):
         self.block1 = ResBlock(width, width, groups, rngs=rngs, dtype=dtype)
         norm = GroupNorm(width, groups=groups)
-        self.attention = SpatialAttention(width, norm=norm, rngs=rngs, dtype=dtype) if attention else None
+        self.attention = (
+            SpatialAttention(width, norm=norm, rngs=rngs, dtype=dtype) if attention else None
+        )
         self.block2 = ResBlock(width, width, groups, rngs=rngs, dtype=dtype)
 
     def __call__(self, x: Map) -> Map:
@@ -98,7 +108,9 @@ class Encoder(nnx.Module):
         last = len(channels) - 1
         self.levels = nnx.List(
             [
-                Level(i, o, num_blocks, groups, "down" if level < last else "", rngs=rngs, dtype=dtype)
+                Level(
+                    i, o, num_blocks, groups, "down" if level < last else "", rngs=rngs, dtype=dtype
+                )
                 for level, (i, o) in enumerate(widths)
             ]
         )
@@ -134,7 +146,15 @@ class Decoder(nnx.Module):
         last = len(channels) - 1
         self.levels = nnx.List(
             [
-                Level(i, o, num_blocks + 1, groups, "up" if level < last else "", rngs=rngs, dtype=dtype)
+                Level(
+                    i,
+                    o,
+                    num_blocks + 1,
+                    groups,
+                    "up" if level < last else "",
+                    rngs=rngs,
+                    dtype=dtype,
+                )
                 for level, (i, o) in enumerate(widths)
             ]
         )
@@ -195,13 +215,19 @@ class AutoencoderKL(nnx.Module):
         side = image_size // self.spatial_factor
         self.latent_shapes = ((side, side, latent_channels),)
         settings: Any = dict(image_channels=image_channels, rngs=rngs, dtype=dtype)
-        self.encoder = Encoder(channels, 2 * latent_channels, num_blocks, groups, attention, **settings)
+        self.encoder = Encoder(
+            channels, 2 * latent_channels, num_blocks, groups, attention, **settings
+        )
         self.decoder = Decoder(channels, latent_channels, num_blocks, groups, attention, **settings)
         moments = 2 * latent_channels
         self.quant_conv = _conv(moments, moments, 1, rngs, dtype) if quant_convs else None
-        self.post_quant_conv = _conv(latent_channels, latent_channels, 1, rngs, dtype) if quant_convs else None
+        self.post_quant_conv = (
+            _conv(latent_channels, latent_channels, 1, rngs, dtype) if quant_convs else None
+        )
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] images: z is its mean, or with a key a sample."""
         return (self._posterior(image, key, remat=False),)
 
@@ -224,16 +250,24 @@ class AutoencoderKL(nnx.Module):
         latent = self._posterior(batch["image"], key, remat)
         return Outputs(Reconstruction(self._image(latent.z, remat)), (latent,))
 
-    def _posterior(self, image: Shaped[Array, "b h w c"], key: PRNGKeyArray | None, remat: bool) -> Latent:
+    def _posterior(
+        self, image: Shaped[Array, "b h w c"], key: PRNGKeyArray | None, remat: bool
+    ) -> Latent:
         moments = self.encoder(pixels.to_float(image), remat)
-        return gaussian.of_moments(moments if self.quant_conv is None else self.quant_conv(moments), key)
+        return gaussian.of_moments(
+            moments if self.quant_conv is None else self.quant_conv(moments), key
+        )
 
     def _image(self, z: Float[Array, "b h w d"], remat: bool) -> Float[Array, "b h2 w2 c"]:
         return self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z), remat)
 
 
-def _conv(width: int, out: int, kernel_size: int, rngs: nnx.Rngs, dtype: Any, stride: int = 1) -> Conv:
-    return Conv(width, out, kernel_size, stride=stride, bias_scale=1.0, key=rngs.params(), dtype=dtype)
+def _conv(
+    width: int, out: int, kernel_size: int, rngs: nnx.Rngs, dtype: Any, stride: int = 1
+) -> Conv:
+    return Conv(
+        width, out, kernel_size, stride=stride, bias_scale=1.0, key=rngs.params(), dtype=dtype
+    )
 
 
 def _stage(stage: Any, x: Map, remat: bool) -> Map:

@@ -38,7 +38,12 @@ class Block(nnx.Module):
     """relu(x + conv(relu(conv(relu(conv(x)))))), all 3x3; with `pool` of Pool(x) in place of x."""
 
     def __init__(self, width: int, pool: bool, *, rngs: nnx.Rngs, dtype: Any):
-        self.convs = nnx.List([Conv(width, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype) for _ in range(3)])
+        self.convs = nnx.List(
+            [
+                Conv(width, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype)
+                for _ in range(3)
+            ]
+        )
         self.pool = Pool(width, rngs=rngs, dtype=dtype) if pool else None
 
     def __call__(self, x: Map) -> Map:
@@ -52,8 +57,12 @@ class Block(nnx.Module):
 class Stage(nnx.Module):
     """Blocks at one resolution."""
 
-    def __init__(self, width: int, num_blocks: int, pool: bool = False, *, rngs: nnx.Rngs, dtype: Any):
-        self.blocks = nnx.List([Block(width, pool, rngs=rngs, dtype=dtype) for _ in range(num_blocks)])
+    def __init__(
+        self, width: int, num_blocks: int, pool: bool = False, *, rngs: nnx.Rngs, dtype: Any
+    ):
+        self.blocks = nnx.List(
+            [Block(width, pool, rngs=rngs, dtype=dtype) for _ in range(num_blocks)]
+        )
 
     def __call__(self, x: Map) -> Map:
         for block in self.blocks:
@@ -76,11 +85,15 @@ class Encoder(nnx.Module):
         dtype: Any,
     ):
         same: Any = dict(rngs=rngs, dtype=dtype)
-        self.conv_in = Conv(image_channels, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype)
+        self.conv_in = Conv(
+            image_channels, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
+        )
         self.downs = nnx.List([_halving(width, rngs, dtype) for _ in range(3)])
         later = [Stage(width, num_blocks, last and pool, **same) for last in (False, False, True)]
         self.stages = nnx.List([Stage(width, 1, **same), *later])
-        self.conv_out = Conv(width, latent_channels, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype)
+        self.conv_out = Conv(
+            width, latent_channels, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
+        )
 
     def __call__(self, x: Map) -> Map:
         x = self.stages[0](self.conv_in(x))
@@ -104,13 +117,20 @@ class Decoder(nnx.Module):
         dtype: Any,
     ):
         same: Any = dict(rngs=rngs, dtype=dtype)
-        self.conv_in = Conv(latent_channels, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype)
+        self.conv_in = Conv(
+            latent_channels, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
+        )
         early = [Stage(width, num_blocks, first and pool, **same) for first in (True, False, False)]
         self.stages = nnx.List([*early, Stage(width, 1, **same)])
         self.ups = nnx.List(
-            [UpsamplingConv(width, width, bias_scale=None, key=rngs.params(), dtype=dtype) for _ in range(3)]
+            [
+                UpsamplingConv(width, width, bias_scale=None, key=rngs.params(), dtype=dtype)
+                for _ in range(3)
+            ]
         )
-        self.conv_out = Conv(width, image_channels, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype)
+        self.conv_out = Conv(
+            width, image_channels, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
+        )
 
     def __call__(self, z: Map) -> Map:
         x = self.stages[0](nnx.relu(self.conv_in(3 * jnp.tanh(z / 3))))
@@ -154,13 +174,19 @@ class TAESD(nnx.Module):
     ):
         if image_size % 8:
             raise ConfigError(f"model.image_size={image_size} must be a multiple of 8")
-        self.image_size, self.image_channels, self.latent_channels = image_size, image_channels, latent_channels
+        self.image_size, self.image_channels, self.latent_channels = (
+            image_size,
+            image_channels,
+            latent_channels,
+        )
         self.latent_shapes = ((image_size // 8, image_size // 8, latent_channels),)
         sizes = (image_channels, latent_channels, width, num_blocks, pool)
         self.encoder = Encoder(*sizes, rngs=rngs, dtype=dtype)
         self.decoder = Decoder(*sizes, rngs=rngs, dtype=dtype)
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """The latents of uint8 or [-1, 1] images; the key changes nothing."""
         del key
         z = self.encoder((pixels.to_float(image) + 1) / 2).astype(jnp.float32)
@@ -188,4 +214,6 @@ class TAESD(nnx.Module):
 
 
 def _halving(width: int, rngs: nnx.Rngs, dtype: Any) -> Conv:
-    return Conv(width, width, 3, stride=2, padding=(1, 1), bias_scale=None, key=rngs.params(), dtype=dtype)
+    return Conv(
+        width, width, 3, stride=2, padding=(1, 1), bias_scale=None, key=rngs.params(), dtype=dtype
+    )

@@ -34,7 +34,10 @@ class Scale(nnx.Module):
 
     def __init__(self, channels: int, depth: int, *, rngs: nnx.Rngs, dtype: Any):
         self.convs = nnx.List(
-            [nnx.Conv(channels, channels, (3, 3), kernel_init=HE, dtype=dtype, rngs=rngs) for _ in range(depth)]
+            [
+                nnx.Conv(channels, channels, (3, 3), kernel_init=HE, dtype=dtype, rngs=rngs)
+                for _ in range(depth)
+            ]
         )
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -60,16 +63,29 @@ class Encoder(nnx.Module):
         widths = [image_shape[-1], *channels]
         self.convs = nnx.List(
             [
-                nnx.Conv(i, o, (4, 4), 2, padding=((1, 1), (1, 1)), kernel_init=HE, dtype=dtype, rngs=rngs)
+                nnx.Conv(
+                    i,
+                    o,
+                    (4, 4),
+                    2,
+                    padding=((1, 1), (1, 1)),
+                    kernel_init=HE,
+                    dtype=dtype,
+                    rngs=rngs,
+                )
                 for i, o in itertools.pairwise(widths)
             ]
         )
         self.scales = nnx.List([Scale(width, depth, rngs=rngs, dtype=dtype) for width in channels])
         sizes = [(image_shape[0] >> len(channels)) ** 2 * widths[-1], *hidden]
         self.linears = nnx.List(_linears(sizes, rngs=rngs, dtype=dtype))
-        self.posterior = nnx.Linear(sizes[-1], 2 * latent_dim, kernel_init=NEAR_ZERO, dtype=dtype, rngs=rngs)
+        self.posterior = nnx.Linear(
+            sizes[-1], 2 * latent_dim, kernel_init=NEAR_ZERO, dtype=dtype, rngs=rngs
+        )
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+    def __call__(
+        self, x: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Mean and clipped log-variance, float32."""
         for conv, scale in zip(self.convs, self.scales):
             x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=2)))
@@ -107,12 +123,25 @@ class Decoder(nnx.Module):
         self.convs = nnx.List(
             [
                 # Padding 2 of the dilated input is torch's padding=1: the output is exactly twice as large.
-                nnx.ConvTranspose(i, o, (4, 4), 2, padding=((2, 2), (2, 2)), kernel_init=init, dtype=dtype, rngs=rngs)
+                nnx.ConvTranspose(
+                    i,
+                    o,
+                    (4, 4),
+                    2,
+                    padding=((2, 2), (2, 2)),
+                    kernel_init=init,
+                    dtype=dtype,
+                    rngs=rngs,
+                )
                 for (i, o), init in zip(itertools.pairwise(widths), inits)
             ]
         )
-        self.scales = nnx.List([Scale(width, depth, rngs=rngs, dtype=dtype) for width in widths[1:]])
-        out = nnx.Conv(channels[0], num_outputs, (1, 1), kernel_init=NEAR_ZERO, dtype=dtype, rngs=rngs)
+        self.scales = nnx.List(
+            [Scale(width, depth, rngs=rngs, dtype=dtype) for width in widths[1:]]
+        )
+        out = nnx.Conv(
+            channels[0], num_outputs, (1, 1), kernel_init=NEAR_ZERO, dtype=dtype, rngs=rngs
+        )
         self.out = out if depth else None
 
     def __call__(self, z: Float[Array, "b d"]) -> Float[Array, "b h w p"]:
@@ -123,7 +152,11 @@ class Decoder(nnx.Module):
         for conv, scale in zip(self.convs[:-1], self.scales[:-1]):
             x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=1)))
         x = _with_halo_exchange(self.convs[-1], x, halo=1)
-        return x if self.out is None else _with_halo_exchange(self.out, self.scales[-1](nnx.relu(x)), halo=0)
+        return (
+            x
+            if self.out is None
+            else _with_halo_exchange(self.out, self.scales[-1](nnx.relu(x)), halo=0)
+        )
 
 
 class VAE(nnx.Module):
@@ -169,9 +202,13 @@ class VAE(nnx.Module):
         shape = (image_size, image_size, image_channels)
         networks = (shape, latent_dim, tuple(channels), tuple(hidden), depth)
         self.encoder = Encoder(*networks, rngs=rngs, dtype=dtype)
-        self.decoder = Decoder(*networks, num_outputs=self.head.num_channels, rngs=rngs, dtype=dtype)
+        self.decoder = Decoder(
+            *networks, num_outputs=self.head.num_channels, rngs=rngs, dtype=dtype
+        )
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] images: z is its mean, or with a key a sample."""
         low, high = self.input_range
         mean, logvar = self.encoder((pixels.to_float(image) + 1) * ((high - low) / 2) + low)
@@ -211,9 +248,16 @@ class VAE(nnx.Module):
 
 
 def _linears(sizes: Sequence[int], *, rngs: nnx.Rngs, dtype: Any) -> list[nnx.Linear]:
-    return [nnx.Linear(i, o, kernel_init=HE, dtype=dtype, rngs=rngs) for i, o in itertools.pairwise(sizes)]
+    return [
+        nnx.Linear(i, o, kernel_init=HE, dtype=dtype, rngs=rngs)
+        for i, o in itertools.pairwise(sizes)
+    ]
 
 
-def _with_halo_exchange(conv: nnx.Conv | nnx.ConvTranspose, x: Float[Array, "b h w c"], *, halo: int) -> Array:
+def _with_halo_exchange(
+    conv: nnx.Conv | nnx.ConvTranspose, x: Float[Array, "b h w c"], *, halo: int
+) -> Array:
     graphdef, weights = nnx.split(conv)
-    return with_halo_exchange(lambda weights, x: nnx.merge(graphdef, weights)(x), weights, x, halo=halo)
+    return with_halo_exchange(
+        lambda weights, x: nnx.merge(graphdef, weights)(x), weights, x, halo=halo
+    )

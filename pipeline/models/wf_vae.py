@@ -40,12 +40,22 @@ AUTHORS_SCALE = 0.3536
 class ResBlock(nnx.Module):
     """x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1x1 convolution of x where the width changes."""
 
-    def __init__(self, width: int, out: int, kernel_size: int | tuple[int, int, int], *, rngs: nnx.Rngs, dtype: Any):
+    def __init__(
+        self,
+        width: int,
+        out: int,
+        kernel_size: int | tuple[int, int, int],
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any,
+    ):
         self.norm1 = LayerNorm(width, eps=EPS)
         self.conv1 = CausalConv3d(width, out, kernel_size, key=rngs.params(), dtype=dtype)
         self.norm2 = LayerNorm(out, eps=EPS)
         self.conv2 = CausalConv3d(out, out, kernel_size, key=rngs.params(), dtype=dtype)
-        self.shortcut = CausalConv3d(width, out, 1, key=rngs.params(), dtype=dtype) if width != out else None
+        self.shortcut = (
+            CausalConv3d(width, out, 1, key=rngs.params(), dtype=dtype) if width != out else None
+        )
 
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         h = norm_act_conv(self.norm1, self.conv1, x, cache)
@@ -57,10 +67,20 @@ class Down(nnx.Module):
     """A convolution to `out` channels, residual blocks, and a convolution that halves the resolution."""
 
     def __init__(
-        self, width: int, out: int, num_blocks: int, kernel_size: Any, *, in_time: bool, rngs: nnx.Rngs, dtype: Any
+        self,
+        width: int,
+        out: int,
+        num_blocks: int,
+        kernel_size: Any,
+        *,
+        in_time: bool,
+        rngs: nnx.Rngs,
+        dtype: Any,
     ):
         self.conv_in = CausalConv3d(width, out, FRAME, key=rngs.params(), dtype=dtype)
-        self.blocks = nnx.List([ResBlock(out, out, kernel_size, rngs=rngs, dtype=dtype) for _ in range(num_blocks)])
+        self.blocks = nnx.List(
+            [ResBlock(out, out, kernel_size, rngs=rngs, dtype=dtype) for _ in range(num_blocks)]
+        )
         size, stride = (3, 2) if in_time else (FRAME, (1, 2, 2))
         self.down = CausalConv3d(out, out, size, stride=stride, key=rngs.params(), dtype=dtype)
 
@@ -76,7 +96,9 @@ class Middle(nnx.Module):
 
     def __init__(self, width: int, middle: int, out: int, *, rngs: nnx.Rngs, dtype: Any):
         self.block1 = ResBlock(width, middle, 3, rngs=rngs, dtype=dtype)
-        self.attention = SpatialAttention(middle, norm=LayerNorm(middle, eps=EPS), rngs=rngs, dtype=dtype)
+        self.attention = SpatialAttention(
+            middle, norm=LayerNorm(middle, eps=EPS), rngs=rngs, dtype=dtype
+        )
         self.block2 = ResBlock(middle, out, 3, rngs=rngs, dtype=dtype)
 
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
@@ -89,7 +111,15 @@ class Up(nnx.Module):
     `time_interpolation` is "" for one that doubles height and width alone, by repeating pixels.
     """
 
-    def __init__(self, widths: Sequence[int], out: int, *, time_interpolation: str = "", rngs: nnx.Rngs, dtype: Any):
+    def __init__(
+        self,
+        widths: Sequence[int],
+        out: int,
+        *,
+        time_interpolation: str = "",
+        rngs: nnx.Rngs,
+        dtype: Any,
+    ):
         pairs = itertools.pairwise(widths)
         self.blocks = nnx.List([ResBlock(a, b, 3, rngs=rngs, dtype=dtype) for a, b in pairs])
         self.time_interpolation = time_interpolation
@@ -115,7 +145,9 @@ class Connection(nnx.Module):
     """From the flow's channels of the decoder to wavelet bands."""
 
     def __init__(self, width: int, bands: int, num_blocks: int, *, rngs: nnx.Rngs, dtype: Any):
-        self.blocks = nnx.List([ResBlock(width, width, 3, rngs=rngs, dtype=dtype) for _ in range(num_blocks)])
+        self.blocks = nnx.List(
+            [ResBlock(width, width, 3, rngs=rngs, dtype=dtype) for _ in range(num_blocks)]
+        )
         self.conv = CausalConv3d(width, bands, FRAME, key=rngs.params(), dtype=dtype)
 
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
@@ -128,7 +160,15 @@ class Encoder(nnx.Module):
     """A clip in [-1, 1] -> means and log-variances of its latents, and the bands W2 and W3 (figure 2)."""
 
     def __init__(
-        self, width: int, flow: int, latent_channels: int, num_blocks: int, scale: float, *, rngs: nnx.Rngs, dtype: Any
+        self,
+        width: int,
+        flow: int,
+        latent_channels: int,
+        num_blocks: int,
+        scale: float,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any,
     ):
         same: Any = dict(rngs=rngs, dtype=dtype)
         self.scale = scale
@@ -138,9 +178,13 @@ class Encoder(nnx.Module):
         self.connect2 = CausalConv3d(24, flow, FRAME, key=rngs.params(), dtype=dtype)
         self.middle = Middle(2 * width + flow, 4 * width, 4 * width, **same)
         self.norm_out = LayerNorm(4 * width, eps=EPS)
-        self.conv_out = CausalConv3d(4 * width, 2 * latent_channels, 3, key=rngs.params(), dtype=dtype)
+        self.conv_out = CausalConv3d(
+            4 * width, 2 * latent_channels, 3, key=rngs.params(), dtype=dtype
+        )
 
-    def __call__(self, x: Clip, cache: CausalCache | None = None, remat: bool = False) -> tuple[Clip, tuple[Clip, Clip]]:
+    def __call__(
+        self, x: Clip, cache: CausalCache | None = None, remat: bool = False
+    ) -> tuple[Clip, tuple[Clip, Clip]]:
         first = starts_clip(cache)
         bands1 = haar_3d(x, first=first, scale=self.scale)
         bands2 = haar_2d(bands1[..., :3])
@@ -176,11 +220,15 @@ class Decoder(nnx.Module):
         self.up2 = Up(wide, 4 * width + flow, time_interpolation=time_interpolation, **same)
         self.connect1 = Connection(flow, 12, num_connect, **same)
         self.up1 = Up(half, 2 * width, **same)
-        self.blocks = nnx.List([ResBlock(2 * width, width, 3, **same), ResBlock(width, width, 3, **same)])
+        self.blocks = nnx.List(
+            [ResBlock(2 * width, width, 3, **same), ResBlock(width, width, 3, **same)]
+        )
         self.norm_out = LayerNorm(width, eps=EPS)
         self.conv_out = CausalConv3d(width, 24, FRAME, key=rngs.params(), dtype=dtype)
 
-    def __call__(self, z: Clip, cache: CausalCache | None = None, remat: bool = False) -> tuple[Clip, tuple[Clip, Clip]]:
+    def __call__(
+        self, z: Clip, cache: CausalCache | None = None, remat: bool = False
+    ) -> tuple[Clip, tuple[Clip, Clip]]:
         first = starts_clip(cache)
         h = _stage(self.middle, self.conv_in(z, cache), cache, remat)
         # Bands before the wider maps: the flow's part of h keeps all that h was computed of.
@@ -237,17 +285,25 @@ class WFVAE(nnx.Module):
         dtype: Any = jnp.float32,
     ):
         if time_interpolation not in ("nearest", "linear"):
-            raise ConfigError(f"model.time_interpolation={time_interpolation!r} must be 'nearest' or 'linear'")
+            raise ConfigError(
+                f"model.time_interpolation={time_interpolation!r} must be 'nearest' or 'linear'"
+            )
         if image_size % 8 or num_frames % 4 != 1:
             raise ConfigError(
                 f"model.image_size={image_size} must be a multiple of 8, and model.num_frames={num_frames} be 1 + 4k"
             )
-        self.image_size, self.num_frames, self.latent_channels = image_size, num_frames, latent_channels
+        self.image_size, self.num_frames, self.latent_channels = (
+            image_size,
+            num_frames,
+            latent_channels,
+        )
         self.decoder_causal, self.remat = time_interpolation == "nearest", remat
         side = image_size // 8
         self.latent_shapes = ((1 + num_frames // 4, side, side, latent_channels),)
         scale = AUTHORS_SCALE if authors_wavelets else 8**-0.5
-        self.encoder = Encoder(base_channels, flow_channels, latent_channels, num_blocks, scale, rngs=rngs, dtype=dtype)
+        self.encoder = Encoder(
+            base_channels, flow_channels, latent_channels, num_blocks, scale, rngs=rngs, dtype=dtype
+        )
         self.decoder = Decoder(
             base_channels,
             flow_channels,
@@ -261,7 +317,11 @@ class WFVAE(nnx.Module):
         )
 
     def encode(
-        self, clip: Shaped[Array, "b t h w c"], *, key: PRNGKeyArray | None = None, cache: CausalCache | None = None
+        self,
+        clip: Shaped[Array, "b t h w c"],
+        *,
+        key: PRNGKeyArray | None = None,
+        cache: CausalCache | None = None,
     ) -> tuple[Latent, ...]:
         """The posterior of uint8 or [-1, 1] clips: z is its mean, or with a key a sample.
 
@@ -279,7 +339,9 @@ class WFVAE(nnx.Module):
         cache: CausalCache | None = None,
     ) -> Reconstruction:
         """The clip of these latents; without latents, of `num` z from N(0, 1) (or its mean, where there is no key)."""
-        z = gaussian.given_or_prior(latents, self.latent_shapes[0], num=num, key=key, temperature=temperature)
+        z = gaussian.given_or_prior(
+            latents, self.latent_shapes[0], num=num, key=key, temperature=temperature
+        )
         return Reconstruction(self.decoder(z, cache)[0])
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:

@@ -13,7 +13,9 @@ from pipeline.nn.cache import CausalCache
 class _Attention(nnx.Module):
     """x + out(softmax(q k^T / sqrt(c)) v), with q, k and v of norm(x); one head; softmax in float32."""
 
-    def __init__(self, features: int, *, norm: nnx.Module, rngs: nnx.Rngs, dtype: Any = jnp.float32):
+    def __init__(
+        self, features: int, *, norm: nnx.Module, rngs: nnx.Rngs, dtype: Any = jnp.float32
+    ):
         def linear() -> nnx.Linear:
             init = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # torch's default
             return nnx.Linear(features, features, kernel_init=init, dtype=dtype, rngs=rngs)
@@ -49,12 +51,20 @@ class CausalTemporalAttention(_Attention):
     """
 
     def __init__(
-        self, features: int, *, norm: nnx.Module, window: int | None = None, rngs: nnx.Rngs, dtype: Any = jnp.float32
+        self,
+        features: int,
+        *,
+        norm: nnx.Module,
+        window: int | None = None,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
     ):
         super().__init__(features, norm=norm, rngs=rngs, dtype=dtype)
         self.window = window
 
-    def __call__(self, x: Float[Array, "b t h w c"], cache: CausalCache | None = None) -> Float[Array, "b t h w c"]:
+    def __call__(
+        self, x: Float[Array, "b t h w c"], cache: CausalCache | None = None
+    ) -> Float[Array, "b t h w c"]:
         b, frames, height, width, channels = x.shape
         h = self.norm(x)
         seen = h
@@ -62,7 +72,9 @@ class CausalTemporalAttention(_Attention):
             kept = None if self.window is None else self.window - 1
             seen = cache.prepend_context(h, lambda h: h[:, :0], keep=kept)
         total = seen.shape[1]
-        query, seen = (y.transpose(0, 2, 3, 1, 4).reshape(b * height * width, -1, channels) for y in (h, seen))
+        query, seen = (
+            y.transpose(0, 2, 3, 1, 4).reshape(b * height * width, -1, channels) for y in (h, seen)
+        )
         place = jnp.arange(total - frames, total)[:, None]
         other = jnp.arange(total)[None]
         mask = other <= place
@@ -73,9 +85,15 @@ class CausalTemporalAttention(_Attention):
 
 
 def _attend(
-    query: Float[Array, "n q c"], key: Float[Array, "n k c"], value: Float[Array, "n k c"], mask: Array | None = None
+    query: Float[Array, "n q c"],
+    key: Float[Array, "n k c"],
+    value: Float[Array, "n k c"],
+    mask: Array | None = None,
 ) -> Float[Array, "n q c"]:
-    scores = jnp.einsum("nqc,nkc->nqk", query, key, preferred_element_type=jnp.float32) * query.shape[-1] ** -0.5
+    scores = (
+        jnp.einsum("nqc,nkc->nqk", query, key, preferred_element_type=jnp.float32)
+        * query.shape[-1] ** -0.5
+    )
     if mask is not None:
         scores = jnp.where(mask, scores, -jnp.inf)
     return jnp.einsum("nqk,nkc->nqc", jax.nn.softmax(scores).astype(value.dtype), value)

@@ -47,7 +47,9 @@ class BatchNorm(CurrentBatchNorm):
         self.mean = nnx.BatchStat(jnp.zeros((features,), jnp.float32))
         self.variance = nnx.BatchStat(jnp.ones((features,), jnp.float32))
 
-    def __call__(self, x: Float[Array, "b h w c"], momentum: Momentum = None) -> Float[Array, "b h w c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], momentum: Momentum = None
+    ) -> Float[Array, "b h w c"]:
         y = x.astype(jnp.float32)
         if momentum is None:
             mean, variance = self.mean[...], self.variance[...]

@@ -23,7 +23,9 @@ class CausalCache:
         self._given = list(arrays or ())[::-1]
         self._kept: list[Array] = []
 
-    def prepend_context(self, x: Float[Array, "b t h w c"], before: Callable[[Array], Array], keep: int | None) -> Array:
+    def prepend_context(
+        self, x: Float[Array, "b t h w c"], before: Callable[[Array], Array], keep: int | None
+    ) -> Array:
         """x with the frames in front of it: before(x) at the start of a clip, and else what was kept last time.
 
         Of the result its last `keep` frames are kept for the next chunk, or all of them.

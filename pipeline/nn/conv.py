@@ -59,7 +59,9 @@ class Conv(nnx.Module):
         out = None
         for x, end in zip(inputs, ends):
             part = kernel[:, :, end - x.shape[-1] : end]
-            one = convolve(x.astype(self.dtype), part, self.stride, self.padding, bias if out is None else None)
+            one = convolve(
+                x.astype(self.dtype), part, self.stride, self.padding, bias if out is None else None
+            )
             out = one if out is None else out + one
         assert out is not None
         return out
@@ -106,12 +108,21 @@ def convolve(
         kernel, bias = weights
         return lowered(x, kernel, stride, (before_and_after, before_and_after), bias)
 
-    return _of_images(lambda x: with_halo_exchange(layer, (kernel, bias), x, halo=-(-(size // 2) // stride) * stride), x)
+    return _of_images(
+        lambda x: with_halo_exchange(
+            layer, (kernel, bias), x, halo=-(-(size // 2) // stride) * stride
+        ),
+        x,
+    )
 
 
-def upsampling_convolve(x: Float[Array, "b *t h w c"], kernel: Float[Array, "3 3 c d"]) -> Float[Array, "b *t h2 w2 d"]:
+def upsampling_convolve(
+    x: Float[Array, "b *t h w c"], kernel: Float[Array, "3 3 c d"]
+) -> Float[Array, "b *t h2 w2 d"]:
     """`convolve` of x with each of its pixels repeated twice both ways; see UpsamplingConv."""
-    return _of_images(lambda x: with_halo_exchange(lambda kernel, x: _upsampling(x, kernel), kernel, x, halo=1), x)
+    return _of_images(
+        lambda x: with_halo_exchange(lambda kernel, x: _upsampling(x, kernel), kernel, x, halo=1), x
+    )
 
 
 def _of_images(function: Callable[[Array], Array], x: Array) -> Array:
@@ -145,7 +156,13 @@ def _second_pair(kernel: Array, axis: int) -> Array:
     return jnp.concatenate([rest.sum(axis=axis, keepdims=True), last], axis=axis)
 
 
-def lowered(x: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding], bias: Array | None = None) -> Array:
+def lowered(
+    x: Array,
+    kernel: Array,
+    stride: int,
+    padding: tuple[Padding, Padding],
+    bias: Array | None = None,
+) -> Array:
     """Of the images [b h w c] that one device holds, in the way that suits its backend; `padding` of rows, columns."""
     if target.backend() == "cpu":
         return _on_cpu(stride, padding, x, kernel, bias)
@@ -157,7 +174,9 @@ def _biased(x: Array, bias: Array | None) -> Array:
 
 
 def _general(x: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding]) -> Array:
-    return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 # On the CPU a 1x1 convolution is slower than the same matrix product, and the weights' gradients are what XLA is
@@ -188,7 +207,10 @@ def _backward(
     stride: int, padding: tuple[Padding, Padding], saved: Any, grad: Array
 ) -> tuple[Array, Array, Array | None]:
     x, kernel, bias = saved
-    product, of_bias = kernel_gradient(x, grad, kernel.shape, stride, padding), bias_gradient(bias, grad)
+    product, of_bias = (
+        kernel_gradient(x, grad, kernel.shape, stride, padding),
+        bias_gradient(bias, grad),
+    )
     kernel = after_gradients(kernel, [product], of_bias)
     return input_gradient(x.shape, grad, kernel, stride, padding), product, of_bias
 
@@ -197,14 +219,21 @@ _on_cpu.defvjp(_forward, _backward)
 
 
 def input_gradient(
-    shape: tuple[int, ...], grad: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding]
+    shape: tuple[int, ...],
+    grad: Array,
+    kernel: Array,
+    stride: int,
+    padding: tuple[Padding, Padding],
 ) -> Float[Array, "b h w c"]:
     """That of `lowered` on a CPU, whose input has this shape."""
     if _is_product(kernel.shape, stride, padding):
         return grad @ kernel[0, 0].T
     if stride > 1:
         return _strided_input_gradient(shape, grad, kernel, stride, padding)
-    sides = [(size - 1 - before, size - 1 - after) for size, (before, after) in zip(kernel.shape, padding)]
+    sides = [
+        (size - 1 - before, size - 1 - after)
+        for size, (before, after) in zip(kernel.shape, padding)
+    ]
     return _general(grad, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), 1, (sides[0], sides[1]))
 
 
@@ -213,7 +242,9 @@ def kernel_gradient(
 ) -> Float[Array, "u v c d"]:
     """That of `lowered` on a CPU, whose kernel has this shape."""
     if _is_product(shape, stride, padding):
-        return _transposed_product(x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1]))[None, None]
+        return _transposed_product(x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1]))[
+            None, None
+        ]
     compute = _strided_kernel_gradient if stride > 1 else _unstrided_kernel_gradient
     return compute(x, grad, shape, stride, padding)
 
@@ -225,7 +256,11 @@ def _is_product(shape: tuple[int, ...], stride: int, padding: tuple[Padding, Pad
 
 def bias_gradient(bias: Array | None, grad: Float[Array, "*n d"]) -> Float[Array, " d"] | None:
     """None where there is no bias."""
-    return None if bias is None else cpu_schedule.sum_of_all(grad.astype(jnp.float32)).astype(bias.dtype)
+    return (
+        None
+        if bias is None
+        else cpu_schedule.sum_of_all(grad.astype(jnp.float32)).astype(bias.dtype)
+    )
 
 
 def after_gradients(kernel: Array, products: list[Array], of_bias: Array | None) -> Array:
@@ -282,13 +317,21 @@ def _rows_at_once(shape: tuple[int, ...], copied: int) -> int:
     return divisors[-1] if divisors and b * divisors[-1] * w >= 256 else h
 
 
-def _windows(x: Float[Array, "b h w c"], starts: range, length: int, axis: int) -> Float[Array, "b h2 w2 u c"]:
+def _windows(
+    x: Float[Array, "b h w c"], starts: range, length: int, axis: int
+) -> Float[Array, "b h2 w2 u c"]:
     """x from each of `starts` on along `axis`."""
-    return jnp.stack([lax.slice_in_dim(x, start, start + length, axis=axis) for start in starts], axis=3)
+    return jnp.stack(
+        [lax.slice_in_dim(x, start, start + length, axis=axis) for start in starts], axis=3
+    )
 
 
 def _strided_input_gradient(
-    shape: tuple[int, ...], grad: Array, kernel: Array, stride: int, padding: tuple[Padding, Padding]
+    shape: tuple[int, ...],
+    grad: Array,
+    kernel: Array,
+    stride: int,
+    padding: tuple[Padding, Padding],
 ) -> Array:
     """Of each of the stride**2 phases of the input's pixels apart: XLA is slow at convolutions of dilated inputs."""
     (above, below), (left, right) = padding
@@ -317,8 +360,13 @@ def _strided_input_gradient(
 def _interleave(phases: list[Array], axis: int) -> Array:
     """The inverse of taking every n-th from each of n starts; the first phases may have one more than the last."""
     length = phases[0].shape[axis]
-    widths = [[(0, length - phase.shape[axis]) if a == axis else (0, 0) for a in range(4)] for phase in phases]
-    joined = jnp.stack([jnp.pad(phase, width) for phase, width in zip(phases, widths)], axis=axis + 1)
+    widths = [
+        [(0, length - phase.shape[axis]) if a == axis else (0, 0) for a in range(4)]
+        for phase in phases
+    ]
+    joined = jnp.stack(
+        [jnp.pad(phase, width) for phase, width in zip(phases, widths)], axis=axis + 1
+    )
     whole = joined.reshape(*joined.shape[:axis], -1, *joined.shape[axis + 2 :])
     return lax.slice_in_dim(whole, 0, sum(phase.shape[axis] for phase in phases), axis=axis)
 
@@ -338,6 +386,8 @@ def _strided_kernel_gradient(
 
     products = []
     for row in range(rows):
-        across = jnp.stack([seen(row, column) for column in range(columns)], axis=3).reshape(-1, columns * c)
+        across = jnp.stack([seen(row, column) for column in range(columns)], axis=3).reshape(
+            -1, columns * c
+        )
         products.append(_transposed_product(across, flat).reshape(columns, c, d))
     return jnp.stack(products)

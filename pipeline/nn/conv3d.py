@@ -56,10 +56,14 @@ class CausalConv3d(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((out_features,), jnp.float32))
         self.stride = (stride,) * 3 if isinstance(stride, int) else tuple(stride)
         if size[0] < self.stride[0]:
-            raise ConfigError(f"a kernel of {size[0]} frames would pass some over with stride {self.stride[0]} in time")
+            raise ConfigError(
+                f"a kernel of {size[0]} frames would pass some over with stride {self.stride[0]} in time"
+            )
         self.time_padding, self.dtype = time_padding, dtype
 
-    def __call__(self, x: Float[Array, "b t h w c"], cache: CausalCache | None = None) -> Float[Array, "b t2 h2 w2 d"]:
+    def __call__(
+        self, x: Float[Array, "b t h w c"], cache: CausalCache | None = None
+    ) -> Float[Array, "b t2 h2 w2 d"]:
         """The whole clip, or with `past` the next 1 + k * stride frames of it (the first time), or k * stride.
 
         Raises:
@@ -71,14 +75,22 @@ class CausalConv3d(nnx.Module):
         x = x.astype(self.dtype)
         if taps > 1:
             cache = cache or CausalCache()
-            x = cache.prepend_context(x, lambda x: self._before(x, taps - 1), keep=taps - self.stride[0])
+            x = cache.prepend_context(
+                x, lambda x: self._before(x, taps - 1), keep=taps - self.stride[0]
+            )
         return convolve_3d(x, kernel, self.stride, self.bias[...].astype(self.dtype))
 
     def _check_frames(self, frames: int, *, first: bool) -> None:
         step = self.stride[0]
         if frames < 1 or (frames - first) % step:
-            what = f"a clip begins with 1 + k * {step} frames" if first else f"a later chunk has k * {step} frames"
-            raise ValueError(f"{what} where a convolution has stride {step} in time, and not {frames}")
+            what = (
+                f"a clip begins with 1 + k * {step} frames"
+                if first
+                else f"a later chunk has k * {step} frames"
+            )
+            raise ValueError(
+                f"{what} where a convolution has stride {step} in time, and not {frames}"
+            )
 
     def _before(self, x: Array, frames: int) -> Array:
         first = jnp.repeat(x[:, :1], frames, axis=1)
@@ -107,16 +119,23 @@ def convolve_3d(
     return with_halo_exchange(layer, (kernel, bias), x, halo=halo)
 
 
-def _convolve(x: Array, kernel: Array, bias: Array | None, stride: Stride, padding: Padding) -> Array:
+def _convolve(
+    x: Array, kernel: Array, bias: Array | None, stride: Stride, padding: Padding
+) -> Array:
     if target.backend() == "cpu" and stride[1] == stride[2]:
         x = jnp.pad(x, [(0, 0), padding[0], *[(0, 0)] * 3]) if any(padding[0]) else x
         return _on_cpu(stride, (padding[1], padding[2]), x, kernel, bias)
-    out = lax.conv_general_dilated(x, kernel, stride, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC"))
+    out = lax.conv_general_dilated(
+        x, kernel, stride, padding, dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
+    )
     return out if bias is None else out + bias
 
 
 def _spatial_padding(shape: tuple[int, ...], stride: Stride) -> tuple[conv.Padding, conv.Padding]:
-    rows, columns = ((0, 1) if step == 2 else (size // 2, size // 2) for size, step in zip(shape[1:3], stride[1:]))
+    rows, columns = (
+        (0, 1) if step == 2 else (size // 2, size // 2)
+        for size, step in zip(shape[1:3], stride[1:])
+    )
     return rows, columns
 
 
@@ -135,7 +154,8 @@ def _on_cpu(
 ) -> Array:
     frames = _frames(stride, x, kernel)
     taps = [
-        conv.lowered(_seen_by(tap, x, stride, frames), kernel[tap], stride[1], padding) for tap in range(len(kernel))
+        conv.lowered(_seen_by(tap, x, stride, frames), kernel[tap], stride[1], padding)
+        for tap in range(len(kernel))
     ]
     out = functools.reduce(jnp.add, taps)
     out = out if bias is None else out + bias
@@ -143,7 +163,11 @@ def _on_cpu(
 
 
 def _forward(
-    stride: Stride, padding: tuple[conv.Padding, conv.Padding], x: Array, kernel: Array, bias: Array | None
+    stride: Stride,
+    padding: tuple[conv.Padding, conv.Padding],
+    x: Array,
+    kernel: Array,
+    bias: Array | None,
 ) -> tuple[Array, Any]:
     return _on_cpu(stride, padding, x, kernel, bias), (x, kernel, bias)
 
@@ -165,7 +189,9 @@ def _backward(
         one = conv.input_gradient((len(grad), *x.shape[2:]), grad, kernel[tap], stride[1], padding)
         last = tap + (frames - 1) * stride[0] + 1
         config = [(0, 0, 0), (tap, x.shape[1] - last, stride[0] - 1), *[(0, 0, 0)] * 3]
-        of_x = of_x + lax.pad(one.reshape(x.shape[0], frames, *x.shape[2:]), jnp.zeros((), x.dtype), config)
+        of_x = of_x + lax.pad(
+            one.reshape(x.shape[0], frames, *x.shape[2:]), jnp.zeros((), x.dtype), config
+        )
     return of_x, jnp.stack(products), of_bias
 
 

@@ -24,7 +24,9 @@ class DepthwiseConv(Conv):
         return out if self.bias is None else out + self.bias[...].astype(self.dtype)
 
 
-def depthwise_convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "u v 1 c"]) -> Float[Array, "b h w c"]:
+def depthwise_convolve(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "u v 1 c"]
+) -> Float[Array, "b h w c"]:
     """Each channel with an odd kernel of its own, with zeros around the images."""
     on_cpu = target.backend() == "cpu"
 
@@ -44,7 +46,9 @@ def depthwise_convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "u v 1 c
 
 
 @jax.custom_vjp
-def _depthwise_on_cpu(x: Float[Array, "b h w c"], kernel: Float[Array, "u v 1 c"]) -> Float[Array, "b h w c"]:
+def _depthwise_on_cpu(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "u v 1 c"]
+) -> Float[Array, "b h w c"]:
     """A sum of shifted products, in float32."""
     (rows, columns), (b, h, w, c) = kernel.shape[:2], x.shape
     padded, out = _padded(x, kernel), None
@@ -71,7 +75,10 @@ def _depthwise_backward(saved: tuple[Array, Array], grad: Array) -> tuple[Array,
         of_grad = lax.dynamic_slice_in_dim(grad, index, 1, 1)[:, 0].astype(jnp.float32)
         seen = lax.dynamic_slice_in_dim(padded, index, rows, 1).astype(jnp.float32)
         taps = [
-            [(seen[:, row, column : column + w] * of_grad).sum(axis=(0, 1)) for column in range(columns)]
+            [
+                (seen[:, row, column : column + w] * of_grad).sum(axis=(0, 1))
+                for column in range(columns)
+            ]
             for row in range(rows)
         ]
         return jnp.stack([jnp.stack(row) for row in taps])

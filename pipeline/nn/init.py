@@ -20,15 +20,21 @@ _SHORTEST = 4096
 
 def uniform(key: PRNGKeyArray, shape: Sequence[int], bound: float = 1.0) -> Float32[Array, "..."]:
     """Uniform in +-bound."""
-    return _drawn(lambda shape: jax.random.uniform(key, shape, jnp.float32, -1, 1), key, shape, bound)
+    return _drawn(
+        lambda shape: jax.random.uniform(key, shape, jnp.float32, -1, 1), key, shape, bound
+    )
 
 
-def normal(key: PRNGKeyArray, shape: Sequence[int], deviation: float = 1.0) -> Float32[Array, "..."]:
+def normal(
+    key: PRNGKeyArray, shape: Sequence[int], deviation: float = 1.0
+) -> Float32[Array, "..."]:
     """Normal around 0."""
     return _drawn(lambda shape: jax.random.normal(key, shape, jnp.float32), key, shape, deviation)
 
 
-def _drawn(draw: Callable[[tuple[int, ...]], Array], key: Any, shape: Sequence[int], scale: float) -> Array:
+def _drawn(
+    draw: Callable[[tuple[int, ...]], Array], key: Any, shape: Sequence[int], scale: float
+) -> Array:
     counts = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(key, Tracer) or not counts:
         return scale * draw(tuple(shape))

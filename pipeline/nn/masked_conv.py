@@ -32,7 +32,9 @@ class MaskedConv(WeightNormConv):
 
     def direction(self) -> Float[Array, "u v c d"]:
         size, _, inputs, outputs = self.kernel[...].shape
-        return self.kernel[...] * jnp.asarray(self._mask(size, self._at_the_centre(inputs, outputs)))
+        return self.kernel[...] * jnp.asarray(
+            self._mask(size, self._at_the_centre(inputs, outputs))
+        )
 
     def _at_the_centre(self, inputs: int, outputs: int) -> np.ndarray:
         """Which inputs [c d] an output sees at its own pixel."""

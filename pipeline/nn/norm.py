@@ -48,7 +48,9 @@ class GroupNorm(nnx.Module):
     without the others.
     """
 
-    def __init__(self, features: int, *, groups: int = 32, eps: float = 1e-6, per_frame: bool = True):
+    def __init__(
+        self, features: int, *, groups: int = 32, eps: float = 1e-6, per_frame: bool = True
+    ):
         if features % groups:
             raise ConfigError(f"group norm: groups={groups} must divide {features} channels")
         self.scale = nnx.Param(jnp.ones((features,), jnp.float32))
@@ -86,7 +88,9 @@ def _layer_norm_backward(eps: float, saved: Any, grad: Array) -> tuple[Array, Ar
     standard = (x - mean) * inverse
     total, product = cpu_schedule.sum_of_all(grad), cpu_schedule.sum_of_all(grad * standard)
     grad = grad * cpu_schedule.after([total, product], scale)
-    mean_total, mean_product = (part.mean(axis=-1, keepdims=True) for part in (grad, grad * standard))
+    mean_total, mean_product = (
+        part.mean(axis=-1, keepdims=True) for part in (grad, grad * standard)
+    )
     return inverse * (grad - mean_total - standard * mean_product), product, total
 
 
@@ -95,27 +99,50 @@ _layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _group_norm(
-    groups: int, eps: float, x: Float[Array, "*b n c"], scale: Float[Array, " c"], bias: Float[Array, " c"]
+    groups: int,
+    eps: float,
+    x: Float[Array, "*b n c"],
+    scale: Float[Array, " c"],
+    bias: Float[Array, " c"],
 ) -> Float[Array, "*b n c"]:
     return _group_norm_forward(groups, eps, x, scale, bias)[0]
 
 
-def _group_norm_forward(groups: int, eps: float, x: Array, scale: Array, bias: Array) -> tuple[Array, Any]:
+def _group_norm_forward(
+    groups: int, eps: float, x: Array, scale: Array, bias: Array
+) -> tuple[Array, Any]:
     mean = _over_groups(x.mean(axis=-2, keepdims=True), groups)
-    inverse = jax.lax.rsqrt(_over_groups(jnp.square(x - mean).mean(axis=-2, keepdims=True), groups) + eps)
+    inverse = jax.lax.rsqrt(
+        _over_groups(jnp.square(x - mean).mean(axis=-2, keepdims=True), groups) + eps
+    )
     return (x - mean) * (inverse * scale) + bias, (x, scale, mean, inverse)
 
 
-def _group_norm_backward(groups: int, eps: float, saved: Any, grad: Array) -> tuple[Array, Array, Array]:
+def _group_norm_backward(
+    groups: int, eps: float, saved: Any, grad: Array
+) -> tuple[Array, Array, Array]:
     del eps
     x, scale, mean, inverse = saved
     grad = jax.lax.optimization_barrier(grad)
-    total, product = cpu_schedule.sum_of_pixels(grad), cpu_schedule.sum_of_pixels(grad * (x - mean)) * inverse
+    total, product = (
+        cpu_schedule.sum_of_pixels(grad),
+        cpu_schedule.sum_of_pixels(grad * (x - mean)) * inverse,
+    )
     pixels, channels = x.shape[-2:]
     scale = cpu_schedule.after([total, product], scale)
-    mean_total, mean_product = (_over_groups(part * scale / pixels, groups) for part in (total, product))
-    x_grad = grad * (inverse * scale) - (x - mean) * (jnp.square(inverse) * mean_product) - inverse * mean_total
-    return x_grad, product.reshape(-1, channels).sum(axis=0), total.reshape(-1, channels).sum(axis=0)
+    mean_total, mean_product = (
+        _over_groups(part * scale / pixels, groups) for part in (total, product)
+    )
+    x_grad = (
+        grad * (inverse * scale)
+        - (x - mean) * (jnp.square(inverse) * mean_product)
+        - inverse * mean_total
+    )
+    return (
+        x_grad,
+        product.reshape(-1, channels).sum(axis=0),
+        total.reshape(-1, channels).sum(axis=0),
+    )
 
 
 _group_norm.defvjp(_group_norm_forward, _group_norm_backward)

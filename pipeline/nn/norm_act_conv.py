@@ -12,7 +12,10 @@ from pipeline.nn.cache import CausalCache
 
 
 def norm_act_conv(
-    norm: nnx.Module, conv: nnx.Module, x: Float[Array, "b *t h w c"], cache: CausalCache | None = None
+    norm: nnx.Module,
+    conv: nnx.Module,
+    x: Float[Array, "b *t h w c"],
+    cache: CausalCache | None = None,
 ) -> Float[Array, "b *t h2 w2 d"]:
     """conv(silu(norm(x))), of which only x is kept for the gradients.
 

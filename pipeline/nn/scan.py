@@ -24,7 +24,13 @@ def scanned_by_default() -> bool:
 
 
 def sequence(
-    step: Step, layers: Sequence[nnx.Module], x: Array, inputs: Sequence[Any], *, scanned: bool, remat: bool = False
+    step: Step,
+    layers: Sequence[nnx.Module],
+    x: Array,
+    inputs: Sequence[Any],
+    *,
+    scanned: bool,
+    remat: bool = False,
 ) -> tuple[Array, list[Any]]:
     """x through step(layer, x, input) of each layer in turn, and the list of what the layers gave besides.
 
@@ -49,7 +55,9 @@ def sequence(
 
     # The loop's own boundary keeps what is recomputed from being merged with the original.
     body = jax.checkpoint(body, prevent_cse=False) if remat else body
-    x, stacked = jax.lax.scan(body, x, (_stacked([nnx.state(layer) for layer in layers]), _stacked(inputs)))
+    x, stacked = jax.lax.scan(
+        body, x, (_stacked([nnx.state(layer) for layer in layers]), _stacked(inputs))
+    )
     return x, [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(len(layers))]
 
 

@@ -59,28 +59,40 @@ def inverse_haar_1d(bands: Float[Array, "b t ..."]) -> Float[Array, "b t2 ..."]:
     return _synthesise(bands, (1,), BANDS_1D, 0.5**0.5)
 
 
-def _analyse(x: Array, axes: Sequence[int], bands: Sequence[tuple[int, ...]], scale: float) -> Array:
+def _analyse(
+    x: Array, axes: Sequence[int], bands: Sequence[tuple[int, ...]], scale: float
+) -> Array:
     odd = [axis for axis in axes if x.shape[axis] % 2]
     if odd:
-        raise ValueError(f"a Haar transform halves axes {list(axes)} of {x.shape}, and axis {odd[0]} is odd")
+        raise ValueError(
+            f"a Haar transform halves axes {list(axes)} of {x.shape}, and axis {odd[0]} is odd"
+        )
     parts: dict[tuple[int, ...], Array] = {(): x}
     for axis in axes:
         # Each part [.. 2n ..] becomes its sums and differences [.. n ..].
         for band in list(parts):
             part = parts.pop(band)
-            cells = part.reshape(*part.shape[:axis], part.shape[axis] // 2, 2, *part.shape[axis + 1 :])
-            even, uneven = (lax.index_in_dim(cells, index, axis + 1, keepdims=False) for index in (0, 1))
+            cells = part.reshape(
+                *part.shape[:axis], part.shape[axis] // 2, 2, *part.shape[axis + 1 :]
+            )
+            even, uneven = (
+                lax.index_in_dim(cells, index, axis + 1, keepdims=False) for index in (0, 1)
+            )
             parts[*band, 0], parts[*band, 1] = even + uneven, even - uneven
     return jnp.concatenate([parts[band] for band in bands], axis=-1) * jnp.asarray(scale, x.dtype)
 
 
-def _synthesise(x: Array, axes: Sequence[int], bands: Sequence[tuple[int, ...]], scale: float) -> Array:
+def _synthesise(
+    x: Array, axes: Sequence[int], bands: Sequence[tuple[int, ...]], scale: float
+) -> Array:
     parts = dict(zip(bands, jnp.split(x * jnp.asarray(scale, x.dtype), len(bands), axis=-1)))
     for axis in reversed(axes):
         merged = {}
         for band in {band[:-1] for band in parts}:
             low, high = parts[*band, 0], parts[*band, 1]
             cells = jnp.stack([low + high, low - high], axis=axis + 1)
-            merged[band] = cells.reshape(*low.shape[:axis], 2 * low.shape[axis], *low.shape[axis + 1 :])
+            merged[band] = cells.reshape(
+                *low.shape[:axis], 2 * low.shape[axis], *low.shape[axis + 1 :]
+            )
         parts = merged
     return parts[()]

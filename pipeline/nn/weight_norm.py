@@ -17,7 +17,15 @@ class WeightNormConv(Conv):
     NVAE (2007.03898) has both constants so.
     """
 
-    def __init__(self, in_features: int, out_features: int, kernel_size: int, *, gain: float = 1.0, **settings: Any):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int,
+        *,
+        gain: float = 1.0,
+        **settings: Any,
+    ):
         settings = {"bias_scale": 1.0} | settings
         super().__init__(in_features, out_features, kernel_size, **settings)
         self.log_norm = nnx.Param(_first_log_norm(self.direction(), gain))

@@ -10,7 +10,9 @@ KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective
 _BITS = {"pred": 8, "token": 0}  # the others tell their own: f32, bf16, s8, f8e4m3fn
 # `%name = f32[8,128]{1,0:T(8,128)} all-gather(...)`; of an asynchronous pair the start is left out, because its result
 # holds the operands too.
-_OPERATION = re.compile(rf"= (?P<result>\(.*?\)|\S+) (?P<kind>{'|'.join(KINDS)})(?P<phase>-start|-done)?\((?P<rest>.*)")
+_OPERATION = re.compile(
+    rf"= (?P<result>\(.*?\)|\S+) (?P<kind>{'|'.join(KINDS)})(?P<phase>-start|-done)?\((?P<rest>.*)"
+)
 _NAME = re.compile(r"%(?P<name>[\w.-]+) = ")
 _SHAPE = re.compile(r"\b(?P<dtype>[a-z]+\d*\w*)\[(?P<dims>[\d,]*)\]")
 # Written out, as [number of groups, size]<=..., or as axes of a mesh: mesh['a'=2,'b'=4] {'b'} and {'a':(1)2}.
@@ -74,7 +76,9 @@ def _group_size(line: str, num_devices: int) -> int:
         return num_devices
     if match["mesh"]:
         sizes = {axis["name"]: axis["size"] for axis in _MESH_AXIS.finditer(match["mesh"])}
-        return math.prod(int(axis["size"] or sizes[axis["name"]]) for axis in _AXIS.finditer(match["axes"]))
+        return math.prod(
+            int(axis["size"] or sizes[axis["name"]]) for axis in _AXIS.finditer(match["axes"])
+        )
     return int(match["size"]) if match["size"] else len(match["first"].split(","))
 
 

@@ -53,7 +53,9 @@ def compile_stages(
     mesh = meshes.create(**settings["mesh"], devices=devices)
     parts = stages.split(settings)
     for part in parts:  # all of them before the first takes its minutes
-        meshes.check_batch(mesh, part.settings["batch_size"], grad_accum_steps=part.settings["grad_accum_steps"])
+        meshes.check_batch(
+            mesh, part.settings["batch_size"], grad_accum_steps=part.settings["grad_accum_steps"]
+        )
         meshes.check_height(mesh, part.settings["data"]["image_size"])
     found: list[dict[str, Any]] = []
     programs: dict[str, int] = {}  # fingerprint -> number of the first stage
@@ -64,12 +66,17 @@ def compile_stages(
         first = shapes if first is None else first
         preflight.check_same_state(first, shapes, f"config.stages[{part.number}]")
         key = fingerprint(lowered)
-        traced = {"trace_s": round(time.perf_counter() - began, 1), "same_program_as": programs.get(key)}
+        traced = {
+            "trace_s": round(time.perf_counter() - began, 1),
+            "same_program_as": programs.get(key),
+        }
         if key in programs:
             numbers = found[programs[key]] | {"compile_s": 0.0}
         else:
             programs[key] = part.number
-            numbers = {"state_bytes_per_device": device_bytes(shapes)} | _compiled(part, lowered, topology, mesh, quick)
+            numbers = {"state_bytes_per_device": device_bytes(shapes)} | _compiled(
+                part, lowered, topology, mesh, quick
+            )
             numbers["parameters"] = sum(math.prod(leaf.shape) for leaf in shapes.params.values())
         found.append(numbers | traced | _about(part, mesh))
     return found
@@ -136,14 +143,20 @@ def _configure(values: Mapping[str, Any]) -> None:
 def needed_bytes(message: str) -> dict[str, int]:
     """Key of the result -> bytes, as far as an error for lack of memory tells them."""
     found = {key: pattern.search(message) for key, pattern in _NEEDED.items()}
-    return {key: round(float(m["size"]) * _UNITS[m["unit"]]) for key, m in found.items() if m is not None}
+    return {
+        key: round(float(m["size"]) * _UNITS[m["unit"]])
+        for key, m in found.items()
+        if m is not None
+    }
 
 
 def _read(compiled: Any) -> dict[str, Any]:
     memory = None if compiled is None else compiled.memory_analysis()
     result: dict[str, Any] = {"compiled": compiled is not None, "total_bytes_per_device": None}
     if memory is not None:
-        total = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+        total = (
+            memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+        )
         total += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
         result["total_bytes_per_device"] = total
     result["argument_bytes_per_device"] = getattr(memory, "argument_size_in_bytes", None)

@@ -44,7 +44,13 @@ class Run:
 
 
 def step_time(
-    chip: Chip, dtype: str, *, flops: float, accessed_bytes: float, moved_bytes: float, utilisation: float
+    chip: Chip,
+    dtype: str,
+    *,
+    flops: float,
+    accessed_bytes: float,
+    moved_bytes: float,
+    utilisation: float,
 ) -> StepTime:
     """A step of one device that runs `flops`, touches and sends so many bytes.
 
@@ -89,11 +95,18 @@ class Loss:
 
 
 def lost_steps(
-    *, num_steps: int, step_seconds: float, every: int, preemptions_per_day: float, save_seconds: float
+    *,
+    num_steps: int,
+    step_seconds: float,
+    every: int,
+    preemptions_per_day: float,
+    save_seconds: float,
 ) -> Loss:
     """With a checkpoint `every` so many steps, half of them are redone at each preemption, on average.
 
     To first order: preemptions in the time that is lost are not counted, nor is the time to start again.
     """
     preemptions = preemptions_per_day * num_steps * step_seconds / SECONDS_A_DAY
-    return Loss(redone=preemptions * every / 2, saving=num_steps / every * save_seconds / step_seconds)
+    return Loss(
+        redone=preemptions * every / 2, saving=num_steps / every * save_seconds / step_seconds
+    )

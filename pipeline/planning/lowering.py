@@ -43,7 +43,11 @@ def batch_shapes(settings: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Shape
     data, rows = settings["data"], settings["batch_size"]
     where = sharding.batch_sharding(mesh)
     frame = (data["image_size"], data["image_size"], data.get("channels", 3))
-    clip = ("video", (rows, data["num_frames"], *frame)) if "num_frames" in data else ("image", (rows, *frame))
+    clip = (
+        ("video", (rows, data["num_frames"], *frame))
+        if "num_frames" in data
+        else ("image", (rows, *frame))
+    )
     shapes = {
         clip[0]: (clip[1], np.uint8),
         "label": ((rows,), np.int32),
@@ -51,7 +55,8 @@ def batch_shapes(settings: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.Shape
         "mask": ((rows,), np.float32),
     }
     return {
-        key: _shape(shape, dtype, sharding.sharding_of(where, len(shape))) for key, (shape, dtype) in shapes.items()
+        key: _shape(shape, dtype, sharding.sharding_of(where, len(shape)))
+        for key, (shape, dtype) in shapes.items()
     }
 
 

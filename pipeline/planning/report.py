@@ -71,7 +71,9 @@ def plan(
     result["estimate"] = None
     known = [step for step in times if step is not None]
     if len(known) == len(found):
-        run = estimates.Run([(stage["num_steps"], step) for stage, step in zip(found, known)], result["worst_stage"])
+        run = estimates.Run(
+            [(stage["num_steps"], step) for stage, step in zip(found, known)], result["worst_stage"]
+        )
         rates = dict(preemptions_per_day=preemptions_per_day, save_seconds=save_seconds)
         result["estimate"] = estimate(settings, run, mesh.size, utilisation=utilisation, **rates)
     return result
@@ -79,16 +81,26 @@ def plan(
 
 def _together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of the stage that needs most memory, of which those are first that the compiler gave up."""
-    worst = max(found, key=lambda stage: (not stage["compiled"], stage["total_bytes_per_device"] or 0))
+    worst = max(
+        found, key=lambda stage: (not stage["compiled"], stage["total_bytes_per_device"] or 0)
+    )
     result = {key: worst[key] for key in _FIGURES}
     result |= {"worst_stage": worst["stage"], "batch_size": worst["batch_shape"][0]}
-    result |= {key: round(sum(stage[key] for stage in found), 1) for key in ("trace_s", "compile_s")}
+    result |= {
+        key: round(sum(stage[key] for stage in found), 1) for key in ("trace_s", "compile_s")
+    }
     return result | {"stages": list(found)}
 
 
-def _judge(stage: dict[str, Any], chip: Chip | None, dtype: str, utilisation: float) -> estimates.StepTime | None:
+def _judge(
+    stage: dict[str, Any], chip: Chip | None, dtype: str, utilisation: float
+) -> estimates.StepTime | None:
     """Adds `fits` and `step_seconds` to a stage, and returns what the latter consists of, as far as they are known."""
-    stage["fits"] = None if chip is None else (stage["compiled"] and stage["total_bytes_per_device"] <= chip.memory)
+    stage["fits"] = (
+        None
+        if chip is None
+        else (stage["compiled"] and stage["total_bytes_per_device"] <= chip.memory)
+    )
     stage["step_seconds"] = None
     if chip is None or not stage["flops_per_device"]:
         return None
@@ -118,7 +130,10 @@ def estimate(
     The parts of a step's time are of the stage that needs most memory; checkpoints and what is lost are counted in mean
     steps.
     """
-    num_steps, every = settings["num_steps"], settings["checkpoint"]["every"] or settings["num_steps"]
+    num_steps, every = (
+        settings["num_steps"],
+        settings["checkpoint"]["every"] or settings["num_steps"],
+    )
     step, mean = run.shown, run.seconds / num_steps
     days = run.seconds / estimates.SECONDS_A_DAY
     rates: Any = dict(
@@ -165,7 +180,9 @@ def advice(settings: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     if rows % parts == 0:
         changes.append(f"differentiate the batch in parts: --config.grad_accum_steps={parts}")
     if rows == settings["grad_accum_steps"]:
-        changes.append(f"split images in height: mesh.context={mesh['context'] * 2}, with fewer replica or fsdp")
+        changes.append(
+            f"split images in height: mesh.context={mesh['context'] * 2}, with fewer replica or fsdp"
+        )
     else:
         changes.append("a smaller batch_size, or more devices")
     return changes

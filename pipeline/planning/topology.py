@@ -64,10 +64,14 @@ def parse(text: str) -> Topology:
     if name in _TPUS:
         if len(shape) != _TPUS[name]:
             example = "x".join(["4"] * _TPUS[name])
-            raise ConfigError(f"--topology {text!r}: a {name} has {_TPUS[name]} dimensions, such as {name}:{example}")
+            raise ConfigError(
+                f"--topology {text!r}: a {name} has {_TPUS[name]} dimensions, such as {name}:{example}"
+            )
         return Topology(text, "tpu", CHIPS[name], shape, slices)
     if len(shape) != 1 or slices != 1:
-        raise ConfigError(f"--topology {text!r}: {name} takes a number of devices, such as {name}:8")
+        raise ConfigError(
+            f"--topology {text!r}: {name} takes a number of devices, such as {name}:8"
+        )
     if name == "cpu":
         return Topology(text, "cpu", None, shape)
     return Topology(text, "gpu", CHIPS["a100-80" if name == "a100" else name], shape)
@@ -85,7 +89,9 @@ def devices(topology: Topology) -> list[Any]:
 
 def _tpu_devices(topology: Topology) -> list[Any]:
     if importlib.util.find_spec("libtpu") is None:
-        raise ConfigError(f"--topology {topology.name} needs the TPU's compiler: pip install strata[plan]")
+        raise ConfigError(
+            f"--topology {topology.name} needs the TPU's compiler: pip install strata[plan]"
+        )
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ.pop("TPU_LIBRARY_PATH", None)  # see pipeline.cli.main
@@ -93,14 +99,18 @@ def _tpu_devices(topology: Topology) -> list[Any]:
     chip = topology.chip
     assert chip is not None
     if chip.name == "v4":
-        options["chip_config_name"] = "megacore"  # both cores of a chip are one device, as on the real ones
+        options["chip_config_name"] = (
+            "megacore"  # both cores of a chip are one device, as on the real ones
+        )
     layout = "x".join(map(str, topology.shape))
     if math.prod(topology.shape) < 4:
         options["chips_per_host_bounds"] = [*topology.shape, 1, 1][:3]
     try:
         return topologies.get_topology_desc(f"{chip.name}:{layout}", "tpu", **options).devices
     except (jax.errors.JaxRuntimeError, RuntimeError) as error:
-        raise ConfigError(f"--topology {topology.name}: {_first_line(error)}; such as {EXAMPLES}") from None
+        raise ConfigError(
+            f"--topology {topology.name}: {_first_line(error)}; such as {EXAMPLES}"
+        ) from None
 
 
 def _cpu_devices(topology: Topology) -> list[Any]:

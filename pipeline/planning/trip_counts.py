@@ -21,12 +21,18 @@ def turns(hlo: str) -> dict[str, int]:
     A loop's turns are those that the compiler tells, or the limit of its counter, which in jax's loops begins at 0.
     """
     bodies, entry = _computations(hlo)
-    calls: dict[str, list[tuple[str, int]]] = defaultdict(list)  # computation -> (caller, times a run of the caller)
+    calls: dict[str, list[tuple[str, int]]] = defaultdict(
+        list
+    )  # computation -> (caller, times a run of the caller)
     for caller, lines in bodies.items():
         for line in lines:
-            called = {match["how"]: _NAME.findall(match["names"]) for match in _CALLED.finditer(line)}
+            called = {
+                match["how"]: _NAME.findall(match["names"]) for match in _CALLED.finditer(line)
+            }
             for how, names in called.items():
-                times = _turns_of(line, bodies.get(called["condition"][0], [])) if how == "body" else 1
+                times = (
+                    _turns_of(line, bodies.get(called["condition"][0], [])) if how == "body" else 1
+                )
                 for name in names:
                     calls[name].append((caller, times))
     known = {entry: 1}
@@ -58,6 +64,12 @@ def _turns_of(loop: str, condition: list[str]) -> int:
     told = _TOLD.search(loop)
     if told is not None:
         return int(told["turns"])
-    constants = {match["name"]: int(match["value"]) for match in map(_CONSTANT.search, condition) if match is not None}
-    limit = next((match["name"] for match in map(_LIMIT.search, condition) if match is not None), "")
+    constants = {
+        match["name"]: int(match["value"])
+        for match in map(_CONSTANT.search, condition)
+        if match is not None
+    }
+    limit = next(
+        (match["name"] for match in map(_LIMIT.search, condition) if match is not None), ""
+    )
     return max(1, constants.get(limit, 1))

@@ -24,7 +24,9 @@ def decode_arguments(
         raise ConfigError(f"decode got {len(latents)} latents, and the model has {num_layers}")
     temperatures = temperature if isinstance(temperature, Sequence) else [temperature] * num_layers
     if len(temperatures) != num_layers:
-        raise ConfigError(f"temperature has {len(temperatures)} entries, and the model {num_layers} layers")
+        raise ConfigError(
+            f"temperature has {len(temperatures)} entries, and the model {num_layers} layers"
+        )
     return batch, temperatures
 
 

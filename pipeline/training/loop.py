@@ -66,17 +66,30 @@ def train(config: ConfigDict, folder: str | pathlib.Path, *, force_config: bool 
 class Run:
     """What a run is made of, from its config, and what happens in it; all that it opens is closed with `stack`."""
 
-    def __init__(self, settings: dict[str, Any], folder: pathlib.Path, stack: contextlib.ExitStack, *, force: bool):
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        folder: pathlib.Path,
+        stack: contextlib.ExitStack,
+        *,
+        force: bool,
+    ):
         self.settings, self.folder, self.force = settings, folder, force
         self.phases = Phases()
         self.first_process = jax.process_index() == 0
         self.peers = cluster_status.ClusterStatus(self.phases)
         with cluster_status.raise_on_all_processes("setting up"):
             self.mesh, self.extras = build.mesh(settings), build.extras(settings)
-            self._create, self._optimizer = build.model_maker(settings), build.update(settings).optimizer
+            self._create, self._optimizer = (
+                build.model_maker(settings),
+                build.update(settings).optimizer,
+            )
             self.shapes = build.abstract(settings, self.mesh)[1]
             self.parts = run_stages.set_up(settings, self.mesh, self.shapes)
-            self.data, self._frozen_fingerprint = self.parts[0].data, run_stages.fingerprint(self.parts)
+            self.data, self._frozen_fingerprint = (
+                self.parts[0].data,
+                run_stages.fingerprint(self.parts),
+            )
             self._layers = list(by_layer(self.shapes.params))
             if self.first_process:
                 workdir.claim(folder, settings, force=force)
@@ -92,7 +105,8 @@ class Run:
         self.progress = Progress(**sizes, phases=phases, enabled=self.first_process)
         stack.callback(self.progress.close)
         kept = {
-            name: settings["checkpoint"][name] for name in ("keep", "keep_every", "best", "keep_best", "max_failures")
+            name: settings["checkpoint"][name]
+            for name in ("keep", "keep_every", "best", "keep_best", "max_failures")
         }
         self.checkpoints = Checkpoints(workdir.checkpoint_folder(self.folder, settings), **kept)
         stack.callback(self.checkpoints.close)
@@ -120,14 +134,22 @@ class Run:
         if start < self.settings["num_steps"] and self.first_process:
             (self.folder / "DONE").unlink(missing_ok=True)
         self.writer = self._stack.enter_context(
-            contextlib.closing(MetricWriter(self.folder, resume_step=start, enabled=self.first_process))
+            contextlib.closing(
+                MetricWriter(self.folder, resume_step=start, enabled=self.first_process)
+            )
         )
         return start, state
 
     def _reports(self, part: run_stages.Part) -> Reports:
         if part.reports is None:
             part.reports = Reports(
-                part.settings, part.data, part.modeldef, self.mesh, self.writer, self.progress, on_batch=self._alive
+                part.settings,
+                part.data,
+                part.modeldef,
+                self.mesh,
+                self.writer,
+                self.progress,
+                on_batch=self._alive,
             )
         return part.reports
 
@@ -136,7 +158,9 @@ class Run:
         settings = self.settings
         state: Any = restored
         if state is None:
-            state = states.initialise(self._create, self._optimizer, self.shapes, settings["seed"], self.extras)
+            state = states.initialise(
+                self._create, self._optimizer, self.shapes, settings["seed"], self.extras
+            )
         judge = Judge(settings["divergence"]["patience"], settings["divergence"]["spike_sigma"])
         callbacks: Any = dict(report=self._report, incident=self._incident)
         log = TrainLog(self.writer, judge, every=settings["log"]["every"], **callbacks)
@@ -165,7 +189,9 @@ class Run:
         self.progress.say(f"step {step}: stage {stage.number + 1} of {len(self.parts)} begins{new}")
         if not stage.reset_discriminator:
             return state
-        discriminator = states.new_discriminator(self.extras, self.shapes, self.settings["seed"], stage.begin)
+        discriminator = states.new_discriminator(
+            self.extras, self.shapes, self.settings["seed"], stage.begin
+        )
         return dataclasses.replace(state, discriminator=discriminator)
 
     def _between_steps(self, step: int, state: TrainState, log: TrainLog, judge: Judge) -> None:
@@ -186,19 +212,29 @@ class Run:
             self.checkpoints.wait()
             self.writer.incident(step, "preempted")
             latest = self.checkpoints.latest()
-            kept = f"the same command resumes after step {latest}" if latest else "there is no checkpoint yet"
+            kept = (
+                f"the same command resumes after step {latest}"
+                if latest
+                else "there is no checkpoint yet"
+            )
             raise Preempted(f"preempted after step {step}; {kept}") from None
         # Last, so that a checkpoint of this step means that all reports up to it are on disk.
         if last or _due(step, self.settings["checkpoint"]["every"]):
             log.drain()
             self._save(step, state, judge, results)
 
-    def _save(self, step: int, state: TrainState, judge: Judge, results: Mapping[str, Any] | None = None) -> None:
+    def _save(
+        self, step: int, state: TrainState, judge: Judge, results: Mapping[str, Any] | None = None
+    ) -> None:
         if judge.consecutive_bad and step < self.settings["num_steps"]:
             # The run may be about to go back to before this row, which must then be the newest checkpoint.
-            self.progress.say(f"step {step}: no checkpoint while steps are bad ({judge.consecutive_bad} in a row)")
+            self.progress.say(
+                f"step {step}: no checkpoint while steps are bad ({judge.consecutive_bad} in a row)"
+            )
             return
-        metrics = {name: float(value) for name, value in (results or {}).items() if np.ndim(value) == 0}
+        metrics = {
+            name: float(value) for name, value in (results or {}).items() if np.ndim(value) == 0
+        }
         with self.phases("save"):
             self.checkpoints.save(step, state, self._metadata(), metrics)
 
@@ -217,8 +253,12 @@ class Run:
                 "optimizer.learning_rate, or set optimizer.clip_norm"
             )
         batches = self.skipped.add(event, before, write=self.first_process)
-        self.progress.say(f"step {event.step}: {event.reason}; back to step {before}, without batches {_few(batches)}")
-        self.writer.incident(event.step, "rollback", reason=event.reason, back_to=before, batches=batches)
+        self.progress.say(
+            f"step {event.step}: {event.reason}; back to step {before}, without batches {_few(batches)}"
+        )
+        self.writer.incident(
+            event.step, "rollback", reason=event.reason, back_to=before, batches=batches
+        )
         with self.phases("restore"):
             start, state = self._restore()
         self.writer.cut_back(start)
@@ -252,7 +292,9 @@ class Run:
         workdir.refuse_changes(saved["config"], self.settings, where=where, force=self.force)
         old, new = saved["dataset"], self._metadata()["dataset"]
         if old.get("fingerprint") not in (None, new["fingerprint"]) and not self.force:
-            changes = "; ".join(f"{key}: {old[key]} -> {new[key]}" for key in new if old.get(key) != new[key])
+            changes = "; ".join(
+                f"{key}: {old[key]} -> {new[key]}" for key in new if old.get(key) != new[key]
+            )
             raise ConfigError(
                 f"the dataset differs from that of {where}: {changes} (--force_config goes on with the new one)"
             )
@@ -297,7 +339,10 @@ class Run:
                 program = lowered.compile()
                 malloc.trim()
             self.progress.say(f"compiled in {self.phases.seconds['compile'] - before:.1f} s")
-            self._programs[key] = functools.partial(_run, program, frozen), self._peak_share(program)
+            self._programs[key] = (
+                functools.partial(_run, program, frozen),
+                self._peak_share(program),
+            )
         self._compiled, self._peak_share_of_a_step = self._programs[key]
         return self._compiled
 
@@ -306,9 +351,15 @@ class Run:
         if part.step.frozen is None:
             return ()
         if part.frozen is None:
-            twins = (each for each in self.parts if each.frozen is not None and each.step.frozen is part.step.frozen)
+            twins = (
+                each
+                for each in self.parts
+                if each.frozen is not None and each.step.frozen is part.step.frozen
+            )
             twin = next(twins, None)
-            part.frozen = sharding.replicate(self.mesh, part.step.frozen) if twin is None else twin.frozen
+            part.frozen = (
+                sharding.replicate(self.mesh, part.step.frozen) if twin is None else twin.frozen
+            )
         return (part.frozen,)
 
     def _peak_share(self, program: Any) -> float | None:
@@ -332,7 +383,9 @@ class Run:
             size = part.settings["batch_size"]
             first = batch_number(step, skipped)
             rows = sharding.local_rows(placement, size)
-            with part.data.train(size, self.settings["seed"], start_step=first, rows=rows) as batches:
+            with part.data.train(
+                size, self.settings["seed"], start_step=first, rows=rows
+            ) as batches:
                 for number in itertools.count(first):
                     with self.phases("data"):
                         batch = next(batches)
@@ -349,7 +402,9 @@ class Run:
     def _report(self, step: int, values: Mapping[str, Any], waited: float) -> None:
         part = self._part(step)
         shown = part.step.headline(values)
-        timing = self.progress.report(step, shown, int(values["skipped"]), part.settings["batch_size"])
+        timing = self.progress.report(
+            step, shown, int(values["skipped"]), part.settings["batch_size"]
+        )
         self.peers.publish(step, waited)
         if self._peak_share_of_a_step is not None:
             timing["mfu"] = self._peak_share_of_a_step * timing["steps_per_s"]
@@ -360,14 +415,18 @@ class Run:
             self.progress.say(f"step {step}: {straggler}")
             self.writer.incident(step, "straggler", what=straggler)
 
-    def _incident(self, step: int, reason: str, metrics: Mapping[str, Any], examples: np.ndarray) -> None:
+    def _incident(
+        self, step: int, reason: str, metrics: Mapping[str, Any], examples: np.ndarray
+    ) -> None:
         if jax.process_count() > 1:
             examples = multihost_utils.process_allgather(examples, tiled=True)
         batch, layer = self.skipped.batch_of(step), first_bad_layer(metrics, self._layers)
         indices = list(dict.fromkeys(examples.tolist()))
         where = f"; first: {layer}" if layer != "none" else ""
         self.progress.say(f"step {step}: {reason}{where}; batch {batch}, examples {_few(indices)}")
-        self.writer.incident(step, "bad step", reason=reason, first_layer=layer, batch=batch, examples=indices)
+        self.writer.incident(
+            step, "bad step", reason=reason, first_layer=layer, batch=batch, examples=indices
+        )
 
     def _headline(self, start: int) -> str:
         count = sum(leaf.size for leaf in self.shapes.params.values())
@@ -375,8 +434,16 @@ class Run:
         origin = f"resuming after step {start}" if start else "from scratch"
         processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
         compiling = "" if self._compiled else "; compiling"
-        stage = f", stage {self._part(start + 1).stage.number + 1} of {len(self.parts)}" if len(self.parts) > 1 else ""
-        discriminator = sum(leaf.size for leaf in self.shapes.discriminator.params.values()) if self.shapes.discriminator else 0
+        stage = (
+            f", stage {self._part(start + 1).stage.number + 1} of {len(self.parts)}"
+            if len(self.parts) > 1
+            else ""
+        )
+        discriminator = (
+            sum(leaf.size for leaf in self.shapes.discriminator.params.values())
+            if self.shapes.discriminator
+            else 0
+        )
         return (
             f"{self.settings['model']['name']}: {count:,} parameters, "
             + (f"a discriminator of {discriminator:,}, " if discriminator else "")
@@ -384,7 +451,9 @@ class Run:
         )
 
 
-def _run(program: Any, frozen: tuple[Any, ...], state: TrainState, batch: Mapping[str, jax.Array]) -> Any:
+def _run(
+    program: Any, frozen: tuple[Any, ...], state: TrainState, batch: Mapping[str, jax.Array]
+) -> Any:
     return program(state, batch, *frozen)
 
 

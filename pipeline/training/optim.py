@@ -27,7 +27,9 @@ def create(
     """
     if name not in OPTIMIZERS:
         raise ConfigError(f"optimizer.name={name!r}: {nearest(name, OPTIMIZERS)}")
-    scale = optax.scale_by_adam(b1, b2, eps) if name == "adamw" else optax.scale_by_adamax(b1, b2, eps)
+    scale = (
+        optax.scale_by_adam(b1, b2, eps) if name == "adamw" else optax.scale_by_adamax(b1, b2, eps)
+    )
     parts = [optax.add_decayed_weights(l2)] if l2 else []
     parts += [scale, optax.add_decayed_weights(weight_decay)] if weight_decay else [scale]
     return parts[0] if len(parts) == 1 else optax.chain(*parts)

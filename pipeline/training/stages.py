@@ -19,7 +19,17 @@ from pipeline.core.errors import ConfigError
 
 # Keys of a stage that are its own, and parts of a recipe that it may change.
 _OWN = ("num_steps", "reset_discriminator")
-CHANGEABLE = ("data", "model", "objective", "optimizer", "discriminator", "batch_size", "grad_accum_steps", "eval", "sample")
+CHANGEABLE = (
+    "data",
+    "model",
+    "objective",
+    "optimizer",
+    "discriminator",
+    "batch_size",
+    "grad_accum_steps",
+    "eval",
+    "sample",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +56,16 @@ def split(settings: Mapping[str, Any]) -> list[Stage]:
     for number, changes in enumerate(given):
         where = f"config.stages[{number}]"
         if not isinstance(changes, Mapping) or not isinstance(changes.get("num_steps"), int):
-            raise ConfigError(f"{where} must be a dict with num_steps, its length in steps: {changes!r}")
+            raise ConfigError(
+                f"{where} must be a dict with num_steps, its length in steps: {changes!r}"
+            )
         if changes["num_steps"] < 1:
             raise ConfigError(f"{where}.num_steps={changes['num_steps']} must be 1 or more")
         reset = changes.get("reset_discriminator", False)
         if reset and not settings["discriminator"]:
-            raise ConfigError(f"{where}.reset_discriminator: there is none, for config.discriminator is empty")
+            raise ConfigError(
+                f"{where}.reset_discriminator: there is none, for config.discriminator is empty"
+            )
         own = _changed(settings, changes, where)
         stages.append(Stage(number, begin, begin + changes["num_steps"], own, bool(reset)))
         begin += changes["num_steps"]
@@ -75,7 +89,9 @@ def _changed(settings: Mapping[str, Any], changes: Mapping[str, Any], where: str
             continue
         first, *path = key.split(".")
         if first not in CHANGEABLE:
-            raise ConfigError(f"{where}: {key!r} is not for a stage to change: {nearest(first, (*CHANGEABLE, *_OWN))}")
+            raise ConfigError(
+                f"{where}: {key!r} is not for a stage to change: {nearest(first, (*CHANGEABLE, *_OWN))}"
+            )
         node, names = result, [first, *path]
         for name in names[:-1]:
             node = node.setdefault(name, {})

@@ -68,13 +68,19 @@ class Update:
         applied = (state.step - state.skipped).astype(jnp.float32)
         decay = jnp.minimum(self.ema, (1 + applied) / (10 + applied))
         # A discriminator has none.
-        ema = {name: state.ema[name] * decay + params[name] * (1 - decay) for name in sorted(state.ema)}
+        ema = {
+            name: state.ema[name] * decay + params[name] * (1 - decay) for name in sorted(state.ema)
+        }
 
         # A select, not a branch: it fuses with the update, and donated buffers are written in place.
         def keep(new, old):
             return jax.tree.map(lambda n, o: jnp.where(apply, n, o), new, old)
 
-        consecutive = jnp.where(large, jnp.where(apply, state.consecutive_large_grads, state.consecutive_large_grads + 1), 0)
+        consecutive = jnp.where(
+            large,
+            jnp.where(apply, state.consecutive_large_grads, state.consecutive_large_grads + 1),
+            0,
+        )
         next_state = dataclasses.replace(
             state,
             step=state.step + 1,

@@ -30,7 +30,9 @@ def claim(workdir: pathlib.Path, config: dict[str, Any], *, force: bool = False)
     if path.exists():
         refuse_changes(load(workdir), config, where=str(path), force=force)
     elif workdir.exists() and any(workdir.iterdir()):
-        raise ConfigError(f"--workdir {workdir} is not empty and holds no run (no config.json): give another folder")
+        raise ConfigError(
+            f"--workdir {workdir} is not empty and holds no run (no config.json): give another folder"
+        )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(path, config)
@@ -54,12 +56,18 @@ def checkpoint_folder(workdir: str | os.PathLike[str], config: dict[str, Any]) -
     return config.get("checkpoint", {}).get("folder") or str(pathlib.Path(workdir) / "checkpoints")
 
 
-def refuse_changes(saved: dict[str, Any], config: dict[str, Any], *, where: str, force: bool = False) -> None:
+def refuse_changes(
+    saved: dict[str, Any], config: dict[str, Any], *, where: str, force: bool = False
+) -> None:
     """Raises ConfigError with the differences that would make it another run."""
     changes = differences(saved, config)
     if changes and not force:
-        shown = "; ".join(changes[:8]) + (f"; and {len(changes) - 8} more" if len(changes) > 8 else "")
-        raise ConfigError(f"the config differs from {where}: {shown} (--force_config goes on with the new one)")
+        shown = "; ".join(changes[:8]) + (
+            f"; and {len(changes) - 8} more" if len(changes) > 8 else ""
+        )
+        raise ConfigError(
+            f"the config differs from {where}: {shown} (--force_config goes on with the new one)"
+        )
 
 
 # Keys that recipes have had since, and what stood for them in runs that were begun before.

@@ -22,7 +22,9 @@ def test_weights_depend_on_what_comes_before_on_one_device_of_a_cpu_alone():
     assert operations() > 0
     with target.compiling_for("tpu"):
         assert operations() == 0
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]).reshape(1, 2, 1), ("replica", "fsdp", "context"))
+    mesh = jax.sharding.Mesh(
+        np.array(jax.devices()[:2]).reshape(1, 2, 1), ("replica", "fsdp", "context")
+    )
     with target.compiling_for("cpu", mesh=mesh):
         assert operations() == 0
 
@@ -31,4 +33,6 @@ def test_weights_depend_on_what_comes_before_on_one_device_of_a_cpu_alone():
 def test_sum_of_pixels(backend):
     x = jax.random.normal(jax.random.key(0), (2, 5, 3))
     with target.compiling_for(backend):
-        np.testing.assert_allclose(cpu_schedule.sum_of_pixels(x), x.sum(axis=1, keepdims=True), atol=1e-5)
+        np.testing.assert_allclose(
+            cpu_schedule.sum_of_pixels(x), x.sum(axis=1, keepdims=True), atol=1e-5
+        )

@@ -51,7 +51,9 @@ def test_programs_need_less_memory_than_by_default():
 
     x = jnp.ones((256, 256))
     plain = jax.jit(numbers).lower(x).compile().memory_analysis()
-    ours = jax.jit(numbers, compiler_options=jit.options("cpu")).lower(x).compile().memory_analysis()
+    ours = (
+        jax.jit(numbers, compiler_options=jit.options("cpu")).lower(x).compile().memory_analysis()
+    )
     assert ours.temp_size_in_bytes <= 0.5 * plain.temp_size_in_bytes
 
 

@@ -9,7 +9,9 @@ from pipeline.backend import target
 
 
 def mesh(context: int) -> Mesh:
-    return Mesh(np.array(jax.devices()[:context]).reshape(1, 1, context), ("replica", "fsdp", "context"))
+    return Mesh(
+        np.array(jax.devices()[:context]).reshape(1, 1, context), ("replica", "fsdp", "context")
+    )
 
 
 def test_by_default_it_is_the_default_backend_and_nothing_is_split():

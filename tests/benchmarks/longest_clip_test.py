@@ -11,7 +11,9 @@ def searched(
 
     def share(number: int) -> float | None:
         asked.append(number)
-        need = (number / (longest + 0.5)) ** curve  # the edge lies halfway between `longest` and the next
+        need = (
+            number / (longest + 0.5)
+        ) ** curve  # the edge lies halfway between `longest` and the next
         return need if need < untold else None
 
     return *longest_clip.search(share, **settings), asked

@@ -48,8 +48,16 @@ def test_bad_recipes(change, message):
             build.data,
             "data.imagesize is not a setting of ImageData: did you mean 'image_size'",
         ),
-        (dict(model__widht=3), lambda c: build.model_maker(c)(nnx.Rngs(0)), "model.widht .* did you mean 'width'"),
-        (dict(model__name="vdvae.VDVEA"), lambda c: build.model_maker(c)(nnx.Rngs(0)), "did you mean 'VDVAE'"),
+        (
+            dict(model__widht=3),
+            lambda c: build.model_maker(c)(nnx.Rngs(0)),
+            "model.widht .* did you mean 'width'",
+        ),
+        (
+            dict(model__name="vdvae.VDVEA"),
+            lambda c: build.model_maker(c)(nnx.Rngs(0)),
+            "did you mean 'VDVAE'",
+        ),
         (dict(model__name="nothing.X"), lambda c: build.model_maker(c)(nnx.Rngs(0)), "no module"),
         (dict(optimizer__lr=3), build.update, "optimizer.lr is not a setting"),
         (dict(optimizer__decay="cosin"), build.update, "did you mean 'cosine'"),

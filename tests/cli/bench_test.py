@@ -41,21 +41,38 @@ def recipe(tmp_path) -> pathlib.Path:
 
 def test_train_needs_no_data_and_nothing_that_reads_it(recipe, tmp_path):
     out = tmp_path / "out.json"
-    arguments = ["bench", "train", "--config", recipe, "--config.batch_size=2", "--steps", "3", "--json", out]
+    arguments = [
+        "bench",
+        "train",
+        "--config",
+        recipe,
+        "--config.batch_size=2",
+        "--steps",
+        "3",
+        "--json",
+        out,
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     command = [sys.executable, "-c", IMPORTS, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1] == "[]"
     result = json.loads(out.read_text())
-    assert result["batch_size"] == 2 and len(result["ms_per_step_all"]) == 3 and result["device"] == "cpu"
+    assert (
+        result["batch_size"] == 2
+        and len(result["ms_per_step_all"]) == 3
+        and result["device"] == "cpu"
+    )
     assert result["examples_per_s"] == pytest.approx(2000 / result["ms_per_step"], rel=0.01)
     for key in ("ms_per_step", "compile_s", "flops_per_step", "peak_bytes"):
         assert result[key] > 0, key
 
 
 def test_checkpoint(capsys, tmp_path):
-    assert dispatch(["bench", "checkpoint", "--megabytes", "8", "--dir", str(tmp_path), "--json", "-"]) == 0
+    assert (
+        dispatch(["bench", "checkpoint", "--megabytes", "8", "--dir", str(tmp_path), "--json", "-"])
+        == 0
+    )
     result = json.loads(capsys.readouterr().out)
     assert result["state_bytes"] == pytest.approx(8e6, rel=0.1)
     assert result["blocked_s"] > 0 and result["synchronous_s"] > 0 and result["ratio"] > 0
@@ -63,7 +80,18 @@ def test_checkpoint(capsys, tmp_path):
 
 
 def test_data(capsys):
-    flags = ["--source", "digits", "--image_size", "8", "--num_batches", "10", "--batch_size", "16", "--json", "-"]
+    flags = [
+        "--source",
+        "digits",
+        "--image_size",
+        "8",
+        "--num_batches",
+        "10",
+        "--batch_size",
+        "16",
+        "--json",
+        "-",
+    ]
     assert dispatch(["bench", "data", *flags]) == 0
     assert json.loads(capsys.readouterr().out)["images_per_s"] > 0
 

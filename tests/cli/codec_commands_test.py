@@ -26,7 +26,13 @@ def noise(seed, height, width):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run"
-    arguments = ["--config", RECIPE, "--config.num_steps=2", "--config.eval.every=0", "--config.sample.every=0"]
+    arguments = [
+        "--config",
+        RECIPE,
+        "--config.num_steps=2",
+        "--config.eval.every=0",
+        "--config.sample.every=0",
+    ]
     assert cli.dispatch(["train", *arguments, "--workdir", str(folder)]) == 0
     assert cli.dispatch(["eval", "--workdir", str(folder), "--num_examples", "8"]) == 0
     return folder
@@ -35,7 +41,12 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def codec(workdir):
     folder = workdir.parent / "codec"
-    assert cli.dispatch(["export", "--workdir", str(workdir), "--out", str(folder), "--license", "mit"]) == 0
+    assert (
+        cli.dispatch(
+            ["export", "--workdir", str(workdir), "--out", str(folder), "--license", "mit"]
+        )
+        == 0
+    )
     return folder
 
 
@@ -80,20 +91,36 @@ def test_raw_weights_and_another_export_over_a_codec(workdir, codec, tmp_path, c
     assert Codec.from_pretrained(out).fingerprint == Codec.from_pretrained(codec).fingerprint
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
-    assert cli.dispatch(["export", "--workdir", str(workdir), "--out", str(tmp_path / "mine"), "--overwrite"]) == 2
+    assert (
+        cli.dispatch(
+            ["export", "--workdir", str(workdir), "--out", str(tmp_path / "mine"), "--overwrite"]
+        )
+        == 2
+    )
     assert "something else than a codec" in capsys.readouterr().err
 
 
 def test_reconstruct_keeps_the_size_and_measures_what_it_wrote(codec, pictures, tmp_path, capsys):
     out, result = tmp_path / "out", tmp_path / "result.json"
-    command = ["reconstruct", "--codec", str(codec), str(pictures), "--out", str(out), "--json", str(result)]
+    command = [
+        "reconstruct",
+        "--codec",
+        str(codec),
+        str(pictures),
+        "--out",
+        str(out),
+        "--json",
+        str(result),
+    ]
     assert cli.dispatch(command) == 0
     content = json.loads(result.read_text())
     files = {file["how"]: file for file in content["files"]}
     assert files.keys() == {"whole", TILED}
     assert TILED in capsys.readouterr().out
     for file in content["files"]:
-        original, recon = (jnp.asarray(np.asarray(Image.open(file[key])))[None] for key in ("path", "out"))
+        original, recon = (
+            jnp.asarray(np.asarray(Image.open(file[key])))[None] for key in ("path", "out")
+        )
         assert original.shape == recon.shape
         assert file["frames"] == 1
         assert file["psnr"] == pytest.approx(float(distances.psnr(original, recon)[0]), abs=1e-4)
@@ -105,7 +132,16 @@ def test_reconstruct_keeps_the_size_and_measures_what_it_wrote(codec, pictures, 
 
 def test_side_by_side_and_resize(codec, pictures, tmp_path):
     out = tmp_path / "out"
-    command = ["reconstruct", "--codec", str(codec), str(pictures), "--out", str(out), "--json", "-"]
+    command = [
+        "reconstruct",
+        "--codec",
+        str(codec),
+        str(pictures),
+        "--out",
+        str(out),
+        "--json",
+        "-",
+    ]
     assert cli.dispatch([*command, "--side_by_side"]) == 0
     with Image.open(out / "sub" / "large.png") as both:
         assert both.size == (2 * 37, 20)
@@ -127,7 +163,10 @@ def test_a_bad_file_is_named_and_the_others_are_done(codec, pictures, tmp_path, 
         assert len(content["files"]) == 2
         assert (out / f"whole.{suffix}").exists()
     (out / "cut.safetensors").write_bytes((out / "whole.safetensors").read_bytes()[:-50])
-    assert cli.dispatch(["decode", "--codec", str(codec), str(out), "--out", str(tmp_path / "back")]) == 65
+    assert (
+        cli.dispatch(["decode", "--codec", str(codec), str(out), "--out", str(tmp_path / "back")])
+        == 65
+    )
     assert "cut.safetensors" in capsys.readouterr().err
     assert (tmp_path / "back" / "whole.png").exists()
 
@@ -152,13 +191,35 @@ def test_each_command_goes_on_where_it_was_stopped(codec, pictures, tmp_path, mo
         assert len(saved) == len(set(saved)) == 2
         assert capsys.readouterr().out.count("done before") == 1
         source = tmp_path / command
-    assert cli.dispatch(["encode", "--codec", str(codec), str(pictures), "--out", str(source), "--fit", "resize"]) == 0
+    assert (
+        cli.dispatch(
+            [
+                "encode",
+                "--codec",
+                str(codec),
+                str(pictures),
+                "--out",
+                str(source),
+                "--fit",
+                "resize",
+            ]
+        )
+        == 0
+    )
     assert "done before" not in capsys.readouterr().out
 
 
 def test_nothing_readable_at_all(codec, tmp_path):
     result = tmp_path / "result.json"
-    arguments = ["--codec", str(codec), "absent.png", "--out", str(tmp_path / "out"), "--json", str(result)]
+    arguments = [
+        "--codec",
+        str(codec),
+        "absent.png",
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+        str(result),
+    ]
     assert cli.dispatch(["reconstruct", *arguments]) == 65
     content = json.loads(result.read_text())
     assert content["files"] == [] and content["psnr"] is None
@@ -186,7 +247,11 @@ def test_mistakes_are_told_in_a_line(codec, workdir, pictures, tmp_path, capsys,
         (["reconstruct", "--codec", str(codec), *out], 2, "name the files"),
         (["reconstruct", "--codec", "absent", str(pictures), *out], 2, "local folder"),
         (["reconstruct", "--codec", str(workdir), str(pictures), *out], 65, "not that of a codec"),
-        (["reconstruct", "--codec", str(codec), str(pictures), "--out", str(pictures)], 2, "would be replaced"),
+        (
+            ["reconstruct", "--codec", str(codec), str(pictures), "--out", str(pictures)],
+            2,
+            "would be replaced",
+        ),
         (["encode", "--codec", str(codec), str(pictures), *out, "--fit", "squash"], 2, "fit"),
         (["decode", "--codec", str(codec), str(pictures), *out], 2, "no files to work on"),
         (["export", "--workdir", str(tmp_path), *out], 2, "holds no run"),

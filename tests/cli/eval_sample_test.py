@@ -19,7 +19,9 @@ NUM_EVAL = 18  # a hundredth of scikit-learn's digits
 def workdir(tmp_path_factory):
     config = ConfigDict(dict(num_steps=2, batch_size=8, ema=0.9))
     config.data = dict(source="digits", image_size=8, channels=1, eval_fraction=0.01)
-    config.model = dict(name="vae.VAE", image_size=8, image_channels=1, channels=(4,), hidden=(), latent_dim=4)
+    config.model = dict(
+        name="vae.VAE", image_size=8, image_channels=1, channels=(4,), hidden=(), latent_dim=4
+    )
     config.optimizer = dict(name="adamw", learning_rate=1e-3)
     config.checkpoint = dict(every=1, keep=2)
     config.mesh = dict(replica=1, fsdp=1, context=1)
@@ -37,7 +39,10 @@ def test_eval_writes_what_scripts_rely_on(workdir, tmp_path, capsys):
     for key in ("bits_per_dim", "iwae_bits_per_dim", "psnr", "ssim", "distortion", "rate"):
         assert np.isfinite(result[key])
     assert len(result["kl_per_layer"]) == 1 and result["active_units"]["units"] == 4
-    assert "DiscretizedGaussian" in result["protocol"] and "EMA weights of step 2" in result["protocol"]
+    assert (
+        "DiscretizedGaussian" in result["protocol"]
+        and "EMA weights of step 2" in result["protocol"]
+    )
     assert json.loads((workdir / "eval" / "2.json").read_text()) == result
     assert f"{NUM_EVAL} examples" in capsys.readouterr().out
 
@@ -84,8 +89,14 @@ def test_sample_draws_grids(workdir, tmp_path):
         (["sample", "--workdir", "RUN"], "--out is missing"),
         (["sample", "--workdir", "RUN", "--out", "x.jpg"], "must be a .png file"),
         (["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=1,0.5"], "has 2 values"),
-        (["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=hot"], "--temperature hot"),
-        (["sample", "--workdir", "RUN", "--out", "x.png", "--batch_norm_passes=2"], "has no batch norm"),
+        (
+            ["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=hot"],
+            "--temperature hot",
+        ),
+        (
+            ["sample", "--workdir", "RUN", "--out", "x.png", "--batch_norm_passes=2"],
+            "has no batch norm",
+        ),
         (["sample", "--workdir", "RUN", "--out", "x.png", "--num=0"], "num"),
         (["eval"], "--workdir is missing"),
         (["eval", "--workdir", "RUN", "extra"], "'extra'"),
@@ -98,7 +109,9 @@ def test_what_cannot_work_is_told_in_a_line(workdir, capsys, arguments, message)
     arguments = [str(workdir) if argument == "RUN" else argument for argument in arguments]
     assert cli.dispatch(arguments) == ConfigError.exit_code
     error = capsys.readouterr().err
-    assert error.startswith(f"strata {arguments[0]}: ") and message in error and error.count("\n") == 1
+    assert (
+        error.startswith(f"strata {arguments[0]}: ") and message in error and error.count("\n") == 1
+    )
 
 
 def test_a_checkpoint_that_is_not_there(workdir, capsys):

@@ -18,7 +18,9 @@ def parsed(*argv: str):
 
 
 def test_overrides_stand_anywhere_and_keep_their_type():
-    config = parsed("--config.batch_size=4", "--config", f"{QUICKSTART}:tiny", "--config.data.flip=false")
+    config = parsed(
+        "--config.batch_size=4", "--config", f"{QUICKSTART}:tiny", "--config.data.flip=false"
+    )
     assert config.batch_size == 4 and config.data.flip is False and config.num_steps == 4
 
 
@@ -31,7 +33,13 @@ def test_a_list_is_given_as_a_tuple():
 
 def test_an_override_may_be_of_any_type_that_its_key_takes(tmp_path):
     recipe = "--config=configs/wf_vae/s_4ch.py"
-    config = parsed(recipe, "--config.data.fps=23.976", "--config.objective.logvar", "learned", "--config.seed=3")
+    config = parsed(
+        recipe,
+        "--config.data.fps=23.976",
+        "--config.objective.logvar",
+        "learned",
+        "--config.seed=3",
+    )
     assert config.data.fps == 23.976 and config.objective.logvar == "learned" and config.seed == 3
     # A whole number stays one: a dataset's fingerprint tells 24 from 24.0.
     assert repr(parsed(recipe, "--config.data.fps=24").data.fps) == "24"
@@ -53,8 +61,14 @@ def test_an_override_may_be_of_any_type_that_its_key_takes(tmp_path):
     [
         (["--config.batch_size=4"], "needs --config FILE"),
         (["--config=nowhere.py"], "no such recipe file"),
-        ([f"--config={QUICKSTART}", "--config.batchsize=4"], "config has no 'batchsize'; did you mean 'batch_size'"),
-        ([f"--config={QUICKSTART}", "--config.model.widht=4"], "config.model has no 'widht'; did you mean 'width'"),
+        (
+            [f"--config={QUICKSTART}", "--config.batchsize=4"],
+            "config has no 'batchsize'; did you mean 'batch_size'",
+        ),
+        (
+            [f"--config={QUICKSTART}", "--config.model.widht=4"],
+            "config.model has no 'widht'; did you mean 'width'",
+        ),
         ([f"--config={QUICKSTART}", "--config.seed.x=4"], "config.seed is a single value"),
         ([f"--config={QUICKSTART}", "--config.batch_size=four"], "config.batch_size=four"),
         ([f"--config={QUICKSTART}", "--steps=4"], "steps"),
@@ -89,6 +103,8 @@ def test_commands_have_codes_and_a_nearest_name(capsys):
     assert dispatch([]) == 2 and dispatch(["--help"]) == 0
     capsys.readouterr()
     assert dispatch(["trian"]) == 2
-    assert capsys.readouterr().err == "strata trian: 'trian' is not a command: did you mean 'train'?\n"
+    assert (
+        capsys.readouterr().err == "strata trian: 'trian' is not a command: did you mean 'train'?\n"
+    )
     assert dispatch(["train", "--config", QUICKSTART]) == 2
     assert "--workdir is missing" in capsys.readouterr().err

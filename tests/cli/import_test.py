@@ -29,7 +29,16 @@ def another_format(monkeypatch):
 
 def test_an_imported_run_is_exported_evaluated_and_trained_on(another_format, tmp_path, capsys):
     out = tmp_path / "run"
-    command = ["import", "--from", "openai-vdvae", "weights.th", "--config", RECIPE, "--out", str(out)]
+    command = [
+        "import",
+        "--from",
+        "openai-vdvae",
+        "weights.th",
+        "--config",
+        RECIPE,
+        "--out",
+        str(out),
+    ]
     assert cli.dispatch(command) == 0
     assert another_format
     assert "parameters of weights.th as step 0" in capsys.readouterr().out
@@ -53,7 +62,10 @@ def test_mistakes_are_told_in_a_line(tmp_path, capsys):
     for arguments, said in (
         ([*start, "x.th", "--out", out], "--config FILE is missing"),
         ([*start, "--config", RECIPE, "--out", out], "one FILE of weights, not 0"),
-        (["import", "--from", "taesd", "x.pth", "--out", out], "2 ENCODER and DECODER of weights, not 1"),
+        (
+            ["import", "--from", "taesd", "x.pth", "--out", out],
+            "2 ENCODER and DECODER of weights, not 1",
+        ),
         (["import", "x.th", "--config", RECIPE, "--out", out], "--from is missing"),
         (["import", "--from", "keras", "x.th", "--config", RECIPE, "--out", out], "from"),
         ([*start, "x.th", "--config", RECIPE, "--out", str(tmp_path.parent)], "is there already"),

@@ -18,7 +18,9 @@ from pipeline.training.state.digest import state_digest
 from pipeline.training.workdir import claim
 
 VDVAE = pathlib.Path(__file__).parents[2] / "configs" / "vdvae"
-MODEL = dict(name="vae.VAE", image_size=8, image_channels=1, channels=[8], hidden=[16], latent_dim=4)
+MODEL = dict(
+    name="vae.VAE", image_size=8, image_channels=1, channels=[8], hidden=[16], latent_dim=4
+)
 CONFIG = dict(dtype="float32", model=MODEL, ema=0.9, num_steps=2)
 CONFIG["optimizer"] = dict(name="adamw", learning_rate=1e-3)
 
@@ -44,7 +46,11 @@ def test_published_sizes(capsys, recipe, parameters, layers):
     assert sum(result["parts"].values()) == parameters
     assert len(result["latent_shapes"]) == layers
     size = result["image_shape"][0]
-    assert result["latent_shapes"][0] == [1, 1, 16] and result["latent_shapes"][-1] == [size, size, 16]
+    assert result["latent_shapes"][0] == [1, 1, 16] and result["latent_shapes"][-1] == [
+        size,
+        size,
+        16,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,11 @@ def test_a_run_has_a_step_and_a_digest(capsys, run):
     folder, digests = run
     result = inspect(capsys, "--workdir", folder)
     assert (result["step"], result["state_sha256"], result["steps"]) == (2, digests[2], [1, 2])
-    assert inspect(capsys, "--workdir", folder, "--step", 1)["state_sha256"] == digests[1] != digests[2]
+    assert (
+        inspect(capsys, "--workdir", folder, "--step", 1)["state_sha256"]
+        == digests[1]
+        != digests[2]
+    )
     _, params, _ = parameters.split(models.create(MODEL, rngs=nnx.Rngs(0)))
     assert result["parameters"] == sum(np.size(array) for array in params.values())
     assert result["latent_shapes"] == [[4]] and result["stochastic_layers"] == 1
@@ -86,7 +96,12 @@ def test_a_codec(capsys, tmp_path):
 
 
 def test_the_table_for_people_goes_beside_the_json(capsys, tmp_path):
-    assert dispatch(["inspect", "--config", str(VDVAE / "cifar10.py"), "--json", str(tmp_path / "out.json")]) == 0
+    assert (
+        dispatch(
+            ["inspect", "--config", str(VDVAE / "cifar10.py"), "--json", str(tmp_path / "out.json")]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "39,145,700" in shown and "32x32x16" in shown
     assert json.loads((tmp_path / "out.json").read_text())["parameters"] == 39_145_700
@@ -96,15 +111,25 @@ def test_state_on_a_mesh_that_is_not_there(capsys):
     recipe = VDVAE / "imagenet64.py"
     result = inspect(capsys, "--config", recipe, "--mesh", "replica=2,fsdp=8,context=2")
     assert result["parameters"] == 125_005_860 and result["devices"] == 32
-    assert result["state_bytes"] / 8 <= result["state_bytes_per_device"] < 1.05 * result["state_bytes"] / 8
-    split = next(array for array in result["arrays"] if array["path"] == "params.encoder.in_conv.kernel")
+    assert (
+        result["state_bytes"] / 8
+        <= result["state_bytes_per_device"]
+        < 1.05 * result["state_bytes"] / 8
+    )
+    split = next(
+        array for array in result["arrays"] if array["path"] == "params.encoder.in_conv.kernel"
+    )
     assert split["shape"] == [3, 3, 3, 512] and split["spec"] == [None, None, None, "fsdp"]
     assert split["bytes_per_device"] * 8 == split["bytes"] == 3 * 3 * 3 * 512 * 4
 
 
 def test_bare_mesh_is_the_recipe_s(capsys):
     recipe = VDVAE / "cifar10.py:tiny"
-    assert inspect(capsys, "--config", recipe, "--mesh")["mesh"] == {"replica": 1, "fsdp": 1, "context": 1}
+    assert inspect(capsys, "--config", recipe, "--mesh")["mesh"] == {
+        "replica": 1,
+        "fsdp": 1,
+        "context": 1,
+    }
     changed = inspect(capsys, "--config", recipe, "--config.mesh.fsdp=4", "--mesh")
     assert changed["mesh"]["fsdp"] == 4
     assert dispatch(["inspect", "--config", str(recipe), "--mesh", "fsdp=2"]) == 0

@@ -18,11 +18,16 @@ from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
 
 RECIPE = str(pathlib.Path(__file__).parents[2] / "configs" / "vae" / "mnist.py") + ":tiny"
-needs_libtpu = pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs the plan extra")
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="needs the plan extra"
+)
 
 
 def plan(capsys, *arguments: str) -> dict:
-    assert dispatch(["plan", "--config", RECIPE, "--config.batch_size=16", *arguments, "--json", "-"]) == 0
+    assert (
+        dispatch(["plan", "--config", RECIPE, "--config.batch_size=16", *arguments, "--json", "-"])
+        == 0
+    )
     return json.loads(capsys.readouterr().out)
 
 
@@ -78,7 +83,9 @@ def test_stages_that_are_one_program_are_compiled_once(capsys, tmp_path, monkeyp
     file, compiled = tmp_path / "staged.py", []
     file.write_text(IN_STAGES)
     compile_one = compiling._compile
-    monkeypatch.setattr(compiling, "_compile", lambda *given: compiled.append(1) or compile_one(*given))
+    monkeypatch.setattr(
+        compiling, "_compile", lambda *given: compiled.append(1) or compile_one(*given)
+    )
     arguments = ["plan", "--config", str(file), "--topology", "cpu:2"]
     assert dispatch([*arguments, "--json", "-"]) == 0
     output = capsys.readouterr()
@@ -86,25 +93,42 @@ def test_stages_that_are_one_program_are_compiled_once(capsys, tmp_path, monkeyp
     assert len(compiled) == 2
     assert [stage["same_program_as"] for stage in result["stages"]] == [None, None, 1]
     assert [stage["num_steps"] for stage in result["stages"]] == [10, 20, 30]
-    assert [stage["batch_shape"] for stage in result["stages"]] == [[8, size, size, 3] for size in (8, 16, 16)]
+    assert [stage["batch_shape"] for stage in result["stages"]] == [
+        [8, size, size, 3] for size in (8, 16, 16)
+    ]
     small, large, same = (stage["total_bytes_per_device"] for stage in result["stages"])
     assert small < large == same
     assert result["worst_stage"] == 1 and result["batch_size"] == 8
-    for key in ("total_bytes_per_device", "temp_bytes_per_device", "flops_per_device", "parameters"):
+    for key in (
+        "total_bytes_per_device",
+        "temp_bytes_per_device",
+        "flops_per_device",
+        "parameters",
+    ):
         assert result[key] == result["stages"][1][key]
-    assert result["compile_s"] == pytest.approx(sum(stage["compile_s"] for stage in result["stages"]))
+    assert result["compile_s"] == pytest.approx(
+        sum(stage["compile_s"] for stage in result["stages"])
+    )
     assert "20 steps of 8x16x16" in output.err and "the program of stage 1" in output.err
 
 
 def test_the_largest_stage_decides_and_days_add_up(monkeypatch):
     def stage(number, steps, total, flops):
-        figures = dict.fromkeys(report._FIGURES) | dict(compiled=True, accessed_bytes_per_device=1.0, collectives={})
-        figures |= dict(flops_per_device=flops, total_bytes_per_device=total, trace_s=0.5, compile_s=2.0)
+        figures = dict.fromkeys(report._FIGURES) | dict(
+            compiled=True, accessed_bytes_per_device=1.0, collectives={}
+        )
+        figures |= dict(
+            flops_per_device=flops, total_bytes_per_device=total, trace_s=0.5, compile_s=2.0
+        )
         figures |= dict(parameters=1, state_bytes_per_device=1)
-        return figures | dict(stage=number, num_steps=steps, batch_shape=[8, 4, 4, 1], same_program_as=None)
+        return figures | dict(
+            stage=number, num_steps=steps, batch_shape=[8, 4, 4, 1], same_program_as=None
+        )
 
     settings = build.complete(runpy.run_path(RECIPE.removesuffix(":tiny"))["get_config"]("tiny"))
-    settings |= dict(num_steps=100, stages=[dict(num_steps=70), dict(num_steps=30)], dtype="bfloat16")
+    settings |= dict(
+        num_steps=100, stages=[dict(num_steps=70), dict(num_steps=30)], dtype="bfloat16"
+    )
     peak = topology.parse("v5e:2x4").chip.bfloat16
 
     def planned(*totals):
@@ -122,18 +146,27 @@ def test_the_largest_stage_decides_and_days_add_up(monkeypatch):
     assert result["compile_s"] == 4.0
     assert "1.6 s in the mean" in "\n".join(plan_command.lines(result))
     first = planned(3 * 2**30, 2**30)
-    assert first["fits"] and first["worst_stage"] == 0 and first["estimate"]["step_seconds"] == pytest.approx(1.0)
+    assert (
+        first["fits"]
+        and first["worst_stage"] == 0
+        and first["estimate"]["step_seconds"] == pytest.approx(1.0)
+    )
 
 
 @needs_libtpu
 def test_a_step_on_a_tpu_that_is_not_there(capsys):
-    result = plan(capsys, "--topology", "v5e:2x2", "--mesh", "fsdp=2,context=2", "--config.dtype=bfloat16")
+    result = plan(
+        capsys, "--topology", "v5e:2x2", "--mesh", "fsdp=2,context=2", "--config.dtype=bfloat16"
+    )
     assert result["fits"] and result["memory_bytes"] == 16 * 2**30
     assert result["temp_bytes_per_device"] is not None and result["flops_per_device"] > 0
     # Convolutions exchange halos.
     assert {"all-reduce", "collective-permute"} <= result["collectives"].keys()
     step = result["estimate"]
-    assert step["step_seconds"] == max(step["compute_seconds"], step["memory_seconds"]) + step["communication_seconds"]
+    assert (
+        step["step_seconds"]
+        == max(step["compute_seconds"], step["memory_seconds"]) + step["communication_seconds"]
+    )
     assert step["days"] * 86_400 == pytest.approx(step["num_steps"] * step["step_seconds"])
     assert step["chip_hours"] == pytest.approx(4 * 24 * step["days"])
     assert step["lost_steps_at_best"] <= step["lost_steps"]
@@ -141,7 +174,9 @@ def test_a_step_on_a_tpu_that_is_not_there(capsys):
 
 @needs_libtpu
 def test_a_loop_over_parts_of_the_batch_computes_as_much(capsys):
-    whole, parts = (plan(capsys, "--topology", "v5e:1x1", f"--config.grad_accum_steps={n}") for n in (1, 4))
+    whole, parts = (
+        plan(capsys, "--topology", "v5e:1x1", f"--config.grad_accum_steps={n}") for n in (1, 4)
+    )
     assert parts["flops_per_device"] == pytest.approx(whole["flops_per_device"], rel=0.35)
 
 
@@ -151,20 +186,31 @@ def test_slices_of_tpus():
     assert len(machines) == 32 and {device.slice_index for device in machines} == {0, 1}
     assert len(topology.devices(topology.parse("v4:2x2x1"))) == 4  # one device a chip
     mesh = meshes.create(replica=-1, fsdp=8, devices=machines)
-    assert [{device.slice_index for device in row.flat} for row in mesh.devices] == [{0}, {0}, {1}, {1}]
+    assert [{device.slice_index for device in row.flat} for row in mesh.devices] == [
+        {0},
+        {0},
+        {1},
+        {1},
+    ]
     with pytest.raises(ConfigError, match="make replica a multiple of 2"):
         meshes.create(replica=1, fsdp=32, devices=machines)
 
 
 @needs_libtpu
-@pytest.mark.parametrize("sizes", [dict(fsdp=16), dict(replica=4, fsdp=4), dict(fsdp=8, context=2)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [dict(fsdp=16), dict(replica=4, fsdp=4), dict(fsdp=8, context=2)], ids=str
+)
 def test_hosts_of_a_torus_feed_every_row(sizes):
-    where = sharding.batch_sharding(meshes.create(**sizes, devices=topology.devices(topology.parse("v5e:4x4"))))
+    where = sharding.batch_sharding(
+        meshes.create(**sizes, devices=topology.devices(topology.parse("v5e:4x4")))
+    )
     hosts = [sharding.local_rows(where, 32, process).tolist() for process in range(4)]
     assert sorted(set(itertools.chain(*hosts))) == list(range(32))
     if sizes == dict(fsdp=16):
         assert len(set(itertools.chain(*hosts))) == sum(map(len, hosts))
-        assert any(rows != list(range(rows[0], rows[0] + len(rows))) for rows in hosts)  # not together
+        assert any(
+            rows != list(range(rows[0], rows[0] + len(rows))) for rows in hosts
+        )  # not together
 
 
 @pytest.mark.parametrize(
@@ -195,8 +241,14 @@ def test_without_the_compiler(capsys, monkeypatch):
 @pytest.mark.parametrize(
     "message, needed",
     [
-        ("RESOURCE_EXHAUSTED: ... Used 24.5G of 15.75G hbm. Exceeded", {"total_bytes_per_device": 49 * 2**29}),
-        ("the total memory required for HLO temporaries (158.79G) exceeds", {"temp_bytes_per_device": 170499464233}),
+        (
+            "RESOURCE_EXHAUSTED: ... Used 24.5G of 15.75G hbm. Exceeded",
+            {"total_bytes_per_device": 49 * 2**29},
+        ),
+        (
+            "the total memory required for HLO temporaries (158.79G) exceeds",
+            {"temp_bytes_per_device": 170499464233},
+        ),
         ("RESOURCE_EXHAUSTED: in another way", {}),
     ],
 )
@@ -211,10 +263,20 @@ def test_a_step_that_does_not_fit(capsys):
 
 
 def test_what_to_change_where_it_does_not_fit():
-    settings = dict(model=dict(name="vdvae.VDVAE"), dtype="float32", batch_size=32, grad_accum_steps=1)
-    result = dict(mesh=dict(replica=1, fsdp=16, context=1), memory_bytes=100, state_bytes_per_device=60)
+    settings = dict(
+        model=dict(name="vdvae.VDVAE"), dtype="float32", batch_size=32, grad_accum_steps=1
+    )
+    result = dict(
+        mesh=dict(replica=1, fsdp=16, context=1), memory_bytes=100, state_bytes_per_device=60
+    )
     text = "\n".join(report.advice(settings, result))
-    for change in ("mesh.fsdp above 16", "remat=True", "dtype=bfloat16", "grad_accum_steps=2", "smaller batch_size"):
+    for change in (
+        "mesh.fsdp above 16",
+        "remat=True",
+        "dtype=bfloat16",
+        "grad_accum_steps=2",
+        "smaller batch_size",
+    ):
         assert change in text
     one_row = "\n".join(report.advice(settings | dict(batch_size=16), result))
     assert "mesh.context=2" in one_row and "grad_accum_steps" not in one_row

@@ -25,14 +25,24 @@ def place(tmp_path_factory) -> pathlib.Path:
     tiny_codec().save_pretrained(folder / "codec")
     (folder / "in").mkdir()
     write_video(folder / "in" / "film.mp4", 5, height=24, width=24)
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "in/photo.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).save(
+        folder / "in/photo.png"
+    )
     safetensors.numpy.save_file(made_up(), folder / "trunk.safetensors")
     safetensors.numpy.save_file(heads(), folder / "heads.safetensors")
     return folder
 
 
 def reconstruct(place: pathlib.Path, out: pathlib.Path, *more: str) -> int:
-    command = ["reconstruct", "--codec", str(place / "codec"), str(place / "in"), "--out", str(out), *more]
+    command = [
+        "reconstruct",
+        "--codec",
+        str(place / "codec"),
+        str(place / "in"),
+        "--out",
+        str(out),
+        *more,
+    ]
     return dispatch([*command, "--chunk", "4", "--json", str(out.with_suffix(".json"))])
 
 
@@ -45,14 +55,21 @@ def test_lpips_of_each_file_and_of_all(place, tmp_path, capsys):
     film, photo = sorted(result["files"], key=lambda entry: entry["path"])
     distance, weights = lpips.create("squeezenet", weights=names["trunk"], heads=names["heads"])
     shown = np.asarray(Image.open(tmp_path / "out" / "photo.png"))[None]
-    expected = jax.jit(distance)(weights, jnp.asarray(shown[:, :, :16]), jnp.asarray(shown[:, :, 16:]))
+    expected = jax.jit(distance)(
+        weights, jnp.asarray(shown[:, :, :16]), jnp.asarray(shown[:, :, 16:])
+    )
     assert photo["lpips_squeeze"] == pytest.approx(float(expected[0]), rel=1e-4)
     mean = (film["lpips_squeeze"] + photo["lpips_squeeze"]) / 2
     assert result["lpips_squeeze"] == pytest.approx(mean) and mean > 0
     # 24 pixels have room for two scales, 16 for one, which SSIM is; and a picture does not flicker.
     assert set(film) - set(photo) == {"fps", "seconds", "ms_ssim_2_scales", "flicker"}
-    assert result["num_files"] == dict(psnr=2, ssim=2, ms_ssim_2_scales=1, flicker=1, lpips_squeeze=2)
-    assert lpips.fingerprint(weights)[:12] in result["protocol"] and "2 finest scales" in result["protocol"]
+    assert result["num_files"] == dict(
+        psnr=2, ssim=2, ms_ssim_2_scales=1, flicker=1, lpips_squeeze=2
+    )
+    assert (
+        lpips.fingerprint(weights)[:12] in result["protocol"]
+        and "2 finest scales" in result["protocol"]
+    )
     assert "LPIPS" not in result["protocol"].split("lpips_squeeze:")[0]
     assert "lpips squeeze 0." in capsys.readouterr().out or mean >= 1
     # Other figures are another job: the files are done again.
@@ -63,7 +80,9 @@ def test_lpips_of_each_file_and_of_all(place, tmp_path, capsys):
 
 def test_flicker_of_a_file_is_that_of_its_frames(place, tmp_path):
     assert reconstruct(place, tmp_path / "out") == 0
-    film = next(f for f in json.loads((tmp_path / "out.json").read_text())["files"] if f["frames"] == 5)
+    film = next(
+        f for f in json.loads((tmp_path / "out.json").read_text())["files"] if f["frames"] == 5
+    )
     with VideoReader(place / "in" / "film.mp4") as video:
         clip = np.stack(list(video))[None]
     expected = distances.flicker(jnp.asarray(clip), jnp.asarray(tiny_codec().reconstruct(clip)))
@@ -73,9 +92,15 @@ def test_flicker_of_a_file_is_that_of_its_frames(place, tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (("--perceptual.weights=nowhere.pth", "--perceptual.heads=h.pth"), "nowhere.pth: there is no such file"),
+        (
+            ("--perceptual.weights=nowhere.pth", "--perceptual.heads=h.pth"),
+            "nowhere.pth: there is no such file",
+        ),
         (("--perceptual.weights=HEADS", "--perceptual.heads=HEADS"), "is not VGG16"),
-        (("--perceptual.weights=TRUNK",), "--perceptual.heads is empty: LPIPS on vgg16 needs its learned heads"),
+        (
+            ("--perceptual.weights=TRUNK",),
+            "--perceptual.heads is empty: LPIPS on vgg16 needs its learned heads",
+        ),
         (("--perceptual.heads=HEADS",), "--perceptual.weights is missing"),
         (("--perceptual.network=vgg19", "--perceptual.weights=TRUNK"), "did you mean 'vgg16'"),
     ],

@@ -16,12 +16,29 @@ RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py")
 
 def test_buckets_that_the_model_cannot_code_are_told_before_anything_is_compiled(tmp_path, capsys):
     write_video(tmp_path / "in.mp4", 6, height=24, width=24)
-    command = ["train", "--config", RECIPE, "--workdir", str(tmp_path / "run"), "--config.data.source=videos"]
-    command += [f"--config.data.path={tmp_path}", "--config.data.eval_fraction=0.0", "--config.eval.every=0"]
+    command = [
+        "train",
+        "--config",
+        RECIPE,
+        "--workdir",
+        str(tmp_path / "run"),
+        "--config.data.source=videos",
+    ]
+    command += [
+        f"--config.data.path={tmp_path}",
+        "--config.data.eval_fraction=0.0",
+        "--config.eval.every=0",
+    ]
     for buckets, said in (
-        ("[[20, 16]]", "data.buckets: 20x16 must be multiples of 8, the pixels each way to a latent of wf_vae.WFVAE"),
+        (
+            "[[20, 16]]",
+            "data.buckets: 20x16 must be multiples of 8, the pixels each way to a latent of wf_vae.WFVAE",
+        ),
         ("[16]", "data.buckets: 16 must be a height and a width, such as [192, 336]"),
-        ("[[16, 16]]", "there are 1 training examples, fewer than batch_size=2: lower batch_size or add videos"),
+        (
+            "[[16, 16]]",
+            "there are 1 training examples, fewer than batch_size=2: lower batch_size or add videos",
+        ),
     ):
         dispatch([*command, f"--config.data.buckets={buckets}"])
         error = capsys.readouterr().err.strip()
@@ -35,12 +52,33 @@ def test_packed_clips_in_buckets_of_aspect(tmp_path):
         for number in range(count):
             write_video(tmp_path / split / f"wide{number}.mp4", 6, height=16, width=24)
             write_video(tmp_path / split / f"tall{number}.mp4", 6, height=24, width=16)
-        assert dispatch(["data", "pack", str(tmp_path / split), "--out", str(tmp_path / f"packed_{split}")]) == 0
-    command = ["train", "--config", RECIPE, "--workdir", str(tmp_path / "run"), "--config.data.source=clips"]
-    command += [f"--config.data.path={tmp_path}/packed_train", f"--config.data.eval_path={tmp_path}/packed_eval"]
-    command += ["--config.data.buckets=[[16, 24], [24, 16]]", "--config.eval.every=0", "--config.sample.every=0"]
+        assert (
+            dispatch(
+                ["data", "pack", str(tmp_path / split), "--out", str(tmp_path / f"packed_{split}")]
+            )
+            == 0
+        )
+    command = [
+        "train",
+        "--config",
+        RECIPE,
+        "--workdir",
+        str(tmp_path / "run"),
+        "--config.data.source=clips",
+    ]
+    command += [
+        f"--config.data.path={tmp_path}/packed_train",
+        f"--config.data.eval_path={tmp_path}/packed_eval",
+    ]
+    command += [
+        "--config.data.buckets=[[16, 24], [24, 16]]",
+        "--config.eval.every=0",
+        "--config.sample.every=0",
+    ]
     assert dispatch(command) == 0
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     losses = [line["train"]["loss"] for line in lines if "train" in line]
     assert len(losses) == 4 and np.isfinite(losses).all()
     # Both shapes were among the batches, which are the same for whoever asks.

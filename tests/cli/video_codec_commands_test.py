@@ -40,29 +40,52 @@ def inputs(tmp_path):
 
 def run(*arguments: str) -> int:
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # what is filled is a remark of the file, not a warning
+        warnings.simplefilter(
+            "error", UserWarning
+        )  # what is filled is a remark of the file, not a warning
         return dispatch(list(arguments))
 
 
 def test_reconstructions_keep_frames_times_and_size(codec, inputs, tmp_path, capsys):
     out, report = tmp_path / "out", tmp_path / "r.json"
-    command = ("reconstruct", "--codec", codec, str(inputs), "--out", str(out), "--json", str(report), "--chunk", "4")
+    command = (
+        "reconstruct",
+        "--codec",
+        codec,
+        str(inputs),
+        "--out",
+        str(out),
+        "--json",
+        str(report),
+        "--chunk",
+        "4",
+    )
     assert run(*command) == 0
     result = json.loads(report.read_text())
     found = {entry["path"].rsplit("/")[-1]: entry for entry in result["files"]}
     assert found["plain.mp4"]["frames"] == 11 and found["plain.mp4"]["fps"] == 10
-    assert found["picture.png"]["frames"] == 1 and "filled to 24x24" in found["picture.png"]["remarks"][0]
+    assert (
+        found["picture.png"]["frames"] == 1
+        and "filled to 24x24" in found["picture.png"]["remarks"][0]
+    )
     assert found["irregular.mp4"]["remarks"][-2:] == [
         "13x17 pixels are filled to 16x24",
         "6 frames are filled to 9 (1 + 4k)",
     ]
     assert result["psnr"] == pytest.approx(np.mean([entry["psnr"] for entry in result["files"]]))
     for name, shape in (("plain", (16, 24)), ("irregular", (13, 17))):
-        with VideoReader(inputs / f"{name}.mp4") as before, VideoReader(out / f"{name}.mp4") as after:
+        with (
+            VideoReader(inputs / f"{name}.mp4") as before,
+            VideoReader(out / f"{name}.mp4") as after,
+        ):
             frames, originals = list(after), list(before)
             assert len(frames) == len(originals) and frames[0].shape[:2] == shape
-            seconds = [np.array(video.pts) * float(video.timing.time_base) for video in (before, after)]
-            np.testing.assert_allclose(seconds[0] - seconds[0][0], seconds[1] - seconds[1][0], atol=2e-3)
+            seconds = [
+                np.array(video.pts) * float(video.timing.time_base) for video in (before, after)
+            ]
+            np.testing.assert_allclose(
+                seconds[0] - seconds[0][0], seconds[1] - seconds[1][0], atol=2e-3
+            )
     assert Image.open(out / "picture.png").size == (18, 20)
     # The same command does nothing twice.
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
@@ -75,27 +98,49 @@ def test_reconstructions_keep_frames_times_and_size(codec, inputs, tmp_path, cap
 def test_decoding_what_was_encoded_is_reconstructing(codec, inputs, tmp_path, monkeypatch):
     moved: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        rich.progress.Progress, "update", lambda self, task, *, completed, total: moved.append((completed, total))
+        rich.progress.Progress,
+        "update",
+        lambda self, task, *, completed, total: moved.append((completed, total)),
     )
     common = ("--codec", codec)
     assert run("reconstruct", *common, str(inputs), "--out", str(tmp_path / "r")) == 0
     assert run("encode", *common, str(inputs), "--out", str(tmp_path / "z"), "--chunk", "4") == 0
-    assert run("decode", *common, str(tmp_path / "z"), "--out", str(tmp_path / "d"), "--chunk", "1") == 0
+    assert (
+        run("decode", *common, str(tmp_path / "z"), "--out", str(tmp_path / "d"), "--chunk", "1")
+        == 0
+    )
     # Bars of three commands over films of 6 and 11 frames, each from its first frames to its last.
     assert [done for done, of in moved if done == of] == 3 * [6, 11]
-    assert {of for _, of in moved} == {6, 11} and all(1 <= done <= of for done, of in moved) and len(moved) > 20
+    assert (
+        {of for _, of in moved} == {6, 11}
+        and all(1 <= done <= of for done, of in moved)
+        and len(moved) > 20
+    )
     for name in ("plain.mp4", "irregular.mp4"):
         with VideoReader(tmp_path / "r" / name) as one, VideoReader(tmp_path / "d" / name) as other:
             pairs = list(zip(one, other, strict=True))
             assert one.pts == other.pts
-        assert max(np.abs(a.astype(int) - b).max() for a, b in pairs) <= 12  # both went through x264
-    same = [np.asarray(Image.open(tmp_path / folder / "picture.png")).astype(int) for folder in "rd"]
+        assert (
+            max(np.abs(a.astype(int) - b).max() for a, b in pairs) <= 12
+        )  # both went through x264
+    same = [
+        np.asarray(Image.open(tmp_path / folder / "picture.png")).astype(int) for folder in "rd"
+    ]
     assert np.abs(same[0] - same[1]).max() <= 1
 
 
 def test_side_by_side_is_twice_as_wide(codec, inputs, tmp_path):
     assert (
-        run("reconstruct", "--codec", codec, str(inputs / "plain.mp4"), "--out", str(tmp_path), "--side_by_side") == 0
+        run(
+            "reconstruct",
+            "--codec",
+            codec,
+            str(inputs / "plain.mp4"),
+            "--out",
+            str(tmp_path),
+            "--side_by_side",
+        )
+        == 0
     )
     with VideoReader(tmp_path / "plain.mp4") as video:
         assert next(iter(video)).shape == (16, 48, 3)
@@ -104,13 +149,20 @@ def test_side_by_side_is_twice_as_wide(codec, inputs, tmp_path):
 def test_sound_is_kept(codec, inputs, tmp_path):
     path = inputs / "sound.mp4"
     with av.open(str(path), "w") as container:
-        video, audio = container.add_stream("libx264", rate=10), container.add_stream("aac", rate=8000)
+        video, audio = (
+            container.add_stream("libx264", rate=10),
+            container.add_stream("aac", rate=8000),
+        )
         video.height = video.width = 16
         video.pix_fmt = "yuv420p"
         for index in range(12):
-            frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), 20 * index, np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.full((16, 16, 3), 20 * index, np.uint8), format="rgb24"
+            )
             container.mux(video.encode(frame))
-        sound = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.int16), format="s16", layout="mono")
+        sound = av.AudioFrame.from_ndarray(
+            np.zeros((1, 9600), np.int16), format="s16", layout="mono"
+        )
         sound.rate = 8000
         container.mux(audio.encode(sound))
         for stream in (video, audio):
@@ -129,7 +181,9 @@ def test_what_is_no_video_is_named_and_the_others_are_done(codec, inputs, tmp_pa
     out = tmp_path / "out"
     assert run("reconstruct", "--codec", codec, str(inputs), "--out", str(out)) == 65
     said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 3 and all(any(name in line for line in said) for name in ("empty.mp4", "text.mkv", "cut.mp4"))
+    assert len(said) == 3 and all(
+        any(name in line for line in said) for name in ("empty.mp4", "text.mkv", "cut.mp4")
+    )
     assert {path.name for path in out.glob("*.*4")} == {"plain.mp4", "irregular.mp4"}
 
 
@@ -160,10 +214,19 @@ def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys
         if stop and worked:
             raise KeyboardInterrupt
         worked.append(source.name)
-        target = target if target.suffix else target.with_suffix(".mp4")  # as decode, which learns it from the file
+        target = (
+            target if target.suffix else target.with_suffix(".mp4")
+        )  # as decode, which learns it from the file
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(b"")
-        about = {"out": str(target), "frames": 1, "height": 16, "width": 16, "remarks": [], "psnr": 30.0}
+        about = {
+            "out": str(target),
+            "frames": 1,
+            "height": 16,
+            "width": 16,
+            "remarks": [],
+            "psnr": 30.0,
+        }
         return about | {"latent_shape": [1, 2, 2, 2]}
 
     made = tiny_codec()
@@ -182,7 +245,14 @@ def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys
 
     for command in ("reconstruct", "encode", "decode"):
         monkeypatch.setattr(any_size_files, command, work)
-        line = (command, str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json", str(tmp_path / "r.json"))
+        line = (
+            command,
+            str(tmp_path / "in"),
+            "--out",
+            str(tmp_path / "out"),
+            "--json",
+            str(tmp_path / "r.json"),
+        )
         mine, others = ("--codec", "mine"), ("--codec", "other")
         stop = True
         assert names(*line, *mine) == ["one"]
@@ -201,11 +271,20 @@ def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys
 
 
 def cv_vae(folder, *, norm_per_frame: bool) -> ConvCodec:
-    recipe = dict(name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2)
+    recipe = dict(
+        name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2
+    )
     recipe |= dict(num_blocks=1, groups=2, norm_per_frame=norm_per_frame)
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
-    about = {"model": recipe, "dtype": "float32", "latent_shapes": [[3, 2, 2, 2]], "num_parameters": 1}
-    made = ConvCodec(modeldef, params | model_state, about | {"input": {"image_shape": [16, 16, 3]}})
+    about = {
+        "model": recipe,
+        "dtype": "float32",
+        "latent_shapes": [[3, 2, 2, 2]],
+        "num_parameters": 1,
+    }
+    made = ConvCodec(
+        modeldef, params | model_state, about | {"input": {"image_shape": [16, 16, 3]}}
+    )
     made.save_pretrained(folder)
     return made
 
@@ -219,11 +298,22 @@ def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tm
     whole = np.asarray(made.encode(clip).mode())
     difference = {}
     for chunk in ("4", "0"):
-        line = ("encode", "--codec", str(tmp_path / "codec"), str(film), "--out", str(tmp_path / "z"))
+        line = (
+            "encode",
+            "--codec",
+            str(tmp_path / "codec"),
+            str(film),
+            "--out",
+            str(tmp_path / "z"),
+        )
         assert run(*line, "--chunk", chunk, "--json", str(report)) == 0
         (entry,) = json.loads(report.read_text())["files"]
         said = capsys.readouterr().err
-        assert ("not causal" in said) == ("chunks of 4 frames" in " ".join(entry["remarks"])) == (chunk == "4")
+        assert (
+            ("not causal" in said)
+            == ("chunks of 4 frames" in " ".join(entry["remarks"]))
+            == (chunk == "4")
+        )
         latents = safetensors.numpy.load_file(tmp_path / "z" / "film.safetensors")["latents"]
         difference[chunk] = np.abs(latents - whole[0]).max()
     assert difference["0"] < 1e-5 < 1e-3 < difference["4"]
@@ -232,10 +322,17 @@ def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tm
 def test_of_an_encoder_that_is_causal_nothing_is_said_of_chunks(tmp_path, capsys):
     cv_vae(tmp_path / "codec", norm_per_frame=True)
     write_video(tmp_path / "film.mp4", 9, width=16)
-    common, report = ("--codec", str(tmp_path / "codec"), "--json", str(tmp_path / "r.json")), tmp_path / "r.json"
+    common, report = (
+        ("--codec", str(tmp_path / "codec"), "--json", str(tmp_path / "r.json")),
+        tmp_path / "r.json",
+    )
     for command, source, said in (("encode", "film.mp4", False), ("decode", "encode", True)):
         chunk = "4" if command == "encode" else "1"
         out = str(tmp_path / command)
         assert run(command, *common, str(tmp_path / source), "--out", out, "--chunk", chunk) == 0
         (entry,) = json.loads(report.read_text())["files"]
-        assert ("not causal" in capsys.readouterr().err) == ("by chunks" in " ".join(entry["remarks"])) == said
+        assert (
+            ("not causal" in capsys.readouterr().err)
+            == ("by chunks" in " ".join(entry["remarks"]))
+            == said
+        )

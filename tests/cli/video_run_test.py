@@ -39,31 +39,61 @@ def test_evaluated_exported_with_statistics_and_used(workdir, tmp_path):
         for what in ("perceptual", "features")
         for key in ("network=squeezenet_caffe", f"weights={network}")
     ]
-    assert dispatch(["eval", "--workdir", str(workdir), "--json", str(report), "--num_examples=4", *flags]) == 0
+    assert (
+        dispatch(
+            ["eval", "--workdir", str(workdir), "--json", str(report), "--num_examples=4", *flags]
+        )
+        == 0
+    )
     measured = json.loads(report.read_text())
     distance = measured["feature_distance"]
     assert measured["psnr"] > 0 and measured["squeezenet_caffe"] > 0 and measured["flicker"] > 0
     assert distance["squeezenet_caffe_feature_distance"] > 0 and "lpips" not in measured
     assert (distance["num_examples"], distance["dimensions"]) == (5 * measured["num_examples"], 512)
-    assert "squeezenet_caffe:" in measured["protocol"] and "neither FID nor FVD" in distance["protocol"]
+    assert (
+        "squeezenet_caffe:" in measured["protocol"]
+        and "neither FID nor FVD" in distance["protocol"]
+    )
     # Nothing of this is lost on the way to the card; these frames are too small for more than SSIM's one scale.
     step = workdir / "eval" / f"{measured['step']}.json"
     step.write_text(json.dumps(measured | {"ms_ssim_3_scales": 0.987}))
     out = tmp_path / "codec"
     assert dispatch(["export", "--workdir", str(workdir), "--out", str(out), "--stats", "4"]) == 0
-    assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "README.md", "preview.png"}
+    assert {path.name for path in out.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "README.md",
+        "preview.png",
+    }
     config = json.loads((out / "config.json").read_text())
     assert config["codec"]["causal"] and config["latents"]["num_examples"] == 4
     assert "weights" not in config["training"]["objective"]["perceptual"]
-    expected = {key: measured[key] for key in ("psnr", "squeezenet_caffe", "flicker", "feature_distance")}
+    expected = {
+        key: measured[key] for key in ("psnr", "squeezenet_caffe", "flicker", "feature_distance")
+    }
     assert expected.items() <= config["metrics"].items()
     card = (out / "README.md").read_text()
     assert "3 scales only, of reconstructions | 0.9870 |" in card and "not LPIPS" in card
-    assert f"vectors | {distance['squeezenet_caffe_feature_distance']:.4f} |" in card and str(network) not in card
+    assert (
+        f"vectors | {distance['squeezenet_caffe_feature_distance']:.4f} |" in card
+        and str(network) not in card
+    )
     codec = Codec.from_pretrained(out)
     assert isinstance(codec, ConvCodec)
     z = codec.encode(np.zeros((1, 5, 16, 16, 3), np.uint8)).mode()
     np.testing.assert_allclose(codec.denormalize(codec.normalize(z)), z, atol=1e-5)
     write_video(tmp_path / "in.mp4", 6)
-    assert dispatch(["reconstruct", "--codec", str(out), str(tmp_path / "in.mp4"), "--out", str(tmp_path / "r")]) == 0
+    assert (
+        dispatch(
+            [
+                "reconstruct",
+                "--codec",
+                str(out),
+                str(tmp_path / "in.mp4"),
+                "--out",
+                str(tmp_path / "r"),
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "r" / "in.mp4").exists()

@@ -40,7 +40,9 @@ def test_chunks_give_the_frames_of_the_whole(codec, chunk):
     z = jax.random.normal(jax.random.key(0), (1, 4, 2, 2, 2))
     whole, parts = (np.asarray(codec.decode(z, chunk=size), np.int32) for size in (None, chunk))
     assert whole.shape == (1, 13, 16, 16, 3)
-    assert np.abs(whole - parts).max() <= 1 and (whole != parts).mean() < 1e-3  # values that lie between two of uint8
+    assert (
+        np.abs(whole - parts).max() <= 1 and (whole != parts).mean() < 1e-3
+    )  # values that lie between two of uint8
     _, other = divmod(3, chunk)
     plan = [1] + [chunk] * (3 // chunk) + [other] * (other > 0)
     # Before they are rounded: frames by chunks of [1, 4, 4, 4], [1, 8, 4] and [1, 12].
@@ -79,7 +81,9 @@ def test_frames_in_and_frames_out(codec, clip, frames):
 
 def test_odd_sizes_are_filled_told_and_cut_back(codec, clip):
     odd = clip[:, :6, :13, :15]
-    with pytest.warns(UserWarning, match="6 frames are filled to 9 .* 13x15 pixels are filled to 16x16"):
+    with pytest.warns(
+        UserWarning, match="6 frames are filled to 9 .* 13x15 pixels are filled to 16x16"
+    ):
         encoding = codec.encode(odd)
     assert encoding.size == (6, 13, 15)
     whole = codec.decode(encoding.mode())
@@ -93,7 +97,9 @@ def test_odd_sizes_are_filled_told_and_cut_back(codec, clip):
 
 
 def test_tiles_of_a_whole_frame_are_the_whole(codec, clip):
-    np.testing.assert_allclose(codec.encode(clip, tile=16).mode(), codec.encode(clip).mode(), atol=1e-6)
+    np.testing.assert_allclose(
+        codec.encode(clip, tile=16).mode(), codec.encode(clip).mode(), atol=1e-6
+    )
 
 
 def test_tiles_cover_larger_frames_in_chunks_of_time(codec):
@@ -109,13 +115,19 @@ def test_saved_and_loaded_by_its_folder(codec, clip, tmp_path):
     codec.save_pretrained(tmp_path / "codec")
     config = tmp_path / "codec" / "config.json"
     content = json.loads(config.read_text())
-    assert content["codec"]["encoder_causal"] and content["codec"]["decoder_causal"] and content["codec"]["causal"]
+    assert (
+        content["codec"]["encoder_causal"]
+        and content["codec"]["decoder_causal"]
+        and content["codec"]["causal"]
+    )
     # As it was written before it told of the two apart.
     content["codec"] = {"is_video": True, "causal": True, "spatial_factor": 8, "temporal_factor": 4}
     config.write_text(json.dumps(content))
     again = Codec.from_pretrained(tmp_path / "codec")
     assert isinstance(again, ConvCodec) and again.is_video and again.causal
-    np.testing.assert_array_equal(again.encode(clip[:, :5]).mode(), codec.encode(clip[:, :5]).mode())
+    np.testing.assert_array_equal(
+        again.encode(clip[:, :5]).mode(), codec.encode(clip[:, :5]).mode()
+    )
 
 
 def test_sample_and_kl_of_the_posterior(codec, clip):
@@ -136,14 +148,26 @@ def test_sample_and_kl_of_the_posterior(codec, clip):
         (lambda codec, clip: codec.encode(clip.astype(np.float32)), r"\[-1, 1\]"),
         (lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 3))), "height width 2"),
         (lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), chunk=0), "1 or more"),
-        (lambda codec, clip: DECODE(codec, np.zeros((1, 2, 2, 2, 2)), chunk="2"), "chunk='2' .* whole number"),
+        (
+            lambda codec, clip: DECODE(codec, np.zeros((1, 2, 2, 2, 2)), chunk="2"),
+            "chunk='2' .* whole number",
+        ),
         (
             lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), size=(4,)),
             r"size=\(4,\) must be \(height, width\)",
         ),
-        (lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), size=(0, 4)), "whole numbers above 0"),
-        (lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), size=(9, 4, 4)), "frames 9, .* give 5"),
-        (lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), size=(4, 17)), "width 17, .* give 16"),
+        (
+            lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), size=(0, 4)),
+            "whole numbers above 0",
+        ),
+        (
+            lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), size=(9, 4, 4)),
+            "frames 9, .* give 5",
+        ),
+        (
+            lambda codec, clip: codec.decode(np.zeros((1, 2, 2, 2, 2)), size=(4, 17)),
+            "width 17, .* give 16",
+        ),
         (lambda codec, clip: codec.sample(1, jax.random.key(0)), "no prior"),
         (lambda codec, clip: codec.normalize(np.zeros((1, 2, 2, 2, 2))), "--stats"),
     ],

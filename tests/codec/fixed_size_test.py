@@ -49,7 +49,9 @@ def test_float_images_are_the_same_images(kind):
     batch = images(codec)
     whole, scaled = codec.encode(batch).mode(), codec.encode(pixels.to_float(batch)).mode()
     half = pixels.to_float(batch).astype(jnp.float16)
-    for a, b in zip(*(jax.tree.leaves(codec.encode(form).mode()) for form in (half, half.astype(jnp.float32)))):
+    for a, b in zip(
+        *(jax.tree.leaves(codec.encode(form).mode()) for form in (half, half.astype(jnp.float32)))
+    ):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(scaled), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -155,5 +157,7 @@ codec = Codec.from_pretrained({str(tmp_path)!r})
 codec.reconstruct(np.zeros((1, 8, 8, 1), np.uint8))
 print([name for name in ("tensorflow", "clu", "grain", "torch", "pipeline.training") if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

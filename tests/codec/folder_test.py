@@ -24,7 +24,9 @@ def test_what_is_written_is_read(kind, tmp_path):
     loaded = Codec.from_pretrained(tmp_path / "new" / "codec")
     for name, array in codec.weights.items():
         np.testing.assert_array_equal(array, loaded.weights[name])
-    np.testing.assert_array_equal(codec.reconstruct(images(codec)), loaded.reconstruct(images(codec)))
+    np.testing.assert_array_equal(
+        codec.reconstruct(images(codec)), loaded.reconstruct(images(codec))
+    )
     assert loaded.fingerprint
     # Written again it is the same codec.
     loaded.save_pretrained(tmp_path / "again")
@@ -37,13 +39,22 @@ def test_the_card_says_how_to_use_it_and_what_it_is(saved):
     _, front, body = card.split("---\n", 2)
     assert "license: mit" in front and "library_name: strata" in front and "- vae" in front
     count = sum(array.size for array in tiny_codec("flat").weights.values())
-    for text in ("from_pretrained", "[8 8 1]", "21.50 dB", "16 held-out examples", "step 7", "grey images of 8x8"):
+    for text in (
+        "from_pretrained",
+        "[8 8 1]",
+        "21.50 dB",
+        "16 held-out examples",
+        "step 7",
+        "grey images of 8x8",
+    ):
         assert text in body
     assert f"{count:,} parameters" in body
 
 
 def test_a_name_that_is_no_folder(tmp_path):
-    with pytest.raises(ConfigError, match=r"'google/some-vae' does not exist: a local folder .* downloaded first"):
+    with pytest.raises(
+        ConfigError, match=r"'google/some-vae' does not exist: a local folder .* downloaded first"
+    ):
         Codec.from_pretrained("google/some-vae")
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file: a local folder"):
@@ -104,9 +115,14 @@ def test_every_damage_is_told_in_a_line(saved, tmp_path):
         (flip, "is damaged, or another export's"),
         (lambda: rewritten(saved, lambda arrays: arrays.pop(name)), f"1 missing ({name})"),
         (lambda: rewritten(saved, lambda arrays: arrays.update(x=arrays[name])), "1 unknown (x)"),
-        (lambda: rewritten(saved, lambda arrays: arrays.update({name: arrays[name][:2]})), f"{name} is float32[2, 6]"),
         (
-            lambda: rewritten(saved, lambda arrays: arrays.update({name: arrays[name].astype(np.float16)})),
+            lambda: rewritten(saved, lambda arrays: arrays.update({name: arrays[name][:2]})),
+            f"{name} is float32[2, 6]",
+        ),
+        (
+            lambda: rewritten(
+                saved, lambda arrays: arrays.update({name: arrays[name].astype(np.float16)})
+            ),
             f"{name} is float16",
         ),
     ]

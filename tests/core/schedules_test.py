@@ -43,7 +43,9 @@ def test_sigmoid_reaches_its_ends_exactly(steepness):
 def test_sigmoid_is_the_logistic_function_between_its_ends():
     logistic = 1 / (1 + np.exp(-10 * (np.arange(0, 101, 10) / 100 - 0.5)))
     expected = (logistic - logistic[0]) / (logistic[-1] - logistic[0])
-    np.testing.assert_allclose(values(dict(name="sigmoid", steps=100), range(0, 101, 10)), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        values(dict(name="sigmoid", steps=100), range(0, 101, 10)), expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from pipeline.data import randomness
 
 @pytest.mark.parametrize("length", [1, 2, 7, 1000])
 def test_each_epoch_visits_every_example_once_in_another_order(length):
-    epochs = [[randomness.shuffled(3, e * length + i, length) for i in range(length)] for e in range(3)]
+    epochs = [
+        [randomness.shuffled(3, e * length + i, length) for i in range(length)] for e in range(3)
+    ]
     for epoch in epochs:
         assert sorted(epoch) == list(range(length))
     if length == 1000:

@@ -16,15 +16,20 @@ from pipeline.training.state import sharding
 
 
 @pytest.mark.parametrize(
-    "make, num_layers, count", [(PatchGAN2D, 3, 2_765_633), (PatchGAN3D, 4, 11_744_641), (PatchGAN3D, 3, 4_665_729)]
+    "make, num_layers, count",
+    [(PatchGAN2D, 3, 2_765_633), (PatchGAN3D, 4, 11_744_641), (PatchGAN3D, 3, 4_665_729)],
 )
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_the_authors_numbers_of_parameters(make, num_layers, count, norm):
-    _, params, model_state = parameters.abstract(lambda: make(num_layers=num_layers, norm=norm, rngs=nnx.Rngs(0)))
+    _, params, model_state = parameters.abstract(
+        lambda: make(num_layers=num_layers, norm=norm, rngs=nnx.Rngs(0))
+    )
     assert sum(leaf.size for leaf in params.values()) == count and not model_state
 
 
-@pytest.mark.parametrize("make, shape", [(PatchGAN2D, (3, 32, 24, 3)), (PatchGAN3D, (3, 5, 16, 16, 3))])
+@pytest.mark.parametrize(
+    "make, shape", [(PatchGAN2D, (3, 32, 24, 3)), (PatchGAN3D, (3, 5, 16, 16, 3))]
+)
 def test_an_example_is_judged_by_itself_unless_norms_are_of_the_batch(make, shape):
     x = jax.random.uniform(jax.random.key(0), shape, minval=-1)
     for norm, alone in (("group", True), ("none", True), ("batch", False)):
@@ -45,14 +50,18 @@ def test_clips_frame_by_frame_and_weights_at_the_start():
     assert abs(float(kernel.std()) - 0.02) < 1e-3 and abs(float(kernel.mean())) < 1e-3
 
 
-@pytest.mark.parametrize("make, shape", [(PatchGAN2D, (4, 32, 16, 3)), (PatchGAN3D, (4, 5, 32, 16, 3))])
+@pytest.mark.parametrize(
+    "make, shape", [(PatchGAN2D, (4, 32, 16, 3)), (PatchGAN3D, (4, 5, 32, 16, 3))]
+)
 def test_other_backends_and_split_heights_give_the_same(make, shape):
     model = make(channels=4, num_layers=2, rngs=nnx.Rngs(0))
     x = jax.random.uniform(jax.random.key(0), shape, minval=-1)
     graph, state = nnx.split(model)
 
     def logits_and_gradient(state, x):
-        return nnx.merge(graph, state)(x), jax.grad(lambda s: jnp.square(nnx.merge(graph, s)(x)).sum())(state)
+        return nnx.merge(graph, state)(x), jax.grad(
+            lambda s: jnp.square(nnx.merge(graph, s)(x)).sum()
+        )(state)
 
     expected = jax.jit(logits_and_gradient)(state, x)
     with target.compiling_for("gpu"):
@@ -64,9 +73,13 @@ def test_other_backends_and_split_heights_give_the_same(make, shape):
             jax.device_put(state, NamedSharding(mesh, PartitionSpec())), jax.device_put(x, where)
         )
     for found in (general, split):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, expected)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), found, expected
+        )
 
 
 def test_an_unknown_norm():
-    with pytest.raises(ConfigError, match=r"discriminator\.norm='layer' must be one of group, batch, none"):
+    with pytest.raises(
+        ConfigError, match=r"discriminator\.norm='layer' must be one of group, batch, none"
+    ):
         PatchGAN2D(norm="layer", rngs=nnx.Rngs(0))

@@ -10,12 +10,16 @@ from pipeline.distances import frames as distances
 @pytest.fixture
 def pair():
     a = np.random.default_rng(0).integers(40, 200, (3, 16, 16, 3))
-    return jnp.asarray(a, jnp.uint8), jnp.asarray(a + np.array([0, 5, 25])[:, None, None, None], jnp.uint8)
+    return jnp.asarray(a, jnp.uint8), jnp.asarray(
+        a + np.array([0, 5, 25])[:, None, None, None], jnp.uint8
+    )
 
 
 def test_mse_and_psnr_of_a_constant_difference(pair):
     a, b = pair
-    np.testing.assert_allclose(distances.mse(a, b), (np.array([0, 5, 25]) / 255) ** 2, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(
+        distances.mse(a, b), (np.array([0, 5, 25]) / 255) ** 2, rtol=1e-4, atol=1e-9
+    )
     expected = [distances.MAX_PSNR, 20 * np.log10(255 / 5), 20 * np.log10(255 / 25)]
     np.testing.assert_allclose(distances.psnr(a, b), expected, rtol=1e-4)
 
@@ -41,9 +45,17 @@ def test_ssim_is_one_at_equality_and_that_of_wang_et_al(pair):
         for j in range(6):
             u, v = x[i : i + 11, j : j + 11], y[i : i + 11, j : j + 11]
             mu, mv = (window * u).sum(), (window * v).sum()
-            su, sv, suv = ((window * p).sum() for p in ((u - mu) ** 2, (v - mv) ** 2, (u - mu) * (v - mv)))
-            total.append((2 * mu * mv + 1e-4) * (2 * suv + 9e-4) / ((mu**2 + mv**2 + 1e-4) * (su + sv + 9e-4)))
-    np.testing.assert_allclose(distances.ssim(a[2:, :, :, :1], b[2:, :, :, :1])[0], np.mean(total), rtol=1e-3)
+            su, sv, suv = (
+                (window * p).sum() for p in ((u - mu) ** 2, (v - mv) ** 2, (u - mu) * (v - mv))
+            )
+            total.append(
+                (2 * mu * mv + 1e-4)
+                * (2 * suv + 9e-4)
+                / ((mu**2 + mv**2 + 1e-4) * (su + sv + 9e-4))
+            )
+    np.testing.assert_allclose(
+        distances.ssim(a[2:, :, :, :1], b[2:, :, :, :1])[0], np.mean(total), rtol=1e-3
+    )
 
 
 def test_ssim_of_images_smaller_than_its_window():

@@ -20,13 +20,19 @@ def every_value(bits: int):
 def one_pixel(likelihood, bits: int, **parameters):
     """The likelihood of `every_value`, the same parameters for each."""
     shape = (2**bits, 1, 1, 1)
-    return likelihood(**{name: jnp.broadcast_to(value, shape) for name, value in parameters.items()}, bits=bits)
+    return likelihood(
+        **{name: jnp.broadcast_to(value, shape) for name, value in parameters.items()}, bits=bits
+    )
 
 
 def test_gaussian_kl_agrees_with_sampling_and_is_zero_only_at_the_prior():
-    mean, logvar, prior_mean, prior_logvar = (jnp.full((200_000,), v) for v in (0.4, -1.0, -0.2, 0.5))
+    mean, logvar, prior_mean, prior_logvar = (
+        jnp.full((200_000,), v) for v in (0.4, -1.0, -0.2, 0.5)
+    )
     z = continuous.gaussian_sample(jax.random.key(0), mean, logvar)
-    estimate = continuous.gaussian_log_prob(z, mean, logvar) - continuous.gaussian_log_prob(z, prior_mean, prior_logvar)
+    estimate = continuous.gaussian_log_prob(z, mean, logvar) - continuous.gaussian_log_prob(
+        z, prior_mean, prior_logvar
+    )
     kl = continuous.gaussian_kl(mean, logvar, prior_mean, prior_logvar)
     np.testing.assert_allclose(estimate.mean(), kl[0], rtol=0.01)
     assert continuous.gaussian_kl(mean, logvar, mean, logvar).max() == 0
@@ -57,7 +63,9 @@ def test_log_ratio_averages_to_minus_the_kl_and_needs_no_prior_when_standard():
     z = continuous.gaussian_sample(jax.random.key(1), mean, logvar)
     kl = continuous.gaussian_kl(mean, logvar)
     bare = Latent(z, kl, mean, logvar)
-    explicit = Latent(z, kl, mean, logvar, prior_mean=jnp.zeros(shape), prior_logvar=jnp.zeros(shape))
+    explicit = Latent(
+        z, kl, mean, logvar, prior_mean=jnp.zeros(shape), prior_logvar=jnp.zeros(shape)
+    )
     np.testing.assert_allclose(continuous.log_ratio(bare), -kl.sum(axis=1), rtol=0.02)
     np.testing.assert_array_equal(continuous.log_ratio(bare), continuous.log_ratio(explicit))
     with pytest.raises(ValueError, match="Gaussian latent"):
@@ -68,7 +76,9 @@ def test_log_ratio_averages_to_minus_the_kl_and_needs_no_prior_when_standard():
 @pytest.mark.parametrize("location", LOCATIONS)
 def test_discretized_gaussian_sums_to_one(bits, location):
     for log_scale in LOG_SCALES:
-        likelihood = one_pixel(continuous.DiscretizedGaussian, bits, location=location, log_scale=log_scale)
+        likelihood = one_pixel(
+            continuous.DiscretizedGaussian, bits, location=location, log_scale=log_scale
+        )
         total = jnp.exp(likelihood.log_prob(every_value(bits))).sum()
         # A mean 20 away at the least scale leaves its mass on the last value.
         np.testing.assert_allclose(total, 1.0, atol=2e-4, err_msg=f"{location=} {log_scale=}")
@@ -76,9 +86,13 @@ def test_discretized_gaussian_sums_to_one(bits, location):
 
 @pytest.mark.parametrize("bits", [8, 5])
 def test_categorical_and_binary_bernoulli_sum_to_one(bits):
-    logits = jnp.broadcast_to(10 * jax.random.normal(jax.random.key(0), (2**bits,)), (2**bits, 1, 1, 1, 2**bits))
+    logits = jnp.broadcast_to(
+        10 * jax.random.normal(jax.random.key(0), (2**bits,)), (2**bits, 1, 1, 1, 2**bits)
+    )
     categorical = continuous.Categorical(logits, bits)
-    np.testing.assert_allclose(jnp.exp(categorical.log_prob(every_value(bits))).sum(), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(
+        jnp.exp(categorical.log_prob(every_value(bits))).sum(), 1.0, rtol=1e-5
+    )
     two = jnp.array([0, 255], jnp.uint8)[:, None, None, None]
     for logit in (-30.0, -0.3, 0.0, 4.0):
         binary = continuous.Bernoulli(jnp.full((2, 1, 1, 1), logit), binarize=True)
@@ -96,7 +110,9 @@ def test_gaussian_gradients_are_finite_at_extremes(name, log_scale):
 
     for location in [*LOCATIONS, 1e4]:
         at = jnp.full(image.shape, location)
-        value, gradients = jax.value_and_grad(total, argnums=(0, 1))(at, jnp.full(image.shape, log_scale))
+        value, gradients = jax.value_and_grad(total, argnums=(0, 1))(
+            at, jnp.full(image.shape, log_scale)
+        )
         assert np.isfinite(value) and all(np.isfinite(g).all() for g in gradients)
 
 
@@ -123,9 +139,9 @@ def test_the_best_learned_variance_is_the_mean_squared_error(name):
     image = jnp.asarray(np.random.default_rng(0).integers(90, 166, (2, 8, 8, 3)), jnp.uint8)
     location = jnp.full(image.shape, 0.05)
     mse = jnp.mean(jnp.square(continuous.position(image) - location))
-    at_optimum = jax.grad(lambda s: getattr(continuous, name)(location, s).log_prob(image).sum() / image.size)(
-        0.5 * jnp.log(mse)
-    )
+    at_optimum = jax.grad(
+        lambda s: getattr(continuous, name)(location, s).log_prob(image).sum() / image.size
+    )(0.5 * jnp.log(mse))
     np.testing.assert_allclose(at_optimum, 0.0, atol=1e-3)
 
 

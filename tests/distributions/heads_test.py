@@ -24,7 +24,9 @@ def test_heads_give_a_likelihood_of_images(recipe, channels):
     features = 0.1 * jax.random.normal(jax.random.key(0), (2, 4, 4, channels)).astype(jnp.bfloat16)
     likelihood = head(features)
     image = jnp.zeros((2, 4, 4, 3), jnp.uint8)
-    assert likelihood.log_prob(image).shape == (2,) and likelihood.log_prob(image).dtype == jnp.float32
+    assert (
+        likelihood.log_prob(image).shape == (2,) and likelihood.log_prob(image).dtype == jnp.float32
+    )
     for shown in (likelihood.mean(), likelihood.sample(jax.random.key(0))):
         assert shown.shape == image.shape and np.abs(shown).max() <= 1
 

@@ -9,11 +9,18 @@ from pipeline.core.pixels import to_uint8
 from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
 
 
-def parameters(means, log_scales, coefficients=0.0, logits=0.0, mixtures: int = 1, shape=(1, 1, 1)) -> jax.Array:
+def parameters(
+    means, log_scales, coefficients=0.0, logits=0.0, mixtures: int = 1, shape=(1, 1, 1)
+) -> jax.Array:
     """Parameters [*shape 10 m] with these values for all channels and mixtures."""
-    part = [jnp.broadcast_to(jnp.asarray(a, jnp.float32), (3, mixtures)) for a in (means, log_scales, coefficients)]
+    part = [
+        jnp.broadcast_to(jnp.asarray(a, jnp.float32), (3, mixtures))
+        for a in (means, log_scales, coefficients)
+    ]
     rest = jnp.concatenate(part, axis=-1).reshape(-1)
-    vector = jnp.concatenate([jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (mixtures,)), rest])
+    vector = jnp.concatenate(
+        [jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (mixtures,)), rest]
+    )
     return jnp.broadcast_to(vector, (*shape, vector.size))
 
 
@@ -23,7 +30,9 @@ def probabilities(params: jax.Array, bits: int, channel: int, before=(0, 0, 0), 
     image = np.zeros((values.size, 1, 1, 3), np.uint8)
     image[:, 0, 0] = before
     image[:, 0, 0, channel] = values
-    likelihood = DiscretizedLogisticMixture(jnp.broadcast_to(params, (values.size, *params.shape[1:])), bits, **kw)
+    likelihood = DiscretizedLogisticMixture(
+        jnp.broadcast_to(params, (values.size, *params.shape[1:])), bits, **kw
+    )
     return np.exp(np.asarray(likelihood.log_prob(jnp.asarray(image)), np.float64))
 
 
@@ -40,7 +49,9 @@ def test_sums_to_one(bits, mean, log_scale):
 
 def test_sums_to_one_over_all_colours():
     params = jax.random.normal(jax.random.key(0), (1, 1, 1, 40)) * 2
-    grid = np.stack(np.meshgrid(*[np.arange(8, dtype=np.uint8) << 5] * 3), axis=-1).reshape(-1, 1, 1, 3)
+    grid = np.stack(np.meshgrid(*[np.arange(8, dtype=np.uint8) << 5] * 3), axis=-1).reshape(
+        -1, 1, 1, 3
+    )
     likelihood = DiscretizedLogisticMixture(jnp.broadcast_to(params, (len(grid), 1, 1, 40)), bits=3)
     total = np.exp(np.asarray(likelihood.log_prob(jnp.asarray(grid)), np.float64)).sum()
     np.testing.assert_allclose(total, 1, atol=1e-5)
@@ -51,11 +62,15 @@ def test_the_authors_low_bit_likelihood_does_not():
     total = probabilities(parameters(means, scales), 5, channel=2, authors_low_bit=True).sum()
     np.testing.assert_allclose(total, 1.028, atol=0.002)
     wide = parameters(jnp.array([[-1e6], [-1e6], [1.0]]), jnp.zeros((3, 1)))
-    np.testing.assert_allclose(probabilities(wide, 5, channel=2, authors_low_bit=True).sum(), 0.5, atol=0.02)
+    np.testing.assert_allclose(
+        probabilities(wide, 5, channel=2, authors_low_bit=True).sum(), 0.5, atol=0.02
+    )
 
 
 @pytest.mark.parametrize("bits", [8, 5])
-@pytest.mark.parametrize("mean, log_scale", [(0.0, -7.0), (1e4, -7.0), (-1e4, 60.0), (0.5, 80.0), (-1.0, -7.0)])
+@pytest.mark.parametrize(
+    "mean, log_scale", [(0.0, -7.0), (1e4, -7.0), (-1e4, 60.0), (0.5, 80.0), (-1.0, -7.0)]
+)
 def test_gradients_are_finite_at_the_extremes(bits, mean, log_scale):
     values = jnp.arange(256, dtype=jnp.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
     params = parameters(mean, log_scale, coefficients=3.0, mixtures=2, shape=(1, 16, 16))
@@ -104,7 +119,9 @@ def test_samples_have_the_probabilities(bits):
     # Every sample lies at a value's position.
     np.testing.assert_allclose(sample, value * (2 / (2**bits - 1)) - 1, atol=1e-6)
     if bits == 2:
-        grid = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 1, 3)
+        grid = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), axis=-1).reshape(
+            -1, 1, 1, 3
+        )
         each = DiscretizedLogisticMixture(jnp.broadcast_to(params[:, :1, :1], (64, 1, 1, 20)), bits)
         expected = np.exp(np.asarray(each.log_prob(jnp.asarray((grid << 6).astype(np.uint8)))))
         index = value.reshape(-1, 3).astype(int) @ np.array([16, 4, 1])
@@ -136,5 +153,6 @@ def test_low_bits_look_at_the_leading_bits_alone():
     image = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     likelihood = DiscretizedLogisticMixture(params, bits=5)
     np.testing.assert_array_equal(
-        likelihood.log_prob(jnp.asarray(image)), likelihood.log_prob(jnp.asarray(image & 0b11111000))
+        likelihood.log_prob(jnp.asarray(image)),
+        likelihood.log_prob(jnp.asarray(image & 0b11111000)),
     )

@@ -23,9 +23,15 @@ def measured(originals: np.ndarray, others: np.ndarray) -> float:
     network, weights = embedding.create("random", weights="", is_video=True, where="--features")
     embed = jax.jit(network)
     found = FeatureDistance(network)
-    found.add(embed(weights, originals), embed(weights, others), np.ones(len(originals), np.float32))
+    found.add(
+        embed(weights, originals), embed(weights, others), np.ones(len(originals), np.float32)
+    )
     report = found.report()
-    assert report["dimensions"] == 64 and not report["rank_deficient"] and "neither FID nor FVD" in report["protocol"]
+    assert (
+        report["dimensions"] == 64
+        and not report["rank_deficient"]
+        and "neither FID nor FVD" in report["protocol"]
+    )
     return report["random_feature_distance"]
 
 
@@ -33,12 +39,16 @@ def test_a_random_network_sees_how_bad_clips_are_and_that_they_flicker():
     x = clips(0)
     assert measured(x, x) < 1e-6
     noise = np.random.default_rng(1).normal(size=x.shape)
-    little, much = (measured(x, np.clip(x + level * noise, 0, 255).astype(np.uint8)) for level in (4, 30))
+    little, much = (
+        measured(x, np.clip(x + level * noise, 0, 255).astype(np.uint8)) for level in (4, 30)
+    )
     assert much > 4 * little > 0
     still = np.broadcast_to(x[:, :1], x.shape)
     shaken = still + np.array([0, 25, 0], np.uint8)[:, None, None, None]
     brighter = still + np.uint8(8)
-    assert measured(still, shaken) > 1.5 * measured(still, brighter), "the same light, once in one frame, once in all"
+    assert measured(still, shaken) > 1.5 * measured(still, brighter), (
+        "the same light, once in one frame, once in all"
+    )
 
 
 def test_masked_rows_and_their_frames_do_not_count():
@@ -58,7 +68,9 @@ def test_masked_rows_and_their_frames_do_not_count():
 def test_a_file_of_a_user_gives_its_networks_features_and_name(tmp_path):
     file = tmp_path / "trunk.safetensors"
     safetensors.numpy.save_file(made_up(), file)
-    network, weights = embedding.create("squeezenet", weights=str(file), is_video=True, where="--features")
+    network, weights = embedding.create(
+        "squeezenet", weights=str(file), is_video=True, where="--features"
+    )
     assert network.shown == "squeezenet_feature_distance" and "neither FID" in network.meaning
     x = jnp.asarray(clips(0, 2)).repeat(4, 2).repeat(4, 3)
     frames = jax.jit(network)(weights, x)
@@ -68,10 +80,16 @@ def test_a_file_of_a_user_gives_its_networks_features_and_name(tmp_path):
     np.testing.assert_allclose(frames[5], expected[0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("network, shown, rows, dimensions", [("inception", "rfid", 18, 2048), ("i3d", "fvd", 2, 400)])
+@pytest.mark.parametrize(
+    "network, shown, rows, dimensions", [("inception", "rfid", 18, 2048), ("i3d", "fvd", 2, 400)]
+)
 def test_the_networks_of_fid_and_fvd(monkeypatch, network, shown, rows, dimensions):
-    monkeypatch.setattr(embedding.weight_files, "load", lambda path: getattr(made_up_networks, network)())
-    found, weights = embedding.create(network, weights="some.pth", is_video=True, where="--features")
+    monkeypatch.setattr(
+        embedding.weight_files, "load", lambda path: getattr(made_up_networks, network)()
+    )
+    found, weights = embedding.create(
+        network, weights="some.pth", is_video=True, where="--features"
+    )
     vectors = jax.eval_shape(found, weights, jax.ShapeDtypeStruct((2, 9, 24, 32, 3), jnp.uint8))
     assert vectors.shape == (rows, dimensions), "frames are images for FID"
     sums = FeatureDistance(found)
@@ -80,23 +98,41 @@ def test_the_networks_of_fid_and_fvd(monkeypatch, network, shown, rows, dimensio
     sums.add(one, other, np.ones(2, np.float32))
     report = sums.report()
     assert report[shown] > 0 and report["rank_deficient"] and report["num_examples"] == rows
-    assert report["protocol"].startswith(f"{shown}: squared Frechet") and "neither" not in report["protocol"]
-    assert f"sha256 of its weights {found.fingerprint[:12]}" in report["protocol"] and len(found.fingerprint) == 64
+    assert (
+        report["protocol"].startswith(f"{shown}: squared Frechet")
+        and "neither" not in report["protocol"]
+    )
+    assert (
+        f"sha256 of its weights {found.fingerprint[:12]}" in report["protocol"]
+        and len(found.fingerprint) == 64
+    )
 
 
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
         (dict(network="random", weights="v.pth"), ConfigError, "--features.network is missing"),
-        (dict(network="vgg16", weights=""), ConfigError, "vgg16 needs its file .*download.pytorch.org"),
-        (dict(network="inception", weights=""), ConfigError, "inception needs its file .*pt_inception-2015-12-05"),
+        (
+            dict(network="vgg16", weights=""),
+            ConfigError,
+            "vgg16 needs its file .*download.pytorch.org",
+        ),
+        (
+            dict(network="inception", weights=""),
+            ConfigError,
+            "inception needs its file .*pt_inception-2015-12-05",
+        ),
         (
             dict(network="i3d", weights="v.pt", is_video=False),
             ConfigError,
             "i3d sees clips, and the model is of images",
         ),
         (dict(network="vg16", weights="v.pth"), ConfigError, "did you mean 'vgg16'"),
-        (dict(network="vgg16", weights="nowhere.pth"), DataError, "nowhere.pth: there is no such file"),
+        (
+            dict(network="vgg16", weights="nowhere.pth"),
+            DataError,
+            "nowhere.pth: there is no such file",
+        ),
     ],
 )
 def test_what_cannot_be(arguments, error, message):

@@ -17,7 +17,14 @@ DIMS = 8 * 8 * 3
 
 @pytest.fixture(scope="module")
 def model():
-    recipe = dict(name="vae.VAE", image_size=8, latent_dim=4, channels=(8,), hidden=(), likelihood="categorical")
+    recipe = dict(
+        name="vae.VAE",
+        image_size=8,
+        latent_dim=4,
+        channels=(8,),
+        hidden=(),
+        likelihood="categorical",
+    )
     return models.create(recipe, rngs=nnx.Rngs(0))
 
 
@@ -49,7 +56,10 @@ def test_the_figures_are_those_of_the_whole_set_at_once(model, images):
     result = likelihood.evaluate(model, batches(images, 11), key=KEY)
     sample_key = jax.random.fold_in(jax.random.fold_in(KEY, 0), 0)
     outputs = model(dict(image=jnp.asarray(images)), key=sample_key, train=False)
-    distortion, rates = elbo.distortion(outputs, jnp.asarray(images)), elbo.layer_rates(outputs.latents)
+    distortion, rates = (
+        elbo.distortion(outputs, jnp.asarray(images)),
+        elbo.layer_rates(outputs.latents),
+    )
     np.testing.assert_allclose(result["distortion"], distortion.mean(), rtol=1e-5)
     np.testing.assert_allclose(result["kl_per_layer"], rates.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(result["nats"], result["distortion"] + result["rate"], rtol=1e-9)
@@ -69,14 +79,21 @@ def test_each_example_counts_once_however_they_are_batched(model, images):
 
 def test_repeatable(model, images):
     first, second = (
-        likelihood.evaluate(model, batches(images, 4), key=KEY, num_importance_samples=2) for _ in range(2)
+        likelihood.evaluate(model, batches(images, 4), key=KEY, num_importance_samples=2)
+        for _ in range(2)
     )
     assert first == second
-    assert first["nats"] != likelihood.evaluate(model, batches(images, 4), key=jax.random.key(1))["nats"]
+    assert (
+        first["nats"]
+        != likelihood.evaluate(model, batches(images, 4), key=jax.random.key(1))["nats"]
+    )
 
 
 def test_the_importance_weighted_bound_is_tighter(model, images):
-    results = {k: likelihood.evaluate(model, batches(images, 11), key=KEY, num_importance_samples=k) for k in (1, 32)}
+    results = {
+        k: likelihood.evaluate(model, batches(images, 11), key=KEY, num_importance_samples=k)
+        for k in (1, 32)
+    }
     assert results[32]["iwae_nats"] < results[1]["iwae_nats"]
     assert results[32]["nats"] == results[1]["nats"]
     # The bound at K = 1 has the ELBO's expectation; they differ by the noise of one sample of the KL.

@@ -12,18 +12,28 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def flat():
-    return models.create(dict(name="vae.VAE", image_size=8, channels=(4,), hidden=(), latent_dim=4), rngs=nnx.Rngs(0))
+    return models.create(
+        dict(name="vae.VAE", image_size=8, channels=(4,), hidden=(), latent_dim=4), rngs=nnx.Rngs(0)
+    )
 
 
 @pytest.fixture(scope="module")
 def hierarchy():
-    recipe = dict(enc_blocks="8x1,8d2,4x1,4d4,1x1", dec_blocks="1x1,4m1,4x1,8m4", width=8, zdim=2, image_size=8)
+    recipe = dict(
+        enc_blocks="8x1,8d2,4x1,4d4,1x1",
+        dec_blocks="1x1,4m1,4x1,8m4",
+        width=8,
+        zdim=2,
+        image_size=8,
+    )
     recipe |= dict(num_mixtures=2, input_shift=-112.0, input_scale=1 / 70)
     model = models.create(recipe | dict(name="vdvae.VDVAE"), rngs=nnx.Rngs(0))
     # As initialised every prior is the same and pictures hardly differ: shake all weights.
     graph, state = nnx.split(model)
     rng = np.random.default_rng(0)
-    shaken = jax.tree.map(lambda x: jnp.asarray(np.asarray(x) + rng.normal(0, 0.3, x.shape).astype(np.float32)), state)
+    shaken = jax.tree.map(
+        lambda x: jnp.asarray(np.asarray(x) + rng.normal(0, 0.3, x.shape).astype(np.float32)), state
+    )
     return nnx.merge(graph, shaken)
 
 
@@ -51,14 +61,20 @@ def test_a_flat_model_has_originals_and_reconstructions(flat):
     rows, labels = pictures.reconstructions(flat, images(flat), key=KEY)
     assert labels == ["original", "reconstruction"]
     np.testing.assert_array_equal(rows[:3], images(flat))
-    np.testing.assert_array_equal(rows[3:], nnx.jit(reconstruction.reconstruct)(flat, jnp.asarray(images(flat))))
+    np.testing.assert_array_equal(
+        rows[3:], nnx.jit(reconstruction.reconstruct)(flat, jnp.asarray(images(flat)))
+    )
 
 
 def test_a_hierarchy_has_a_row_for_each_resolution(hierarchy):
     rows, labels = pictures.reconstructions(hierarchy, images(hierarchy), key=KEY)
     layers = hierarchy.num_layers
     kept = pictures.kept_layers(hierarchy.latent_shapes)
-    assert labels == ["original", *[f"{n} of {layers} (to {s}x{s})" for n, s in zip(kept, (1, 4))], "all latents"]
+    assert labels == [
+        "original",
+        *[f"{n} of {layers} (to {s}x{s})" for n, s in zip(kept, (1, 4))],
+        "all latents",
+    ]
     assert rows.shape[0] == 3 * len(labels)
     other, _ = pictures.reconstructions(hierarchy, images(hierarchy), key=jax.random.key(1))
     # What is drawn from the prior changes with the key; what is kept does not.

@@ -14,14 +14,19 @@ from pipeline.evaluators import reconstruction
 
 @pytest.fixture(scope="module")
 def model():
-    return models.create(dict(name="vae.VAE", image_size=16, channels=(8,), hidden=(), latent_dim=4), rngs=nnx.Rngs(0))
+    return models.create(
+        dict(name="vae.VAE", image_size=16, channels=(8,), hidden=(), latent_dim=4),
+        rngs=nnx.Rngs(0),
+    )
 
 
 def test_means_over_images_without_padding(model):
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
     batches = [
         dict(image=images[:4], mask=np.ones(4, np.float32)),
-        dict(image=np.concatenate([images[4:], images[:3]]), mask=np.array([1, 0, 0, 0], np.float32)),
+        dict(
+            image=np.concatenate([images[4:], images[:3]]), mask=np.array([1, 0, 0, 0], np.float32)
+        ),
     ]
     result = reconstruction.evaluate(model, batches)
     recon = nnx.jit(reconstruction.reconstruct)(model, jnp.asarray(images))
@@ -42,7 +47,9 @@ def test_a_perfect_model_of_low_bit_images_is_found_perfect():
             return (Latent(z, jnp.zeros_like(z)),)
 
         def decode(self, latents, **_):
-            return continuous.Categorical(100 * jax.nn.one_hot(latents[0].astype(jnp.int32), 16), bits=4)
+            return continuous.Categorical(
+                100 * jax.nn.one_hot(latents[0].astype(jnp.int32), 16), bits=4
+            )
 
     result = reconstruction.evaluate(Perfect(), [dict(image=images, mask=np.ones(4, np.float32))])
     assert result["psnr"] == distances.MAX_PSNR
@@ -73,8 +80,17 @@ def test_clips_have_flicker_scales_and_further_distances():
     def weighted(weights, a, b):  # of each frame: a mean difference
         return weights * (a.astype(jnp.float32) - b).mean(axis=(1, 2, 3))
 
-    result = reconstruction.evaluate(Darker(), [batch], perceptual={"mine": (weighted, jnp.float32(3.0))})
-    assert result["num_examples"] == 2 and 0 < result["ms_ssim_2_scales"] < 1 and "ms_ssim" not in result
+    result = reconstruction.evaluate(
+        Darker(), [batch], perceptual={"mine": (weighted, jnp.float32(3.0))}
+    )
+    assert (
+        result["num_examples"] == 2
+        and 0 < result["ms_ssim_2_scales"] < 1
+        and "ms_ssim" not in result
+    )
     np.testing.assert_allclose(result["flicker"], 10 / 255, rtol=1e-4)
     np.testing.assert_allclose(result["mine"], -3 * 10 * 2 / 5, rtol=1e-4)
-    assert "flicker: mean" in result["protocol"] and "too small for MS-SSIM; its 2 finest" in result["protocol"]
+    assert (
+        "flicker: mean" in result["protocol"]
+        and "too small for MS-SSIM; its 2 finest" in result["protocol"]
+    )

@@ -50,7 +50,10 @@ def disturbed(flow, by=0.4):
     """Far from the identity, where signs and terms show."""
     params = nnx.state(flow, nnx.Param)
     leaves, tree = jax.tree.flatten(params)
-    moved = [x + by * jax.random.normal(jax.random.fold_in(KEY, i), x.shape) for i, x in enumerate(leaves)]
+    moved = [
+        x + by * jax.random.normal(jax.random.fold_in(KEY, i), x.shape)
+        for i, x in enumerate(leaves)
+    ]
     nnx.update(flow, jax.tree.unflatten(tree, moved))
     return flow
 

@@ -14,7 +14,13 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.formats import weight_files
 from pipeline.frozen import lpips
 
-CAFFE = pathlib.Path(__file__).parents[3] / "shared" / "data" / "weights" / "squeezenet11_caffe_notop.h5"
+CAFFE = (
+    pathlib.Path(__file__).parents[3]
+    / "shared"
+    / "data"
+    / "weights"
+    / "squeezenet11_caffe_notop.h5"
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +46,9 @@ def test_equal_images_are_at_zero_and_order_does_not_matter(distance):
     assert float(distance(a, b).min()) > 1e-3
     gradient = jax.grad(lambda x: distance(a, x).sum())(a)
     assert np.isfinite(gradient).all(), "an image without features has a gradient"
-    np.testing.assert_array_equal(jax.grad(lambda x: distance(a, x).sum())(jnp.zeros_like(a)).shape, a.shape)
+    np.testing.assert_array_equal(
+        jax.grad(lambda x: distance(a, x).sum())(jnp.zeros_like(a)).shape, a.shape
+    )
 
 
 def test_frames_count_one_by_one_and_grey_is_colour(distance):
@@ -48,15 +56,25 @@ def test_frames_count_one_by_one_and_grey_is_colour(distance):
     np.testing.assert_allclose(distance(a, b)[0], distance(a[0], b[0]), rtol=1e-5)
     grey_a, grey_b = a[0, ..., :1], b[0, ..., :1]
     np.testing.assert_allclose(
-        distance(grey_a, grey_b), distance(jnp.repeat(grey_a, 3, -1), jnp.repeat(grey_b, 3, -1)), rtol=1e-5
+        distance(grey_a, grey_b),
+        distance(jnp.repeat(grey_a, 3, -1), jnp.repeat(grey_b, 3, -1)),
+        rtol=1e-5,
     )
 
 
 @pytest.mark.parametrize(
     "network, files, message",
     [
-        ("vgg16", dict(weights=""), r"weights is empty: .* needs the weights of vgg16 \(.*download\.pytorch\.org"),
-        ("vgg16", dict(weights="v.pth"), r"heads is empty: LPIPS on vgg16 .*lpips/weights/v0\.1/vgg\.pth"),
+        (
+            "vgg16",
+            dict(weights=""),
+            r"weights is empty: .* needs the weights of vgg16 \(.*download\.pytorch\.org",
+        ),
+        (
+            "vgg16",
+            dict(weights="v.pth"),
+            r"heads is empty: LPIPS on vgg16 .*lpips/weights/v0\.1/vgg\.pth",
+        ),
         ("squeezenet_caffe", dict(weights="v.h5", heads="h.pth"), "there are no learned heads"),
         ("vgg19", dict(weights="v.pth"), "did you mean 'vgg16'"),
         ("squeezenet", dict(weights="v.npz", heads="h"), "must be a file of weights: .safetensors"),
@@ -68,7 +86,9 @@ def test_what_cannot_be_says_where_to_get_it(network, files, message):
 
 
 def test_files_of_something_else(tmp_path, files):
-    with pytest.raises(DataError, match=r"is not VGG16: features\.2\.weight is .*torchvision's vgg16"):
+    with pytest.raises(
+        DataError, match=r"is not VGG16: features\.2\.weight is .*torchvision's vgg16"
+    ):
         lpips.create("vgg16", weights=files["weights"], heads=files["heads"])
     with pytest.raises(DataError, match="there is no such file"):
         lpips.create("squeezenet", weights=str(tmp_path / "no.pth"), heads=files["heads"])
@@ -96,10 +116,14 @@ def test_a_torch_file_that_wants_to_run_code_is_refused(tmp_path):
 def test_the_real_network_sees_structure_and_is_not_called_lpips():
     made, weights = lpips.create("squeezenet_caffe", weights=str(CAFFE))
     assert made.shown == "squeezenet_caffe"
-    assert sum(array.size for name, array in weights.items() if not name.startswith("head")) == 722_496
+    assert (
+        sum(array.size for name, array in weights.items() if not name.startswith("head")) == 722_496
+    )
     from sklearn.datasets import load_sample_image
 
-    photo = jnp.asarray(load_sample_image("china.jpg")[100:164, 200:264][None], jnp.float32) / 127.5 - 1
+    photo = (
+        jnp.asarray(load_sample_image("china.jpg")[100:164, 200:264][None], jnp.float32) / 127.5 - 1
+    )
     noisy = photo + 0.1 * jax.random.normal(jax.random.key(0), photo.shape)
     brighter = photo + jnp.sqrt(jnp.square(noisy - photo).mean())
     arrays = jax.tree.map(jnp.asarray, weights)

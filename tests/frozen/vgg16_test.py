@@ -16,7 +16,10 @@ def state_dict(rng) -> dict[str, np.ndarray]:
     tensors, index, channels = {}, 0, 3
     for layer in LAYERS:
         if layer != "M":
-            kernel = rng.standard_normal((layer, channels, 3, 3), np.float32) * (2 / (9 * channels)) ** 0.5
+            kernel = (
+                rng.standard_normal((layer, channels, 3, 3), np.float32)
+                * (2 / (9 * channels)) ** 0.5
+            )
             tensors[f"features.{index}.weight"], channels = kernel.astype(np.float32), layer
             tensors[f"features.{index}.bias"] = rng.uniform(-0.5, 0.5, layer).astype(np.float32)
             index += 1
@@ -30,10 +33,19 @@ def restated(tensors, x: np.ndarray) -> list[np.ndarray]:
     for layer in LAYERS:
         h, w, _ = x.shape
         if layer == "M":
-            x = np.maximum.reduce([x[i : h // 2 * 2 : 2, j : w // 2 * 2 : 2] for i in (0, 1) for j in (0, 1)])
+            x = np.maximum.reduce(
+                [x[i : h // 2 * 2 : 2, j : w // 2 * 2 : 2] for i in (0, 1) for j in (0, 1)]
+            )
         else:
-            kernel, padded = tensors[f"features.{index}.weight"], np.pad(x, ((1, 1), (1, 1), (0, 0)))
-            taps = [padded[i : i + h, j : j + w] @ kernel[:, :, i, j].T for i in range(3) for j in range(3)]
+            kernel, padded = (
+                tensors[f"features.{index}.weight"],
+                np.pad(x, ((1, 1), (1, 1), (0, 0))),
+            )
+            taps = [
+                padded[i : i + h, j : j + w] @ kernel[:, :, i, j].T
+                for i in range(3)
+                for j in range(3)
+            ]
             index += 1
             x = np.maximum(sum(taps) + tensors[f"features.{index - 1}.bias"], 0)
         if index in TAPS:
@@ -48,7 +60,13 @@ def test_the_maps_are_those_of_the_published_network():
     x = rng.standard_normal((1, 18, 21, 3)).astype(np.float32)
     found = jax.jit(vgg16.features)(vgg16.convert(tensors, "made up"), x)
     expected = restated(tensors, x[0])
-    assert [m.shape for m in expected] == [(18, 21, 64), (9, 10, 128), (4, 5, 256), (2, 2, 512), (1, 1, 512)]
+    assert [m.shape for m in expected] == [
+        (18, 21, 64),
+        (9, 10, 128),
+        (4, 5, 256),
+        (2, 2, 512),
+        (1, 1, 512),
+    ]
     for one, other in zip(found, expected, strict=True):
         assert 0.2 < (other > 0).mean() < 0.8, "about half of the features pass their relu"
         np.testing.assert_allclose(one[0], other, atol=1e-4 * other.max())

@@ -8,7 +8,9 @@ from typing import Any
 
 
 def _object(*, required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    return dict(type="object", properties=properties, required=list(required), additionalProperties=False)
+    return dict(
+        type="object", properties=properties, required=list(required), additionalProperties=False
+    )
 
 
 def _list(items: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -23,11 +25,17 @@ _STRING, _INTEGER, _BOOLEAN = dict(type="string"), dict(type="integer"), dict(ty
 _COUNT = dict(type="integer", minimum=0)
 # The reasons for which a Job can fail; JobSet's webhook accepts no others.
 _REASONS = _one_of(
-    "BackoffLimitExceeded", "DeadlineExceeded", "FailedIndexes", "MaxFailedIndexesExceeded", "PodFailurePolicy"
+    "BackoffLimitExceeded",
+    "DeadlineExceeded",
+    "FailedIndexes",
+    "MaxFailedIndexesExceeded",
+    "PodFailurePolicy",
 )
 
 SPEC = _object(
-    coordinator=_object(required=("replicatedJob",), replicatedJob=_STRING, jobIndex=_INTEGER, podIndex=_INTEGER),
+    coordinator=_object(
+        required=("replicatedJob",), replicatedJob=_STRING, jobIndex=_INTEGER, podIndex=_INTEGER
+    ),
     failurePolicy=_object(
         maxRestarts=_INTEGER,
         restartStrategy=_one_of("Recreate", "BlockingRecreate", "InPlaceRestart"),
@@ -49,7 +57,9 @@ SPEC = _object(
         ),
     ),
     managedBy=_STRING,
-    network=_object(enableDNSHostnames=_BOOLEAN, publishNotReadyAddresses=_BOOLEAN, subdomain=_STRING),
+    network=_object(
+        enableDNSHostnames=_BOOLEAN, publishNotReadyAddresses=_BOOLEAN, subdomain=_STRING
+    ),
     replicatedJobs=_list(
         _object(
             required=("name", "template"),
@@ -57,13 +67,20 @@ SPEC = _object(
             groupName=_STRING,
             replicas=_COUNT,
             dependsOn=_list(
-                _object(required=("name", "status"), name=_STRING, status=_one_of("Ready", "Complete")), maxItems=5
+                _object(
+                    required=("name", "status"), name=_STRING, status=_one_of("Ready", "Complete")
+                ),
+                maxItems=5,
             ),
             template=_object(metadata=dict(type="object"), spec=dict(type="object")),
         )
     ),
-    startupPolicy=_object(required=("startupPolicyOrder",), startupPolicyOrder=_one_of("AnyOrder", "InOrder")),
-    successPolicy=_object(required=("operator",), operator=_one_of("All", "Any"), targetReplicatedJobs=_list(_STRING)),
+    startupPolicy=_object(
+        required=("startupPolicyOrder",), startupPolicyOrder=_one_of("AnyOrder", "InOrder")
+    ),
+    successPolicy=_object(
+        required=("operator",), operator=_one_of("All", "Any"), targetReplicatedJobs=_list(_STRING)
+    ),
     suspend=_BOOLEAN,
     ttlSecondsAfterFinished=_COUNT,
     volumeClaimPolicies=_list(

@@ -11,7 +11,9 @@ def tensors(network: ModuleType, conv_name: str) -> dict[str, np.ndarray]:
     """Zeros for kernels; the numbers of a batch norm that changes nothing, but for its eps."""
     found = {}
     for unit, channels in branches.units(network.NETWORK):
-        found[f"{unit.name}.{conv_name}.weight"] = np.zeros((unit.width, channels, *unit.kernel), np.float32)
+        found[f"{unit.name}.{conv_name}.weight"] = np.zeros(
+            (unit.width, channels, *unit.kernel), np.float32
+        )
         for leaf, value in dict(weight=1, bias=0, running_mean=0, running_var=1).items():
             found[f"{unit.name}.bn.{leaf}"] = np.full(unit.width, value, np.float32)
     return found
@@ -28,5 +30,10 @@ def i3d() -> dict[str, np.ndarray]:
     """rgb_imagenet.pt's."""
     from pipeline.frozen import i3d
 
-    logits = {"weight": np.zeros((400, 1024, 1, 1, 1), np.float32), "bias": np.arange(400, dtype=np.float32)}
-    return tensors(i3d, "conv3d") | {f"logits.conv3d.{leaf}": array for leaf, array in logits.items()}
+    logits = {
+        "weight": np.zeros((400, 1024, 1, 1, 1), np.float32),
+        "bias": np.arange(400, dtype=np.float32),
+    }
+    return tensors(i3d, "conv3d") | {
+        f"logits.conv3d.{leaf}": array for leaf, array in logits.items()
+    }

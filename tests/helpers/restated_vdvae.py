@@ -33,7 +33,13 @@ class Layout:
         out_width = self.widths[self.size]
         shapes = _conv("encoder.in_conv", 3, out_width, 3)
         for index, (res, _) in enumerate(self.encoder):
-            shapes |= _block(f"encoder.enc_blocks.{index}", res, self.widths[res], self.widths[res], self.widths[res])
+            shapes |= _block(
+                f"encoder.enc_blocks.{index}",
+                res,
+                self.widths[res],
+                self.widths[res],
+                self.widths[res],
+            )
         for index, (res, _) in enumerate(self.decoder):
             name, width = f"decoder.dec_blocks.{index}", self.widths[res]
             shapes |= _block(f"{name}.enc", res, 2 * width, width, 2 * self.zdim)
@@ -78,7 +84,9 @@ class Restated:
             x = self._entering(states, index)
             name = f"decoder.dec_blocks.{index}"
             res = self.layout.decoder[index][0]
-            mean, log_sigma = self._block(f"{name}.enc", torch.cat([x, activations[res]], 1)).chunk(2, 1)
+            mean, log_sigma = self._block(f"{name}.enc", torch.cat([x, activations[res]], 1)).chunk(
+                2, 1
+            )
             prior_mean, prior_log_sigma, features = self._prior(name, x)
             variance_ratio = (2 * (log_sigma - prior_log_sigma)).exp()
             distance = (mean - prior_mean) ** 2 * (-2 * prior_log_sigma).exp()
@@ -88,7 +96,10 @@ class Restated:
         return self._head(states), kls, latents
 
     def generate(
-        self, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor], temperatures: Sequence[float]
+        self,
+        latents: Sequence[torch.Tensor],
+        noise: Sequence[torch.Tensor],
+        temperatures: Sequence[float],
     ) -> torch.Tensor:
         """Parameters of the mixture with the first latents given, and the others drawn from the prior."""
         states = self._starts(len(noise[0]))
@@ -113,9 +124,14 @@ class Restated:
         return activations
 
     def _starts(self, batch: int) -> dict[int, torch.Tensor]:
-        biases = {res: self.tensors[f"decoder.bias_xs.{index}"] for index, res in enumerate(self.layout.biased)}
+        biases = {
+            res: self.tensors[f"decoder.bias_xs.{index}"]
+            for index, res in enumerate(self.layout.biased)
+        }
         return {
-            res: biases[res].expand(batch, -1, -1, -1) if res in biases else torch.zeros(batch, width, res, res)
+            res: biases[res].expand(batch, -1, -1, -1)
+            if res in biases
+            else torch.zeros(batch, width, res, res)
             for res, width in self.layout.widths.items()
         }
 
@@ -128,7 +144,9 @@ class Restated:
 
     def _prior(self, name: str, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         zdim = self.layout.zdim
-        mean, log_sigma, features = self._block(f"{name}.prior", x).split([zdim, zdim, x.shape[1]], 1)
+        mean, log_sigma, features = self._block(f"{name}.prior", x).split(
+            [zdim, zdim, x.shape[1]], 1
+        )
         return mean, log_sigma, features
 
     def _leaving(self, name: str, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -146,7 +164,9 @@ class Restated:
 
     def _conv(self, name: str, x: torch.Tensor) -> torch.Tensor:
         weight = self.tensors[f"{name}.weight"]
-        return functional.conv2d(x, weight, self.tensors[f"{name}.bias"], padding=weight.shape[2] // 2)
+        return functional.conv2d(
+            x, weight, self.tensors[f"{name}.bias"], padding=weight.shape[2] // 2
+        )
 
 
 def distortion(params: torch.Tensor, image: torch.Tensor, *, low_bit: bool = False) -> torch.Tensor:
@@ -196,4 +216,8 @@ def _block(name: str, res: int, inputs: int, width: int, outputs: int) -> Shapes
     size, middle = 3 if res > 2 else 1, width // 4
     convs = {"c1": (inputs, middle, 1), "c2": (middle, middle, size), "c3": (middle, middle, size)}
     convs["c4"] = (middle, outputs, 1)
-    return {key: shape for conv, sizes in convs.items() for key, shape in _conv(f"{name}.{conv}", *sizes).items()}
+    return {
+        key: shape
+        for conv, sizes in convs.items()
+        for key, shape in _conv(f"{name}.{conv}", *sizes).items()
+    }

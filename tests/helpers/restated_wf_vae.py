@@ -35,13 +35,17 @@ class Sizes(NamedTuple):
 
     def _encoder(self) -> Shapes:
         c, f = self.base, self.flow
-        shapes = _conv("encoder.down1.0", 24, c, 3, 3) | _conv("encoder.down2.0", c + f, 2 * c, 3, 3)
+        shapes = _conv("encoder.down1.0", 24, c, 3, 3) | _conv(
+            "encoder.down2.0", c + f, 2 * c, 3, 3
+        )
         for index in range(1, 1 + self.blocks):
             shapes |= _block(f"encoder.down1.{index}", c, c, flat=True)
             shapes |= _block(f"encoder.down2.{index}", 2 * c, 2 * c)
         shapes |= _conv(f"encoder.down1.{1 + self.blocks}.conv", c, c, 3, 3)
         shapes |= _conv(f"encoder.down2.{1 + self.blocks}.conv.conv", 2 * c, 2 * c, 3, 3, 3)
-        shapes |= _conv("encoder.connect_l1", 12, f, 3, 3) | _conv("encoder.connect_l2", 24, f, 3, 3)
+        shapes |= _conv("encoder.connect_l1", 12, f, 3, 3) | _conv(
+            "encoder.connect_l2", 24, f, 3, 3
+        )
         shapes |= _middle("encoder.mid", 2 * c + f, 4 * c, 4 * c)
         shapes |= _conv("encoder.conv_out.conv", 4 * c, 2 * self.latents, 3, 3, 3)
         return shapes | _norm("encoder.norm_out", 4 * c)
@@ -55,7 +59,9 @@ class Sizes(NamedTuple):
             shapes |= _block(f"decoder.up1.{index}", 2 * c if index else 4 * c, 2 * c)
         shapes |= _conv(f"decoder.up2.{last}.conv.conv", 4 * c, 4 * c, 3, 3, 3)
         shapes |= _conv(f"decoder.up1.{last}.conv", 2 * c, 2 * c, 3, 3)
-        shapes |= _block(f"decoder.up2.{last + 1}", 4 * c, 4 * c + f) | _block(f"decoder.up1.{last + 1}", 2 * c, 2 * c)
+        shapes |= _block(f"decoder.up2.{last + 1}", 4 * c, 4 * c + f) | _block(
+            f"decoder.up1.{last + 1}", 2 * c, 2 * c
+        )
         shapes |= _block("decoder.layer.0", 2 * c, c) | _block("decoder.layer.1", c, c)
         for level, bands in ((1, 12), (2, 24)):
             for index in range(self.connecting):
@@ -75,7 +81,9 @@ def random_state_dict(sizes: Sizes, seed: int) -> StateDict:
         return noise * (0.7 * math.prod(shape[1:]) ** -0.5 if name.endswith("weight") else 0.1)
 
     tensors = {name: draw(name, shape) for name, shape in sizes.shapes().items()}
-    return tensors | {"encoder.wavelet_transform_in.h_conv.conv.weight": torch.full((1, 1, 2, 2, 2), FILTER)}
+    return tensors | {
+        "encoder.wavelet_transform_in.h_conv.conv.weight": torch.full((1, 1, 2, 2, 2), FILTER)
+    }
 
 
 class Restated:
@@ -94,11 +102,15 @@ class Restated:
         for index in range(1, last):
             h = self._block(f"encoder.down1.{index}", h)
         h = self._conv(f"encoder.down1.{last}.conv", h, stride=2)
-        h = self._conv("encoder.down2.0", torch.cat([h, self._conv("encoder.connect_l1", bands2)], dim=1))
+        h = self._conv(
+            "encoder.down2.0", torch.cat([h, self._conv("encoder.connect_l1", bands2)], dim=1)
+        )
         for index in range(1, last):
             h = self._block(f"encoder.down2.{index}", h)
         h = self._conv(f"encoder.down2.{last}.conv.conv", h, stride=2)
-        h = self._middle("encoder.mid", torch.cat([h, self._conv("encoder.connect_l2", bands3)], dim=1))
+        h = self._middle(
+            "encoder.mid", torch.cat([h, self._conv("encoder.connect_l2", bands3)], dim=1)
+        )
         h = self._conv("encoder.conv_out.conv", functional.silu(self._norm("encoder.norm_out", h)))
         mean, logvar = h.chunk(2, dim=1)
         return mean, logvar
@@ -158,13 +170,17 @@ class Restated:
         end = "" if f"{name}.conv1.weight" in self.tensors else ".conv"
         h = x
         for part in "12":
-            h = self._conv(f"{name}.conv{part}{end}", functional.silu(self._norm(f"{name}.norm{part}", h)))
+            h = self._conv(
+                f"{name}.conv{part}{end}", functional.silu(self._norm(f"{name}.norm{part}", h))
+            )
         return h + (x if x.shape == h.shape else self._conv(f"{name}.nin_shortcut{end}", x))
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
         """Over the channels of each pixel."""
         weight, bias = self._of(f"{name}.norm")
-        return functional.layer_norm(x.movedim(1, -1), weight.shape, weight, bias, EPS).movedim(-1, 1)
+        return functional.layer_norm(x.movedim(1, -1), weight.shape, weight, bias, EPS).movedim(
+            -1, 1
+        )
 
     def _conv(self, name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
         """Of clips, or with a kernel of two dimensions of each frame."""
@@ -202,7 +218,9 @@ def _analyse(x: torch.Tensor, bands: list[tuple[int, int, int]], scale: float) -
     corners = _corners(bands)
     frames = len(corners) // 4
     cells = {(t, i, j): x[:, :, t::frames, i::2, j::2] for t, i, j in corners}
-    return torch.cat([scale * sum(_sign(band, at) * cells[at] for at in corners) for band in bands], dim=1)
+    return torch.cat(
+        [scale * sum(_sign(band, at) * cells[at] for at in corners) for band in bands], dim=1
+    )
 
 
 def _synthesise(x: torch.Tensor, bands: list[tuple[int, int, int]], scale: float) -> torch.Tensor:
@@ -228,12 +246,20 @@ def _norm(name: str, width: int) -> Shapes:
 def _block(name: str, into: int, out: int, flat: bool = False) -> Shapes:
     end, size = ("", (3, 3)) if flat else (".conv", (3, 3, 3))
     shapes = _norm(f"{name}.norm1", into) | _norm(f"{name}.norm2", out)
-    shapes |= _conv(f"{name}.conv1{end}", into, out, *size) | _conv(f"{name}.conv2{end}", out, out, *size)
-    return shapes | (_conv(f"{name}.nin_shortcut{end}", into, out, *(1,) * len(size)) if into != out else {})
+    shapes |= _conv(f"{name}.conv1{end}", into, out, *size) | _conv(
+        f"{name}.conv2{end}", out, out, *size
+    )
+    return shapes | (
+        _conv(f"{name}.nin_shortcut{end}", into, out, *(1,) * len(size)) if into != out else {}
+    )
 
 
 def _middle(name: str, into: int, wide: int, out: int) -> Shapes:
-    shapes = _block(f"{name}.0", into, wide) | _norm(f"{name}.1.norm", wide) | _block(f"{name}.2", wide, out)
+    shapes = (
+        _block(f"{name}.0", into, wide)
+        | _norm(f"{name}.1.norm", wide)
+        | _block(f"{name}.2", wide, out)
+    )
     for part in ("q", "k", "v", "proj_out"):
         shapes |= _conv(f"{name}.1.{part}.conv", wide, wide, 1, 1, 1)
     return shapes

@@ -28,12 +28,19 @@ def caffe() -> dict[str, np.ndarray]:
     tensors = {}
     for name, array in made_up().items():
         _, layer, *part, kind = name.split(".")
-        where = f"fire{fires[layer]}/{part[0].replace('squeeze', 'squeeze1x1')}" if part else "conv1"
-        tensors[f"{where}/{kind}"] = array.transpose(2, 3, 1, 0).copy() if kind == "weight" else array
+        where = (
+            f"fire{fires[layer]}/{part[0].replace('squeeze', 'squeeze1x1')}" if part else "conv1"
+        )
+        tensors[f"{where}/{kind}"] = (
+            array.transpose(2, 3, 1, 0).copy() if kind == "weight" else array
+        )
     return tensors
 
 
 def heads() -> dict[str, np.ndarray]:
     """A state dict of LPIPS's heads, each map counting more than the one before."""
     widths = enumerate(squeezenet.CHANNELS)
-    return {f"lin{i}.model.1.weight": np.full((1, width, 1, 1), 0.1 + i, np.float32) for i, width in widths}
+    return {
+        f"lin{i}.model.1.weight": np.full((1, width, 1, 1), 0.1 + i, np.float32)
+        for i, width in widths
+    }

@@ -21,7 +21,9 @@ HIERARCHY = dict(
     input_shift=-112.0,
     input_scale=1 / 70.0,
 )
-FLAT = dict(name="vae.VAE", image_size=8, image_channels=1, channels=(4, 8), hidden=(16,), latent_dim=3)
+FLAT = dict(
+    name="vae.VAE", image_size=8, image_channels=1, channels=(4, 8), hidden=(16,), latent_dim=3
+)
 
 
 @functools.cache
@@ -31,7 +33,8 @@ def tiny_codec(kind: str, bits: int = 8) -> Codec:
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     keys = jax.random.split(jax.random.key(1), len(params))
     noisy = {
-        name: params[name] + 0.1 * jax.random.normal(key, jnp.shape(params[name])) for name, key in zip(params, keys)
+        name: params[name] + 0.1 * jax.random.normal(key, jnp.shape(params[name]))
+        for name, key in zip(params, keys)
     }
     model = modeldef.merge(noisy, model_state)
     config = {
@@ -41,7 +44,13 @@ def tiny_codec(kind: str, bits: int = 8) -> Codec:
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
         "num_parameters": sum(array.size for array in params.values()),
         "license": "mit",
-        "training": {"step": 7, "weights": "EMA", "batch_size": 4, "optimizer": {"name": "adamw"}, "data": {}},
+        "training": {
+            "step": 7,
+            "weights": "EMA",
+            "batch_size": 4,
+            "optimizer": {"name": "adamw"},
+            "data": {},
+        },
         "metrics": {"psnr": 21.5, "num_examples": 16},
     }
     return Codec(modeldef, noisy | model_state, config)
@@ -49,4 +58,6 @@ def tiny_codec(kind: str, bits: int = 8) -> Codec:
 
 def images(codec: Codec, batch: int = 3, seed: int = 0):
     """uint8 noise of the codec's size."""
-    return jax.random.randint(jax.random.key(seed), (batch, *codec.image_shape), 0, 256).astype(jnp.uint8)
+    return jax.random.randint(jax.random.key(seed), (batch, *codec.image_shape), 0, 256).astype(
+        jnp.uint8
+    )

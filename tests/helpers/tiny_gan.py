@@ -24,7 +24,13 @@ class TinyCodec(nnx.Module):
     num_layers, spatial_factor, last_layer = 1, 2, "decode_conv.kernel"
 
     def __init__(
-        self, *, image_size: int = SIZE, image_channels: int = 3, noise: bool = True, rngs: nnx.Rngs, dtype=jnp.float32
+        self,
+        *,
+        image_size: int = SIZE,
+        image_channels: int = 3,
+        noise: bool = True,
+        rngs: nnx.Rngs,
+        dtype=jnp.float32,
     ):
         self.image_size, self.image_channels, self.noise = image_size, image_channels, noise
         self.latent_shapes = ((image_size // 2, image_size // 2, 4),)
@@ -35,7 +41,9 @@ class TinyCodec(nnx.Module):
         return (gaussian.of_moments(self.encode_conv(pixels.to_float(image)), key),)
 
     def decode(self, latents, *, num=None, key=None, temperature=1.0):
-        z = gaussian.given_or_prior(latents, self.latent_shapes[0], num=num, key=key, temperature=temperature)
+        z = gaussian.given_or_prior(
+            latents, self.latent_shapes[0], num=num, key=key, temperature=temperature
+        )
         x = self.decode_conv(z)
         b, h, w, c = x.shape
         x = x.reshape(b, h, w, 2, 2, c // 4).swapaxes(2, 3)
@@ -58,10 +66,14 @@ def recipe() -> ConfigDict:
     config.data = ConfigDict(dict(source="sklearn_images", image_size=SIZE, crop="random"))
     config.model = ConfigDict(dict(name="tiny_codec.TinyCodec", image_size=SIZE))
     config.objective = ConfigDict(dict(kl=1e-6, logvar="learned"))
-    config.objective.adversarial = ConfigDict(dict(weight=0.5, start=4, r1=1.0, r1_every=4, lecam=0.01))
+    config.objective.adversarial = ConfigDict(
+        dict(weight=0.5, start=4, r1=1.0, r1_every=4, lecam=0.01)
+    )
     config.discriminator = ConfigDict(dict(name="patchgan.PatchGAN2D", channels=8, num_layers=1))
     config.discriminator.optimizer = ConfigDict(dict(learning_rate=2e-3, b1=0.5))
-    config.optimizer = ConfigDict(dict(name="adamw", learning_rate=1e-3, warmup_steps=5, weight_decay=0.01))
+    config.optimizer = ConfigDict(
+        dict(name="adamw", learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
+    )
     config.checkpoint = ConfigDict(dict(every=10, keep=0))
     config.log = ConfigDict(dict(every=1))
     config.mesh = ConfigDict(dict(replica=1, fsdp=-1, context=1))

@@ -13,9 +13,18 @@ def recipe() -> ConfigDict:
     config = ConfigDict(dict(num_steps=20, batch_size=8, seed=0, ema=0.9))
     config.data = ConfigDict(dict(source="digits", image_size=SIZE, channels=1))
     config.model = ConfigDict(
-        dict(name="vae.VAE", image_size=SIZE, image_channels=1, channels=(8, 16), hidden=(64,), latent_dim=4)
+        dict(
+            name="vae.VAE",
+            image_size=SIZE,
+            image_channels=1,
+            channels=(8, 16),
+            hidden=(64,),
+            latent_dim=4,
+        )
     )
-    config.optimizer = ConfigDict(dict(name="adamw", learning_rate=1e-3, warmup_steps=5, weight_decay=0.01))
+    config.optimizer = ConfigDict(
+        dict(name="adamw", learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
+    )
     config.checkpoint = ConfigDict(dict(every=10, keep=2))
     config.log = ConfigDict(dict(every=1))
     config.mesh = ConfigDict(dict(replica=1, fsdp=-1, context=1))

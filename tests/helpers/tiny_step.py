@@ -39,7 +39,12 @@ def compiled(recipe: str, devices: int):
 
     def batch(number: int) -> Any:
         model = config["model"]
-        shape = (config["batch_size"], model["image_size"], model["image_size"], model.get("image_channels", 3))
+        shape = (
+            config["batch_size"],
+            model["image_size"],
+            model["image_size"],
+            model.get("image_channels", 3),
+        )
         image = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
         index = np.arange(shape[0], dtype=np.int32)
         about = dict(label=np.zeros_like(index), index=index, mask=np.ones(shape[0], np.float32))

@@ -13,7 +13,13 @@ from pipeline.codec.media.video_io import Timing, VideoWriter
 from pipeline.core import parameters
 
 RECIPE = dict(
-    name="wf_vae.WFVAE", base_channels=4, latent_channels=2, flow_channels=4, num_blocks=1, image_size=16, num_frames=5
+    name="wf_vae.WFVAE",
+    base_channels=4,
+    latent_channels=2,
+    flow_channels=4,
+    num_blocks=1,
+    image_size=16,
+    num_frames=5,
 )
 
 
@@ -29,7 +35,9 @@ def tiny_codec() -> ConvCodec:
     return ConvCodec(modeldef, params | model_state, about | {"num_parameters": 1}, "tiny")
 
 
-def write_video(path: pathlib.Path, frames: int, height: int = 16, width: int = 24, irregular: bool = False) -> None:
+def write_video(
+    path: pathlib.Path, frames: int, height: int = 16, width: int = 24, irregular: bool = False
+) -> None:
     """A square that moves over a gradient, at 10 frames a second; `irregular` shows every third frame twice as long."""
     timing = Timing(fractions.Fraction(1, 1000), fractions.Fraction(10))
     with VideoWriter(path, timing) as writer:

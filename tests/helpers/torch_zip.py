@@ -24,7 +24,14 @@ class Tensor:
     def __reduce__(self):
         array = self.storage.array
         strides = tuple(step // array.itemsize for step in array.strides)
-        return self.rebuild, (self.storage, 0, array.shape, strides, False, collections.OrderedDict())
+        return self.rebuild, (
+            self.storage,
+            0,
+            array.shape,
+            strides,
+            False,
+            collections.OrderedDict(),
+        )
 
 
 def save(content: Any, path: pathlib.Path, monkeypatch: Any) -> None:
@@ -32,7 +39,10 @@ def save(content: Any, path: pathlib.Path, monkeypatch: Any) -> None:
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     kind = type("FloatStorage", (), {"__module__": "torch"})
     torch.FloatStorage, utils._rebuild_tensor_v2 = kind, lambda *given: given
-    utils._rebuild_tensor_v2.__module__, utils._rebuild_tensor_v2.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    utils._rebuild_tensor_v2.__module__, utils._rebuild_tensor_v2.__qualname__ = (
+        "torch._utils",
+        "_rebuild_tensor_v2",
+    )
     storages: list[Storage] = []
 
     def tensors(value: Any) -> Any:

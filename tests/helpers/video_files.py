@@ -20,7 +20,9 @@ def picture(number: int, height: int, width: int) -> np.ndarray:
 def numbers(clip: np.ndarray) -> list[int]:
     """Which frames these are, by the grey of their lower right quarter."""
     _, height, width, _ = clip.shape
-    grey = clip[:, height * 5 // 8 : height * 7 // 8, width * 5 // 8 : width * 7 // 8].mean((1, 2, 3))
+    grey = clip[:, height * 5 // 8 : height * 7 // 8, width * 5 // 8 : width * 7 // 8].mean(
+        (1, 2, 3)
+    )
     return np.rint(grey / LEVEL).astype(int).tolist()
 
 
@@ -41,7 +43,9 @@ def write_video(
 ) -> pathlib.Path:
     """Writes a video at a steady `rate`, or with frame i at milliseconds[i]."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
+    with av.open(
+        str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    ) as container:
         streams = [container.add_stream(codec, rate=rate) for _ in range(1 + second_stream)]
         for stream in streams:
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
@@ -55,7 +59,9 @@ def write_video(
         for number in range(frames):
             for flipped, stream in enumerate(streams):
                 pixels = picture(number, *size)
-                frame = av.VideoFrame.from_ndarray(255 - pixels if flipped else pixels, format="rgb24")
+                frame = av.VideoFrame.from_ndarray(
+                    255 - pixels if flipped else pixels, format="rgb24"
+                )
                 if milliseconds is not None:
                     frame.pts, frame.time_base = milliseconds[number], MILLISECOND
                 container.mux(stream.encode(frame))
@@ -67,7 +73,9 @@ def write_video(
 
 
 def silence(number: int) -> av.AudioFrame:
-    frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+    frame = av.AudioFrame.from_ndarray(
+        np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+    )
     frame.sample_rate, frame.pts = 16_000, 1024 * number
     return frame
 

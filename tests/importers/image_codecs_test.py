@@ -28,7 +28,11 @@ def noise(*shape):
 
 
 def block(name, width, out):
-    tensors = {f"{name}.norm{i}.{leaf}": noise(w) for i, w in ((1, width), (2, out)) for leaf in ("weight", "bias")}
+    tensors = {
+        f"{name}.norm{i}.{leaf}": noise(w)
+        for i, w in ((1, width), (2, out))
+        for leaf in ("weight", "bias")
+    }
     tensors |= conv(f"{name}.conv1", width, out, 3) | conv(f"{name}.conv2", out, out, 3)
     return tensors | (conv(f"{name}.conv_shortcut", width, out, 1) if width != out else {})
 
@@ -41,7 +45,10 @@ def middle(name, width):
     tensors = block(f"{name}.resnets.0", width, width) | block(f"{name}.resnets.1", width, width)
     attention = f"{name}.attentions.0"
     for part in ("to_q", "to_k", "to_v", "to_out.0"):
-        tensors |= {f"{attention}.{part}.weight": noise(width, width), f"{attention}.{part}.bias": noise(width)}
+        tensors |= {
+            f"{attention}.{part}.weight": noise(width, width),
+            f"{attention}.{part}.bias": noise(width),
+        }
     return tensors | {f"{attention}.group_norm.{leaf}": noise(width) for leaf in ("weight", "bias")}
 
 
@@ -50,14 +57,22 @@ def autoencoder_kl():
     tensors = conv("encoder.conv_in", 3, 8, 3) | block("encoder.down_blocks.0.resnets.0", 8, 8)
     tensors |= conv("encoder.down_blocks.0.downsamplers.0.conv", 8, 8, 3)
     tensors |= block("encoder.down_blocks.1.resnets.0", 8, 16) | middle("encoder.mid_block", 16)
-    tensors |= conv("encoder.conv_out", 16, 8, 3) | conv("decoder.conv_in", 4, 16, 3) | middle("decoder.mid_block", 16)
+    tensors |= (
+        conv("encoder.conv_out", 16, 8, 3)
+        | conv("decoder.conv_in", 4, 16, 3)
+        | middle("decoder.mid_block", 16)
+    )
     for index, (width, out) in enumerate([(16, 16), (16, 8)]):
         tensors |= block(f"decoder.up_blocks.{index}.resnets.0", width, out)
         tensors |= block(f"decoder.up_blocks.{index}.resnets.1", out, out)
-    tensors |= conv("decoder.up_blocks.0.upsamplers.0.conv", 16, 16, 3) | conv("decoder.conv_out", 8, 3, 3)
+    tensors |= conv("decoder.up_blocks.0.upsamplers.0.conv", 16, 16, 3) | conv(
+        "decoder.conv_out", 8, 3, 3
+    )
     tensors |= conv("quant_conv", 8, 8, 1) | conv("post_quant_conv", 4, 4, 1)
     ends = {f"encoder.conv_norm_out.{leaf}": noise(16) for leaf in ("weight", "bias")}
-    return tensors | ends | {f"decoder.conv_norm_out.{leaf}": noise(8) for leaf in ("weight", "bias")}
+    return (
+        tensors | ends | {f"decoder.conv_norm_out.{leaf}": noise(8) for leaf in ("weight", "bias")}
+    )
 
 
 def write(folder, tensors=None, **changes):
@@ -85,7 +100,10 @@ def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
     assert z.shape == (1, 3, 5, 4) and codec.decode(z).shape == images.shape
     np.testing.assert_allclose(codec.normalize(z), z * 0.18215, rtol=1e-5)
     # As `strata export --stats` writes them.
-    assert codec.config["latents"]["scale"] == pytest.approx(0.18215) and codec.config["latents"]["shift"] == 0
+    assert (
+        codec.config["latents"]["scale"] == pytest.approx(0.18215)
+        and codec.config["latents"]["shift"] == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +115,10 @@ def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
         (dict(use_quant_conv=False), "use_quant_conv=False and use_post_quant_conv=True differ"),
         (dict(layers_per_block=2), "missing: decoder.up_blocks.0.resnets.2.conv1.bias"),
         (dict(block_out_channels=[8, 32]), "of another shape: "),
-        (dict(use_quant_conv=False, use_post_quant_conv=False), "4 unknown to the recipe: post_quant_conv.bias"),
+        (
+            dict(use_quant_conv=False, use_post_quant_conv=False),
+            "4 unknown to the recipe: post_quant_conv.bias",
+        ),
     ],
 )
 def test_what_is_not_ours_is_told(changes, said, tmp_path, capsys):
@@ -109,13 +130,28 @@ def test_what_is_not_ours_is_told(changes, said, tmp_path, capsys):
 def test_a_recipe_with_other_groups_is_refused(tmp_path, capsys):
     sizes = dict(channels=(8, 16), num_blocks=1, groups=2, image_size=8)
     overrides = [f"--config.model.{key}={value}" for key, value in sizes.items()]
-    assert run(write(tmp_path / "in"), tmp_path / "run", "--config", "configs/kl_f8/sd.py:tiny", *overrides) == 2
-    assert "was trained with model.groups=4, not 2: give --config.model.groups=4;" in capsys.readouterr().err
+    assert (
+        run(
+            write(tmp_path / "in"),
+            tmp_path / "run",
+            "--config",
+            "configs/kl_f8/sd.py:tiny",
+            *overrides,
+        )
+        == 2
+    )
+    assert (
+        "was trained with model.groups=4, not 2: give --config.model.groups=4;"
+        in capsys.readouterr().err
+    )
 
 
 def test_folders_that_cannot_be_read(tmp_path):
     folder = write(tmp_path / "vae")
-    for path, said in ((tmp_path, "is a whole pipeline: give its autoencoder"), (tmp_path / "absent", "no such file")):
+    for path, said in (
+        (tmp_path, "is a whole pipeline: give its autoencoder"),
+        (tmp_path / "absent", "no such file"),
+    ):
         with pytest.raises(DataError, match=said):
             diffusers_importer.load([str(path)])
     file = folder / diffusers_importer.WEIGHTS
@@ -139,8 +175,14 @@ def taesd(channels, pool):
                 for layer in (0, 2, 4):
                     tensors |= conv(f"{name}.conv.{layer}", 64, 64, 3)
                 if pool and first == lowest:
-                    tensors |= {f"{name}.pool.0.weight": noise(256, 64, 1, 1), f"{name}.pool.1.weight": noise(256)}
-                    tensors |= {f"{name}.pool.1.bias": noise(256), f"{name}.pool.3.weight": noise(64, 256, 1, 1)}
+                    tensors |= {
+                        f"{name}.pool.0.weight": noise(256, 64, 1, 1),
+                        f"{name}.pool.1.weight": noise(256),
+                    }
+                    tensors |= {
+                        f"{name}.pool.1.bias": noise(256),
+                        f"{name}.pool.3.weight": noise(64, 256, 1, 1),
+                    }
         for place in (2, 6, 10) if side == "encoder" else (7, 12, 17):
             tensors[f"{side}.{place}.weight"] = noise(64, 64, 3, 3)
     tensors |= conv("encoder.0", 3, 64, 3) | conv("encoder.14", 64, channels, 3)
@@ -154,14 +196,20 @@ def test_every_tensor_of_taesd_finds_its_place(channels, pool):
     assert recipe["latent_channels"] == channels and recipe["pool"] == pool
     _, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     weights = taesd_importer.convert(tensors, shapes, path="a and b")
-    assert sum(array.size for array in weights.values()) == sum(array.size for array in tensors.values())
+    assert sum(array.size for array in weights.values()) == sum(
+        array.size for array in tensors.values()
+    )
     name = "decoder.stages.3.blocks.0.convs.2.kernel"
-    np.testing.assert_array_equal(weights[name], tensors["decoder.18.conv.4.weight"].transpose(2, 3, 1, 0))
+    np.testing.assert_array_equal(
+        weights[name], tensors["decoder.18.conv.4.weight"].transpose(2, 3, 1, 0)
+    )
 
 
 def test_files_of_another_kind_of_taesd_are_told():
     _, shapes, _ = parameters.abstract(
-        lambda: models.create(dict(name="taesd.TAESD", latent_channels=32, pool=False), rngs=nnx.Rngs(0))
+        lambda: models.create(
+            dict(name="taesd.TAESD", latent_channels=32, pool=False), rngs=nnx.Rngs(0)
+        )
     )
     with pytest.raises(CheckpointError, match=r"\(set model.pool=True\)"):
         taesd_importer.convert(taesd(32, True), shapes, path="a and b")

@@ -13,7 +13,14 @@ from pipeline.formats import state_dict
 from pipeline.importers import disentangling_vae as disentangling_vae_importer
 from pipeline.importers import openai_vdvae as openai_vdvae_importer
 
-MNIST = dict(name="vae.VAE", image_size=32, image_channels=1, latent_dim=10, hidden=(256, 256), likelihood="bernoulli")
+MNIST = dict(
+    name="vae.VAE",
+    image_size=32,
+    image_channels=1,
+    latent_dim=10,
+    hidden=(256, 256),
+    likelihood="bernoulli",
+)
 LARGE = dict(MNIST, image_size=64, image_channels=3, channels=(32,) * 4)
 
 
@@ -22,7 +29,11 @@ def shapes_of(recipe):
 
 
 def bottleneck(name, inputs, middle, outputs, size):
-    kernels = {"c1": (middle, inputs, 1), "c2": (middle, middle, size), "c3": (middle, middle, size)}
+    kernels = {
+        "c1": (middle, inputs, 1),
+        "c2": (middle, middle, size),
+        "c3": (middle, middle, size),
+    }
     kernels["c4"] = (outputs, middle, 1)
     return {f"{name}.{key}": (out, into, k, k) for key, (out, into, k) in kernels.items()}
 
@@ -35,7 +46,9 @@ def vdvae_tensors(encoder=(8, 8, 4, 4, 1), decoder=(1, 4, 8, 8), width=8, zdim=2
         "decoder.out_net.out_conv": (10 * mixtures, width, 1, 1),
     }
     for index, res in enumerate(encoder):
-        kernels |= bottleneck(f"encoder.enc_blocks.{index}", width, middle, width, 3 if res > 2 else 1)
+        kernels |= bottleneck(
+            f"encoder.enc_blocks.{index}", width, middle, width, 3 if res > 2 else 1
+        )
     for index, res in enumerate(decoder):
         name, size = f"decoder.dec_blocks.{index}", 3 if res > 2 else 1
         kernels |= bottleneck(f"{name}.enc", 2 * width, middle, 2 * zdim, size)
@@ -47,19 +60,34 @@ def vdvae_tensors(encoder=(8, 8, 4, 4, 1), decoder=(1, 4, 8, 8), width=8, zdim=2
         for name, shape in {
             "decoder.gain": (1, width, 1, 1),
             "decoder.bias": (1, width, 1, 1),
-            **{f"decoder.bias_xs.{i}": (1, width, res, res) for i, res in enumerate(sorted(set(decoder)))},
+            **{
+                f"decoder.bias_xs.{i}": (1, width, res, res)
+                for i, res in enumerate(sorted(set(decoder)))
+            },
         }.items()
     }
 
 
 def burgess_tensors(size=32, channels=1, latents=10):
-    convs = {"encoder.conv1": (32, channels, 4, 4), "encoder.conv2": (32, 32, 4, 4), "encoder.conv3": (32, 32, 4, 4)}
+    convs = {
+        "encoder.conv1": (32, channels, 4, 4),
+        "encoder.conv2": (32, 32, 4, 4),
+        "encoder.conv3": (32, 32, 4, 4),
+    }
     convs |= {"decoder.convT1": (32, 32, 4, 4), "decoder.convT2": (32, 32, 4, 4)}
     convs |= {"decoder.convT3": (32, channels, 4, 4)}
     if size == 64:
         convs |= {"encoder.conv_64": (32, 32, 4, 4), "decoder.convT_64": (32, 32, 4, 4)}
-    linears = {"encoder.lin1": (256, 512), "encoder.lin2": (256, 256), "encoder.mu_logvar_gen": (2 * latents, 256)}
-    linears |= {"decoder.lin1": (256, latents), "decoder.lin2": (256, 256), "decoder.lin3": (512, 256)}
+    linears = {
+        "encoder.lin1": (256, 512),
+        "encoder.lin2": (256, 256),
+        "encoder.mu_logvar_gen": (2 * latents, 256),
+    }
+    linears |= {
+        "decoder.lin1": (256, latents),
+        "decoder.lin2": (256, 256),
+        "decoder.lin3": (512, 256),
+    }
     tensors = random_tensors(convs | linears)
     return tensors | {"decoder.convT3.bias": noise((channels,))}
 
@@ -85,7 +113,9 @@ def test_every_tensor_finds_its_place(case):
     converter, recipe, make = CASES[case]
     tensors, shapes = make(), shapes_of(recipe)
     weights = converter.convert(tensors, shapes, path="file")
-    assert {name: array.shape for name, array in weights.items()} == {n: s.shape for n, s in shapes.items()}
+    assert {name: array.shape for name, array in weights.items()} == {
+        n: s.shape for n, s in shapes.items()
+    }
     ours = np.sort(np.concatenate([array.ravel() for array in weights.values()]))
     theirs = np.sort(np.concatenate([array.ravel() for array in tensors.values()]))
     np.testing.assert_array_equal(ours, theirs)
@@ -110,8 +140,12 @@ def test_what_does_not_fit_is_told(case):
 
 
 def test_another_number_of_blocks_is_told_first():
-    with pytest.raises(CheckpointError, match=r"the file has 4 encoder blocks, the recipe 5: set model.enc_blocks"):
-        openai_vdvae_importer.convert(vdvae_tensors(encoder=(8, 8, 4, 1)), shapes_of(HIERARCHY), path="file")
+    with pytest.raises(
+        CheckpointError, match=r"the file has 4 encoder blocks, the recipe 5: set model.enc_blocks"
+    ):
+        openai_vdvae_importer.convert(
+            vdvae_tensors(encoder=(8, 8, 4, 1)), shapes_of(HIERARCHY), path="file"
+        )
 
 
 def test_a_weight_without_a_counterpart_stops_the_conversion():
@@ -128,17 +162,24 @@ def test_feature_maps_are_flattened_with_channels_last():
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(weights["encoder.linears.0.bias"], tensors["encoder.lin1.bias"])
     hidden = noise((256,))
-    theirs = (tensors["decoder.lin3.weight"] @ hidden + tensors["decoder.lin3.bias"]).reshape(32, 4, 4)
-    ours = (hidden @ weights["decoder.linears.2.kernel"] + weights["decoder.linears.2.bias"]).reshape(4, 4, 32)
+    theirs = (tensors["decoder.lin3.weight"] @ hidden + tensors["decoder.lin3.bias"]).reshape(
+        32, 4, 4
+    )
+    ours = (
+        hidden @ weights["decoder.linears.2.kernel"] + weights["decoder.linears.2.bias"]
+    ).reshape(4, 4, 32)
     np.testing.assert_allclose(ours.transpose(2, 0, 1), theirs, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(
-        weights["encoder.posterior.bias"].reshape(2, 10), tensors["encoder.mu_logvar_gen.bias"].reshape(10, 2).T
+        weights["encoder.posterior.bias"].reshape(2, 10),
+        tensors["encoder.mu_logvar_gen.bias"].reshape(10, 2).T,
     )
 
 
 def test_files_of_torch_are_checked(tmp_path, monkeypatch):
     tensors = burgess_tensors()
-    torch_zip.save({f"module.{name}": array for name, array in tensors.items()}, tmp_path / "x.pt", monkeypatch)
+    torch_zip.save(
+        {f"module.{name}": array for name, array in tensors.items()}, tmp_path / "x.pt", monkeypatch
+    )
     loaded = state_dict.load(str(tmp_path / "x.pt"))
     assert loaded.keys() == tensors.keys()
     for name, array in tensors.items():

@@ -17,11 +17,22 @@ def test_the_exit_code_is_the_commands(code):
     assert run("entry.sh", "bash", "-c", f"exit {code}").returncode == code
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGABRT, 134), (signal.SIGKILL, 137), (signal.SIGSEGV, 139)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGABRT, 134), (signal.SIGKILL, 137), (signal.SIGSEGV, 139)]
+)
 def test_a_signals_exit_code_is_the_shells(number, code, tmp_path):
-    done = run("entry.sh", "bash", "-c", f"kill -{int(number)} $$", STRATA_CODES=str(tmp_path), SLURM_PROCID="3")
+    done = run(
+        "entry.sh",
+        "bash",
+        "-c",
+        f"kill -{int(number)} $$",
+        STRATA_CODES=str(tmp_path),
+        SLURM_PROCID="3",
+    )
     assert done.returncode == code
-    assert [path.name for path in tmp_path.iterdir()] == ["3"] and (tmp_path / "3").read_text() == f"{code}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["3"] and (
+        tmp_path / "3"
+    ).read_text() == f"{code}\n"
 
 
 def test_a_command_that_is_not_there():
@@ -46,7 +57,9 @@ def test_signals_reach_the_command_which_may_take_its_time(number):
     name = number.name.removeprefix("SIG")
     # A shell cannot trap what was ignored when it began, as SIGINT is in the background of another.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = started(f"trap 'sleep 1; exit 75' {name}; echo up; while :; do sleep 0.05; done", STRATA_GRACE="30")
+    process = started(
+        f"trap 'sleep 1; exit 75' {name}; echo up; while :; do sleep 0.05; done", STRATA_GRACE="30"
+    )
     process.send_signal(number)
     time.sleep(0.3)
     process.send_signal(number)  # a scheduler that repeats itself
@@ -54,7 +67,9 @@ def test_signals_reach_the_command_which_may_take_its_time(number):
 
 
 def test_deaf_to_term_is_killed_with_its_children_after_the_grace():
-    process = started("trap '' TERM; sleep 1000 & echo up; echo $! >&2; wait; sleep 1000", STRATA_GRACE="1")
+    process = started(
+        "trap '' TERM; sleep 1000 & echo up; echo $! >&2; wait; sleep 1000", STRATA_GRACE="1"
+    )
     assert process.stderr is not None
     worker = int(process.stderr.readline())
     before = time.monotonic()
@@ -71,7 +86,9 @@ def test_deaf_to_term_is_killed_with_its_children_after_the_grace():
 @pytest.mark.parametrize("answer, code", [("trap 'exit 75' TERM", 75), ("trap '' TERM", 137)])
 def test_a_signal_may_come_before_the_process_id_is_noted(answer, code, tmp_path):
     slow = tmp_path / "entry.sh"
-    slow.write_text((LAUNCH / "entry.sh").read_text().replace("\nchild=$!\n", "\nsleep 1\nchild=$!\n"))
+    slow.write_text(
+        (LAUNCH / "entry.sh").read_text().replace("\nchild=$!\n", "\nsleep 1\nchild=$!\n")
+    )
     assert "\nsleep 1\nchild=$!\n" in slow.read_text()
     script = f"{answer}; echo up; while :; do sleep 0.05; done"
     process = started(script, entry=("bash", str(slow)), STRATA_GRACE="1")
@@ -80,7 +97,9 @@ def test_a_signal_may_come_before_the_process_id_is_noted(answer, code, tmp_path
 
 
 def test_nothing_is_left_of_the_grace_when_the_command_leaves():
-    process = started("trap 'exit 75' TERM; echo up; while :; do sleep 0.05; done", STRATA_GRACE="77777")
+    process = started(
+        "trap 'exit 75' TERM; echo up; while :; do sleep 0.05; done", STRATA_GRACE="77777"
+    )
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 75
     left = subprocess.run(["pgrep", "-f", "^sleep 77777$"], capture_output=True, text=True)
@@ -88,7 +107,9 @@ def test_nothing_is_left_of_the_grace_when_the_command_leaves():
 
 
 def test_the_processes_place_in_the_run_becomes_flags():
-    places = dict(STRATA_COORDINATOR="job-0.job:8476", STRATA_NUM_PROCESSES="4", JOB_COMPLETION_INDEX="2")
+    places = dict(
+        STRATA_COORDINATOR="job-0.job:8476", STRATA_NUM_PROCESSES="4", JOB_COMPLETION_INDEX="2"
+    )
     done = run("entry.sh", "echo", "strata", "train", **places)
     assert done.stdout.split() == [
         *["strata", "train"],

@@ -11,11 +11,37 @@ import yaml
 from launchers import LAUNCH, Fakes, manifest, run
 
 KUBERNETES = ["1.29", kubernetes_validate.latest_version()]
-COMMON = ["--name", "vdvae", "--image", "registry.example/strata:1", "--config", "configs/vdvae/imagenet64.py:tiny"]
+COMMON = [
+    "--name",
+    "vdvae",
+    "--image",
+    "registry.example/strata:1",
+    "--config",
+    "configs/vdvae/imagenet64.py:tiny",
+]
 COMMON += ["--workdir", "/runs/vdvae"]
-TPU = ["--kind", "tpu", *COMMON, "--accelerator", "tpu-v5p-slice", "--topology", "4x4x4", "--slices", "2"]
+TPU = [
+    "--kind",
+    "tpu",
+    *COMMON,
+    "--accelerator",
+    "tpu-v5p-slice",
+    "--topology",
+    "4x4x4",
+    "--slices",
+    "2",
+]
 GPU = ["--kind", "gpu", *COMMON, "--accelerator", "nvidia-h100-80gb", "--nodes", "4"]
-OPTIONS = ["--queue", "research", "--host-network", "--spot", "--volume", "runs:/runs", "--service-account", "strata"]
+OPTIONS = [
+    "--queue",
+    "research",
+    "--host-network",
+    "--spot",
+    "--volume",
+    "runs:/runs",
+    "--service-account",
+    "strata",
+]
 OPTIONS += ["--namespace", "training", "--grace", "600", "--max-restarts", "7"]
 
 
@@ -24,7 +50,9 @@ def check(jobset: dict[str, Any]) -> None:
     assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
     jsonschema.validate(jobset["spec"], jobset_schema.SPEC)
     for replicated in jobset["spec"]["replicatedJobs"]:
-        job = dict(apiVersion="batch/v1", kind="Job", metadata=dict(name="j"), **replicated["template"])
+        job = dict(
+            apiVersion="batch/v1", kind="Job", metadata=dict(name="j"), **replicated["template"]
+        )
         for version in KUBERNETES:
             kubernetes_validate.validate(job, version, strict=True)
 
@@ -53,12 +81,20 @@ def test_what_every_jobset_has(kind, options):
     assert job["completions"] == job["parallelism"]
     assert pod["restartPolicy"] == "Never"
     assert container["command"] == [
-        *["/strata/launch/entry.sh", "strata", "train", "--config=configs/vdvae/imagenet64.py:tiny"],
+        *[
+            "/strata/launch/entry.sh",
+            "strata",
+            "train",
+            "--config=configs/vdvae/imagenet64.py:tiny",
+        ],
         *["--workdir=/runs/vdvae", "--config.batch_size=64"],
     ]
     environment = {variable["name"]: variable["value"] for variable in container["env"]}
     grace = 600 if options else 300
-    assert environment["STRATA_GRACE"] == str(grace) and pod["terminationGracePeriodSeconds"] == grace + 30
+    assert (
+        environment["STRATA_GRACE"] == str(grace)
+        and pod["terminationGracePeriodSeconds"] == grace + 30
+    )
     assert jobset["spec"]["network"] == dict(enableDNSHostnames=True, publishNotReadyAddresses=True)
     assert jobset["spec"]["failurePolicy"]["maxRestarts"] == (7 if options else 50)
 
@@ -82,7 +118,9 @@ def test_options(kind):
 def test_tpu_slices():
     (jobset,) = manifest(*TPU)
     (replicated,) = jobset["spec"]["replicatedJobs"]
-    assert replicated["replicas"] == 2 and job_of(jobset)["completions"] == 16  # 64 chips, 4 of a host
+    assert (
+        replicated["replicas"] == 2 and job_of(jobset)["completions"] == 16
+    )  # 64 chips, 4 of a host
     assert pod_of(jobset)["nodeSelector"] == {
         "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
         "cloud.google.com/gke-tpu-topology": "4x4x4",
@@ -98,7 +136,9 @@ def test_tpu_slices():
 def test_gpu_nodes_find_process_0_without_asking_kubernetes():
     (jobset,) = manifest(*GPU)
     assert job_of(jobset)["completions"] == 4
-    assert pod_of(jobset)["nodeSelector"] == {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"}
+    assert pod_of(jobset)["nodeSelector"] == {
+        "cloud.google.com/gke-accelerator": "nvidia-h100-80gb"
+    }
     assert container_of(jobset)["resources"]["limits"] == {"nvidia.com/gpu": 8}
     environment = {variable["name"]: variable["value"] for variable in container_of(jobset)["env"]}
     # <JobSet>-<replicated job>-<job>-<pod>.<subdomain>, the subdomain being the JobSet's name.
@@ -130,7 +170,12 @@ def test_rbac():
         assert document["metadata"] == dict(name="strata", namespace="training")
         for version in KUBERNETES:
             kubernetes_validate.validate(document, version, strict=True)
-    allowed = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    allowed = {
+        (resource, verb)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
     # What jax's detection asks for: lists of pods and services, and the pod's Job.
     assert {("pods", "list"), ("services", "list"), ("jobs", "get")} <= allowed
     assert not {verb for _, verb in allowed} - {"get", "list"}
@@ -150,7 +195,8 @@ def test_the_schemas_would_object():
 
 
 @pytest.mark.parametrize(
-    "text", ['a"b', "a\\b", "a: b # c", "{a}", "${NAME}", "*a", "a&b", "é", "true", "$1 `x`", "a\nb\tc"]
+    "text",
+    ['a"b', "a\\b", "a: b # c", "{a}", "${NAME}", "*a", "a&b", "é", "true", "$1 `x`", "a\nb\tc"],
 )
 def test_any_text_arrives_as_it_is(text):
     (jobset,) = manifest(*GPU, "--", f"--config.note={text}")

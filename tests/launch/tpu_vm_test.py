@@ -32,7 +32,9 @@ def verbs(fakes: Fakes) -> list[str]:
         if verb == "ssh":
             (command,) = [word for word in words if word.startswith("--command=")]
             assert "--worker=all" in words
-            verb = next(name for name in ("host.sh start", "host.sh code", "pip install") if name in command)
+            verb = next(
+                name for name in ("host.sh start", "host.sh code", "pip install") if name in command
+            )
         found.append(verb)
     return found
 
@@ -41,8 +43,14 @@ def verbs(fakes: Fakes) -> list[str]:
     "flags, expected",
     [
         (["--type", "v5p-128"], ["--accelerator-type=v5p-128", "--version=v2-alpha-tpuv5"]),
-        (["--type", "v5litepod-16"], ["--accelerator-type=v5litepod-16", "--version=v2-alpha-tpuv5-lite"]),
-        (["--type", "v6e-64", "--spot"], ["--accelerator-type=v6e-64", "--version=v2-alpha-tpuv6e", "--spot"]),
+        (
+            ["--type", "v5litepod-16"],
+            ["--accelerator-type=v5litepod-16", "--version=v2-alpha-tpuv5-lite"],
+        ),
+        (
+            ["--type", "v6e-64", "--spot"],
+            ["--accelerator-type=v6e-64", "--version=v2-alpha-tpuv6e", "--spot"],
+        ),
         (
             ["--type", "v4-8", "--version", "v", "--project", "p"],
             ["--project=p", "--accelerator-type=v4-8", "--version=v"],
@@ -53,7 +61,15 @@ def test_create(gcloud, flags, expected):
     done = run("tpu_vm/create.sh", *TPU, *flags, **gcloud.environment)
     assert done.returncode == 0, done.stderr
     (call,) = gcloud.calls()
-    assert call["arguments"] == ["compute", "tpus", "tpu-vm", "create", "t", "--zone=us-east5-a", *expected]
+    assert call["arguments"] == [
+        "compute",
+        "tpus",
+        "tpu-vm",
+        "create",
+        "t",
+        "--zone=us-east5-a",
+        *expected,
+    ]
     shown = run("tpu_vm/create.sh", *TPU, *flags, "--dry-run")
     assert shlex.split(shown.stdout) == ["gcloud", *call["arguments"]]
 
@@ -65,25 +81,53 @@ def test_setup_copies_what_git_tracks_and_installs_it(gcloud, tmp_path):
     assert verbs(gcloud) == ["scp", "pip install"]
     copy = gcloud.calls()[0]["arguments"]
     assert copy[5] == "t:strata.tar.gz" and "--worker=all" in copy
-    names = subprocess.run(["tar", "tzf", tmp_path / "copied.tar.gz"], capture_output=True, text=True).stdout.split()
-    assert {"pyproject.toml", "constraints.txt", "launch/entry.sh", "pipeline/core/errors.py"} <= set(names)
+    names = subprocess.run(
+        ["tar", "tzf", tmp_path / "copied.tar.gz"], capture_output=True, text=True
+    ).stdout.split()
+    assert {
+        "pyproject.toml",
+        "constraints.txt",
+        "launch/entry.sh",
+        "pipeline/core/errors.py",
+    } <= set(names)
     assert not [name for name in names if name.startswith((".venv", ".git/"))]
     assert not os.path.exists(copy[4])
 
 
 def test_run_quotes_for_the_far_shell(gcloud):
-    run("tpu_vm/run.sh", *TPU, *RUN, "--grace", "9", "--", "--config.note=a 'b' $c", **gcloud.environment)
+    run(
+        "tpu_vm/run.sh",
+        *TPU,
+        *RUN,
+        "--grace",
+        "9",
+        "--",
+        "--config.note=a 'b' $c",
+        **gcloud.environment,
+    )
     (call,) = gcloud.calls()
     command = call["arguments"][-1].removeprefix("--command=")
     assert shlex.split(command) == [
-        *["cd", "strata", "&&", "STRATA_GRACE=9", "launch/tpu_vm/host.sh", "start", "strata", "train"],
+        *[
+            "cd",
+            "strata",
+            "&&",
+            "STRATA_GRACE=9",
+            "launch/tpu_vm/host.sh",
+            "start",
+            "strata",
+            "train",
+        ],
         *["--config=configs/quickstart.py", "--workdir=gs://bucket/run", "--config.note=a 'b' $c"],
     ]
 
 
 def test_logs_and_delete(gcloud):
     run("tpu_vm/logs.sh", *TPU, "--host", "3", "--lines", "7", **gcloud.environment)
-    assert gcloud.calls()[-1]["arguments"][-2:] == ["--worker=3", "--command=tail -n 7 -F strata-run/log"]
+    assert gcloud.calls()[-1]["arguments"][-2:] == [
+        "--worker=3",
+        "--command=tail -n 7 -F strata-run/log",
+    ]
     run("tpu_vm/delete.sh", *TPU, **gcloud.environment)
     assert "host.sh stop" in gcloud.calls()[-2]["arguments"][-1]
     assert gcloud.calls()[-1]["arguments"] == [
@@ -120,7 +164,17 @@ def babysit(fakes: Fakes, states: str, codes: str, *flags: str, story: str = STO
     (fakes.answers / "states").write_text("\n".join(states.split()) + "\n")
     (fakes.answers / "codes").write_text("\n".join(codes.split()) + "\n")
     fakes.answer("gcloud", story)
-    return run("tpu_vm/babysit.sh", *TPU, "--type", "v5p-16", *RUN, "--interval", "1", *flags, **fakes.environment)
+    return run(
+        "tpu_vm/babysit.sh",
+        *TPU,
+        "--type",
+        "v5p-16",
+        *RUN,
+        "--interval",
+        "1",
+        *flags,
+        **fakes.environment,
+    )
 
 
 def test_babysit_creates_sets_up_runs_and_is_done(gcloud):
@@ -132,7 +186,10 @@ def test_babysit_creates_sets_up_runs_and_is_done(gcloud):
 
 def test_babysit_creates_a_preempted_tpu_again_and_goes_on(gcloud):
     done = babysit(
-        gcloud, "READY READY PREEMPTED READY READY", "running,running running,running none,none 0,0", "--spot"
+        gcloud,
+        "READY READY PREEMPTED READY READY",
+        "running,running running,running none,none 0,0",
+        "--spot",
     )
     assert done.returncode == 0, done.stderr
     looks = ["describe", "host.sh code"]
@@ -153,7 +210,9 @@ def test_babysit_counts_anew_when_there_is_a_newer_checkpoint(gcloud):
     listing = 'next steps | sed "s,.*,gs://bucket/run/checkpoints/&/,"'
     story = STORY.replace('*"storage ls"*) exit 1', f'*"storage ls"*) {listing}')
     (gcloud.answers / "steps").write_text("10\n20\n20\n20\n")
-    done = babysit(gcloud, "READY " * 6, "running 134 134 134 134", "--max-restarts", "2", story=story)
+    done = babysit(
+        gcloud, "READY " * 6, "running 134 134 134 134", "--max-restarts", "2", story=story
+    )
     assert done.returncode == 134 and "newer than step 20" in done.stderr, done.stderr
     assert verbs(gcloud).count("host.sh start") == 3
 
@@ -179,7 +238,9 @@ def test_babysit_deletes_nothing_when_gcloud_fails_and_retries_a_create(gcloud):
 
 
 def test_babysit_dry_run_shows_the_three_steps(gcloud):
-    done = run("tpu_vm/babysit.sh", *TPU, "--type", "v5p-16", *RUN, "--dry-run", **gcloud.environment)
+    done = run(
+        "tpu_vm/babysit.sh", *TPU, "--type", "v5p-16", *RUN, "--dry-run", **gcloud.environment
+    )
     steps = [shlex.split(line)[4] for line in done.stdout.splitlines()]
     assert steps == ["create", "scp", "ssh", "ssh"] and gcloud.calls() == []
 
@@ -188,7 +249,9 @@ def test_a_host_runs_one_command_tells_its_code_and_passes_term_on(tmp_path):
     def host(*arguments: str) -> str:
         command = [str(LAUNCH / "tpu_vm" / "host.sh"), *arguments]
         environment = os.environ | {"HOME": str(tmp_path), "STRATA_GRACE": "20"}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=20)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=20
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -200,7 +263,12 @@ def test_a_host_runs_one_command_tells_its_code_and_passes_term_on(tmp_path):
         raise TimeoutError
 
     assert host("code") == "none\n"
-    host("start", "bash", "-c", "trap 'echo saved; exit 75' TERM; echo up; while :; do sleep 0.05; done")
+    host(
+        "start",
+        "bash",
+        "-c",
+        "trap 'echo saved; exit 75' TERM; echo up; while :; do sleep 0.05; done",
+    )
     assert host("code") == "running\n"
     assert "is running already" in host("start", "true")
     log = tmp_path / "strata-run" / "log"
@@ -226,14 +294,26 @@ XPK = ["--cluster", "c", "--workload", "w", "--image", "registry.example/strata:
 
 def test_xpk(tmp_path):
     fakes = Fakes(tmp_path, "xpk")
-    flags = [*XPK, "--tpu-type", "v5p-128", "--slices", "2", "--grace", "60", "--zone", "us-east5-a"]
+    flags = [
+        *XPK,
+        "--tpu-type",
+        "v5p-128",
+        "--slices",
+        "2",
+        "--grace",
+        "60",
+        "--zone",
+        "us-east5-a",
+    ]
     done = run("xpk/submit.sh", *flags, "--", "--config.note=a b", **fakes.environment)
     assert done.returncode == 0, done.stderr
     (call,) = fakes.calls()
     words = call["arguments"]
     assert words[:2] == ["workload", "create"]
     # Each is a flag of `xpk workload create`, in src/xpk/parser/workload.py of AI-Hypercomputer/xpk.
-    given = dict(word.removeprefix("--").split("=", 1) for word in words[2:] if not word.startswith("--env"))
+    given = dict(
+        word.removeprefix("--").split("=", 1) for word in words[2:] if not word.startswith("--env")
+    )
     command = shlex.split(given.pop("command"))
     assert given == {
         "cluster": "c",

@@ -27,7 +27,13 @@ def test_verdict(code, verdict):
 
 def test_the_codes_are_the_commands():
     again = [errors.Preempted, errors.Hung]
-    stop = [errors.ConfigError, errors.DataError, errors.CheckpointError, errors.Diverged, errors.Interrupted]
+    stop = [
+        errors.ConfigError,
+        errors.DataError,
+        errors.CheckpointError,
+        errors.Diverged,
+        errors.Interrupted,
+    ]
     for error in again + stop:
         expected = "again" if error in again else "stop"
         assert verdicts(f"verdict {error.exit_code}").stdout.strip() == expected, error

@@ -20,16 +20,24 @@ FAKE = jnp.array([[-2.0, 0.0], [1.0, -0.5]])
 def test_hinge():
     np.testing.assert_allclose(adversarial.hinge_generator(FAKE), [1.0, -0.25])
     # max(0, 1 - real): (0, 0.5), (2, 1); max(0, 1 + fake): (0, 1), (2, 0.5)
-    np.testing.assert_allclose(adversarial.hinge_discriminator(REAL, FAKE), [0.5 * (0.25 + 0.5), 0.5 * (1.5 + 1.25)])
+    np.testing.assert_allclose(
+        adversarial.hinge_discriminator(REAL, FAKE), [0.5 * (0.25 + 0.5), 0.5 * (1.5 + 1.25)]
+    )
 
 
 def test_non_saturating():
     sigmoid = 1 / (1 + np.exp(-np.asarray(FAKE)))
-    np.testing.assert_allclose(adversarial.non_saturating_generator(FAKE), -np.log(sigmoid).mean(1), rtol=1e-6)
+    np.testing.assert_allclose(
+        adversarial.non_saturating_generator(FAKE), -np.log(sigmoid).mean(1), rtol=1e-6
+    )
     expected = -0.5 * (np.log(1 / (1 + np.exp(-np.asarray(REAL)))) + np.log(1 - sigmoid)).mean(1)
-    np.testing.assert_allclose(adversarial.non_saturating_discriminator(REAL, FAKE), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        adversarial.non_saturating_discriminator(REAL, FAKE), expected, rtol=1e-6
+    )
     even = jnp.zeros((1, 4))
-    np.testing.assert_allclose(adversarial.non_saturating_discriminator(even, even), np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(
+        adversarial.non_saturating_discriminator(even, even), np.log(2), rtol=1e-6
+    )
 
 
 def test_lecam_pulls_to_the_other_kinds_mean_from_one_side():
@@ -46,15 +54,21 @@ def test_r1_is_the_squared_gradient_of_each_example():
     def discriminator(x):
         return jnp.tanh(x @ weights)
 
-    by_hand = np.stack([((1 - np.tanh(row @ weights) ** 2) * weights).sum(axis=1) for row in np.asarray(x)])
-    np.testing.assert_allclose(adversarial.r1(discriminator, x), (by_hand**2).sum(axis=1), rtol=1e-5)
+    by_hand = np.stack(
+        [((1 - np.tanh(row @ weights) ** 2) * weights).sum(axis=1) for row in np.asarray(x)]
+    )
+    np.testing.assert_allclose(
+        adversarial.r1(discriminator, x), (by_hand**2).sum(axis=1), rtol=1e-5
+    )
 
 
 def test_r1_through_a_discriminator_of_clips_has_the_gradient_of_its_value():
     model = patchgan.PatchGAN3D(channels=4, num_layers=1, rngs=nnx.Rngs(0))
     modeldef, params, model_state = parameters.split(model)
     # As large as trained ones: 0.02 at the start leaves nothing to measure.
-    params = {name: value * (10 if name.endswith("kernel") else 1) for name, value in params.items()}
+    params = {
+        name: value * (10 if name.endswith("kernel") else 1) for name, value in params.items()
+    }
     clip = jax.random.uniform(jax.random.key(0), (2, 5, 8, 8, 3), minval=-1)
     # Not along the kernel itself, of whose length the norm that follows keeps nothing.
     along = jax.random.normal(jax.random.key(1), params["convs.1.kernel"].shape) / 10
@@ -83,5 +97,8 @@ def test_adaptive_weight_is_a_clamped_ratio_without_a_gradient():
 
 
 def test_an_unknown_loss():
-    with pytest.raises(ConfigError, match=r"objective\.adversarial\.loss='wgan' must be one of hinge, non_saturating"):
+    with pytest.raises(
+        ConfigError,
+        match=r"objective\.adversarial\.loss='wgan' must be one of hinge, non_saturating",
+    ):
         adversarial.check_kind("wgan", where="objective.adversarial")

@@ -22,7 +22,9 @@ def case(shape=CLIP, error=0.25):
     x = recon + error
     latent = Latent(jnp.zeros((2, 5)), jnp.full((2, 5), 2.0))
     bands = (jnp.ones((2, 6)), jnp.zeros((2, 6))), (jnp.zeros((2, 4)), jnp.full((2, 4), 0.5))
-    return Outputs(Reconstruction(recon), (latent,), {"wavelets": bands}), {"video" if len(shape) == 5 else "image": x}
+    return Outputs(Reconstruction(recon), (latent,), {"wavelets": bands}), {
+        "video" if len(shape) == 5 else "image": x
+    }
 
 
 def run(outputs, batch, params=None, **recipe):
@@ -88,10 +90,19 @@ def test_ms_ssim_counts_for_every_value_of_its_frame():
 
     @jax.jit
     def both(clip, recon):
-        outputs, recipe = Outputs(Reconstruction(recon), case()[0].latents), dict(per_frame=True, logvar=-1.0)
-        similarity = distances.ms_ssim(clip.reshape(6, 24, 24, 3), recon.reshape(6, 24, 24, 3), scales=2)
+        outputs, recipe = (
+            Outputs(Reconstruction(recon), case()[0].latents),
+            dict(per_frame=True, logvar=-1.0),
+        )
+        similarity = distances.ms_ssim(
+            clip.reshape(6, 24, 24, 3), recon.reshape(6, 24, 24, 3), scales=2
+        )
         _, plain = run(outputs, {"video": clip}, **recipe)
-        return similarity.reshape(2, 3), plain, run(outputs, {"video": clip}, **recipe, ms_ssim=2.0)[1]
+        return (
+            similarity.reshape(2, 3),
+            plain,
+            run(outputs, {"video": clip}, **recipe, ms_ssim=2.0)[1],
+        )
 
     similarity, plain, terms = both(clip, recon)
     assert 0.3 < float(similarity.min()) < float(similarity.max()) < 0.95
@@ -99,7 +110,9 @@ def test_ms_ssim_counts_for_every_value_of_its_frame():
     np.testing.assert_allclose(terms.nll - plain.nll, expected, rtol=1e-4)
     np.testing.assert_allclose(terms.shown["ms_ssim_2_scales"], similarity.mean(axis=1), rtol=1e-5)
     np.testing.assert_array_equal(terms.rest, plain.rest)
-    with pytest.raises(ConfigError, match=r"objective\.ms_ssim needs frames of 21 pixels .* these are 20x30"):
+    with pytest.raises(
+        ConfigError, match=r"objective\.ms_ssim needs frames of 21 pixels .* these are 20x30"
+    ):
         run(*case((2, 20, 30, 3)), ms_ssim=1.0)
 
 

@@ -15,7 +15,14 @@ from pipeline.core.types import Latent, Outputs
 from pipeline.losses import codec
 from pipeline.losses.latent_compatibility import latent_compatibility
 
-IMAGES = dict(name="kl_f8.AutoencoderKL", image_size=8, channels=(4, 4, 4, 4), num_blocks=1, groups=2, attention=False)
+IMAGES = dict(
+    name="kl_f8.AutoencoderKL",
+    image_size=8,
+    channels=(4, 4, 4, 4),
+    num_blocks=1,
+    groups=2,
+    attention=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,9 @@ def test_it_is_a_weighted_term_and_its_codec_is_an_argument(images):
     terms = objective(outputs, {"video": clip}, 3, {}, frozen)
     model = found[0].merge(found[1])
     key = jax.random.fold_in(jax.random.key(0), 3)
-    cost = latent_compatibility(outputs, {"video": clip}, decode=lambda z: model.decode((z,)).mean(), key=key)
+    cost = latent_compatibility(
+        outputs, {"video": clip}, decode=lambda z: model.decode((z,)).mean(), key=key
+    )
     without = plain(outputs, {"video": clip}, 3, {}, {})
     np.testing.assert_allclose(terms.rest - without.rest, 0.25 * cost, rtol=1e-4)
     np.testing.assert_allclose(terms.shown["compatibility"], cost / (8 * 8 * 3), rtol=1e-5)

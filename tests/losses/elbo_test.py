@@ -40,7 +40,9 @@ def test_masked_mean_ignores_padding_even_when_it_is_not_finite():
 
 def test_rates_sum_each_layer_and_all_layers(kl):
     latents = (latent(kl.reshape(4, 1, 2, 3)), latent(2 * kl))
-    np.testing.assert_allclose(elbo.layer_rates(latents), jnp.stack([kl.sum(1), 2 * kl.sum(1)], 1), rtol=1e-6)
+    np.testing.assert_allclose(
+        elbo.layer_rates(latents), jnp.stack([kl.sum(1), 2 * kl.sum(1)], 1), rtol=1e-6
+    )
     np.testing.assert_allclose(elbo.rate(latents), 3 * kl.sum(1), rtol=1e-6)
 
 
@@ -88,7 +90,9 @@ def test_capacity_gap_has_the_value_and_gradient_of_the_batch_mean(kl, target):
 def test_the_default_objective_is_the_negative_elbo(kl, batch):
     out = outputs(kl)
     loss, terms = elbo.create({})(out, batch, 0)
-    np.testing.assert_allclose(loss, -out.recon.log_prob(batch["image"]) + kl.sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        loss, -out.recon.log_prob(batch["image"]) + kl.sum(axis=1), rtol=1e-6
+    )
     np.testing.assert_allclose(terms["distortion"] + terms["rate"], loss, rtol=1e-6)
     assert terms["beta"] == 1
 
@@ -97,11 +101,15 @@ def test_objectives_under_jit_follow_their_schedules(kl, batch):
     out = outputs(kl)
     distortion = -out.recon.log_prob(batch["image"])
     warm = jax.jit(elbo.create(dict(beta=dict(name="linear", steps=10))))
-    np.testing.assert_allclose(warm(out, batch, jnp.int32(5))[0], distortion + 0.5 * kl.sum(1), rtol=1e-6)
+    np.testing.assert_allclose(
+        warm(out, batch, jnp.int32(5))[0], distortion + 0.5 * kl.sum(1), rtol=1e-6
+    )
     capacity = jax.jit(elbo.create(dict(capacity=dict(gamma=100.0, steps=10, end=20.0))))
     loss, terms = capacity(out, batch, jnp.int32(5))
     assert terms["capacity"] == 10
-    expected = elbo.masked_mean(distortion, MASK) + 100 * abs(elbo.masked_mean(kl.sum(1), MASK) - 10)
+    expected = elbo.masked_mean(distortion, MASK) + 100 * abs(
+        elbo.masked_mean(kl.sum(1), MASK) - 10
+    )
     np.testing.assert_allclose(elbo.masked_mean(loss, MASK), expected, rtol=1e-5)
 
 

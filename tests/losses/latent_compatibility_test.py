@@ -34,7 +34,10 @@ def test_it_is_the_distance_to_the_chosen_frames_of_each_example():
     z = jax.random.normal(jax.random.key(2), (2, 3, 1, 2, 4))
     loss = latent_compatibility(outputs(z), {"video": clip}, decode=enlarge, key=KEY)
     chosen = target_frames(KEY, 3)
-    expected = [sum(np.abs(enlarge(z[b])[t] - clip[b, chosen[t]]).sum() for t in range(3)) / 3 for b in range(2)]
+    expected = [
+        sum(np.abs(enlarge(z[b])[t] - clip[b, chosen[t]]).sum() for t in range(3)) / 3
+        for b in range(2)
+    ]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
@@ -58,7 +61,9 @@ def test_latents_that_the_decoder_understands_cost_nothing():
     )(z + 0.5)
     assert float(loss) == pytest.approx(0.5 * still[:, 0].size)
     assert (grad[..., :3] > 0).all() and not grad[..., 3].any()
-    assert float(latent_compatibility(outputs(z), {"video": still}, decode=enlarge, key=KEY)[0]) == 0
+    assert (
+        float(latent_compatibility(outputs(z), {"video": still}, decode=enlarge, key=KEY)[0]) == 0
+    )
 
 
 def test_an_image_is_a_clip_of_one_frame():
@@ -71,5 +76,8 @@ def test_an_image_is_a_clip_of_one_frame():
 def test_lengths_must_fit():
     with pytest.raises(DataError, match="3 frames of latents are not of a clip of 8 frames"):
         latent_compatibility(
-            outputs(jnp.zeros((1, 3, 1, 1, 4))), {"video": jnp.zeros((1, 8, 8, 8, 3))}, decode=enlarge, key=KEY
+            outputs(jnp.zeros((1, 3, 1, 1, 4))),
+            {"video": jnp.zeros((1, 8, 8, 8, 3))},
+            decode=enlarge,
+            key=KEY,
         )

@@ -33,7 +33,10 @@ def test_moments_of_batches_with_padding_merge_to_those_of_the_whole(latent):
     for start, count in ((0, 40), (40, 1), (41, 59)):
         pad = 60 - count
         rows = jax.tree.map(
-            lambda x, s=start, c=count, p=pad: jnp.pad(x[s : s + c], ((0, p), (0, 0)), constant_values=99.0), latent
+            lambda x, s=start, c=count, p=pad: jnp.pad(
+                x[s : s + c], ((0, p), (0, 0)), constant_values=99.0
+            ),
+            latent,
         )
         parts.add(UnitMoments.of(rows, (jnp.arange(60) < count).astype(jnp.float32)))
     mean = np.asarray(latent.mean, np.float64)

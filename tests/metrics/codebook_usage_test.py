@@ -12,7 +12,9 @@ def latent(indices, num_codes):
 
 
 def test_padding_is_not_counted():
-    counts = codebook_usage.code_counts(latent([[0, 1], [1, 3], [2, 2]], 5), jnp.array([1.0, 1.0, 0.0]))
+    counts = codebook_usage.code_counts(
+        latent([[0, 1], [1, 3], [2, 2]], 5), jnp.array([1.0, 1.0, 0.0])
+    )
     np.testing.assert_array_equal(counts, [1, 2, 0, 1, 0])
 
 

@@ -28,7 +28,9 @@ def test_closed_forms():
     # Covariances that commute: the sum of squared differences of their roots' eigenvalues.
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
     a, b = np.array([1.0, 4, 9, 0, 2]), np.array([4.0, 1, 0, 9, 2])
-    found = frechet.gaussian_distance(np.zeros(5), (basis * a) @ basis.T, np.zeros(5), (basis * b) @ basis.T)
+    found = frechet.gaussian_distance(
+        np.zeros(5), (basis * a) @ basis.T, np.zeros(5), (basis * b) @ basis.T
+    )
     np.testing.assert_allclose(found, np.square(np.sqrt(a) - np.sqrt(b)).sum(), rtol=1e-6)
 
 
@@ -37,7 +39,9 @@ def test_it_is_the_one_by_scipys_root_of_the_product():
     mean = np.random.default_rng(3).normal(size=24)
     root = scipy.linalg.sqrtm(a @ b)
     expected = mean @ mean + np.trace(a + b - 2 * np.real(root))
-    np.testing.assert_allclose(frechet.gaussian_distance(mean, a, np.zeros(24), b), expected, rtol=1e-8)
+    np.testing.assert_allclose(
+        frechet.gaussian_distance(mean, a, np.zeros(24), b), expected, rtol=1e-8
+    )
 
 
 def test_singular_covariances():
@@ -47,9 +51,13 @@ def test_singular_covariances():
     left, right = (np.linalg.cholesky(c + 1e-13 * np.eye(30)) for c in (a, b))
     nuclear = np.linalg.svd(left.T @ right, compute_uv=False).sum()  # tr (C1^1/2 C2 C1^1/2)^1/2
     expected = np.trace(a) + np.trace(b) - 2 * nuclear
-    np.testing.assert_allclose(frechet.gaussian_distance(np.zeros(30), a, np.zeros(30), b), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        frechet.gaussian_distance(np.zeros(30), a, np.zeros(30), b), expected, rtol=1e-4
+    )
     few = np.random.default_rng(0).normal(size=(30, 30))
-    assert moments(few).rank_deficient and not moments(np.concatenate([few, few[:1]])).rank_deficient
+    assert (
+        moments(few).rank_deficient and not moments(np.concatenate([few, few[:1]])).rank_deficient
+    )
 
 
 def test_a_stream_has_the_moments_of_the_whole():

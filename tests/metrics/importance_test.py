@@ -34,11 +34,15 @@ def bound(num_samples, mean, variance, num_examples=20_000):
     logvar = jnp.full((num_examples, 1), float(np.log(variance)))
     running = LogMeanExp.create(num_examples)
     for k in range(num_samples):
-        running = running.add(sample_log_weight(jax.random.fold_in(jax.random.key(0), k), mean, logvar))
+        running = running.add(
+            sample_log_weight(jax.random.fold_in(jax.random.key(0), k), mean, logvar)
+        )
     return running.value()
 
 
-@pytest.mark.parametrize("num_samples, expected", [(1, -2.266), (5, -1.489), (50, -1.428), (500, -1.423)])
+@pytest.mark.parametrize(
+    "num_samples, expected", [(1, -2.266), (5, -1.489), (50, -1.428), (500, -1.423)]
+)
 def test_the_bound_tightens_to_the_known_log_likelihood(num_samples, expected):
     np.testing.assert_allclose(LOG_P, -1.42276, atol=1e-5)
     values = bound(num_samples, mean=0.1, variance=0.81)
@@ -48,7 +52,9 @@ def test_the_bound_tightens_to_the_known_log_likelihood(num_samples, expected):
 
 def test_under_the_true_posterior_every_weight_is_the_likelihood():
     variance = 1 / (1 + WEIGHT**2 / VARIANCE)
-    np.testing.assert_allclose(bound(3, WEIGHT / VARIANCE * X * variance, variance, 100), LOG_P, atol=1e-5)
+    np.testing.assert_allclose(
+        bound(3, WEIGHT / VARIANCE * X * variance, variance, 100), LOG_P, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("shift", [-50_000.0, 0.0, 50_000.0])

@@ -25,7 +25,11 @@ def random_model(recipe):
     weights = {}
     for name, shape in shapes.items():
         noise = rng.normal(size=shape.shape).astype(np.float32)
-        weights[name] = 1 + 0.3 * noise if name.endswith("scale") else noise * math.prod(shape.shape[:-1]) ** -0.5
+        weights[name] = (
+            1 + 0.3 * noise
+            if name.endswith("scale")
+            else noise * math.prod(shape.shape[:-1]) ** -0.5
+        )
     return modeldef, weights
 
 
@@ -33,10 +37,14 @@ def inflated(images=IMAGES, weights=None, **changes):
     """(an image codec, the CV-VAE made of it)."""
     modeldef, given = random_model(images)
     given = given if weights is None else weights(given)
-    clip_def, shapes, _ = parameters.abstract(lambda: models.create(CLIPS | changes, rngs=nnx.Rngs(0)))
+    clip_def, shapes, _ = parameters.abstract(
+        lambda: models.create(CLIPS | changes, rngs=nnx.Rngs(0))
+    )
     plain = image_codec_importer.without_quant_convs(given)
     converted = image_codec_importer.convert(plain, shapes, path="codec")
-    return modeldef.merge(jax.tree.map(jnp.asarray, given)), clip_def.merge(jax.tree.map(jnp.asarray, converted))
+    return modeldef.merge(jax.tree.map(jnp.asarray, given)), clip_def.merge(
+        jax.tree.map(jnp.asarray, converted)
+    )
 
 
 @nnx.jit
@@ -60,7 +68,9 @@ def test_inflated_it_is_the_image_codec(clip):
     z = moments(clips, clip)
     assert z.shape == (1, 3, 2, 2, 8)
     # Of a single frame, and of each frame that a clip's latents keep.
-    np.testing.assert_allclose(moments(clips, clip[:, :1])[:, 0], moments(images, clip[:, 0]), atol=1e-4)
+    np.testing.assert_allclose(
+        moments(clips, clip[:, :1])[:, 0], moments(images, clip[:, 0]), atol=1e-4
+    )
     for latent in range(3):
         np.testing.assert_allclose(z[:, latent], moments(images, clip[:, 4 * latent]), atol=1e-4)
     mean = z[..., :4]
@@ -69,7 +79,9 @@ def test_inflated_it_is_the_image_codec(clip):
     for frame in range(9):
         still = decode(images, mean[:, -(-frame // 4)])
         np.testing.assert_allclose(frames[:, frame], still, atol=1e-4)
-    np.testing.assert_allclose(decode(clips, mean[:, :1])[:, 0], decode(images, mean[:, 0]), atol=1e-4)
+    np.testing.assert_allclose(
+        decode(clips, mean[:, :1])[:, 0], decode(images, mean[:, 0]), atol=1e-4
+    )
 
 
 def test_convolutions_around_the_latents_are_taken_in(clip):
@@ -77,7 +89,9 @@ def test_convolutions_around_the_latents_are_taken_in(clip):
         return weights | {"post_quant_conv.bias": np.zeros_like(weights["post_quant_conv.bias"])}
 
     images, clips = inflated(IMAGES | dict(quant_convs=True), without_border)
-    np.testing.assert_allclose(moments(clips, clip[:, :1])[:, 0], moments(images, clip[:, 0]), atol=1e-4)
+    np.testing.assert_allclose(
+        moments(clips, clip[:, :1])[:, 0], moments(images, clip[:, 0]), atol=1e-4
+    )
     z = jax.random.normal(jax.random.key(0), (1, 1, 2, 2, 4))
     np.testing.assert_allclose(decode(clips, z)[:, 0], decode(images, z[:, 0]), atol=1e-4)
 
@@ -110,6 +124,9 @@ def test_a_codec_of_another_size_is_told():
 
 
 def test_settings_that_cannot_be():
-    for changes, said in ((dict(channels=(8, 8)), "must have 4"), (dict(num_frames=8), "be 1 \\+ 4k")):
+    for changes, said in (
+        (dict(channels=(8, 8)), "must have 4"),
+        (dict(num_frames=8), "be 1 \\+ 4k"),
+    ):
         with pytest.raises(ConfigError, match=said):
             models.create(CLIPS | changes, rngs=nnx.Rngs(0))

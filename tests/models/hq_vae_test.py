@@ -42,7 +42,11 @@ def decode(model, latents, key):
 
 
 def quantizers(model):
-    return model.quantizers if hasattr(model, "quantizers") else [layer.quantizer for layer in model.down]
+    return (
+        model.quantizers
+        if hasattr(model, "quantizers")
+        else [layer.quantizer for layer in model.down]
+    )
 
 
 @pytest.mark.parametrize("form", RECIPES)
@@ -92,7 +96,9 @@ def test_the_penalty_is_minimised_with_the_elbo_and_every_parameter_learns(form,
 
     gradients, (values, terms) = nnx.jit(nnx.grad(loss, has_aux=True))(create(form))
     assert (terms["penalty"] > 0).all()
-    np.testing.assert_allclose(values, terms["distortion"] + terms["rate"] + terms["penalty"], rtol=1e-6)
+    np.testing.assert_allclose(
+        values, terms["distortion"] + terms["rate"] + terms["penalty"], rtol=1e-6
+    )
     for path, gradient in nnx.to_flat_state(gradients):
         assert np.isfinite(gradient[...]).all() and np.abs(gradient[...]).max() > 0, path
 
@@ -101,7 +107,11 @@ def test_the_relaxation_follows_the_step_of_training_alone(batch):
     model = create("residual")
 
     def z(step, train):
-        return apply(model, dict(batch, step=jnp.int32(step)), jax.random.key(0), train=train).latents[0].z
+        return (
+            apply(model, dict(batch, step=jnp.int32(step)), jax.random.key(0), train=train)
+            .latents[0]
+            .z
+        )
 
     assert not np.allclose(z(0, True), z(400_000, True))
     np.testing.assert_array_equal(z(0, False), z(400_000, False))

@@ -46,7 +46,9 @@ def test_rematerialisation_changes_nothing():
     # Rounding is all that the attention's keys have of a gradient by their bias, which changes no softmax.
     largest = max(float(jnp.abs(a).max()) for a in jax.tree.leaves(plain_grads))
     for a, b in zip(jax.tree.leaves(plain_grads), jax.tree.leaves(remat_grads)):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * float(jnp.abs(a).max()) + 1e-6 * largest)
+        np.testing.assert_allclose(
+            a, b, rtol=1e-3, atol=1e-4 * float(jnp.abs(a).max()) + 1e-6 * largest
+        )
 
 
 def test_last_layer_is_a_parameter():

@@ -8,8 +8,16 @@ from pipeline import models
 from pipeline.core.errors import ConfigError
 from pipeline.core.pixels import to_float
 
-SMALL = dict(name="vae.VAE", image_size=8, image_channels=1, latent_dim=3, channels=(4, 6), hidden=(16,))
-BURGESS = dict(image_channels=1, latent_dim=10, hidden=(256, 256), likelihood="bernoulli", input_range=(0.0, 1.0))
+SMALL = dict(
+    name="vae.VAE", image_size=8, image_channels=1, latent_dim=3, channels=(4, 6), hidden=(16,)
+)
+BURGESS = dict(
+    image_channels=1,
+    latent_dim=10,
+    hidden=(256, 256),
+    likelihood="bernoulli",
+    input_range=(0.0, 1.0),
+)
 
 
 def create(**changes):
@@ -63,8 +71,12 @@ def test_the_contract_of_a_flat_model(model, image):
     assert latent.z.shape == latent.kl.shape == (2, 3) and (latent.kl >= 0).all()
     np.testing.assert_allclose(encode(model, image, key).z, latent.z, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(encode(model, image).z, latent.mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(encode(model, to_float(image)).mean, latent.mean, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(model.decode([latent.z]).mean(), outputs.recon.mean(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        encode(model, to_float(image)).mean, latent.mean, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        model.decode([latent.z]).mean(), outputs.recon.mean(), rtol=1e-5, atol=1e-6
+    )
     assert outputs.recon.log_prob(image).shape == (2,)
 
 
@@ -102,7 +114,9 @@ def test_a_few_steps_learn_one_batch(image):
     def step(model, key):
         value, gradients = nnx.value_and_grad(loss)(model, key)
         parameters = nnx.state(model, nnx.Param)
-        nnx.update(model, jax.tree.map(lambda p, g: p - 1e-3 * jnp.clip(g, -10, 10), parameters, gradients))
+        nnx.update(
+            model, jax.tree.map(lambda p, g: p - 1e-3 * jnp.clip(g, -10, 10), parameters, gradients)
+        )
         return value
 
     losses = [step(model, jax.random.key(i)) for i in range(200)]

@@ -16,7 +16,13 @@ from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
 
 RECIPE = dict(
-    name="wf_vae.WFVAE", base_channels=4, latent_channels=2, flow_channels=4, num_blocks=1, image_size=32, num_frames=5
+    name="wf_vae.WFVAE",
+    base_channels=4,
+    latent_channels=2,
+    flow_channels=4,
+    num_blocks=1,
+    image_size=32,
+    num_frames=5,
 )
 
 
@@ -26,7 +32,9 @@ def parts():
     clip = jax.random.uniform(jax.random.key(0), (2, 5, 32, 32, 3), minval=-1, maxval=1)
 
     def loss(params, clip):
-        outputs = modeldef.merge(params, model_state)({"video": clip}, key=jax.random.key(1), train=True)
+        outputs = modeldef.merge(params, model_state)(
+            {"video": clip}, key=jax.random.key(1), train=True
+        )
         wavelets = sum(jnp.abs(a - b).mean() for a, b in outputs.aux["wavelets"])
         return jnp.abs(outputs.recon.mean() - clip).mean() + outputs.latents[0].kl.mean() + wavelets
 
@@ -55,5 +63,8 @@ def test_loss_and_gradients_are_those_of_one_device(parts):
     hlo = program.as_text()
     assert "collective-permute" in hlo
     # Attention sees whole frames, of the latents' size: 4 rows. Nothing larger comes together.
-    gathered = [list(map(int, dims.split(","))) for dims in re.findall(r"= f32\[([\d,]+)\]\S* all-gather\(", hlo)]
+    gathered = [
+        list(map(int, dims.split(",")))
+        for dims in re.findall(r"= f32\[([\d,]+)\]\S* all-gather\(", hlo)
+    ]
     assert all(np.prod(shape) <= 2 * 2 * 4 * 4 * 16 for shape in gathered), gathered

@@ -10,7 +10,14 @@ from pipeline import models
 from pipeline.core import parameters
 from pipeline.core.errors import ConfigError
 
-TINY = dict(name="wf_vae.WFVAE", base_channels=4, latent_channels=2, flow_channels=4, num_blocks=1, image_size=16)
+TINY = dict(
+    name="wf_vae.WFVAE",
+    base_channels=4,
+    latent_channels=2,
+    flow_channels=4,
+    num_blocks=1,
+    image_size=16,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +36,13 @@ def test_shapes_and_the_wavelets_that_the_loss_compares(model, clip):
     assert latent.z.shape == latent.kl.shape == (1, 3, 2, 2, 2)
     assert outputs.recon.mean().shape == clip.shape
     (ours2, theirs2), (ours3, theirs3) = outputs.aux["wavelets"]
-    assert ours2.shape == theirs2.shape == (1, 5, 4, 4, 12) and ours3.shape == theirs3.shape == (1, 3, 2, 2, 24)
+    assert ours2.shape == theirs2.shape == (1, 5, 4, 4, 12) and ours3.shape == theirs3.shape == (
+        1,
+        3,
+        2,
+        2,
+        24,
+    )
 
 
 def test_no_latent_sees_a_later_frame_and_no_frame_a_later_latent(model, clip):
@@ -48,7 +61,9 @@ def test_rematerialised_gradients_are_the_same(clip):
         modeldef, params, model_state = parameters.split(made)
 
         def loss(params):
-            outputs = modeldef.merge(params, model_state)({"video": clip[:, :5]}, key=None, train=True)
+            outputs = modeldef.merge(params, model_state)(
+                {"video": clip[:, :5]}, key=None, train=True
+            )
             return jnp.square(outputs.recon.mean() - clip[:, :5]).sum()
 
         return jax.jit(jax.grad(loss))(params)
@@ -58,7 +73,9 @@ def test_rematerialised_gradients_are_the_same(clip):
 
 
 def test_what_the_authors_weights_need_is_not_causal():
-    model = models.create(TINY | dict(time_interpolation="linear", authors_wavelets=True), rngs=nnx.Rngs(0))
+    model = models.create(
+        TINY | dict(time_interpolation="linear", authors_wavelets=True), rngs=nnx.Rngs(0)
+    )
     assert model.encoder_causal and not model.decoder_causal
     z = jax.random.normal(jax.random.key(2), (1, 3, 2, 2, 2))
     seen = jax.jit(jax.grad(lambda z: model.decode((z,)).mean()[:, 4].sum()))(z)
@@ -66,7 +83,8 @@ def test_what_the_authors_weights_need_is_not_causal():
 
 
 @pytest.mark.parametrize(
-    "change, message", [(dict(image_size=12), "multiple of 8"), (dict(time_interpolation="cubic"), "nearest")]
+    "change, message",
+    [(dict(image_size=12), "multiple of 8"), (dict(time_interpolation="cubic"), "nearest")],
 )
 def test_settings_that_cannot_be(change, message):
     with pytest.raises(ConfigError, match=message):

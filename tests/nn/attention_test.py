@@ -28,7 +28,8 @@ def test_spatial_attention_is_over_the_pixels_of_a_frame():
 
 
 @pytest.mark.parametrize(
-    "kind, seen", [(TemporalAttention, np.ones((3, 3))), (CausalTemporalAttention, np.tril(np.ones((3, 3))))]
+    "kind, seen",
+    [(TemporalAttention, np.ones((3, 3))), (CausalTemporalAttention, np.tril(np.ones((3, 3))))],
 )
 def test_temporal_attention_sees_a_pixel_in_other_frames(kind, seen):
     attention = kind(8, norm=LayerNorm(8), rngs=nnx.Rngs(0))

@@ -12,7 +12,15 @@ from pipeline.core.errors import ConfigError
 from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv3d import CausalConv3d
 
-CASES = [(3, 1), (3, 2), ((1, 3, 3), (1, 2, 2)), ((1, 3, 3), 1), (1, 1), (3, (1, 2, 2)), ((3, 1, 1), 1)]
+CASES = [
+    (3, 1),
+    (3, 2),
+    ((1, 3, 3), (1, 2, 2)),
+    ((1, 3, 3), 1),
+    (1, 1),
+    (3, (1, 2, 2)),
+    ((3, 1, 1), 1),
+]
 
 
 def layer(size, stride, **settings) -> CausalConv3d:
@@ -25,10 +33,15 @@ def reference(made: CausalConv3d, x: jax.Array) -> jax.Array:
     """XLA's own 3-D convolution of the padded clip."""
     u, v, w = made.kernel.shape[:3]
     before = jnp.repeat(x[:, :1], u - 1, axis=1) * (made.time_padding == "replicate")
-    space = [(0, 1) if step == 2 else (size // 2, size // 2) for size, step in zip((v, w), made.stride[1:])]
+    space = [
+        (0, 1) if step == 2 else (size // 2, size // 2)
+        for size, step in zip((v, w), made.stride[1:])
+    ]
     padded = jnp.pad(jnp.concatenate([before, x], axis=1), [(0, 0), (0, 0), *space, (0, 0)])
     names = ("NDHWC", "DHWIO", "NDHWC")
-    out = lax.conv_general_dilated(padded, made.kernel[...], made.stride, "VALID", dimension_numbers=names)
+    out = lax.conv_general_dilated(
+        padded, made.kernel[...], made.stride, "VALID", dimension_numbers=names
+    )
     return out + made.bias[...]
 
 
@@ -44,9 +57,13 @@ def test_is_the_convolution_of_the_clip_with_frames_in_front(size, stride, time_
     graphdef, params = nnx.split(made)
 
     def gradients(apply):
-        return jax.grad(lambda params, x: (apply(nnx.merge(graphdef, params), x) * weights).sum(), (0, 1))(params, x)
+        return jax.grad(
+            lambda params, x: (apply(nnx.merge(graphdef, params), x) * weights).sum(), (0, 1)
+        )(params, x)
 
-    for ours, theirs in zip(*(jax.tree.leaves(gradients(apply)) for apply in (CausalConv3d.__call__, reference))):
+    for ours, theirs in zip(
+        *(jax.tree.leaves(gradients(apply)) for apply in (CausalConv3d.__call__, reference))
+    ):
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
@@ -76,7 +93,10 @@ def test_a_frame_sees_no_later_one():
     made = layer(3, 1)
     x = jax.random.normal(jax.random.key(2), (1, 5, 4, 4, 2))
     seen = jax.grad(lambda x: made(x)[:, 2].sum())(x)
-    assert float(jnp.abs(seen[:, 3:]).max()) == 0 and float(jnp.abs(seen[:, :3]).min(axis=(0, 2, 3, 4)).max()) > 0
+    assert (
+        float(jnp.abs(seen[:, 3:]).max()) == 0
+        and float(jnp.abs(seen[:, :3]).min(axis=(0, 2, 3, 4)).max()) > 0
+    )
 
 
 def test_of_a_single_frame_zeros_in_time_leave_the_last_tap_alone():
@@ -110,7 +130,8 @@ def test_first_frame_is_another_name_of_replicate_and_space_has_zeros():
 
 
 @pytest.mark.parametrize(
-    "before, frames, said", [(0, 4, r"begins with 1 \+ k \* 2 frames"), (5, 3, r"has k \* 2 frames")]
+    "before, frames, said",
+    [(0, 4, r"begins with 1 \+ k \* 2 frames"), (5, 3, r"has k \* 2 frames")],
 )
 def test_frames_that_would_be_left_out_are_an_error(before, frames, said):
     made, cache = layer(3, 2), None

@@ -11,7 +11,9 @@ from pipeline.nn.resample import nearest_upsample
 
 
 def reference(x, kernel):
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def compare(ours, expected, x, kernel):
@@ -88,7 +90,9 @@ def test_strides(height, width, size, padding):
     pads = padding or (0, 1)
 
     def expected(x, kernel):
-        return lax.conv_general_dilated(x, kernel, (2, 2), (pads, pads), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return lax.conv_general_dilated(
+            x, kernel, (2, 2), (pads, pads), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
     compare(lambda x, kernel: convolve(x, kernel, 2, padding), expected, x, kernel)
 
@@ -97,12 +101,17 @@ def test_strides(height, width, size, padding):
 def test_upsampling_is_a_convolution_of_the_enlarged_image(height, width):
     x = jax.random.normal(jax.random.key(0), (2, height, width, 5))
     kernel = jax.random.normal(jax.random.key(1), (3, 3, 5, 7)) / 3
-    compare(upsampling_convolve, lambda x, kernel: reference(nearest_upsample(x, 2), kernel), x, kernel)
+    compare(
+        upsampling_convolve, lambda x, kernel: reference(nearest_upsample(x, 2), kernel), x, kernel
+    )
 
 
 def test_clips_are_so_many_images():
     clip = jax.random.normal(jax.random.key(1), (2, 3, 4, 4, 6))
-    for conv in (Conv(6, 5, 3, stride=2, key=jax.random.key(0)), UpsamplingConv(6, 5, key=jax.random.key(0))):
+    for conv in (
+        Conv(6, 5, 3, stride=2, key=jax.random.key(0)),
+        UpsamplingConv(6, 5, key=jax.random.key(0)),
+    ):
         out = conv(clip)
         np.testing.assert_allclose(out[:, 1], conv(clip[:, 1]), atol=1e-6)
 
@@ -112,6 +121,8 @@ def test_biases_may_start_uniform_or_be_absent():
     bound = (16 * 9) ** -0.5
     np.testing.assert_allclose(conv.bias[...].std(), bound / 3**0.5, rtol=0.2)
     assert float(jnp.abs(conv.bias[...]).max()) <= bound
-    np.testing.assert_array_equal(conv.kernel[...], Conv(16, 64, 3, key=jax.random.key(0)).kernel[...])
+    np.testing.assert_array_equal(
+        conv.kernel[...], Conv(16, 64, 3, key=jax.random.key(0)).kernel[...]
+    )
     bare = Conv(16, 64, 3, bias_scale=None, key=jax.random.key(0))
     assert bare.bias is None and bare(jnp.zeros((1, 4, 4, 16))).shape == (1, 4, 4, 64)

@@ -32,7 +32,9 @@ def test_under_jit_and_without_counting_generators_it_is_the_same():
 
 def test_shapes_share_their_programs(monkeypatch):
     drawn = []
-    monkeypatch.setattr(jax.random, "uniform", lambda key, shape, *_: drawn.append(shape) or jnp.zeros(shape))
+    monkeypatch.setattr(
+        jax.random, "uniform", lambda key, shape, *_: drawn.append(shape) or jnp.zeros(shape)
+    )
     for shape in [(9,), (3, 3, 4, 8), (64, 64), (64, 65), (90, 90)]:
         assert init.uniform(jax.random.key(0), shape).shape == shape
     assert set(drawn) == {(4096,), (8192,)}

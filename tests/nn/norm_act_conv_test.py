@@ -58,7 +58,11 @@ def test_only_x_is_kept_for_the_gradients(backend, convolution):
     norm, conv = pair(convolution)
     with target.compiling_for(backend):
         # Both close over the modules, as `jax.jit(lambda x: model(x))` does.
-        assert maps_kept(lambda x: norm_act_conv(norm, conv, x)) == 1 < maps_kept(lambda x: plain(norm, conv, x))
+        assert (
+            maps_kept(lambda x: norm_act_conv(norm, conv, x))
+            == 1
+            < maps_kept(lambda x: plain(norm, conv, x))
+        )
 
 
 def maps_kept(f) -> int:
@@ -71,4 +75,6 @@ def test_a_stream_hands_on_its_frames():
     cache = CausalCache()
     first = norm_act_conv(norm, conv, X[:, :1], cache)
     rest = norm_act_conv(norm, conv, X[:, 1:], CausalCache(cache.arrays()))
-    np.testing.assert_allclose(jnp.concatenate([first, rest], axis=1), plain(norm, conv, X), atol=1e-5)
+    np.testing.assert_allclose(
+        jnp.concatenate([first, rest], axis=1), plain(norm, conv, X), atol=1e-5
+    )

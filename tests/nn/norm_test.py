@@ -38,7 +38,9 @@ def test_group_norm(per_frame, axes):
     norm = with_random_weights(GroupNorm(8, groups=4, per_frame=per_frame))
     x = np.asarray(X, np.float64).reshape(2, 3, 4, 5, 4, 2)
     expected = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-6)
-    np.testing.assert_allclose(norm(X), expected.reshape(X.shape) * norm.scale[...] + norm.bias[...], atol=1e-5)
+    np.testing.assert_allclose(
+        norm(X), expected.reshape(X.shape) * norm.scale[...] + norm.bias[...], atol=1e-5
+    )
     # Images have one frame each, whatever the setting.
     np.testing.assert_allclose(norm(X[:, 0]), norm(X[:, :1])[:, 0], atol=1e-5)
 
@@ -93,7 +95,9 @@ def test_statistics_are_float32(norm):
     x = (300 + X).astype(jnp.bfloat16)
     out = norm(x)
     assert out.dtype == jnp.bfloat16
-    np.testing.assert_allclose(out.astype(jnp.float32), norm(x.astype(jnp.float32)), atol=0.02, rtol=0.01)
+    np.testing.assert_allclose(
+        out.astype(jnp.float32), norm(x.astype(jnp.float32)), atol=0.02, rtol=0.01
+    )
 
 
 def test_groups_must_divide():

@@ -23,7 +23,11 @@ def test_3d_inverse_is_exact_and_orthonormal(frames):
 
 def test_chunks_of_a_clip_give_its_bands():
     x = clip(9)
-    parts = [wavelet.haar_3d(x[:, :1]), wavelet.haar_3d(x[:, 1:5], first=False), wavelet.haar_3d(x[:, 5:], first=False)]
+    parts = [
+        wavelet.haar_3d(x[:, :1]),
+        wavelet.haar_3d(x[:, 1:5], first=False),
+        wavelet.haar_3d(x[:, 5:], first=False),
+    ]
     np.testing.assert_allclose(jnp.concatenate(parts, axis=1), wavelet.haar_3d(x), atol=1e-6)
     back = [wavelet.inverse_haar_3d(part, first=index == 0) for index, part in enumerate(parts)]
     np.testing.assert_allclose(jnp.concatenate(back, axis=1), x, atol=1e-6)
@@ -42,7 +46,9 @@ def test_bands_are_in_the_order_of_wf_vae():
         shape = [1] * 4
         shape[axis] = 4
         x = jnp.broadcast_to(alternating.reshape(shape), (1, 4, 4, 1))
-        np.testing.assert_allclose(jnp.abs(wavelet.haar_2d(x)).sum((0, 1, 2)) > 0, np.arange(4) == band)
+        np.testing.assert_allclose(
+            jnp.abs(wavelet.haar_2d(x)).sum((0, 1, 2)) > 0, np.arange(4) == band
+        )
 
 
 def test_bands_come_band_by_band_of_all_channels():

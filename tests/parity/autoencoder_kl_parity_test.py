@@ -16,7 +16,13 @@ from pipeline.importers import diffusers as diffusers_importer  # noqa: E402
 pytestmark = pytest.mark.parity
 
 TOLERANCE = 1e-4
-SMALL = dict(block_out_channels=(16, 32, 32), norm_num_groups=8, layers_per_block=2, latent_channels=4, sample_size=32)
+SMALL = dict(
+    block_out_channels=(16, 32, 32),
+    norm_num_groups=8,
+    layers_per_block=2,
+    latent_channels=4,
+    sample_size=32,
+)
 # As Stable Diffusion's, and as its third version's: 16 channels without the convolutions around them.
 FORMS = {
     "sd": SMALL,
@@ -31,7 +37,9 @@ def create(form):
     settings = FORMS[form]
     blocks = len(settings["block_out_channels"])
     model = diffusers.AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * blocks, up_block_types=("UpDecoderBlock2D",) * blocks, **settings
+        down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks,
+        **settings,
     )
     with torch.no_grad():  # norms too, which start at ones and zeros
         for name, parameter in model.named_parameters():
@@ -83,12 +91,21 @@ def test_attention_by_its_old_names(tmp_path):
     file = tmp_path / "theirs" / diffusers_importer.WEIGHTS
     tensors, old = safetensors.numpy.load_file(file), {}
     for name, tensor in tensors.items():
-        for new, before in (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")):
+        for new, before in (
+            ("to_q", "query"),
+            ("to_k", "key"),
+            ("to_v", "value"),
+            ("to_out.0", "proj_attn"),
+        ):
             name = name.replace(f".{new}.", f".{before}.")
         is_map = any(part in name for part in (".query.w", ".key.w", ".value.w", ".proj_attn.w"))
         old[name] = tensor[:, :, None, None] if is_map else tensor
     safetensors.numpy.save_file(old, file)
     config = tmp_path / "theirs" / diffusers_importer.CONFIG
-    config.write_text(json.dumps({k: v for k, v in json.loads(config.read_text()).items() if "quant" not in k}))
+    config.write_text(
+        json.dumps({k: v for k, v in json.loads(config.read_text()).items() if "quant" not in k})
+    )
     codec = imported(tmp_path / "theirs", tmp_path / "codec")
-    compare(model, codec, np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32))
+    compare(
+        model, codec, np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    )

@@ -33,7 +33,10 @@ def digits(count):
     with np.load(DATA / "images" / "mnist_train60k.npz") as file:
         images = file["images"]
     chosen = np.random.default_rng(0).choice(len(images), count, replace=False)
-    large = [Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR) for image in images[chosen]]
+    large = [
+        Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR)
+        for image in images[chosen]
+    ]
     return np.stack(large)[..., None]
 
 
@@ -42,7 +45,14 @@ def weights_of(name):
 
 
 def imported(name, folder):
-    arguments = ["import", "--from", "disentangling-vae", str(weights_of(name)), "--config", str(RECIPE)]
+    arguments = [
+        "import",
+        "--from",
+        "disentangling-vae",
+        str(weights_of(name)),
+        "--config",
+        str(RECIPE),
+    ]
     assert cli.dispatch([*arguments, "--out", str(folder)]) == 0
     config, step, model = load_for_inference(folder)
     assert step == 0 and config["model"]["name"] == "vae.VAE"
@@ -79,14 +89,20 @@ def torch_network(tensors, images):
     x = x.flatten(1)
     for name in ("lin1", "lin2"):
         x = layer(functional.linear, f"encoder.{name}", x).relu()
-    mean, logvar = layer(functional.linear, "encoder.mu_logvar_gen", x).unflatten(-1, (10, 2)).unbind(-1)
+    mean, logvar = (
+        layer(functional.linear, "encoder.mu_logvar_gen", x).unflatten(-1, (10, 2)).unbind(-1)
+    )
     x = mean
     for name in ("lin1", "lin2", "lin3"):
         x = layer(functional.linear, f"decoder.{name}", x).relu()
     x = x.unflatten(-1, (32, 4, 4))
     for name in ("convT1", "convT2"):
         x = layer(functional.conv_transpose2d, f"decoder.{name}", x, stride=2, padding=1).relu()
-    return mean, logvar, layer(functional.conv_transpose2d, "decoder.convT3", x, stride=2, padding=1)
+    return (
+        mean,
+        logvar,
+        layer(functional.conv_transpose2d, "decoder.convT3", x, stride=2, padding=1),
+    )
 
 
 def test_image_by_image_as_torch(tmp_path):
@@ -96,8 +112,12 @@ def test_image_by_image_as_torch(tmp_path):
         tensors = torch.load(weights_of("VAE"), map_location="cpu", weights_only=True)
         mean, logvar, logits = torch_network(tensors, images)
         target = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-        distortion = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum((1, 2, 3))
+        distortion = functional.binary_cross_entropy_with_logits(
+            logits, target, reduction="none"
+        ).sum((1, 2, 3))
     (latent,) = model.encode(jnp.asarray(images))
     np.testing.assert_allclose(latent.mean, mean, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(latent.logvar, logvar, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(kl_and_distortion(model, jnp.asarray(images))[1], distortion, rtol=1e-4)
+    np.testing.assert_allclose(
+        kl_and_distortion(model, jnp.asarray(images))[1], distortion, rtol=1e-4
+    )

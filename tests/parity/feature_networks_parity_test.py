@@ -29,7 +29,9 @@ class Units:
     def __call__(self, name, x, width, kernel, stride=1, padding=0):
         shape, dims = (width, x.shape[1], *kernel), len(kernel)
         bound = (6 / np.prod(shape[1:])) ** 0.5
-        ranges = dict(running_mean=(-0.1, 0.1), running_var=(0.5, 1.5), weight=(0.7, 1.3), bias=(-0.1, 0.1))
+        ranges = dict(
+            running_mean=(-0.1, 0.1), running_var=(0.5, 1.5), weight=(0.7, 1.3), bias=(-0.1, 0.1)
+        )
         weight = self.tensors[f"{name}.{self.conv}.weight"] = self.uniform(-bound, bound, *shape)
         bn = {leaf: self.uniform(*between, width) for leaf, between in ranges.items()}
         self.tensors |= {f"{name}.bn.{leaf}": value for leaf, value in bn.items()}
@@ -55,13 +57,26 @@ def inception_in_torch(units, x):
 
     def fine(at, x, pooled):
         double = (("3x3dbl_1", 64), ("3x3dbl_2", 96, 3), ("3x3dbl_3", 96, 3))
-        parts = [chain(at, x, ("1x1", 64)), chain(at, x, ("5x5_1", 48), ("5x5_2", 64, 5)), chain(at, x, *double)]
+        parts = [
+            chain(at, x, ("1x1", 64)),
+            chain(at, x, ("5x5_1", 48), ("5x5_2", 64, 5)),
+            chain(at, x, *double),
+        ]
         return torch.cat([*parts, chain(at, mean(x), ("_pool", pooled))], 1)
 
     def middle(at, x, n):
         single = (("7x7_1", n), ("7x7_2", n, 1, 7), ("7x7_3", 192, 7, 1))
-        ways = (("7x7dbl_1", n), ("7x7dbl_2", n, 7, 1), ("7x7dbl_3", n, 1, 7), ("7x7dbl_4", n, 7, 1))
-        parts = [chain(at, x, ("1x1", 192)), chain(at, x, *single), chain(at, x, *ways, ("7x7dbl_5", 192, 1, 7))]
+        ways = (
+            ("7x7dbl_1", n),
+            ("7x7dbl_2", n, 7, 1),
+            ("7x7dbl_3", n, 1, 7),
+            ("7x7dbl_4", n, 7, 1),
+        )
+        parts = [
+            chain(at, x, ("1x1", 192)),
+            chain(at, x, *single),
+            chain(at, x, *ways, ("7x7dbl_5", 192, 1, 7)),
+        ]
         return torch.cat([*parts, chain(at, mean(x), ("_pool", 192))], 1)
 
     def coarse(at, x, pooled):
@@ -82,7 +97,11 @@ def inception_in_torch(units, x):
     for letter, pooled in zip("bcd", (32, 64, 64)):
         x = fine(f"Mixed_5{letter}", x, pooled)
     double = chain("Mixed_6a", x, ("3x3dbl_1", 64), ("3x3dbl_2", 96, 3))
-    parts = [reduced("Mixed_6a", "3x3", x, 384), reduced("Mixed_6a", "3x3dbl_3", double, 96), F.max_pool2d(x, 3, 2)]
+    parts = [
+        reduced("Mixed_6a", "3x3", x, 384),
+        reduced("Mixed_6a", "3x3dbl_3", double, 96),
+        F.max_pool2d(x, 3, 2),
+    ]
     x = torch.cat(parts, 1)
     for letter, n in zip("bcde", (128, 160, 160, 192)):
         x = middle(f"Mixed_6{letter}", x, n)
@@ -146,12 +165,16 @@ def test_features_are_those_of_torch(tmp_path, ours, theirs, conv, shape):
     units = Units(conv)
     as_theirs = (x - 128) / 128 if ours is inception else x / 127.5 - 1
     with torch.no_grad():
-        expected = theirs(units, torch.from_numpy(np.ascontiguousarray(np.moveaxis(as_theirs, -1, 1)))).numpy()
+        expected = theirs(
+            units, torch.from_numpy(np.ascontiguousarray(np.moveaxis(as_theirs, -1, 1)))
+        ).numpy()
     tensors = units.tensors
     tensors |= {"fc.weight": torch.zeros(1008, 2048)} if ours is inception else {}
     torch.save(tensors, tmp_path / "weights.pth")
     weights = ours.convert(weight_files.load(str(tmp_path / "weights.pth")), "weights.pth")
     found = np.asarray(jax.jit(ours.features)(weights, x / np.float32(127.5) - 1))
     found = found.mean(tuple(range(1, found.ndim - 1)))
-    print(f"{ours.__name__}: largest difference {np.abs(found - expected).max():.1e} of {np.abs(expected).max():.1f}")
+    print(
+        f"{ours.__name__}: largest difference {np.abs(found - expected).max():.1e} of {np.abs(expected).max():.1f}"
+    )
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())

@@ -61,8 +61,21 @@ def squeezenet():
     def pool():
         return nn.MaxPool2d(3, 2, ceil_mode=True)
 
-    layers = [nn.Conv2d(3, 64, 3, 2), nn.ReLU(), pool(), Fire(64, 16, 64), Fire(128, 16, 64), pool()]
-    layers += [Fire(128, 32, 128), Fire(256, 32, 128), pool(), Fire(256, 48, 192), Fire(384, 48, 192)]
+    layers = [
+        nn.Conv2d(3, 64, 3, 2),
+        nn.ReLU(),
+        pool(),
+        Fire(64, 16, 64),
+        Fire(128, 16, 64),
+        pool(),
+    ]
+    layers += [
+        Fire(128, 32, 128),
+        Fire(256, 32, 128),
+        pool(),
+        Fire(256, 48, 192),
+        Fire(384, 48, 192),
+    ]
     return nn.Sequential(*layers, Fire(384, 64, 256), Fire(512, 64, 256))
 
 
@@ -71,7 +84,11 @@ def package(monkeypatch):
     """The lpips package, its torchvision being this file's layers."""
     stub, models = types.ModuleType("torchvision"), types.ModuleType("torchvision.models")
     for name, layers in (("vgg16", vgg16), ("squeezenet1_1", squeezenet)):
-        setattr(models, name, lambda pretrained=False, layers=layers: types.SimpleNamespace(features=layers()))
+        setattr(
+            models,
+            name,
+            lambda pretrained=False, layers=layers: types.SimpleNamespace(features=layers()),
+        )
     stub.models = models  # pyright: ignore
     monkeypatch.setitem(sys.modules, "torchvision", stub)
     monkeypatch.setitem(sys.modules, "torchvision.models", models)
@@ -80,14 +97,18 @@ def package(monkeypatch):
 
 def images(height, width, seed):
     a = np.random.default_rng(seed).uniform(-1, 1, (2, height, width, 3)).astype(np.float32)
-    return a, np.clip(a + 0.3 * np.random.default_rng(seed + 1).normal(size=a.shape), -1, 1).astype(np.float32)
+    return a, np.clip(a + 0.3 * np.random.default_rng(seed + 1).normal(size=a.shape), -1, 1).astype(
+        np.float32
+    )
 
 
 def chw(x):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1)))
 
 
-@pytest.mark.parametrize("network, name, size", [("vgg16", "vgg", (64, 48)), ("squeezenet", "squeeze", (65, 50))])
+@pytest.mark.parametrize(
+    "network, name, size", [("vgg16", "vgg", (64, 48)), ("squeezenet", "squeeze", (65, 50))]
+)
 @pytest.mark.parametrize("zip_form", [True, False], ids=["zip", "legacy"])
 def test_lpips_is_the_packages(package, tmp_path, network, name, size, zip_form):
     torch.manual_seed(0)
@@ -109,7 +130,9 @@ def test_lpips_is_the_packages(package, tmp_path, network, name, size, zip_form)
     found = jax.jit(distance)(weights, a, b)
     print(f"{network}: {found} against {expected}")
     np.testing.assert_allclose(found, expected, rtol=2e-5)
-    ours_gradient = jax.jit(jax.grad(lambda x, a, weights: distance(weights, a, x).sum()))(b, a, weights)
+    ours_gradient = jax.jit(jax.grad(lambda x, a, weights: distance(weights, a, x).sum()))(
+        b, a, weights
+    )
     x = chw(b).requires_grad_()
     theirs(chw(a), x).sum().backward()
     expected = np.moveaxis(x.grad.numpy(), 1, -1)
@@ -147,7 +170,9 @@ def test_ms_ssim_is_pytorch_msssims():
     rng = np.random.default_rng(0)
     smooth = rng.uniform(-1, 1, (2, 12, 11, 3)).repeat(16, 1).repeat(16, 2).astype(np.float32)
     noisy = np.clip(smooth + 0.1 * rng.normal(size=smooth.shape), -1, 1).astype(np.float32)
-    expected = package.ms_ssim((chw(smooth) + 1) / 2, (chw(noisy) + 1) / 2, data_range=1.0, size_average=False)
+    expected = package.ms_ssim(
+        (chw(smooth) + 1) / 2, (chw(noisy) + 1) / 2, data_range=1.0, size_average=False
+    )
     found = distances.ms_ssim(jnp.asarray(smooth), jnp.asarray(noisy))
     print(f"MS-SSIM: {found} against {expected.numpy()}")
     np.testing.assert_allclose(found, expected, rtol=2e-4)
@@ -167,12 +192,15 @@ def authors_discriminator(dims, num_layers, channels):
 
 
 @pytest.mark.parametrize(
-    "kind, num_layers, shape", [("2D", 3, (2, 64, 48, 3)), ("3D", 4, (2, 9, 32, 48, 3)), ("3D", 3, (2, 5, 32, 32, 3))]
+    "kind, num_layers, shape",
+    [("2D", 3, (2, 64, 48, 3)), ("3D", 4, (2, 9, 32, 48, 3)), ("3D", 3, (2, 5, 32, 32, 3))],
 )
 def test_discriminators_are_the_authors(kind, num_layers, shape):
     torch.manual_seed(0)
     theirs = authors_discriminator(int(kind[0]), num_layers, 8)
-    model = getattr(patchgan, f"PatchGAN{kind}")(channels=8, num_layers=num_layers, norm="batch", rngs=nnx.Rngs(0))
+    model = getattr(patchgan, f"PatchGAN{kind}")(
+        channels=8, num_layers=num_layers, norm="batch", rngs=nnx.Rngs(0)
+    )
     convs = [layer for layer in theirs if isinstance(layer, nn.Conv2d | nn.Conv3d)]
     norms = [layer for layer in theirs if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d)]
     for layer, mine in zip(convs, model.convs):

@@ -30,19 +30,29 @@ def of_torch(vectors, codes, variance, noise):
 def of_jax(quantizer, vectors, key):
     latent = quantizer(vectors, key, TEMPERATURE)
     entropy = latent.kl.sum() / BATCH - SIDE**2 * math.log(NUM_CODES)
-    return entropy + gap(vectors, latent.z, quantizer.variance()).mean() + jnp.square(latent.z).mean()
+    return (
+        entropy + gap(vectors, latent.z, quantizer.variance()).mean() + jnp.square(latent.z).mean()
+    )
 
 
 @pytest.mark.parametrize("variance", [20.0, 1.0])
 def test_values_and_gradients_are_those_of_torch(variance):
-    quantizer, key = StochasticQuantizer(NUM_CODES, DIM, variance=variance, key=jax.random.key(0)), jax.random.key(7)
+    quantizer, key = (
+        StochasticQuantizer(NUM_CODES, DIM, variance=variance, key=jax.random.key(0)),
+        jax.random.key(7),
+    )
     vectors = np.random.default_rng(0).normal(size=(BATCH, SIDE, SIDE, DIM)).astype(np.float32)
     noise = torch.tensor(np.array(jax.random.gumbel(key, (BATCH, SIDE, SIDE, NUM_CODES))))
-    inputs = [torch.tensor(np.array(x), requires_grad=True) for x in (vectors, quantizer.codebook[...], variance)]
+    inputs = [
+        torch.tensor(np.array(x), requires_grad=True)
+        for x in (vectors, quantizer.codebook[...], variance)
+    ]
     terms, z = of_torch(inputs[0], inputs[1], inputs[2], noise)
     loss = terms + z.square().mean()
     loss.backward()
-    value, (of_quantizer, of_vectors) = nnx.value_and_grad(of_jax, argnums=(0, 1))(quantizer, jnp.asarray(vectors), key)
+    value, (of_quantizer, of_vectors) = nnx.value_and_grad(of_jax, argnums=(0, 1))(
+        quantizer, jnp.asarray(vectors), key
+    )
     np.testing.assert_allclose(value, loss.item(), rtol=1e-5)
     ours = (of_vectors, of_quantizer.codebook[...], of_quantizer.log_variance[...] / variance)
     for mine, theirs in zip(ours, inputs):

@@ -25,7 +25,10 @@ class Torch:
     """One side of the network over its state dict: layers by their numbers there."""
 
     def __init__(self, file):
-        self.tensors = {name: t.float() for name, t in torch.load(file, map_location="cpu", weights_only=True).items()}
+        self.tensors = {
+            name: t.float()
+            for name, t in torch.load(file, map_location="cpu", weights_only=True).items()
+        }
 
     def conv(self, name, x, **settings):
         weight = self.tensors[f"{name}.weight"]
@@ -45,7 +48,11 @@ class Torch:
     def encode(self, x):
         x = self.block("1", self.conv("0", x))
         for place in range(2, 14):
-            x = self.conv(str(place), x, stride=2) if place in (2, 6, 10) else self.block(str(place), x)
+            x = (
+                self.conv(str(place), x, stride=2)
+                if place in (2, 6, 10)
+                else self.block(str(place), x)
+            )
         return self.conv("14", x)
 
     def decode(self, z):
@@ -61,7 +68,12 @@ class Torch:
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory):
     out = tmp_path_factory.mktemp("taef2") / "codec"
-    assert cli.dispatch(["import", "--from", "taesd", *map(str, FILES), "--out", str(out), "--license", "mit"]) == 0
+    assert (
+        cli.dispatch(
+            ["import", "--from", "taesd", *map(str, FILES), "--out", str(out), "--license", "mit"]
+        )
+        == 0
+    )
     return Codec.from_pretrained(out)
 
 
@@ -89,5 +101,8 @@ def test_psnr_of_the_photographs_is_that_of_torch(codec):
 
 
 def test_the_real_weights_are_of_the_published_size(codec):
-    sizes = [sum(a.size for n, a in codec.weights.items() if n.startswith(side)) for side in ("encoder", "decoder")]
+    sizes = [
+        sum(a.size for n, a in codec.weights.items() if n.startswith(side))
+        for side in ("encoder", "decoder")
+    ]
     assert sizes == [1_338_528, 1_338_499]

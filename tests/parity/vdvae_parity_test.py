@@ -42,20 +42,29 @@ class Pair:
     def __init__(self, folder, **changes):
         recipe = MODEL | changes
         layout = Layout(recipe)
-        tensors = {name: tensor.requires_grad_() for name, tensor in random_state_dict(layout, seed=0).items()}
+        tensors = {
+            name: tensor.requires_grad_()
+            for name, tensor in random_state_dict(layout, seed=0).items()
+        }
         path = folder / "weights.th"
         torch.save({f"module.{name}": tensor.detach() for name, tensor in tensors.items()}, path)
         self.restated = Restated(layout, tensors)
-        self.modeldef, self.shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
+        self.modeldef, self.shapes, _ = parameters.abstract(
+            lambda: models.create(recipe, rngs=nnx.Rngs(0))
+        )
         self.params = self.to_params(state_dict.load(str(path)))
-        self.noise = [self.noise_of(layer, shape) for layer, shape in enumerate(self.model.latent_shapes)]
+        self.noise = [
+            self.noise_of(layer, shape) for layer, shape in enumerate(self.model.latent_shapes)
+        ]
 
     @property
     def model(self):
         return self.modeldef.merge(self.params)
 
     def to_params(self, tensors):
-        return jax.tree.map(jnp.asarray, openai_vdvae_importer.convert(tensors, self.shapes, path="weights.th"))
+        return jax.tree.map(
+            jnp.asarray, openai_vdvae_importer.convert(tensors, self.shapes, path="weights.th")
+        )
 
     def noise_of(self, layer, shape):
         noise = jax.random.normal(jax.random.fold_in(KEY, layer), (len(IMAGES), *shape))
@@ -100,7 +109,9 @@ def compare_elbo(pair, images, *, low_bit):
         cost = elbo.distortion(outputs, jnp.asarray(images))
         return ((cost + rates.sum(0)) / images[0].size).mean(), (cost, rates)
 
-    (our_loss, (our_distortion, our_kls)), our_grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(pair.params)
+    (our_loss, (our_distortion, our_kls)), our_grads = jax.jit(
+        jax.value_and_grad(loss, has_aux=True)
+    )(pair.params)
     np.testing.assert_allclose(our_kls, their_kls.detach(), rtol=TOLERANCE)
     np.testing.assert_allclose(our_distortion, their_distortion.detach(), rtol=TOLERANCE)
     np.testing.assert_allclose(our_loss, their_loss.detach(), rtol=TOLERANCE)
@@ -109,7 +120,9 @@ def compare_elbo(pair, images, *, low_bit):
     np.testing.assert_allclose(our_norm, norm, rtol=TOLERANCE)
     # Changes of layout are linear, so that the converter serves for gradients too.
     for name, grad in pair.to_params({name: grad.numpy() for name, grad in grads.items()}).items():
-        difference = float(jnp.linalg.norm((our_grads[name] - grad).ravel()) / jnp.linalg.norm(grad.ravel()))
+        difference = float(
+            jnp.linalg.norm((our_grads[name] - grad).ravel()) / jnp.linalg.norm(grad.ravel())
+        )
         assert difference < 10 * TOLERANCE, (name, difference)
 
 
@@ -124,7 +137,9 @@ def test_the_authors_likelihood_of_five_bits(low_bit_pair):
 def test_encode_gives_the_same_latents(pair):
     _, _, theirs = pair.restated.infer(torch.from_numpy(IMAGES), pair.noise)
     for ours, z in zip(pair.model.encode(jnp.asarray(IMAGES), key=KEY), theirs):
-        np.testing.assert_allclose(ours.z, z.detach().permute(0, 2, 3, 1), rtol=1e-3, atol=TOLERANCE)
+        np.testing.assert_allclose(
+            ours.z, z.detach().permute(0, 2, 3, 1), rtol=1e-3, atol=TOLERANCE
+        )
 
 
 @pytest.mark.parametrize("kept", [0, 3])

@@ -28,7 +28,9 @@ def test_encode_and_decode_as_the_authors(time, tmp_path):
     theirs, out = tmp_path / "theirs", tmp_path / "codec"
     theirs.mkdir()
     safetensors.torch.save_file(tensors, theirs / diffusers_importer.WEIGHTS)
-    (theirs / diffusers_importer.CONFIG).write_text(json.dumps(SETTINGS | dict(t_interpolation=time)))
+    (theirs / diffusers_importer.CONFIG).write_text(
+        json.dumps(SETTINGS | dict(t_interpolation=time))
+    )
     assert cli.dispatch(["import", "--from", "wf-vae", str(theirs), "--out", str(out)]) == 0
     codec = Codec.from_pretrained(out)
     assert codec.causal == (time == "nearest")

@@ -29,7 +29,8 @@ def test_kinds_counts_and_bytes():
 
 
 @pytest.mark.parametrize(
-    "shape, size", [("f32[2,3]{1,0}", 24), ("pred[]", 1), ("(bf16[4]{0}, s4[6]{0})", 11), ("f8e4m3fn[5]", 5)]
+    "shape, size",
+    [("f32[2,3]{1,0}", 24), ("pred[]", 1), ("(bf16[4]{0}, s4[6]{0})", 11), ("f8e4m3fn[5]", 5)],
 )
 def test_bytes_of_shapes(shape, size):
     assert bytes_of(shape) == size
@@ -37,7 +38,9 @@ def test_bytes_of_shapes(shape, size):
 
 def test_a_compiled_program():
     mesh = meshes.create(replica=2, fsdp=4)
-    x = jax.ShapeDtypeStruct((8, 64), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec("fsdp")))
+    x = jax.ShapeDtypeStruct(
+        (8, 64), jnp.float32, sharding=NamedSharding(mesh, PartitionSpec("fsdp"))
+    )
     whole = NamedSharding(mesh, PartitionSpec())
     program = jax.jit(lambda x: x + 1, out_shardings=whole).lower(x).compile()
     text = program.as_text() or ""

@@ -51,7 +51,9 @@ def saved(tmp_path_factory) -> faults.Cluster:
     return cluster
 
 
-@pytest.mark.parametrize("sizes", [dict(fsdp=1), dict(fsdp=2), dict(fsdp=4), dict(replica=2, fsdp=4)])
+@pytest.mark.parametrize(
+    "sizes", [dict(fsdp=1), dict(fsdp=2), dict(fsdp=4), dict(replica=2, fsdp=4)]
+)
 def test_restored_bit_for_bit(saved, sizes):
     settings = tiny_run.tiny()
     count = sizes.get("replica", 1) * sizes["fsdp"]
@@ -69,7 +71,9 @@ def test_two_processes_restore_onto_another_mesh_and_save_again(saved):
     environment["PYTHONPATH"] += f":{faults.ROOT / 'tests/training'}"
     command = [sys.executable, "-c", RESTORE, folder, f"127.0.0.1:{faults.free_port()}"]
     running = [
-        subprocess.Popen([*command, str(number)], env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*command, str(number)], env=environment, stderr=subprocess.PIPE, text=True
+        )
         for number in range(2)
     ]
     said = [process.communicate(timeout=120)[1] for process in running]

@@ -38,7 +38,10 @@ def test_published_parameter_counts(recipe, encoder, total):
     _, params, model_state = parameters.abstract(lambda: create(nnx.Rngs(0)))
     sizes = {name: math.prod(array.shape) for name, array in params.items()}
     assert sum(sizes.values()) == total and not model_state
-    assert encoder in (None, sum(size for name, size in sizes.items() if name.startswith("encoder")))
+    assert encoder in (
+        None,
+        sum(size for name, size in sizes.items() if name.startswith("encoder")),
+    )
 
 
 @pytest.mark.parametrize("size", ["s_4ch", "s_8ch", "m_4ch", "l_4ch", "l_16ch"])
@@ -51,21 +54,42 @@ def test_wf_vae_has_the_papers_stages(size):
         (1_000_000, 1_200_000),
     ]
     assert [stage.reset_discriminator for stage in found] == [False, True, True]
-    data, models, objectives = ([stage.settings[key] for stage in found] for key in ("data", "model", "objective"))
-    assert [part["num_frames"] for part in data] == [part["num_frames"] for part in models] == [25, 49, 49]
+    data, models, objectives = (
+        [stage.settings[key] for stage in found] for key in ("data", "model", "objective")
+    )
+    assert (
+        [part["num_frames"] for part in data]
+        == [part["num_frames"] for part in models]
+        == [25, 49, 49]
+    )
     assert [part["stride"] for part in data] == [1, 2, 2], "half the frame rate"
     assert [part["perceptual"]["weight"] for part in objectives] == [1.0, 1.0, 0.1]
-    assert {part["wavelet"] for part in objectives} == {0.1} and {part["kl"] for part in objectives} == {1e-6}
-    assert all(part["adversarial"].items() >= dict(weight=0.5, start=0, max_weight=1e6).items() for part in objectives)
+    assert {part["wavelet"] for part in objectives} == {0.1} and {
+        part["kl"] for part in objectives
+    } == {1e-6}
+    assert all(
+        part["adversarial"].items() >= dict(weight=0.5, start=0, max_weight=1e6).items()
+        for part in objectives
+    )
     for stage in found:
         rates = stage.settings["optimizer"]
-        assert (rates["learning_rate"], rates["b1"], rates["b2"], stage.settings["ema"]) == (1e-5, 0.9, 0.999, 0.999)
+        assert (rates["learning_rate"], rates["b1"], rates["b2"], stage.settings["ema"]) == (
+            1e-5,
+            0.9,
+            0.999,
+            0.999,
+        )
     assert (settings["batch_size"], data[0]["image_size"]) == (8, 256)
 
 
 @pytest.mark.parametrize(
     "recipe, eps, summed",
-    [("wf_vae/s_4ch", 1e-8, True), ("kl_f8/sd", 1e-8, True), ("cv_vae/sd21", 1e-4, True), ("taesd/taesd", 1e-8, False)],
+    [
+        ("wf_vae/s_4ch", 1e-8, True),
+        ("kl_f8/sd", 1e-8, True),
+        ("cv_vae/sd21", 1e-4, True),
+        ("taesd/taesd", 1e-8, False),
+    ],
 )
 def test_eps_is_the_authors_beside_their_loss(recipe, eps, summed):
     """Whose loss is a sum over a frame, or a mean; what we differentiate is divided by a frame's values."""
@@ -73,4 +97,6 @@ def test_eps_is_the_authors_beside_their_loss(recipe, eps, summed):
     side = settings["data"]["image_size"]
     divided = 3 * side * side if summed else 1
     assert settings["optimizer"]["eps"] * divided == pytest.approx(eps)
-    assert settings["discriminator"]["optimizer"]["eps"] == eps, "the discriminator's loss is not divided"
+    assert settings["discriminator"]["optimizer"]["eps"] == eps, (
+        "the discriminator's loss is not divided"
+    )

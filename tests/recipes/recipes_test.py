@@ -16,7 +16,9 @@ from pipeline.training.state import mesh as meshes
 from pipeline.training.state import train_state as states
 
 ROOT = pathlib.Path(__file__).parents[2]
-RECIPES = sorted(path for path in (ROOT / "configs").rglob("*.py") if "get_config" in path.read_text())
+RECIPES = sorted(
+    path for path in (ROOT / "configs").rglob("*.py") if "get_config" in path.read_text()
+)
 
 
 def load(path: pathlib.Path, argument: str = ""):
@@ -31,8 +33,14 @@ def batch_for(settings: dict) -> dict:
     model, rows = settings["model"], settings["batch_size"]
     shape = (model["image_size"], model["image_size"], model.get("image_channels", 3))
     name, frames = ("video", (model["num_frames"],)) if "num_frames" in model else ("image", ())
-    pixel_values = np.random.default_rng(0).integers(0, 256, (rows, *frames, *shape), dtype=np.uint8)
-    extra = dict(label=np.zeros(rows, np.int32), index=np.arange(rows, dtype=np.int32), mask=np.ones(rows, np.float32))
+    pixel_values = np.random.default_rng(0).integers(
+        0, 256, (rows, *frames, *shape), dtype=np.uint8
+    )
+    extra = dict(
+        label=np.zeros(rows, np.int32),
+        index=np.arange(rows, dtype=np.int32),
+        mask=np.ones(rows, np.float32),
+    )
     return jax.tree.map(jnp.asarray, {name: pixel_values, **extra})
 
 
@@ -41,7 +49,11 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     settings = build.complete(load(path, "tiny")[1])
     assert settings["num_steps"] <= 20
     mesh = meshes.create(devices=jax.devices()[:1])
-    create, update, extras = build.model_maker(settings), build.update(settings), build.extras(settings)
+    create, update, extras = (
+        build.model_maker(settings),
+        build.update(settings),
+        build.extras(settings),
+    )
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, None, extras)
     state = states.initialise(create, update.optimizer, shapes, settings["seed"], extras)
     function = build.step(settings, modeldef)
@@ -49,7 +61,11 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     batch = batch_for(settings)
     for _ in range(2):
         state, metrics = step(state, batch, *([] if function.frozen is None else [function.frozen]))
-    assert np.isfinite(metrics["loss"]) and np.isfinite(metrics["gradient_norm"]) and int(state.skipped) == 0
+    assert (
+        np.isfinite(metrics["loss"])
+        and np.isfinite(metrics["gradient_norm"])
+        and int(state.skipped) == 0
+    )
 
     @jax.jit
     def round_trip(params, image, key):
@@ -63,7 +79,9 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
         return latents, again.latents, few.mean(), recon.mean(), log_prob
 
     model = modeldef.merge(state.params, state.model_state)
-    latents, again, few, recon, log_prob = round_trip(state.params, pixels_of(batch), jax.random.key(1))
+    latents, again, few, recon, log_prob = round_trip(
+        state.params, pixels_of(batch), jax.random.key(1)
+    )
     assert len(latents) == model.num_layers == len(model.latent_shapes)
     for latent, twin, shape in zip(latents, again, model.latent_shapes):
         discrete = latent.indices is not None  # then it has one KL a position
@@ -72,9 +90,14 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
         if discrete or latent.log_q is None:  # else it is of one sample
             assert float(latent.kl.min()) >= -1e-4, "an element's KL is negative"
         np.testing.assert_allclose(latent.z, twin.z, atol=1e-5)
-    assert few.shape == recon.shape == pixels_of(batch).shape and pixels.to_uint8(recon).dtype == jnp.uint8
+    assert (
+        few.shape == recon.shape == pixels_of(batch).shape
+        and pixels.to_uint8(recon).dtype == jnp.uint8
+    )
     if log_prob is not None:
-        assert log_prob.shape == (settings["batch_size"],) and float(jnp.abs(recon).max()) <= 1 + 1e-6
+        assert (
+            log_prob.shape == (settings["batch_size"],) and float(jnp.abs(recon).max()) <= 1 + 1e-6
+        )
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "configs")))

@@ -37,9 +37,17 @@ def test_has_the_published_settings(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     config = importlib.import_module(f"configs.vdvae.{name}").get_config()
     width, rate, batch, ema, clip, skip, mixtures = PUBLISHED[name]
-    assert (config.model.width, config.model.num_mixtures, config.model.zdim) == (width, mixtures, 16)
+    assert (config.model.width, config.model.num_mixtures, config.model.zdim) == (
+        width,
+        mixtures,
+        16,
+    )
     assert (config.batch_size, config.ema) == (batch, ema)
-    assert (config.optimizer.b1, config.optimizer.b2, config.optimizer.weight_decay) == (0.9, 0.9, 0.01)
+    assert (config.optimizer.b1, config.optimizer.b2, config.optimizer.weight_decay) == (
+        0.9,
+        0.9,
+        0.01,
+    )
     assert (config.optimizer.learning_rate, config.optimizer.warmup_steps) == (rate, 100)
     assert (config.optimizer.clip_norm, config.optimizer.skip_norm) == (clip, skip)
     assert config.model.bits == (5 if name == "ffhq256" else 8)

@@ -31,7 +31,9 @@ def environment(**extra: str) -> dict[str, str]:
 
 def strata(*arguments: object, **extra: str) -> subprocess.CompletedProcess:
     command = [*STRATA, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(**extra), timeout=300)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment(**extra), timeout=300
+    )
 
 
 def inspect(workdir: pathlib.Path) -> dict:
@@ -57,7 +59,10 @@ def straight(recipe, tmp_path_factory) -> pathlib.Path:
 def test_a_run_leaves_what_is_promised(straight):
     names = {path.name for path in straight.iterdir()}
     assert {"config.json", "env.json", "checkpoints", "metrics.jsonl", "tb", "DONE"} <= names
-    assert {path.name for path in (straight / "checkpoints").iterdir() if path.name.isdigit()} == {"10", "20"}
+    assert {path.name for path in (straight / "checkpoints").iterdir() if path.name.isdigit()} == {
+        "10",
+        "20",
+    }
     assert [line["step"] for line in metrics(straight)] == list(range(1, 21))
     assert json.loads((straight / "env.json").read_text())["packages"]["jax"]
 
@@ -81,7 +86,16 @@ main()
 
 def test_killed_and_resumed_equals_uninterrupted(recipe, straight, tmp_path):
     workdir = tmp_path / "killed"
-    command = [sys.executable, "-c", KILLED_AT_13, "train", "--config", str(recipe), "--workdir", str(workdir)]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED_AT_13,
+        "train",
+        "--config",
+        str(recipe),
+        "--workdir",
+        str(workdir),
+    ]
     killed = subprocess.run(command, env=environment(), capture_output=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL and not (workdir / "DONE").exists()
     done = strata("train", "--config", recipe, "--workdir", workdir)
@@ -102,12 +116,20 @@ def test_a_finished_run_has_nothing_to_do(recipe, straight):
     "flags, code, message",
     [
         (["--config.seed=3"], 2, "seed: 0 -> 3"),
-        (["--config.data.image_size=7", "--config.model.image_size=7", "--force_config"], 2, "image_size"),
+        (
+            ["--config.data.image_size=7", "--config.model.image_size=7", "--force_config"],
+            2,
+            "image_size",
+        ),
         (["--config.batchsize=7"], 2, "did you mean 'batch_size'"),
         (["--config.batch_size=x"], 2, "config.batch_size"),
         (["--config.mesh.replica=3"], 2, "devices"),
         (["--config.batch_size=100000", "--force_config"], 65, "training examples"),
-        (["--config.data.source=folder", "--config.data.path=/nowhere", "--force_config"], 65, "/nowhere"),
+        (
+            ["--config.data.source=folder", "--config.data.path=/nowhere", "--force_config"],
+            65,
+            "/nowhere",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line_and_loses_nothing(recipe, straight, flags, code, message):

@@ -41,16 +41,24 @@ def test_two_processes_train_as_one(pair, tmp_path):
     command += ["--config", str(alone.recipe), "--workdir", str(alone.workdir)]
     two_devices = faults.environment() | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     subprocess.run(command, env=two_devices, check=True, capture_output=True, timeout=300)
-    assert [line["step"] for line in metrics(pair)] == list(range(1, faults.STEPS + 1)), "metrics are written once"
+    assert [line["step"] for line in metrics(pair)] == list(range(1, faults.STEPS + 1)), (
+        "metrics are written once"
+    )
     for left, right in zip(metrics(pair), metrics(alone), strict=True):
         assert left["train"]["loss"] == pytest.approx(right["train"]["loss"], rel=2e-6)
     for left, right in zip(metrics(pair, "eval"), metrics(alone, "eval"), strict=True):
-        assert left["eval"]["bits_per_dim"] == pytest.approx(right["eval"]["bits_per_dim"], rel=2e-6)
+        assert left["eval"]["bits_per_dim"] == pytest.approx(
+            right["eval"]["bits_per_dim"], rel=2e-6
+        )
         assert left["eval"]["num_examples"] == right["eval"]["num_examples"] == 16
-    ours, theirs = (Checkpoints(run.workdir / "checkpoints").arrays(faults.STEPS) for run in (pair, alone))
+    ours, theirs = (
+        Checkpoints(run.workdir / "checkpoints").arrays(faults.STEPS) for run in (pair, alone)
+    )
     for part in ours:
         for name, array in ours[part].items():
-            np.testing.assert_allclose(array, theirs[part][name], rtol=2e-4, atol=2e-6, err_msg=name)
+            np.testing.assert_allclose(
+                array, theirs[part][name], rtol=2e-4, atol=2e-6, err_msg=name
+            )
     pictures = {path.name for path in (pair.workdir / "samples").iterdir()}
     assert pictures == {path.name for path in (alone.workdir / "samples").iterdir()}
 
@@ -85,11 +93,17 @@ def call(number: int, processes: int, port: int, results: dict, timeout_s: int) 
 
 @pytest.mark.parametrize(
     "present, said",
-    [([0, 1, 2], "there"), ([0, 2], "2 of 3 processes came within 2 s; missing: 1"), ([0, 1, 1], "was given to two")],
+    [
+        ([0, 1, 2], "there"),
+        ([0, 2], "2 of 3 processes came within 2 s; missing: 1"),
+        ([0, 1, 1], "was given to two"),
+    ],
 )
 def test_the_roll_says_who_is_missing(present, said):
     port, results = 21000 + os.getpid() % 10000, {}
-    threads = [threading.Thread(target=call, args=(number, 3, port, results, 2)) for number in present]
+    threads = [
+        threading.Thread(target=call, args=(number, 3, port, results, 2)) for number in present
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -22,7 +22,13 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 STAGES = [
     dict(num_steps=6),
-    {"num_steps": 6, "reset_discriminator": True, "data.image_size": 12, "model.image_size": 12, "objective.kl": 1e-3},
+    {
+        "num_steps": 6,
+        "reset_discriminator": True,
+        "data.image_size": 12,
+        "model.image_size": 12,
+        "objective.kl": 1e-3,
+    },
     {"num_steps": 8, "objective.adversarial.weight": 0.1, "batch_size": 16},
 ]
 
@@ -136,7 +142,9 @@ def test_killed_by_the_system_and_resumed_by_the_same_command(tmp_path):
 
     def run(command, workdir):
         arguments = ["train", "--config", str(file), "--workdir", str(workdir)]
-        return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, timeout=500)
+        return subprocess.run(
+            [*command, *arguments], env=environment, capture_output=True, text=True, timeout=500
+        )
 
     killed = run([sys.executable, "-c", KILLED], tmp_path / "killed")
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -153,9 +161,20 @@ def test_stages_of_a_recipe():
         (6, 12, True),
         (12, 20, False),
     ]
-    assert found[1].settings["data"]["image_size"] == 12 and found[2].settings["data"]["image_size"] == 8
+    assert (
+        found[1].settings["data"]["image_size"] == 12
+        and found[2].settings["data"]["image_size"] == 8
+    )
     assert found[2].settings["objective"]["adversarial"]["weight"] == 0.1
-    assert [stages.stage_of(found, step).number for step in (1, 6, 7, 12, 13, 20, 30)] == [0, 0, 1, 1, 2, 2, 2]
+    assert [stages.stage_of(found, step).number for step in (1, 6, 7, 12, 13, 20, 30)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +196,9 @@ def test_stages_that_cannot_be(given, message):
 def test_a_stage_of_another_model_is_refused_at_the_start(tmp_path):
     config = tiny_gan.recipe()
     config.stages = [dict(num_steps=10), {"num_steps": 10, "discriminator.channels": 16}]
-    with pytest.raises(ConfigError, match=r"config\.stages\[1\] is of another model, discriminator or optimiser"):
+    with pytest.raises(
+        ConfigError, match=r"config\.stages\[1\] is of another model, discriminator or optimiser"
+    ):
         loop.train(config, tmp_path / "run")
 
 
@@ -185,7 +206,14 @@ def test_runs_from_before_there_were_stages_go_on(tmp_path):
     from pipeline.training import workdir
 
     config = json.loads(json.dumps(build.complete(tiny_gan.recipe())))
-    old = {key: value for key, value in config.items() if key not in ("step", "discriminator", "stages")}
+    old = {
+        key: value
+        for key, value in config.items()
+        if key not in ("step", "discriminator", "stages")
+    }
     changes = workdir.differences(old, config)
-    assert all(change.startswith(("step: 'elbo' ->", "discriminator")) for change in changes) and len(changes) > 1
+    assert (
+        all(change.startswith(("step: 'elbo' ->", "discriminator")) for change in changes)
+        and len(changes) > 1
+    )
     assert not workdir.differences(old, old | {"step": "elbo", "discriminator": {}, "stages": []})

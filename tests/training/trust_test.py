@@ -16,7 +16,9 @@ from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +44,19 @@ def flip(path: pathlib.Path) -> None:
     path.write_bytes(bytes(data))
 
 
-HARM = {"flipped": flip, "cut": lambda path: os.truncate(path, path.stat().st_size // 2), "deleted": os.unlink}
+HARM = {
+    "flipped": flip,
+    "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "deleted": os.unlink,
+}
 
 
 @pytest.mark.parametrize("how", HARM)
 def test_harm_to_any_file_is_found_or_does_not_matter(pristine, tmp_path, capfd, how):
     """Each file of the newest step in turn."""
-    files = [path.relative_to(pristine) for path in sorted((pristine / "2").rglob("*")) if path.is_file()]
+    files = [
+        path.relative_to(pristine) for path in sorted((pristine / "2").rglob("*")) if path.is_file()
+    ]
     assert len(files) > 5
     if how != "deleted":
         files = [file for file in files if (pristine / file).stat().st_size]
@@ -63,7 +71,10 @@ def test_harm_to_any_file_is_found_or_does_not_matter(pristine, tmp_path, capfd,
         if step == 1:
             found += 1
             # A deleted manifest leaves what a kill in the middle of a save would have.
-            assert (folder / "2.damaged").is_dir() or (how, file.name) == ("deleted", "manifest.json"), file
+            assert (folder / "2.damaged").is_dir() or (how, file.name) == (
+                "deleted",
+                "manifest.json",
+            ), file
             assert checkpoints.steps() == [1]
         shutil.rmtree(folder)
     assert found == len(files) if how != "flipped" else found > len(files) // 2
@@ -72,7 +83,10 @@ def test_harm_to_any_file_is_found_or_does_not_matter(pristine, tmp_path, capfd,
 
 
 def test_the_damaged_array_is_named(folder):
-    data = max((path for path in (folder / "2").rglob("d/*") if path.is_file()), key=lambda path: path.stat().st_size)
+    data = max(
+        (path for path in (folder / "2").rglob("d/*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
+    )
     contents = bytearray(data.read_bytes())
     contents[len(contents) // 2] ^= 1
     data.write_bytes(bytes(contents))
@@ -86,7 +100,9 @@ def test_nothing_good_left_is_an_error_and_no_new_beginning(folder):
     for step in (1, 2):
         flip(folder / str(step) / "manifest.json")
     for _ in range(2):
-        with pytest.raises(CheckpointError, match=r"1\.damaged, 2\.damaged are damaged; nothing was deleted"):
+        with pytest.raises(
+            CheckpointError, match=r"1\.damaged, 2\.damaged are damaged; nothing was deleted"
+        ):
             Checkpoints(folder).restore_newest(shapes_of(make_state()))
     assert Checkpoints(folder / "elsewhere").restore_newest(shapes_of(make_state())) is None
 
@@ -106,7 +122,9 @@ def test_a_refusal_is_not_damage(folder):
     assert Checkpoints(folder).steps() == [1, 2]
 
 
-@pytest.mark.parametrize("sizes", [dict(fsdp=4), dict(replica=2, fsdp=2), dict(fsdp=2, context=4), dict(fsdp=1)])
+@pytest.mark.parametrize(
+    "sizes", [dict(fsdp=4), dict(replica=2, fsdp=2), dict(fsdp=2, context=4), dict(fsdp=1)]
+)
 def test_every_mesh_gets_the_same_state(pristine, sizes):
     state = make_state(7)
     shardings = sharding.state_shardings(meshes.create(**sizes), state)
@@ -114,10 +132,14 @@ def test_every_mesh_gets_the_same_state(pristine, sizes):
     wanted = type(wanted)(**{f: getattr(wanted, f) for f in wanted.__dataclass_fields__})
     import jax
 
-    shapes = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), state, shardings)
+    shapes = jax.tree.map(
+        lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), state, shardings
+    )
     restored = Checkpoints(pristine).restore(2, shapes)
     assert_same(restored, make_state(2))
-    assert all(x.sharding == y.sharding for x, y in zip(jax.tree.leaves(restored), jax.tree.leaves(shapes)))
+    assert all(
+        x.sharding == y.sharding for x, y in zip(jax.tree.leaves(restored), jax.tree.leaves(shapes))
+    )
 
 
 def test_a_save_that_keeps_failing_ends_the_run(tmp_path, monkeypatch, capfd):
@@ -142,14 +164,20 @@ def test_a_save_that_keeps_failing_ends_the_run(tmp_path, monkeypatch, capfd):
     checkpoints.save(3, make_state(3), {})
     checkpoints.wait()
     checkpoints.save(4, make_state(4), {})
-    with pytest.raises(CheckpointError, match=r"2 saves in a row failed: .*step 4.*No space left.*is that of step 2"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"2 saves in a row failed: .*step 4.*No space left.*is that of step 2",
+    ):
         checkpoints.wait()
     assert checkpoints.failures == 3 and checkpoints.steps() == [2]
     assert len(capfd.readouterr().err.strip().splitlines()) == 2
 
 
 def test_what_stays():
-    steps, metrics = [10, 20, 30, 40, 50], {10: {"bpd": 3.0}, 20: {"bpd": 1.0}, 30: {"bpd": 2.0}, 40: {"bpd": np.nan}}
+    steps, metrics = (
+        [10, 20, 30, 40, 50],
+        {10: {"bpd": 3.0}, 20: {"bpd": 1.0}, 30: {"bpd": 2.0}, 40: {"bpd": np.nan}},
+    )
     assert Retention(keep=0).superfluous(steps, {}) == []
     assert Retention(keep=2).superfluous(steps, {}) == [10, 20, 30]
     assert Retention(keep=1, keep_every=20).superfluous(steps, {}) == [10, 30]
@@ -173,12 +201,19 @@ def test_the_command_lists_and_verifies(folder, capsys):
     (folder / "9").mkdir()
     (folder / "7.orbax-checkpoint-tmp").mkdir()
     (folder / "5.damaged").mkdir()
-    states = {each["name"]: each["state"] for each in command.listing(Checkpoints(folder))["checkpoints"]}
+    states = {
+        each["name"]: each["state"] for each in command.listing(Checkpoints(folder))["checkpoints"]
+    }
     unfinished = {"7.orbax-checkpoint-tmp": "unfinished", "9": "unfinished"}
     assert states == {"1": "whole", "2": "whole", "5.damaged": "damaged"} | unfinished
     assert dispatch(["checkpoint", "verify", str(folder)]) == 0
     assert "2: good, " in capsys.readouterr().out
-    flip(max((path for path in (folder / "2").rglob("d/*") if path.is_file()), key=lambda path: path.stat().st_size))
+    flip(
+        max(
+            (path for path in (folder / "2").rglob("d/*") if path.is_file()),
+            key=lambda path: path.stat().st_size,
+        )
+    )
     assert dispatch(["checkpoint", "verify", str(folder)]) == 65
     assert "is damaged" in capsys.readouterr().out
     assert dispatch(["checkpoint", "verify", str(folder), "--step=1"]) == 0

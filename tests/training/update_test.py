@@ -13,7 +13,9 @@ from pipeline.training.update import Update
 
 
 def start():
-    return states.fresh({"w": jnp.array([3.0, 4.0])}, {"count": jnp.zeros(())}, optim.create("adamw"))
+    return states.fresh(
+        {"w": jnp.array([3.0, 4.0])}, {"count": jnp.zeros(())}, optim.create("adamw")
+    )
 
 
 def update(**settings) -> Update:
@@ -22,7 +24,9 @@ def update(**settings) -> Update:
 
 def apply(rule: Update, state, gradient, loss=1.0):
     model_state = {"count": state.model_state["count"] + 1}
-    return jax.jit(rule.__call__)(state, jnp.asarray(loss), {"w": jnp.asarray(gradient)}, model_state)
+    return jax.jit(rule.__call__)(
+        state, jnp.asarray(loss), {"w": jnp.asarray(gradient)}, model_state
+    )
 
 
 def same(a, b) -> bool:
@@ -35,12 +39,16 @@ def test_an_applied_step_is_optax_adamw_and_moves_the_ema():
     expected, _ = tx.update({"w": jnp.array([1.0, -2.0])}, tx.init(start().params))
     np.testing.assert_allclose(state.params["w"], start().params["w"] + expected["w"], rtol=1e-6)
     # Warming up: after n steps the decay is at most (1 + n) / (10 + n), and then the 0.5 that was asked for.
-    np.testing.assert_allclose(state.ema["w"], 0.1 * start().params["w"] + 0.9 * state.params["w"], rtol=1e-6)
+    np.testing.assert_allclose(
+        state.ema["w"], 0.1 * start().params["w"] + 0.9 * state.params["w"], rtol=1e-6
+    )
     later = state.replace(step=state.step + 100)
     after, _ = apply(update(), later, [1.0, -2.0])
     np.testing.assert_allclose(after.ema["w"], (later.ema["w"] + after.params["w"]) / 2, rtol=1e-6)
     np.testing.assert_allclose(report["gradient_norm"], np.sqrt(5), rtol=1e-6)
-    assert int(state.step) == 1 and int(state.skipped) == 0 and float(state.model_state["count"]) == 1
+    assert (
+        int(state.step) == 1 and int(state.skipped) == 0 and float(state.model_state["count"]) == 1
+    )
 
 
 def test_clipping_scales_to_the_norm():
@@ -49,13 +57,19 @@ def test_clipping_scales_to_the_norm():
     np.testing.assert_allclose(state.opt_state.mu["w"], 0.1 * np.array([0.6, 0.8]), rtol=1e-5)
 
 
-@pytest.mark.parametrize("gradient, loss", [([np.nan, 1.0], 1.0), ([np.inf, 1.0], 1.0), ([1.0, 1.0], np.nan)])
+@pytest.mark.parametrize(
+    "gradient, loss", [([np.nan, 1.0], 1.0), ([np.inf, 1.0], 1.0), ([1.0, 1.0], np.nan)]
+)
 def test_a_non_finite_step_changes_nothing_but_counters(gradient, loss):
     before = start()
     after, report = apply(update(clip_norm=1.0, skip_norm=5.0, max_skips=0), before, gradient, loss)
     for part in ("params", "ema", "opt_state", "model_state"):
         assert same(getattr(before, part), getattr(after, part)), part
-    assert int(after.step) == 1 and int(after.skipped) == 1 and int(report["consecutive_nonfinite"]) == 1
+    assert (
+        int(after.step) == 1
+        and int(after.skipped) == 1
+        and int(report["consecutive_nonfinite"]) == 1
+    )
     again, _ = apply(update(), after, [1.0, 1.0])
     assert int(again.consecutive_nonfinite) == 0 and not same(again.params, before.params)
 
@@ -93,9 +107,17 @@ def test_weight_decay_is_decoupled():
 
 def test_learning_rate_warms_up_and_decays():
     def rate(step, decay):
-        return float(optim.learning_rate(step, peak=1.0, warmup_steps=10, decay=decay, num_steps=110, final=0.2))
+        return float(
+            optim.learning_rate(
+                step, peak=1.0, warmup_steps=10, decay=decay, num_steps=110, final=0.2
+            )
+        )
 
-    assert rate(0, "constant") == pytest.approx(0.1) and rate(9, "constant") == 1.0 and rate(500, "constant") == 1.0
+    assert (
+        rate(0, "constant") == pytest.approx(0.1)
+        and rate(9, "constant") == 1.0
+        and rate(500, "constant") == 1.0
+    )
     assert rate(60, "linear") == pytest.approx(0.6) and rate(110, "linear") == pytest.approx(0.2)
     assert rate(60, "cosine") == pytest.approx(0.6) and rate(35, "cosine") == pytest.approx(
         0.2 + 0.8 * 0.853553, rel=1e-5

@@ -33,7 +33,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 def test_metrics_are_cut_back_on_resume_and_nan_is_null(tmp_path):
     writer = MetricWriter(tmp_path, resume_step=0)
     for step in (1, 2, 3):
-        writer.scalars(step, "train", {"loss": float("nan") if step == 2 else 1.5, "kl": [0.5, float("inf")]})
+        writer.scalars(
+            step, "train", {"loss": float("nan") if step == 2 else 1.5, "kl": [0.5, float("inf")]}
+        )
     writer.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "tra')  # what a kill leaves
@@ -62,5 +64,10 @@ def test_a_run_outlives_a_log_that_cannot_be_written(tmp_path, capfd):
     writer.timings(2, {"images_per_s": 3.0})
     writer.close()
     said = capfd.readouterr().err.strip().splitlines()
-    assert said.count("strata: metrics.jsonl cannot be written: No space left on device; the run goes on") == 1
+    assert (
+        said.count(
+            "strata: metrics.jsonl cannot be written: No space left on device; the run goes on"
+        )
+        == 1
+    )
     assert json.loads((tmp_path / "speed.jsonl").read_text())["step"] == 2

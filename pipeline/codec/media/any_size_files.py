@@ -76,7 +76,9 @@ def encode(
     if is_video(source.name):
         filled: list[str] = []
         with _told(filled):
-            about = code_video.encode(codec, source, target, tile=tile, chunk=chunk, advance=advance)
+            about = code_video.encode(
+                codec, source, target, tile=tile, chunk=chunk, advance=advance
+            )
         return about | {"remarks": about["remarks"] + filled}
     image, remarks = image_files.read(source, codec.image_shape[2])
     with _told(remarks):
@@ -86,7 +88,13 @@ def encode(
     with clip_latents.Writer(target, codec.fingerprint) as writer:
         writer.write(z)
         writer.finish(About((1, height, width), _STILL, [0]))
-    return {"frames": 1, "height": height, "width": width, "remarks": remarks, "latent_shape": list(z.shape)}
+    return {
+        "frames": 1,
+        "height": height,
+        "width": width,
+        "remarks": remarks,
+        "latent_shape": list(z.shape),
+    }
 
 
 def decode(
@@ -106,7 +114,13 @@ def decode(
             recon = codec.decode(z[None] if codec.is_video else z, tile=tile)
             target = stem.with_name(stem.name + ".png")
             image_files.save_png(target, _image_of(recon)[:height, :width])
-            return {"out": str(target), "frames": 1, "height": height, "width": width, "remarks": []}
+            return {
+                "out": str(target),
+                "frames": 1,
+                "height": height,
+                "width": width,
+                "remarks": [],
+            }
     if not codec.is_video:
         raise DataError(f"{source} holds {frames} frames, and this codec is of images")
     target = stem.with_name(stem.name + ".mp4")
@@ -118,9 +132,13 @@ def decode(
 def _told(remarks: list[str]) -> Iterator[None]:
     """What the codec warns of becomes a remark of the file; its result is cut back here."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default", UserWarning)  # of a film, what is said of each of its frames is said once
+        warnings.simplefilter(
+            "default", UserWarning
+        )  # of a film, what is said of each of its frames is said once
         yield
-    texts = [str(one.message).removeprefix("encode: ").removeprefix("encode_frames: ") for one in caught]
+    texts = [
+        str(one.message).removeprefix("encode: ").removeprefix("encode_frames: ") for one in caught
+    ]
     remarks += [text.split(";")[0] for text in texts]
 
 

@@ -62,11 +62,22 @@ class Writer:
         end = 4 * self._frames * int(np.prod(self._shape))
         self._put(pts.tobytes())
         metadata = {"format": FORMAT, "format_version": VERSION, "codec": self._fingerprint}
-        metadata |= {"size": " ".join(map(str, about.size)), "time_base": str(about.timing.time_base)}
+        metadata |= {
+            "size": " ".join(map(str, about.size)),
+            "time_base": str(about.timing.time_base),
+        }
         metadata |= {"rate": str(about.timing.rate)}
         header: dict[str, Any] = {"__metadata__": metadata}
-        header["latents"] = {"dtype": "F32", "shape": [self._frames, *self._shape], "data_offsets": [0, end]}
-        header["pts"] = {"dtype": "I64", "shape": [len(pts)], "data_offsets": [end, end + pts.nbytes]}
+        header["latents"] = {
+            "dtype": "F32",
+            "shape": [self._frames, *self._shape],
+            "data_offsets": [0, end],
+        }
+        header["pts"] = {
+            "dtype": "I64",
+            "shape": [len(pts)],
+            "data_offsets": [end, end + pts.nbytes],
+        }
         text = json.dumps(header).encode().ljust(_HEADER)
         self._file.seek(0)
         self._put(struct.pack("<Q", len(text)) + text)
@@ -89,7 +100,9 @@ class Writer:
 
 
 @contextlib.contextmanager
-def opened(path: pathlib.Path, fingerprint: str) -> Iterator[tuple[About, Iterator[Float[np.ndarray, "1 h w d"]]]]:
+def opened(
+    path: pathlib.Path, fingerprint: str
+) -> Iterator[tuple[About, Iterator[Float[np.ndarray, "1 h w d"]]]]:
     """(what is known of the clip, its latents a frame at a time).
 
     Raises:
@@ -104,17 +117,23 @@ def opened(path: pathlib.Path, fingerprint: str) -> Iterator[tuple[About, Iterat
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(f"{path} is no whole safetensors file: {' '.join(str(error).split())}") from None
+        raise DataError(
+            f"{path} is no whole safetensors file: {' '.join(str(error).split())}"
+        ) from None
 
 
 def _about(path: pathlib.Path, metadata: dict[str, str], fingerprint: str, file: Any) -> About:
     if metadata.get("format") != FORMAT or metadata.get("format_version") != VERSION:
-        raise DataError(f"{path} does not hold latents of a clip by strata encode (version {VERSION})")
+        raise DataError(
+            f"{path} does not hold latents of a clip by strata encode (version {VERSION})"
+        )
     if metadata.get("codec") != fingerprint:
         raise DataError(f"{path} was encoded with another codec, and means nothing to this one")
     try:
         frames, height, width = map(int, metadata["size"].split())
-        timing = Timing(fractions.Fraction(metadata["time_base"]), fractions.Fraction(metadata["rate"]))
+        timing = Timing(
+            fractions.Fraction(metadata["time_base"]), fractions.Fraction(metadata["rate"])
+        )
         pts = [int(at) for at in file.get_tensor("pts")]
     except (KeyError, ValueError, ZeroDivisionError):
         raise DataError(f"{path}: its size or timing is missing or damaged") from None

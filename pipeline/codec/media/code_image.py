@@ -42,7 +42,9 @@ def fit(codec: Codec, image: UInt8[np.ndarray, "h w c"], how: str = "tile") -> F
         tiling = Tiling(height, width, size)
         return Fitted(image, tiling, str(tiling))
     shown = Transform(size, channels, resize="fit").square(image, 0, 0)
-    return Fitted(shown, Tiling(size, size, size), f"the centre of {height}x{width} resized to {size}x{size}")
+    return Fitted(
+        shown, Tiling(size, size, size), f"the centre of {height}x{width} resized to {size}x{size}"
+    )
 
 
 def encode(codec: Codec, fitted: Fitted) -> Layers:
@@ -58,7 +60,9 @@ def encode(codec: Codec, fitted: Fitted) -> Layers:
             f"{tiling}: its latents are {numbers:,} numbers, {4 * numbers / 2**30:.1f} GiB, and at most "
             f"{4 * MOST_LATENTS / 2**30:.0f} GiB are written: shrink it, or give --fit resize"
         )
-    parts = [_encode(codec, squares, count) for squares, count in _batches(tiling.split(fitted.shown))]
+    parts = [
+        _encode(codec, squares, count) for squares, count in _batches(tiling.split(fitted.shown))
+    ]
     return tuple(np.concatenate(layer) for layer in zip(*parts))
 
 
@@ -93,4 +97,11 @@ def _batches(rows: np.ndarray, size: int = 0) -> Iterator[tuple[np.ndarray, int]
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
         count = len(part)
-        yield (np.concatenate([part, part[-1:].repeat(batch - count, axis=0)]) if count < batch else part), count
+        yield (
+            (
+                np.concatenate([part, part[-1:].repeat(batch - count, axis=0)])
+                if count < batch
+                else part
+            ),
+            count,
+        )

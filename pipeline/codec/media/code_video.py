@@ -56,7 +56,11 @@ def reconstruct(
                 writer.write(shown, reader.pts[done])
                 advance(done + 1, reader.expected_frames)
         about = _described(reader, original.shape)
-        remarks = [*reader.remarks, *writer.remarks, *_told_of_chunks(codec, codec.causal, len(reader.pts), chunk)]
+        remarks = [
+            *reader.remarks,
+            *writer.remarks,
+            *_told_of_chunks(codec, codec.causal, len(reader.pts), chunk),
+        ]
         return about | {"remarks": remarks} | quality.means()
 
 
@@ -86,7 +90,10 @@ def encode(
             advance(len(reader.pts), reader.expected_frames)
         height, width = size[0][:2]
         writer.finish(About((len(reader.pts), height, width), reader.timing, reader.pts))
-        remarks = [*reader.remarks, *_told_of_chunks(codec, codec.encoder_causal, len(reader.pts), chunk)]
+        remarks = [
+            *reader.remarks,
+            *_told_of_chunks(codec, codec.encoder_causal, len(reader.pts), chunk),
+        ]
         return _described(reader, size[0]) | {"remarks": remarks, "latent_shape": [count, *shape]}
 
 
@@ -116,11 +123,16 @@ def decode(
     count, height, width = about.size
     fps = float(about.timing.rate)
     frames_a_chunk = chunk if not chunk or isinstance(chunk, str) else chunk * codec.temporal_factor
-    remarks = [*writer.remarks, *_told_of_chunks(codec, codec.decoder_causal, count, frames_a_chunk)]
+    remarks = [
+        *writer.remarks,
+        *_told_of_chunks(codec, codec.decoder_causal, count, frames_a_chunk),
+    ]
     return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": remarks}
 
 
-def _pairs(codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: Chunk) -> Iterator[tuple[Frame, Frame]]:
+def _pairs(
+    codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: Chunk
+) -> Iterator[tuple[Frame, Frame]]:
     """Originals and what comes back; those that wait for their twin are never more than a chunk."""
     waiting: collections.deque[Frame] = collections.deque()
     size: list[tuple[int, ...]] = []
@@ -164,12 +176,16 @@ def _told_of_chunks(codec: ConvCodec, causal: bool, frames: int, chunk: Chunk) -
 
 def _needs_video(codec: ConvCodec) -> None:
     if not codec.is_video:
-        raise DataError("this codec is of images: strata encode takes image files for it, and reconstruct videos too")
+        raise DataError(
+            "this codec is of images: strata encode takes image files for it, and reconstruct videos too"
+        )
 
 
 def _described(reader: VideoReader, shape: tuple[int, ...]) -> dict[str, Any]:
     frames = len(reader.pts)
-    seconds = float((reader.pts[-1] - reader.pts[0]) * reader.timing.time_base + 1 / reader.timing.rate)
+    seconds = float(
+        (reader.pts[-1] - reader.pts[0]) * reader.timing.time_base + 1 / reader.timing.rate
+    )
     return {
         "frames": frames,
         "height": shape[0],

@@ -45,7 +45,9 @@ def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) ->
     return list(zip([path for path, _ in found], _names([name for _, name in found])))
 
 
-def read(path: str | os.PathLike[str], channels: int) -> tuple[UInt8[np.ndarray, "h w c"], list[str]]:
+def read(
+    path: str | os.PathLike[str], channels: int
+) -> tuple[UInt8[np.ndarray, "h w c"], list[str]]:
     """Pixels of an image file, and what was done to get them where it is not just RGB or grey of 8 bits.
 
     Raises:
@@ -66,7 +68,9 @@ def refuse_overwriting(inputs: Sequence[Input], out: pathlib.Path, suffix: str) 
     for _, name in inputs:
         target = out / f"{name}{suffix}"
         if target.resolve() in originals:
-            raise ConfigError(f"--out {out}: {target} is an input, and would be replaced: give another folder")
+            raise ConfigError(
+                f"--out {out}: {target} is an input, and would be replaced: give another folder"
+            )
 
 
 def save_png(path: pathlib.Path, image: UInt8[np.ndarray, "h w c"]) -> None:
@@ -90,7 +94,9 @@ def save(path: pathlib.Path, content: bytes) -> None:
 
 
 def for_each(
-    inputs: Iterable[Input], work: Callable[[pathlib.Path, str], dict[str, Any]], failed: Callable[[str], None]
+    inputs: Iterable[Input],
+    work: Callable[[pathlib.Path, str], dict[str, Any]],
+    failed: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Results of the files that work, and {path, error} of those that are no good; `failed` is told at once."""
     results, failures = [], []

@@ -18,9 +18,16 @@ FORMAT, VERSION = "strata-latents", "1"
 def pack(codec: Codec, latents: Layers, fitted: Fitted) -> bytes:
     """The file's content: tensors layer_000 (the top) and on, [squares ...]; the rest is metadata."""
     tiling = fitted.tiling
-    metadata = {"format": FORMAT, "format_version": VERSION, "codec": codec.fingerprint, "how": fitted.how}
+    metadata = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "codec": codec.fingerprint,
+        "how": fitted.how,
+    }
     metadata |= {"height": str(tiling.height), "width": str(tiling.width), "tile": str(tiling.size)}
-    return safetensors.numpy.save({f"layer_{index:03}": z for index, z in enumerate(latents)}, metadata)
+    return safetensors.numpy.save(
+        {f"layer_{index:03}": z for index, z in enumerate(latents)}, metadata
+    )
 
 
 def unpack(path: str | os.PathLike[str], codec: Codec) -> tuple[Layers, Tiling, str]:
@@ -41,7 +48,9 @@ def unpack(path: str | os.PathLike[str], codec: Codec) -> tuple[Layers, Tiling, 
     latents = tuple(tensors[name] for name in sorted(tensors))
     squares = tiling.rows * tiling.columns
     if [list(z.shape) for z in latents] != [[squares, *shape] for shape in codec.latent_shapes]:
-        raise DataError(f"{path}: its latents do not have the shapes that {squares} squares of this codec have")
+        raise DataError(
+            f"{path}: its latents do not have the shapes that {squares} squares of this codec have"
+        )
     return latents, tiling, metadata.get("how", str(tiling))
 
 
@@ -52,4 +61,6 @@ def _read(path: str | os.PathLike[str]) -> tuple[Mapping[str, str], dict[str, np
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"{path} is no whole safetensors file: {' '.join(str(error).split())}") from None
+        raise DataError(
+            f"{path} is no whole safetensors file: {' '.join(str(error).split())}"
+        ) from None

@@ -23,18 +23,28 @@ class Journal:
 
     def __init__(self, folder: pathlib.Path, **settings: Any):
         self._folder, self._file, self._settings = folder, folder / NAME, settings
-        self._done: dict[str, tuple[str, dict[str, Any]]] = {}  # key -> (place in the folder, result)
-        self._owner: dict[str, str] = {}  # place in the folder -> key of what was written there last
+        self._done: dict[
+            str, tuple[str, dict[str, Any]]
+        ] = {}  # key -> (place in the folder, result)
+        self._owner: dict[
+            str, str
+        ] = {}  # place in the folder -> key of what was written there last
         content = self._read()
         self._cut = not content.endswith(b"\n") and content != b""
         for line in content.splitlines():
             try:
                 entry = json.loads(line)
                 self._note(entry["key"], entry["place"], dict(entry["result"]))
-            except (ValueError, KeyError, TypeError):  # cut short when the last run was stopped, or damaged
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+            ):  # cut short when the last run was stopped, or damaged
                 continue
 
-    def once(self, source: pathlib.Path, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def once(
+        self, source: pathlib.Path, name: str, work: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
         """What `work` gives of a file, with "out", where it wrote; or what it gave before, with done_before=True.
 
         `name` is what the result is called, so far as that is known beforehand.
@@ -64,7 +74,10 @@ class Journal:
     def _read(self) -> bytes:
         try:
             return self._file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):  # who writes the first result tells of the latter
+        except (
+            FileNotFoundError,
+            NotADirectoryError,
+        ):  # who writes the first result tells of the latter
             return b""
         except OSError as error:
             raise ConfigError(f"--out {self._file}: {error.strerror}") from None

@@ -79,7 +79,9 @@ class VideoReader:
                     at = self.pts[-1] + 1  # a broken clock, which no file may be written with
                 self.pts.append(at)
                 if len(self.pts) == 1 and frame.color_trc in _HDR:
-                    self.remarks.append("of high dynamic range, whose values are taken for those of BT.709")
+                    self.remarks.append(
+                        "of high dynamic range, whose values are taken for those of BT.709"
+                    )
                 turns = round((frame.rotation or 0) / 90) % _QUARTER_TURNS
                 yield np.rot90(_rgb(frame), turns)
         except FFmpegError as error:
@@ -121,7 +123,9 @@ class VideoWriter:
         except (FFmpegError, OSError) as error:
             raise ConfigError(f"--out {path}: {_reason(error)}") from None
         self._stream: Any = None
-        self._sound = _Sound(sound_of, self._container, self.remarks) if sound_of is not None else None
+        self._sound = (
+            _Sound(sound_of, self._container, self.remarks) if sound_of is not None else None
+        )
         self._origin = 0
 
     def write(self, frame: UInt8[np.ndarray, "h w 3"], pts: int) -> None:
@@ -135,7 +139,9 @@ class VideoWriter:
             self._sound.copy_until(pts * clock)
         shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         shown = shown.reformat(
-            format=self._stream.pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            format=self._stream.pix_fmt,
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
         )
         shown.pts, shown.time_base = pts - self._origin, clock
         self._mux(shown)
@@ -164,7 +170,9 @@ class VideoWriter:
 
     def _opened(self, frame: np.ndarray) -> Any:
         height, width = frame.shape[:2]
-        stream: Any = self._container.add_stream("libx264", rate=self._timing.rate, options=_QUALITY)
+        stream: Any = self._container.add_stream(
+            "libx264", rate=self._timing.rate, options=_QUALITY
+        )
         stream.height, stream.width = height, width
         stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._timing.time_base
@@ -202,7 +210,9 @@ class _Sound:
             return first
         self._packets = (packet for packet in self._source.demux(audio) if packet.dts is not None)
         # What is before 0 primes the decoder and is not heard; mp4 has room for it.
-        self._origin = min(first, max((audio.start_time or 0) * audio.time_base, fractions.Fraction(0)))
+        self._origin = min(
+            first, max((audio.start_time or 0) * audio.time_base, fractions.Fraction(0))
+        )
         return self._origin
 
     def copy_until(self, seconds: fractions.Fraction | None) -> None:
@@ -216,7 +226,9 @@ class _Sound:
         if seconds is None:
             self._source.close()
             if self._lost:
-                self._remarks.append(f"without {self._lost} packets of its sound, whose times mp4 does not take")
+                self._remarks.append(
+                    f"without {self._lost} packets of its sound, whose times mp4 does not take"
+                )
 
     def _next(self) -> Any:
         try:

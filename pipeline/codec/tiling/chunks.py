@@ -32,7 +32,9 @@ def cut(x: Any, chunk: int, causal: bool) -> Iterator[Any]:
         yield x[:, start : start + chunk]
 
 
-def grouped(items: Iterable[Any], chunk: Chunk, causal: bool, usual: Callable[[Any], int]) -> Iterator[list[Any]]:
+def grouped(
+    items: Iterable[Any], chunk: Chunk, causal: bool, usual: Callable[[Any], int]
+) -> Iterator[list[Any]]:
     """Lists of `chunk` items, of "auto" of as many as usual(the first item) says; the last may be shorter."""
     iterator = iter(items)
     head = list(itertools.islice(iterator, 1))

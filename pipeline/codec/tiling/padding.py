@@ -27,7 +27,9 @@ def is_tile(side: Any, factor: int) -> bool:
     return is_whole(side) and side >= 2 * factor and side % factor == 0
 
 
-def filled(x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0) -> tuple[Any, str]:
+def filled(
+    x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0
+) -> tuple[Any, str]:
     """x [b h w c] or [b t h w c] with its last row, column and frame repeated until it fits; what was done, in words.
 
     Heights and widths become multiples of spatial_factor, lengths 1 + temporal_factor * k. `before` are the frames of
@@ -45,7 +47,9 @@ def filled(x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0
         told.append(f"{frames} frames are filled to {frames + after} (1 + {temporal_factor}k)")
     if (below or right) and not before:
         told.append(f"{height}x{width} pixels are filled to {height + below}x{width + right}")
-    return (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, mode="edge"), " and ".join(told)
+    return (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, mode="edge"), " and ".join(
+        told
+    )
 
 
 def checked_size(size: Any, *, is_video: bool) -> Size:
@@ -57,7 +61,11 @@ def checked_size(size: Any, *, is_video: bool) -> Size:
     if size is None:
         return None, None, None
     lengths = (2, 3) if is_video else (2,)
-    if not isinstance(size, tuple | list) or len(size) not in lengths or not all(is_whole(n) and n > 0 for n in size):
+    if (
+        not isinstance(size, tuple | list)
+        or len(size) not in lengths
+        or not all(is_whole(n) and n > 0 for n in size)
+    ):
         wanted = "(height, width) or (frames, height, width)" if is_video else "(height, width)"
         raise DataError(f"decode: size={size!r} must be {wanted}, whole numbers above 0")
     frames, height, width = (None, *size)[-3:]
@@ -68,10 +76,14 @@ def refuse_larger(size: Size, given: Size) -> None:
     """Raises DataError where `size` is larger than what latents give."""
     for name, wanted, found in zip(("frames", "height", "width"), size, given):
         if wanted is not None and found is not None and wanted > found:
-            raise DataError(f"decode: size asks for {name} {wanted}, and these latents give {found}")
+            raise DataError(
+                f"decode: size asks for {name} {wanted}, and these latents give {found}"
+            )
 
 
 def cut(decoded: Any, size: Size) -> Any:
     """Images [b h w c] or clips [b t h w c] without what was filled in."""
     frames, height, width = size
-    return decoded[:, :frames, :height, :width] if decoded.ndim == 5 else decoded[:, :height, :width]
+    return (
+        decoded[:, :frames, :height, :width] if decoded.ndim == 5 else decoded[:, :height, :width]
+    )

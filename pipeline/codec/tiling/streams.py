@@ -29,7 +29,9 @@ class Frames:
 
     def __iter__(self) -> Iterator[Any]:
         for frame in self._frames:
-            self._check(getattr(frame, "shape", None), getattr(frame, "dtype", None), type(frame).__name__)
+            self._check(
+                getattr(frame, "shape", None), getattr(frame, "dtype", None), type(frame).__name__
+            )
             self.count += 1
             yield frame
         if not self.count:
@@ -39,12 +41,19 @@ class Frames:
         where = f"encode_frames: frame {self.count}"
         if shape is None or len(shape) != 3 or shape[-1] != self._channels or 0 in shape:
             found = name if shape is None else list(shape)
-            raise DataError(f"{where} is {found}, and this codec takes arrays [height width {self._channels}]")
+            raise DataError(
+                f"{where} is {found}, and this codec takes arrays [height width {self._channels}]"
+            )
         if self.shape is None:
             self.shape, self._dtype = tuple(shape), dtype
         if (tuple(shape), dtype) != (self.shape, self._dtype):
-            now, before = f"{shape[0]}x{shape[1]} {dtype}", f"{self.shape[0]}x{self.shape[1]} {self._dtype}"
-            raise DataError(f"{where} is {now}, and those before it {before}: a clip has frames of one size and type")
+            now, before = (
+                f"{shape[0]}x{shape[1]} {dtype}",
+                f"{self.shape[0]}x{self.shape[1]} {self._dtype}",
+            )
+            raise DataError(
+                f"{where} is {now}, and those before it {before}: a clip has frames of one size and type"
+            )
 
 
 class LatentStream:
@@ -85,14 +94,20 @@ def _single(pieces: Iterator[Any], channels: int) -> Iterator[Float[np.ndarray, 
         where = f"decode_frames: piece {index} of the latents"
         if len(shape) != 4 or shape[-1] != channels or 0 in shape[1:]:
             found = list(shape) if hasattr(piece, "shape") else type(piece).__name__
-            raise DataError(f"{where} is {found}, and this codec takes [frames height width {channels}]")
+            raise DataError(
+                f"{where} is {found}, and this codec takes [frames height width {channels}]"
+            )
         size = size or shape[1:3]
         if shape[1:3] != size:
-            raise DataError(f"{where} is of {shape[1]}x{shape[2]}, and those before it of {size[0]}x{size[1]}")
+            raise DataError(
+                f"{where} is of {shape[1]}x{shape[2]}, and those before it of {size[0]}x{size[1]}"
+            )
         none = none and not shape[0]
         yield from np.asarray(piece)
     if none:
-        raise DataError("decode_frames: there are no latents, and a clip has at least one frame of them")
+        raise DataError(
+            "decode_frames: there are no latents, and a clip has at least one frame of them"
+        )
 
 
 def cut_back(
@@ -120,4 +135,6 @@ def _iterator(items: Any, where: str, what: str) -> Iterator[Any]:
     try:
         return iter(items)
     except TypeError:
-        raise DataError(f"{where} takes an iterable of {what}, not {type(items).__name__}") from None
+        raise DataError(
+            f"{where} takes an iterable of {what}, not {type(items).__name__}"
+        ) from None

@@ -44,5 +44,7 @@ class Tiling:
         if (self.height, self.width) == (self.size, self.size):
             return "whole"
         filled = (self.rows * self.size, self.columns * self.size)
-        padded = "" if filled == (self.height, self.width) else f", padded to {filled[0]}x{filled[1]}"
+        padded = (
+            "" if filled == (self.height, self.width) else f", padded to {filled[0]}x{filled[1]}"
+        )
         return f"tiled {self.rows}x{self.columns} of {self.size}x{self.size}{padded}"

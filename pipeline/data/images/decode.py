@@ -58,7 +58,9 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
         return image
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise Unreadable("32-bit pixels beyond 65535 have no known range: save it with 8 or 16 bits")
+        raise Unreadable(
+            "32-bit pixels beyond 65535 have no known range: save it with 8 or 16 bits"
+        )
     return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
 
 

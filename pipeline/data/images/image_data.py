@@ -65,7 +65,9 @@ class ImageData(Dataset):
         eval_path: str = "",
         eval_fraction: float | int = 0.05,
     ):
-        super().__init__("images", path or source, num_workers=num_workers, max_unreadable=max_unreadable)
+        super().__init__(
+            "images", path or source, num_workers=num_workers, max_unreadable=max_unreadable
+        )
         self.transform = Transform(image_size, channels, crop, resize, flip, bits, binarize)
         self._train_source, held_out = open_split(
             source, path, eval_path=eval_path, eval_fraction=eval_fraction, image_size=image_size
@@ -76,7 +78,9 @@ class ImageData(Dataset):
         settings += ("binarize",) if binarize else ()
         self.fingerprint = digest(self._train_source.fingerprint, *settings)
         self._training = Mix([ImageExamples(self._train_source, self.transform)])
-        self._held_out = [] if held_out is None else [ImageExamples(held_out, self.transform.for_evaluation())]
+        self._held_out = (
+            [] if held_out is None else [ImageExamples(held_out, self.transform.for_evaluation())]
+        )
         self._check_readable(self._training.kinds, path or source)
         if eval_path:
             self._check_readable(self._held_out, eval_path)
@@ -112,7 +116,10 @@ class ImageExamples:
         return self.transform.square(image, draws.y, draws.x), record.label
 
     def finish(
-        self, pixels: UInt8[np.ndarray, "b h w c"], mirrored: Bool[np.ndarray, " b"], noise: UInt64[np.ndarray, " b"]
+        self,
+        pixels: UInt8[np.ndarray, "b h w c"],
+        mirrored: Bool[np.ndarray, " b"],
+        noise: UInt64[np.ndarray, " b"],
     ) -> UInt8[np.ndarray, "b h w c"]:
         return self.transform.finish(pixels, mirrored, noise)
 

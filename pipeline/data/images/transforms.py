@@ -49,7 +49,9 @@ class Transform:
         if not 1 <= self.bits <= 8:
             raise ConfigError(f"data.bits={self.bits} must be between 1 and 8")
         if self.binarize and self.bits < 8:
-            raise ConfigError(f"data.bits={self.bits} must be 8 where data.binarize leaves black and white alone")
+            raise ConfigError(
+                f"data.bits={self.bits} must be 8 where data.binarize leaves black and white alone"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -64,7 +66,9 @@ class Transform:
         """The same without chance: centre crop, no flip."""
         return dataclasses.replace(self, crop="center", flip=False)
 
-    def square(self, image: UInt8[np.ndarray, "h w k"], bits_y: int, bits_x: int) -> UInt8[np.ndarray, "size size c"]:
+    def square(
+        self, image: UInt8[np.ndarray, "h w k"], bits_y: int, bits_x: int
+    ) -> UInt8[np.ndarray, "size size c"]:
         """Crops and resizes one image; `bits_y` and `bits_x` are 64 random bits each, used by a random crop.
 
         Raises Unreadable when the image is too small for `resize`.
@@ -104,7 +108,9 @@ class Transform:
         return images
 
 
-def shrink_shorter_side(image: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray, "h2 w2 c"]:
+def shrink_shorter_side(
+    image: UInt8[np.ndarray, "h w c"], size: int
+) -> UInt8[np.ndarray, "h2 w2 c"]:
     """Scales the whole image down so that its shorter side is `size`; smaller images stay as they are."""
     height, width, _ = image.shape
     scale = size / min(height, width)
@@ -113,7 +119,9 @@ def shrink_shorter_side(image: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[n
     return _resize(image, max(size, round(height * scale)), max(size, round(width * scale)))
 
 
-def _binarized(images: UInt8[np.ndarray, "b h w c"], noise: UInt64[np.ndarray, " b"]) -> UInt8[np.ndarray, "b h w c"]:
+def _binarized(
+    images: UInt8[np.ndarray, "b h w c"], noise: UInt64[np.ndarray, " b"]
+) -> UInt8[np.ndarray, "b h w c"]:
     """255 with probability value / 255, to one part in 65,536; 0 and 255 stay what they are."""
     count = images[0].size
     words = randomness.spread(noise, -(-count // 4))

@@ -63,7 +63,10 @@ class Examples(Protocol):
         ...
 
     def finish(
-        self, pixels: UInt8[np.ndarray, "b ..."], mirrored: Bool[np.ndarray, " b"], noise: UInt64[np.ndarray, " b"]
+        self,
+        pixels: UInt8[np.ndarray, "b ..."],
+        mirrored: Bool[np.ndarray, " b"],
+        noise: UInt64[np.ndarray, " b"],
     ) -> UInt8[np.ndarray, "b ..."]:
         """What is done to a whole batch, such as mirroring those that were drawn for it; in place.
 
@@ -83,7 +86,9 @@ class Examples(Protocol):
 def over_budget(skipped: list[str], budget: int, what: str = "images") -> DataError:
     """The error for more unreadable images than data.max_unreadable allows; names up to three."""
     shown = "; ".join(skipped[:3]) + (f"; and {len(skipped) - 3} more" if len(skipped) > 3 else "")
-    return DataError(f"{len(skipped)} unreadable {what}, more than data.max_unreadable={budget}: {shown}")
+    return DataError(
+        f"{len(skipped)} unreadable {what}, more than data.max_unreadable={budget}: {shown}"
+    )
 
 
 class TrainingBatches:
@@ -118,17 +123,32 @@ class TrainingBatches:
         position = step * self.batch_size + self.rows
         order = turn * self.batch_size + self.rows
         length = len(examples)
-        example = np.array([randomness.shuffled(self.seed, p, length) for p in order.tolist()], np.int32)
+        example = np.array(
+            [randomness.shuffled(self.seed, p, length) for p in order.tolist()], np.int32
+        )
         skipped: list[str] = []
         pixels, label = examples.gather(example) or self._read(examples, position, example, skipped)
-        mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(bool)
-        pixels = examples.finish(pixels, mirrored, randomness.draw(self.seed, randomness.NOISE, position))
+        mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(
+            bool
+        )
+        pixels = examples.finish(
+            pixels, mirrored, randomness.draw(self.seed, randomness.NOISE, position)
+        )
         mask = np.ones(len(example), np.float32)
-        batch = {examples.key: pixels, "label": label, "index": examples.places(example), "mask": mask}
+        batch = {
+            examples.key: pixels,
+            "label": label,
+            "index": examples.places(example),
+            "mask": mask,
+        }
         return Loaded(batch, tuple(skipped))
 
     def _read(
-        self, examples: Examples, position: Int[np.ndarray, " b"], example: Int[np.ndarray, " b"], skipped: list[str]
+        self,
+        examples: Examples,
+        position: Int[np.ndarray, " b"],
+        example: Int[np.ndarray, " b"],
+        skipped: list[str],
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pixels and labels one by one; corrects `example` where an example had to be replaced."""
         pixels = np.empty((len(example), *examples.shape), np.uint8)
@@ -162,7 +182,9 @@ class EvaluationBatches:
     and index -1. So is an unreadable example: it is counted, not replaced.
     """
 
-    def __init__(self, parts: Sequence[tuple[Examples, int]], *, batch_size: int, rows: Int[np.ndarray, " b"]):
+    def __init__(
+        self, parts: Sequence[tuple[Examples, int]], *, batch_size: int, rows: Int[np.ndarray, " b"]
+    ):
         self.parts, self.batch_size, self.rows = parts, batch_size, rows
         self._ends = np.cumsum([-(-count // batch_size) for _, count in parts])
 
@@ -177,7 +199,9 @@ class EvaluationBatches:
         mask = position < count
         length = len(examples)
         example = np.full(len(position), -1, np.int32)
-        example[mask] = [randomness.shuffled(_EVALUATION_SEED, p, length) for p in position[mask].tolist()]
+        example[mask] = [
+            randomness.shuffled(_EVALUATION_SEED, p, length) for p in position[mask].tolist()
+        ]
         pixels = np.zeros((len(example), *examples.shape), np.uint8)
         label = np.full(len(example), -1, np.int32)
         skipped: list[str] = []
@@ -190,7 +214,12 @@ class EvaluationBatches:
         noise = randomness.draw(_EVALUATION_SEED, randomness.NOISE, example)
         pixels = examples.finish(pixels, np.zeros(len(example), bool), noise)
         mask = mask.astype(np.float32)
-        batch = {examples.key: pixels, "label": label, "index": examples.places(example), "mask": mask}
+        batch = {
+            examples.key: pixels,
+            "label": label,
+            "index": examples.places(example),
+            "mask": mask,
+        }
         return Loaded(batch, tuple(skipped))
 
 

@@ -100,7 +100,9 @@ class Dataset:
             max_unreadable=self.max_unreadable,
             what=self.what,
         )
-        return Batches(self, _read_ahead(batches, len(rows) * _largest(self._training.kinds), self.num_workers))
+        return Batches(
+            self, _read_ahead(batches, len(rows) * _largest(self._training.kinds), self.num_workers)
+        )
 
     def evaluate(
         self,
@@ -115,12 +117,16 @@ class Dataset:
         """
         rows = np.arange(batch_size) if rows is None else rows
         if not self._held_out:
-            raise ConfigError("there is nothing to evaluate on: set data.eval_path, or data.eval_fraction above 0")
+            raise ConfigError(
+                "there is nothing to evaluate on: set data.eval_path, or data.eval_fraction above 0"
+            )
         if num_examples is not None and num_examples < 1:
             raise ConfigError(f"num_examples={num_examples} must be at least 1")
         parts = _portions(self._held_out, num_examples or self.num_eval_examples)
         batches = EvaluationBatches(parts, batch_size=batch_size, rows=rows)
-        return Batches(self, _read_ahead(batches, len(rows) * _largest(self._held_out), num_workers=0))
+        return Batches(
+            self, _read_ahead(batches, len(rows) * _largest(self._held_out), num_workers=0)
+        )
 
     def _check_readable(self, kinds: Sequence[Examples], where: str) -> None:
         """Reads examples of each kind until one works, so that a hopeless dataset fails before anything is compiled."""
@@ -135,7 +141,9 @@ class Dataset:
                     if len(failed) > self.max_unreadable:
                         raise over_budget(failed, self.max_unreadable, self.what) from None
             else:
-                raise DataError(f"{where}: none of the {len(examples)} {self.what} can be used; {failed[0]}")
+                raise DataError(
+                    f"{where}: none of the {len(examples)} {self.what} can be used; {failed[0]}"
+                )
 
     def note_unreadable(self, skipped: tuple[str, ...]) -> None:
         """Counts examples that an iterator could not read; raises DataError beyond the budget."""
@@ -180,14 +188,20 @@ def _close(iterators: list[grain.DatasetIterator]) -> None:
     iterators.pop().close()
 
 
-def _read_ahead(batches: RandomAccessDataSource[Loaded], batch_bytes: int, num_workers: int) -> grain.DatasetIterator:
+def _read_ahead(
+    batches: RandomAccessDataSource[Loaded], batch_bytes: int, num_workers: int
+) -> grain.DatasetIterator:
     """A Grain iterator over `batches`: threads here, or worker processes of a few threads each."""
     threads = min(4, os.cpu_count() or 1) if num_workers == 0 else 2
     affordable = _READ_AHEAD_BYTES // (max(1, num_workers) * batch_bytes)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=int(np.clip(affordable, 2, 16)))
+    options = grain.ReadOptions(
+        num_threads=threads, prefetch_buffer_size=int(np.clip(affordable, 2, 16))
+    )
     dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
     if num_workers:
-        if not flags.FLAGS.is_parsed():  # Grain reads absl flags, which are unparsed outside of absl.app
+        if (
+            not flags.FLAGS.is_parsed()
+        ):  # Grain reads absl flags, which are unparsed outside of absl.app
             flags.FLAGS.mark_as_parsed()
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2),

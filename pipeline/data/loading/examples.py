@@ -53,5 +53,9 @@ def _write_clip(path: pathlib.Path, clip: UInt8[np.ndarray, "t h w 3"]) -> None:
         stream = container.add_stream("libx264rgb", rate=_SHOWN_RATE, options={"crf": "0"})
         stream.height, stream.width, stream.pix_fmt = clip.shape[1], clip.shape[2], "rgb24"  # type: ignore[attr-defined]
         for frame in clip:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))  # type: ignore[attr-defined]
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                )
+            )  # type: ignore[attr-defined]
         container.mux(stream.encode(None))  # type: ignore[attr-defined]

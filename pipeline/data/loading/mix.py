@@ -51,4 +51,6 @@ def _whole_shares(shares: tuple[float, ...]) -> tuple[int, ...]:
 def _order(counts: tuple[int, ...], seed: int, cycle: int) -> np.ndarray:
     key = randomness.key_of(seed, randomness.MIX, cycle) & 0xFFFFFFFF
     kinds = np.repeat(np.arange(len(counts)), counts)
-    return kinds[[index_shuffle(place, max_index=CYCLE - 1, seed=key, rounds=4) for place in range(CYCLE)]]
+    return kinds[
+        [index_shuffle(place, max_index=CYCLE - 1, seed=key, rounds=4) for place in range(CYCLE)]
+    ]

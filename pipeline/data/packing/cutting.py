@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 from pipeline.data.unreadable import Unreadable
 from pipeline.data.videos.video import VideoFile, first_stream, open_container, reason_of
 
-_CONTAINERS = ("mp4", "matroska")  # the first keeps times exactly, the second takes nearly every codec
+_CONTAINERS = (
+    "mp4",
+    "matroska",
+)  # the first keeps times exactly, the second takes nearly every codec
 _LARGEST = 1 << 30  # bytes of a clip: it is read into memory as a whole
 
 
@@ -21,7 +24,9 @@ class Piece(NamedTuple):
     size: tuple[int, int, int]
 
 
-def cut(path: str, begin: float | int, end: float | int, clip_seconds: float | int) -> Iterator[Piece | str]:
+def cut(
+    path: str, begin: float | int, end: float | int, clip_seconds: float | int
+) -> Iterator[Piece | str]:
     """The first video stream of a file in clips of at least `clip_seconds`, each decoded once to be sure of it.
 
     A clip ends before a keyframe that nothing after it reaches across (a closed group of pictures): where there is none
@@ -57,7 +62,10 @@ def _groups(
         stream = first_stream(container)
         tick, zero = float(stream.time_base), stream.start_time or 0
         packets: list[Any] = []
-        first, keyframe = 0, None  # a keyframe at which to cut, once it is seen that nothing reaches across it
+        first, keyframe = (
+            0,
+            None,
+        )  # a keyframe at which to cut, once it is seen that nothing reaches across it
         try:
             for packet in container.demux(stream):
                 if packet.pts is None:
@@ -126,7 +134,9 @@ def _muxed(packets: list[Any], template: Any, container: str) -> bytes | None:
 
 def _checked(data: bytes, begin: float | int, end: float | int, packets: int | None) -> Piece:
     if len(data) > _LARGEST:
-        raise Unreadable(f"{len(data) / 2**30:.1f} GiB without a keyframe to cut at: encode it with some")
+        raise Unreadable(
+            f"{len(data) / 2**30:.1f} GiB without a keyframe to cut at: encode it with some"
+        )
     count, height, width = 0, 0, 0
     with VideoFile(data) as file:
         for frame in file.frames_from(file.begin):
@@ -136,4 +146,6 @@ def _checked(data: bytes, begin: float | int, end: float | int, packets: int | N
             trouble = f" ({file.trouble})" if file.trouble else ""
             of = "" if packets is None else f" of {packets}"
             raise Unreadable(f"{count}{of} frames can be decoded{trouble}")
-    return Piece(data, float(begin), math.inf if end == math.inf else float(end), (count, height, width))
+    return Piece(
+        data, float(begin), math.inf if end == math.inf else float(end), (count, height, width)
+    )

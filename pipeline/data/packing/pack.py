@@ -25,7 +25,9 @@ _CHUNK = 256  # examples decoded in parallel at a time
 def kind_of(path: pathlib.Path) -> str:
     """Which kind of source a path holds: "folder", "zip" or "arrays"."""
     if not path.exists():
-        raise DataError(f"{path} does not exist: give a folder, a .zip, an .npz or an .npy of images")
+        raise DataError(
+            f"{path} does not exist: give a folder, a .zip, an .npz or an .npy of images"
+        )
     if path.is_dir():
         if (path / image_records.MANIFEST).exists():
             raise DataError(f"{path} is packed already")

@@ -38,7 +38,9 @@ def has_videos(path: str) -> bool:
     names = [name for name, _ in walk(path, lambda name: is_image(name) or is_video(name))]
     kinds = {is_video(name) for name in names if pathlib.PurePath(name).suffix.lower() not in both}
     if len(kinds) == 2:
-        raise ConfigError(f"{path} has images and videos: choose with --kind=images or --kind=videos")
+        raise ConfigError(
+            f"{path} has images and videos: choose with --kind=images or --kind=videos"
+        )
     return kinds == {True}
 
 
@@ -64,9 +66,13 @@ def pack_videos(
     Raises DataError for a source that cannot be used, ConfigError when `out` exists or settings do not go together.
     """
     if clip_seconds < 0 or shard_bytes < 1 or fps < 0 or image_size < 0:
-        raise ConfigError("--clip_seconds, --fps and --image_size must be 0 or more, and --shard_mb above 0")
+        raise ConfigError(
+            "--clip_seconds, --fps and --image_size must be 0 or more, and --shard_mb above 0"
+        )
     if not raw and (fps or image_size):
-        raise ConfigError("--fps and --image_size go with --raw: encoded clips are stored as they are")
+        raise ConfigError(
+            "--fps and --image_size go with --raw: encoded clips are stored as they are"
+        )
     if raw and not clip_seconds:
         raise ConfigError("--raw needs --clip_seconds above 0: a clip is held in memory")
     with shards.new_folder(out) as folder:
@@ -76,7 +82,11 @@ def pack_videos(
         unreadable: list[str] = []
         sizes: list[tuple[int, int, int]] = []
         for index in range(len(source)):
-            made = _raw(source[index], clip_seconds, fps, image_size) if raw else _encoded(source[index], clip_seconds)
+            made = (
+                _raw(source[index], clip_seconds, fps, image_size)
+                if raw
+                else _encoded(source[index], clip_seconds)
+            )
             for packed in _told(made, source, index):
                 if isinstance(packed, str):
                     unreadable.append(packed)
@@ -114,7 +124,9 @@ def _encoded(video: Video, clip_seconds: float | int) -> Iterator[Packed | str]:
             yield Packed(Video(piece.data, video.label, piece.begin, piece.end), piece.size)
 
 
-def _raw(video: Video, clip_seconds: float | int, fps: float | int, image_size: int) -> Iterator[Packed | str]:
+def _raw(
+    video: Video, clip_seconds: float | int, fps: float | int, image_size: int
+) -> Iterator[Packed | str]:
     assert isinstance(video.data, str)
     with VideoFile(video.data, video.begin, video.end) as file:
         rate = fractions.Fraction(fps).limit_denominator(10_000) if fps else file.rate
@@ -138,7 +150,10 @@ def _stacked(clip: list[np.ndarray], label: int, rate: float) -> Packed:
     if len({frame.shape for frame in clip}) > 1:
         raise Unreadable("its frames change in size")
     frames = np.stack(clip)
-    return Packed(Video(frames, label, 0.0, math.inf, rate), (frames.shape[0], frames.shape[1], frames.shape[2]))
+    return Packed(
+        Video(frames, label, 0.0, math.inf, rate),
+        (frames.shape[0], frames.shape[1], frames.shape[2]),
+    )
 
 
 def _shrunk(frame: Any, image_size: int) -> np.ndarray:
@@ -146,7 +161,9 @@ def _shrunk(frame: Any, image_size: int) -> np.ndarray:
     scale = image_size / min(height, width) if image_size else 1.0
     if scale >= 1:
         return frame.pixels(height, width)
-    return frame.pixels(max(image_size, round(height * scale)), max(image_size, round(width * scale)))
+    return frame.pixels(
+        max(image_size, round(height * scale)), max(image_size, round(width * scale))
+    )
 
 
 def _npy(array: np.ndarray) -> bytes:

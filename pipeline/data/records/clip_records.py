@@ -14,7 +14,9 @@ from pipeline.data.unreadable import Unreadable
 from pipeline.data.video_source import Video
 
 SIZES = "sizes.npy"
-_HEADER = struct.Struct("<4sBxxxiIIIddd")  # magic, kind, label, frames, height, width, fps, begin, end
+_HEADER = struct.Struct(
+    "<4sBxxxiIIIddd"
+)  # magic, kind, label, frames, height, width, fps, begin, end
 _MAGIC = b"SCR1"
 _ENCODED, _RAW = 0, 1
 
@@ -30,8 +32,12 @@ def to_bytes(packed: Packed) -> bytes:
     """One record as it is stored."""
     video = packed.video
     assert not isinstance(video.data, str)
-    kind, content = (_ENCODED, video.data) if isinstance(video.data, bytes) else (_RAW, video.data.tobytes())
-    header = _HEADER.pack(_MAGIC, kind, video.label, *packed.size, video.fps, video.begin, video.end)
+    kind, content = (
+        (_ENCODED, video.data) if isinstance(video.data, bytes) else (_RAW, video.data.tobytes())
+    )
+    header = _HEADER.pack(
+        _MAGIC, kind, video.label, *packed.size, video.fps, video.begin, video.end
+    )
     return header + content
 
 
@@ -44,5 +50,9 @@ def from_bytes(stored: bytes) -> Video:
         return Video(stored[_HEADER.size :], label, begin, end, fps)
     shape = (frames, height, width, 3)
     if len(stored) != _HEADER.size + math.prod(shape):
-        raise Unreadable(f"a record of {len(stored)} bytes cannot hold {'x'.join(map(str, shape))} pixels")
-    return Video(np.frombuffer(stored, np.uint8, offset=_HEADER.size).reshape(shape), label, begin, end, fps)
+        raise Unreadable(
+            f"a record of {len(stored)} bytes cannot hold {'x'.join(map(str, shape))} pixels"
+        )
+    return Video(
+        np.frombuffer(stored, np.uint8, offset=_HEADER.size).reshape(shape), label, begin, end, fps
+    )

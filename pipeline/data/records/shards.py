@@ -113,4 +113,6 @@ def _failure_told(target: pathlib.Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         parent = next(folder for folder in target.absolute().parents if folder.exists())
         free = shutil.disk_usage(parent).free >> 20
-        raise DataError(f"packing into {target} failed ({free} MiB free there), nothing is left: {error}") from error
+        raise DataError(
+            f"packing into {target} failed ({free} MiB free there), nothing is left: {error}"
+        ) from error

@@ -13,7 +13,9 @@ VIDEO_FILES = ("videos", "video_list", "clips")
 VIDEO_KINDS = (*VIDEO_FILES, "moving_crops")
 
 
-def open_source(kind: str, path: str, *, key: str = "data.path", kind_key: str = "data.source") -> Source:
+def open_source(
+    kind: str, path: str, *, key: str = "data.path", kind_key: str = "data.source"
+) -> Source:
     """Opens one of the kinds that are read from a path; imports only what that kind needs.
 
     `key` and `kind_key` are what path and kind are called in messages.
@@ -49,7 +51,9 @@ def open_split(
     out of training.
     """
     if kind not in KINDS:
-        raise ConfigError(f"data.source={kind!r} is not known: {nearest(kind, (*KINDS, *VIDEO_KINDS))}")
+        raise ConfigError(
+            f"data.source={kind!r} is not known: {nearest(kind, (*KINDS, *VIDEO_KINDS))}"
+        )
     if kind not in FILES and (path or eval_path):
         raise ConfigError(f"data.source={kind!r} takes no data.path and no data.eval_path")
     if kind == "sklearn_images":
@@ -58,7 +62,11 @@ def open_split(
     if eval_path:
         return source, open_source(kind, eval_path, key="data.eval_path")
     held_out = _held_out(len(source), eval_fraction, path or kind)
-    return (Subset(source, held_out, len(source)), Subset(source, 0, held_out)) if held_out else (source, None)
+    return (
+        (Subset(source, held_out, len(source)), Subset(source, 0, held_out))
+        if held_out
+        else (source, None)
+    )
 
 
 def open_video_source(kind: str, path: str, *, key: str = "data.path") -> VideoSource:
@@ -81,11 +89,19 @@ def open_video_source(kind: str, path: str, *, key: str = "data.path") -> VideoS
 
 
 def open_video_split(
-    kind: str, path: str, *, eval_path: str, eval_fraction: float | int, image_size: int, length: int
+    kind: str,
+    path: str,
+    *,
+    eval_path: str,
+    eval_fraction: float | int,
+    image_size: int,
+    length: int,
 ) -> tuple[VideoSource, VideoSource | None]:
     """The same for videos, of which moving crops are `length` frames long."""
     if kind not in VIDEO_KINDS:
-        raise ConfigError(f"data.source={kind!r} is not known: {nearest(kind, (*KINDS, *VIDEO_KINDS))}")
+        raise ConfigError(
+            f"data.source={kind!r} is not known: {nearest(kind, (*KINDS, *VIDEO_KINDS))}"
+        )
     if kind not in VIDEO_FILES:
         if path or eval_path:
             raise ConfigError(f"data.source={kind!r} takes no data.path and no data.eval_path")
@@ -96,7 +112,11 @@ def open_video_split(
     if eval_path:
         return source, open_video_source(kind, eval_path, key="data.eval_path")
     held_out = _held_out(len(source), eval_fraction, path)
-    return (VideoSubset(source, held_out, len(source)), VideoSubset(source, 0, held_out)) if held_out else (source, None)
+    return (
+        (VideoSubset(source, held_out, len(source)), VideoSubset(source, 0, held_out))
+        if held_out
+        else (source, None)
+    )
 
 
 def _held_out(count: int, eval_fraction: float | int, where: str) -> int:

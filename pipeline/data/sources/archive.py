@@ -13,7 +13,9 @@ from pipeline.data.source import Record
 from pipeline.data.sources.listing import Listing, is_image
 from pipeline.data.unreadable import Unreadable
 
-_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the name and of the extra field
+_LOCAL_HEADER = struct.Struct(
+    "<4s22xHH"
+)  # signature, then the lengths of the name and of the extra field
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -36,13 +38,19 @@ class Archive:
             if entry.flag_bits & 1:
                 raise DataError(f"{path} is encrypted ({entry.filename}): unpack it first")
             if entry.compress_type not in _METHODS:
-                raise DataError(f"{path} uses a rare compression ({entry.filename}): zip it with deflate or store")
+                raise DataError(
+                    f"{path} uses a rare compression ({entry.filename}): zip it with deflate or store"
+                )
         shared = _shared_folder([entry.filename for entry in entries])
         self._offsets = np.array([entry.header_offset for entry in entries], np.int64)
         self._sizes = np.array([entry.compress_size for entry in entries], np.int64)
-        self._deflated = np.array([entry.compress_type == zipfile.ZIP_DEFLATED for entry in entries])
+        self._deflated = np.array(
+            [entry.compress_type == zipfile.ZIP_DEFLATED for entry in entries]
+        )
         self._checksums = np.array([entry.CRC for entry in entries], np.int64)
-        self.listing = Listing([entry.filename[len(shared) :] for entry in entries], self._checksums)
+        self.listing = Listing(
+            [entry.filename[len(shared) :] for entry in entries], self._checksums
+        )
         self.classes = self.listing.classes
         self.fingerprint = f"zip:{self.listing.fingerprint}"
 
@@ -60,7 +68,11 @@ class Archive:
         if len(header) < _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
             raise Unreadable("its entry in the zip is damaged")
         _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        data = os.pread(self._file, int(self._sizes[index]), offset + _LOCAL_HEADER.size + name_length + extra_length)
+        data = os.pread(
+            self._file,
+            int(self._sizes[index]),
+            offset + _LOCAL_HEADER.size + name_length + extra_length,
+        )
         try:
             data = zlib.decompress(data, wbits=-15) if self._deflated[index] else data
         except zlib.error as error:

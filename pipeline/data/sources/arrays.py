@@ -20,19 +20,25 @@ class Arrays:
 
     def __init__(self, images: np.ndarray, labels: np.ndarray | None = None, where: str = "array"):
         if images.dtype != np.uint8:
-            raise DataError(f"{where}: images are {images.dtype}, but must be uint8 with values 0..255")
+            raise DataError(
+                f"{where}: images are {images.dtype}, but must be uint8 with values 0..255"
+            )
         if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
             raise DataError(
                 f"{where}: images have shape {images.shape}, but must be [n h w] or [n h w c] with c 1 or 3"
             )
         if not len(images):
             raise DataError(f"{where}: images has no examples")
-        if labels is not None and (labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"):
+        if labels is not None and (
+            labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"
+        ):
             raise DataError(
                 f"{where}: labels are {labels.dtype} {labels.shape}, not {len(images)} integers, one an image"
             )
         self.images = images if images.ndim == 4 else images[..., None]
-        self.labels = np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
+        self.labels = (
+            np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
+        )
         self.where = where
         self.shape: tuple[int, int, int] | None = tuple(self.images.shape[1:])  # type: ignore[assignment]
         self.fingerprint = f"arrays:{_content_hash(self.images, self.labels)}"
@@ -43,7 +49,9 @@ class Arrays:
     def __getitem__(self, index: int) -> Record:
         return Record(np.asarray(self.images[index]), int(self.labels[index]))
 
-    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         return np.asarray(self.images[indices]), self.labels[indices]
 
     def name(self, index: int) -> str:
@@ -69,7 +77,9 @@ class ArrayFile(Arrays):
         vars(self).update(state)
         images, labels = _load(pathlib.Path(self.path))
         self.images = images if images.ndim == 4 else images[..., None]
-        self.labels = np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
+        self.labels = (
+            np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
+        )
 
 
 def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.ndarray | None]:
@@ -82,7 +92,9 @@ def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.nd
         with loaded:
             if "images" not in loaded:
                 keys = ", ".join(loaded.files) or "nothing"
-                raise DataError(f"{path} holds {keys}, but must hold an array 'images' (and may hold 'labels')")
+                raise DataError(
+                    f"{path} holds {keys}, but must hold an array 'images' (and may hold 'labels')"
+                )
             return loaded["images"], loaded.get("labels")
     except FileNotFoundError:
         raise DataError(f"{key}={str(path)!r} does not exist") from None
@@ -94,8 +106,12 @@ def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.nd
 
 def _load_folder(path: pathlib.Path, key: str) -> tuple[np.ndarray, np.ndarray | None]:
     if not (path / "images.npy").exists():
-        raise DataError(f"{path} has no images.npy: point {key} at an .npz, an .npy or a folder with images.npy")
-    labels = np.load(path / "labels.npy", allow_pickle=False) if (path / "labels.npy").exists() else None
+        raise DataError(
+            f"{path} has no images.npy: point {key} at an .npz, an .npy or a folder with images.npy"
+        )
+    labels = (
+        np.load(path / "labels.npy", allow_pickle=False) if (path / "labels.npy").exists() else None
+    )
     return np.load(path / "images.npy", mmap_mode="r", allow_pickle=False), labels
 
 

@@ -28,8 +28,12 @@ class Folder:
             raise DataError(f"{key}={path!r} {problem}: point it at a folder of images")
         found = sorted(walk(path, is_image))
         if not found:
-            raise DataError(f"{path} has no image files (.jpg, .png, .webp, ...) in it or in its subfolders")
-        self.listing = Listing([name for name, _ in found], np.array([size for _, size in found], np.int64))
+            raise DataError(
+                f"{path} has no image files (.jpg, .png, .webp, ...) in it or in its subfolders"
+            )
+        self.listing = Listing(
+            [name for name, _ in found], np.array([size for _, size in found], np.int64)
+        )
         self.classes = self.listing.classes
         self.fingerprint = f"folder:{self.listing.fingerprint}"
 

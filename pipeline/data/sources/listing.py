@@ -6,7 +6,20 @@ import numpy as np
 from jaxtyping import Int
 
 # What counts as an image when a folder or an archive is listed; other files are passed over.
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+)
 SUFFIXES += (".jp2", ".avif", ".tga")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".gif")
 
@@ -32,7 +45,9 @@ class Listing:
         """`names` are sorted, with /; `sizes` are bytes, or anything that changes with the content."""
         self.classes = tuple(sorted({name.split("/", 1)[0] for name in names if "/" in name}))
         number = {name: label for label, name in enumerate(self.classes)}
-        self.labels = np.array([number[name.split("/", 1)[0]] if "/" in name else -1 for name in names], np.int32)
+        self.labels = np.array(
+            [number[name.split("/", 1)[0]] if "/" in name else -1 for name in names], np.int32
+        )
         encoded = [name.encode("utf-8", "surrogateescape") for name in names]
         self._text = b"".join(encoded)
         self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)

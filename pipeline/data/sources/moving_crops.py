@@ -29,7 +29,9 @@ class MovingCrops:
 
         photos = np.stack(load_sample_images()["images"])  # [2 427 640 3]
         border = photos.shape[2] * 3 // 4
-        self.photos = np.ascontiguousarray(photos[:, :, :border] if split == "train" else photos[:, :, border:])
+        self.photos = np.ascontiguousarray(
+            photos[:, :, :border] if split == "train" else photos[:, :, border:]
+        )
         if image_size > min(self.photos.shape[1:3]):
             raise ConfigError(
                 f"data.image_size={image_size} is too large for source 'moving_crops', whose part of a photograph is "
@@ -47,16 +49,24 @@ class MovingCrops:
         rows = self._places(index, 0, self.photos.shape[1])
         columns = self._places(index, 1, self.photos.shape[2])
         size = self._size
-        frames = [self.photos[photo, top : top + size, left : left + size] for top, left in zip(rows, columns)]
+        frames = [
+            self.photos[photo, top : top + size, left : left + size]
+            for top, left in zip(rows, columns)
+        ]
         return Video(np.stack(frames), photo, fps=FPS)
 
     def _places(self, index: int, axis: int, extent: int) -> np.ndarray:
         """Where the window lies in each frame, along one axis."""
         room = extent - self._size
         moves = max(1, self._length - 1)
-        words = [int(randomness.draw(axis, randomness.MOTION, np.array([3 * index + i]))[0]) for i in range(3)]
+        words = [
+            int(randomness.draw(axis, randomness.MOTION, np.array([3 * index + i]))[0])
+            for i in range(3)
+        ]
         speed = randomness.below(words[0], min(SPEED, room // moves) + 1)
-        places = randomness.below(words[1], room - speed * moves + 1) + speed * np.arange(self._length)
+        places = randomness.below(words[1], room - speed * moves + 1) + speed * np.arange(
+            self._length
+        )
         return places[::-1] if words[2] & _MIRROR else places
 
     def size(self, index: int) -> tuple[int, int]:

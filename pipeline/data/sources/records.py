@@ -35,7 +35,9 @@ class Shards:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._readers: dict[int, ArrayRecordReader] = {}  # opened when first needed, in the process that needs them
+        self._readers: dict[
+            int, ArrayRecordReader
+        ] = {}  # opened when first needed, in the process that needs them
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -78,7 +80,9 @@ class Records(Shards):
     def __getitem__(self, index: int) -> Record:
         return image_records.from_bytes(self.stored(index))
 
-    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         assert self.shape is not None
         length = image_records.HEADER.size + int(np.prod(self.shape))
         stored = np.empty((len(indices), length), np.uint8)
@@ -90,7 +94,11 @@ class Records(Shards):
             if any(len(one) != length for one in found):
                 raise Unreadable("a record of another size than the manifest says")
             stored[rows] = np.frombuffer(b"".join(found), np.uint8).reshape(len(found), length)
-        label = stored[:, image_records.LABEL_OFFSET : image_records.LABEL_OFFSET + 4].copy().view("<i4")[:, 0]
+        label = (
+            stored[:, image_records.LABEL_OFFSET : image_records.LABEL_OFFSET + 4]
+            .copy()
+            .view("<i4")[:, 0]
+        )
         image = stored[:, image_records.HEADER.size :].reshape(len(indices), *self.shape)
         return np.ascontiguousarray(image), label.astype(np.int32)
 

@@ -51,7 +51,9 @@ class SklearnImages:
         photo, top, left = self._place(index)
         return Record(self.photos[photo, top : top + self.size, left : left + self.size], photo)
 
-    def gather(self, indices: Int[np.ndarray, " n"]) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
         records = [self[int(index)] for index in indices]
         labels = np.array([record.label for record in records], np.int32)
         return np.stack([np.asarray(record.data) for record in records]), labels

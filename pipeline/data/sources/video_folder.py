@@ -24,8 +24,12 @@ class VideoFolder:
             raise DataError(f"{key}={path!r} {problem}: point it at a folder of videos")
         found = sorted(walk(path, is_video))
         if not found:
-            raise DataError(f"{path} has no videos ({', '.join(VIDEO_SUFFIXES)}) in it or in its subfolders")
-        self.listing = Listing([name for name, _ in found], np.array([size for _, size in found], np.int64))
+            raise DataError(
+                f"{path} has no videos ({', '.join(VIDEO_SUFFIXES)}) in it or in its subfolders"
+            )
+        self.listing = Listing(
+            [name for name, _ in found], np.array([size for _, size in found], np.int64)
+        )
         self.classes = self.listing.classes
         self.fingerprint = f"videos:{self.listing.fingerprint}"
 

@@ -66,14 +66,19 @@ class ClipExamples:
             return self.clip.take(file, place, render), video.label
 
     def finish(
-        self, pixels: UInt8[np.ndarray, "b t h w 3"], mirrored: Bool[np.ndarray, " b"], noise: UInt64[np.ndarray, " b"]
+        self,
+        pixels: UInt8[np.ndarray, "b t h w 3"],
+        mirrored: Bool[np.ndarray, " b"],
+        noise: UInt64[np.ndarray, " b"],
     ) -> UInt8[np.ndarray, "b t h w 3"]:
         del noise
         return self.window.finish(pixels, mirrored)
 
     def places(self, indices: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
         member, number = np.divmod(indices, self.clips_per_video)
-        return np.where(indices < 0, -1, self.members[member] * self.clips_per_video + number).astype(np.int32)
+        return np.where(
+            indices < 0, -1, self.members[member] * self.clips_per_video + number
+        ).astype(np.int32)
 
     def name(self, index: int) -> str:
         return self.source.name(int(self.members[index // self.clips_per_video]))
@@ -104,12 +109,17 @@ class StillExamples:
         record = self.source[index]
         image = record.data
         if isinstance(image, bytes):
-            at_least = 0 if self.window.resize == "none" else max(self.window.height, self.window.width)
+            at_least = (
+                0 if self.window.resize == "none" else max(self.window.height, self.window.width)
+            )
             image = decode(image, 3, at_least=at_least)
         return self.window.render(Still(image), draws)[None], -1
 
     def finish(
-        self, pixels: UInt8[np.ndarray, "b 1 h w 3"], mirrored: Bool[np.ndarray, " b"], noise: UInt64[np.ndarray, " b"]
+        self,
+        pixels: UInt8[np.ndarray, "b 1 h w 3"],
+        mirrored: Bool[np.ndarray, " b"],
+        noise: UInt64[np.ndarray, " b"],
     ) -> UInt8[np.ndarray, "b 1 h w 3"]:
         del noise
         return self.window.finish(pixels, mirrored)

@@ -93,7 +93,9 @@ class Clip:
         step = self.stride / fps / video.tick
         limit: Any = video.end
         for attempt in range(_TRIES + 1):
-            room = max(0, math.floor(limit - video.begin - (self.num_frames - 1) * step - video.rounding))
+            room = max(
+                0, math.floor(limit - video.begin - (self.num_frames - 1) * step - video.rounding)
+            )
             start = video.begin + (place(room) if room and attempt < _TRIES else 0)
             seen = _Seen(video.frames_from(start))
             if self.fps:
@@ -144,7 +146,9 @@ class Still:
         image = self._image if self._image.shape[2] == 3 else np.repeat(self._image, 3, axis=2)
         if (height, width) == self.size:
             return image
-        scaled = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BICUBIC)
+        scaled = Image.fromarray(np.ascontiguousarray(image)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
         return np.asarray(scaled)
 
 

@@ -20,9 +20,15 @@ from pipeline.data.unreadable import Unreadable
 
 # The first packets say what a decoder needs; reading on for exact rates takes several times as long as opening.
 _OPTIONS = {"analyzeduration": "0", "probesize": "32768"}
-_LEADS = (0, 2, 10)  # seconds; containers seek by decoding times, and may land behind the frame that was asked for
+_LEADS = (
+    0,
+    2,
+    10,
+)  # seconds; containers seek by decoding times, and may land behind the frame that was asked for
 _ANY_RATE = fractions.Fraction(25)
-_ROUNDING = fractions.Fraction(1, 1000)  # seconds, at most, that a coarse clock puts a frame before or after its time
+_ROUNDING = fractions.Fraction(
+    1, 1000
+)  # seconds, at most, that a coarse clock puts a frame before or after its time
 
 
 class Frame:
@@ -45,7 +51,9 @@ class Frame:
         try:
             return np.rot90(self._frame.to_ndarray(**options), self._turns)
         except (FFmpegError, ValueError) as error:
-            raise Unreadable(f"its frames are {self._frame.format.name}, not to be made RGB: {error}") from None
+            raise Unreadable(
+                f"its frames are {self._frame.format.name}, not to be made RGB: {error}"
+            ) from None
 
 
 class VideoFile:
@@ -79,7 +87,9 @@ class VideoFile:
     def frames_from(self, tick: int) -> Iterator[Frame]:
         """Frames from a keyframe at or before `tick` on; none where there is nothing more, as in truncated files."""
         for lead in (*_LEADS, math.inf):
-            start = None if tick - lead / self.tick <= self._first else tick - round(lead / self.tick)
+            start = (
+                None if tick - lead / self.tick <= self._first else tick - round(lead / self.tick)
+            )
             frames = self._frames(self._fresh or open_container(self._data), start, tick)
             first = next(frames, None)
             if first is None:
@@ -102,7 +112,9 @@ class VideoFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _frames(self, container: Any, start: int | None, wanted: int) -> Generator[Frame, None, None]:
+    def _frames(
+        self, container: Any, start: int | None, wanted: int
+    ) -> Generator[Frame, None, None]:
         """Decodes on from the keyframe before `start`, or from the first one; closes the container in the end."""
         from av.error import FFmpegError
 
@@ -111,7 +123,9 @@ class VideoFile:
             stream = first_stream(container)
             stream.codec_context.thread_count = 1  # several files are read at a time
             if start is not None:
-                with contextlib.suppress(FFmpegError):  # what cannot be searched is read from its start
+                with contextlib.suppress(
+                    FFmpegError
+                ):  # what cannot be searched is read from its start
                     container.seek(start, stream=stream)
             before = None
             for frame in _decoded(container, stream, wanted + self.rounding):
@@ -126,7 +140,9 @@ class VideoFile:
                         continue
                     self.trouble = f"damaged at {float(pts * self.tick):.2f} s"
                     return
-                before = Frame(frame, pts, pts + (frame.duration or round(1 / (self.rate * self.tick)) or 1))
+                before = Frame(
+                    frame, pts, pts + (frame.duration or round(1 / (self.rate * self.tick)) or 1)
+                )
                 yield before
         except FFmpegError as error:
             self.trouble = reason_of(error)
@@ -146,11 +162,16 @@ def _decoded(container: Any, stream: Any, wanted: Any) -> Iterator[Any]:
     try:
         for packet in packets:
             ahead.append(packet)
-            if packet.dts is not None and packet.dts > wanted:  # frames are not shown before they are decoded
+            if (
+                packet.dts is not None and packet.dts > wanted
+            ):  # frames are not shown before they are decoded
                 break
     except FFmpegError as error:
         broken = error
-    shown = max((packet.pts for packet in ahead if packet.pts is not None and packet.pts <= wanted), default=None)
+    shown = max(
+        (packet.pts for packet in ahead if packet.pts is not None and packet.pts <= wanted),
+        default=None,
+    )
     for packet in itertools.chain(ahead, packets):
         early = shown is not None and packet.pts is not None and packet.pts < shown
         stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
@@ -174,7 +195,9 @@ def _size(data: str | bytes) -> tuple[int, int]:
     with VideoFile(data) as file:
         for frame in file.frames_from(file.begin):
             return frame.size
-        raise Unreadable(f"no frame in it can be decoded{f' ({file.trouble})' if file.trouble else ''}")
+        raise Unreadable(
+            f"no frame in it can be decoded{f' ({file.trouble})' if file.trouble else ''}"
+        )
 
 
 def open_container(data: str | bytes) -> Any:
@@ -184,7 +207,9 @@ def open_container(data: str | bytes) -> Any:
 
     try:
         file = io.BytesIO(data) if isinstance(data, bytes) else data
-        return av.open(file, options=_OPTIONS, metadata_errors="ignore")  # titles may be in any encoding
+        return av.open(
+            file, options=_OPTIONS, metadata_errors="ignore"
+        )  # titles may be in any encoding
     except FFmpegError as error:
         # Also where memory is lacking: damaged headers ask for absurd amounts of it.
         raise Unreadable(f"not a video that can be opened: {reason_of(error)}") from None

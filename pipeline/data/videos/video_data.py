@@ -89,7 +89,9 @@ class VideoData(Dataset):
         eval_path: str = "",
         eval_fraction: float | int = 0.05,
     ):
-        super().__init__("videos", path or source, num_workers=num_workers, max_unreadable=max_unreadable)
+        super().__init__(
+            "videos", path or source, num_workers=num_workers, max_unreadable=max_unreadable
+        )
         clip = Clip(num_frames, fps, stride, short)
         self.transform = Window(image_size, image_size, crop, resize, flip)
         shapes = shapes_of(buckets) or [(image_size, image_size)]
@@ -104,7 +106,9 @@ class VideoData(Dataset):
             length=(num_frames - 1) * stride + 1,
         )
         if source == "moving_crops" and (fps or buckets):
-            raise ConfigError("data.source='moving_crops' takes no data.fps and no data.buckets: its clips are square")
+            raise ConfigError(
+                "data.source='moving_crops' takes no data.fps and no data.buckets: its clips are square"
+            )
         self.classes = videos.classes
         kinds = _kinds(videos, clip, shapes, clips_per_video, self.transform)
         stills = _still_kinds(kinds, image_fraction, image_source, image_path)
@@ -114,9 +118,22 @@ class VideoData(Dataset):
         self._held_out = (
             []
             if held_out is None
-            else _kinds(held_out, clip, shapes, clips_per_video, self.transform.for_evaluation(), even=True)
+            else _kinds(
+                held_out, clip, shapes, clips_per_video, self.transform.for_evaluation(), even=True
+            )
         )
-        settings = [image_size, num_frames, fps, stride, short, clips_per_video, shapes, crop, resize, flip]
+        settings = [
+            image_size,
+            num_frames,
+            fps,
+            stride,
+            short,
+            clips_per_video,
+            shapes,
+            crop,
+            resize,
+            flip,
+        ]
         self.fingerprint = digest(videos.fingerprint, settings, float(image_fraction), images)
         self._check_readable(kinds[:1], path or source)
         if images:
@@ -176,28 +193,42 @@ def _still_kinds(
         raise ConfigError(f"data.image_fraction={image_fraction} must be at least 0 and below 1")
     if not image_fraction:
         if image_source or image_path:
-            raise ConfigError("data.image_source and data.image_path do nothing without data.image_fraction")
+            raise ConfigError(
+                "data.image_source and data.image_path do nothing without data.image_fraction"
+            )
         return []
     if not image_source:
         frame = Clip(1)
         return [
-            ClipExamples(kind.source, kind.members, frame, kind.window, kind.clips_per_video, even=False)
+            ClipExamples(
+                kind.source, kind.members, frame, kind.window, kind.clips_per_video, even=False
+            )
             for kind in kinds
         ]
     after = sum(map(len, kinds))
     if image_source in FILES:
-        images = open_source(image_source, image_path, key="data.image_path", kind_key="data.image_source")
+        images = open_source(
+            image_source, image_path, key="data.image_path", kind_key="data.image_source"
+        )
     elif image_source == "sklearn_images":
-        return [StillExamples(SklearnImages(max(k.window.shape[:2]), "train"), k.window, after) for k in kinds]
+        return [
+            StillExamples(SklearnImages(max(k.window.shape[:2]), "train"), k.window, after)
+            for k in kinds
+        ]
     elif image_source == "digits":
         images = Digits()
     else:
-        raise ConfigError(f"data.image_source={image_source!r} is not known: {nearest(image_source, KINDS)}")
+        raise ConfigError(
+            f"data.image_source={image_source!r} is not known: {nearest(image_source, KINDS)}"
+        )
     return [StillExamples(images, kind.window, after) for kind in kinds]
 
 
 def _mixed(kinds: Sequence[Any], stills: Sequence[Any], image_fraction: float | int) -> Mix[Any]:
     """Clips as often as there are videos of their shape, and stills of that shape in proportion."""
     share = [len(kind) for kind in kinds]
-    of_clips, of_stills = [(1 - image_fraction) * n for n in share], [image_fraction * n for n in share]
+    of_clips, of_stills = (
+        [(1 - image_fraction) * n for n in share],
+        [image_fraction * n for n in share],
+    )
     return Mix([*kinds, *stills], [*of_clips, *of_stills] if stills else of_clips)

@@ -33,7 +33,9 @@ class Window:
 
     def __post_init__(self):
         if self.height < 1 or self.width < 1:
-            raise ConfigError(f"clips of {self.height}x{self.width} pixels: data.image_size must be at least 1")
+            raise ConfigError(
+                f"clips of {self.height}x{self.width} pixels: data.image_size must be at least 1"
+            )
         if self.crop not in CROPS:
             raise ConfigError(f"data.crop={self.crop!r} must be one of {', '.join(CROPS)}")
         if self.resize not in RESIZES:
@@ -56,7 +58,10 @@ class Window:
                 f"{width}x{height} pixels are too few for {self.width}x{self.height}: lower data.image_size, or set "
                 "data.resize='fit' to enlarge"
             )
-        height, width = max(self.height, round(height * scale)), max(self.width, round(width * scale))
+        height, width = (
+            max(self.height, round(height * scale)),
+            max(self.width, round(width * scale)),
+        )
         top, left = (height - self.height) // 2, (width - self.width) // 2
         if self.crop == "random":
             top = randomness.below(draws.y, height - self.height + 1)

@@ -54,5 +54,7 @@ class GaussianMLP(nnx.Module):
         self, x: Float[Array, "b c"], momentum: Momentum = None
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         """Mean and clipped log-variance, float32."""
-        mean, logvar = jnp.split(self.moments(self.body(x, momentum), momentum).astype(jnp.float32), 2, axis=-1)
+        mean, logvar = jnp.split(
+            self.moments(self.body(x, momentum), momentum).astype(jnp.float32), 2, axis=-1
+        )
         return mean, clip_logvar(logvar)

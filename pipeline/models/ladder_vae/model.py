@@ -48,16 +48,29 @@ def product_of_gaussians(one: Moments, other: Moments) -> Moments:
 class Generator(nnx.Module):
     """p(z_L) = N(0, 1), p(z_i | z_(i+1)) and the features of p(x | z_1); layers are counted from the top, 0."""
 
-    def __init__(self, latents: Sequence[int], widths: Sequence[int], outputs: int, *, rngs: nnx.Rngs, dtype: Any):
+    def __init__(
+        self,
+        latents: Sequence[int],
+        widths: Sequence[int],
+        outputs: int,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any,
+    ):
         below = list(zip(latents[:-1], latents[1:], widths[1:]))
         self.priors = nnx.List(
-            [GaussianMLP(inputs, width, d, rngs=rngs, dtype=dtype) for d, inputs, width in reversed(below)]
+            [
+                GaussianMLP(inputs, width, d, rngs=rngs, dtype=dtype)
+                for d, inputs, width in reversed(below)
+            ]
         )
         self.top = latents[-1]
         self.body = MLP(latents[0], widths[0], rngs=rngs, dtype=dtype)
         self.out = nnx.Linear(widths[0], outputs, dtype=dtype, rngs=rngs)
 
-    def prior(self, layer: int, above: Float[Array, "b _"] | None, batch: int, momentum: Momentum) -> Moments:
+    def prior(
+        self, layer: int, above: Float[Array, "b _"] | None, batch: int, momentum: Momentum
+    ) -> Moments:
         """Of a layer given the latents above it; the top has none."""
         if above is None:
             zeros = jnp.zeros((batch, self.top), jnp.float32)
@@ -101,7 +114,9 @@ class HierarchicalVAE(nnx.Module):
         stages = zip((area * image_channels, *latent_dims), widths, latent_dims)
         self.encoder = nnx.List([GaussianMLP(*sizes, rngs=rngs, dtype=dtype) for sizes in stages])
         outputs = area * self.head.num_channels
-        self.generator = Generator(tuple(latent_dims), tuple(widths), outputs, rngs=rngs, dtype=dtype)
+        self.generator = Generator(
+            tuple(latent_dims), tuple(widths), outputs, rngs=rngs, dtype=dtype
+        )
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Every latent from its posterior; `train` normalises by the batch's statistics and moves the running ones."""
@@ -109,7 +124,9 @@ class HierarchicalVAE(nnx.Module):
         latents = self._infer(_flat(batch["image"]), key, momentum)
         return Outputs(self._likelihood(latents[-1].z, momentum), latents)
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """Latents of uint8 or [-1, 1] images: samples with a key, else every posterior's mean."""
         return self._infer(_flat(image), key, None)
 
@@ -133,7 +150,9 @@ class HierarchicalVAE(nnx.Module):
             z = _draw(prior, layer_key(key, layer), temperatures[layer])
         return self._likelihood(z, None)
 
-    def _infer(self, x: Float[Array, "b c"], key: PRNGKeyArray | None, momentum: Momentum) -> tuple[Latent, ...]:
+    def _infer(
+        self, x: Float[Array, "b c"], key: PRNGKeyArray | None, momentum: Momentum
+    ) -> tuple[Latent, ...]:
         inferred, z = [], x
         for layer, stage in zip(reversed(range(self.num_layers)), self.encoder):
             moments = stage(z, momentum)
@@ -148,13 +167,17 @@ class HierarchicalVAE(nnx.Module):
 
     def _likelihood(self, z: Any, momentum: Momentum) -> Likelihood:
         features = self.generator.features(z, momentum)
-        return self.head(features.reshape(-1, self.image_size, self.image_size, self.head.num_channels))
+        return self.head(
+            features.reshape(-1, self.image_size, self.image_size, self.head.num_channels)
+        )
 
 
 class LadderVAE(HierarchicalVAE):
     """The same arrays, with posteriors that are products of what comes from below and from above."""
 
-    def _infer(self, x: Float[Array, "b c"], key: PRNGKeyArray | None, momentum: Momentum) -> tuple[Latent, ...]:
+    def _infer(
+        self, x: Float[Array, "b c"], key: PRNGKeyArray | None, momentum: Momentum
+    ) -> tuple[Latent, ...]:
         estimates, mean = [], x
         for stage in self.encoder:
             mean, logvar = stage(mean, momentum)
@@ -173,7 +196,9 @@ def _flat(image: Shaped[Array, "b h w c"]) -> Float[Array, "b n"]:
     return pixels.to_float(image).reshape(image.shape[0], -1)
 
 
-def _draw(moments: Moments, key: PRNGKeyArray | None, temperature: Any = 1.0) -> Float[Array, "b d"]:
+def _draw(
+    moments: Moments, key: PRNGKeyArray | None, temperature: Any = 1.0
+) -> Float[Array, "b d"]:
     """A sample, or without a key the mean."""
     return moments[0] if key is None else gaussian_sample(key, *moments, temperature)
 

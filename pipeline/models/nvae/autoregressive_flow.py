@@ -21,7 +21,9 @@ class AutoregressiveCell(nnx.Module):
 
     def __init__(self, features: int, *, mirrored: bool, make: LayerFactory):
         wide = WIDENING * features
-        self.widen = make(MaskedConv, features, wide, 3, strict=True, mirrored=mirrored, bias_scale=None)
+        self.widen = make(
+            MaskedConv, features, wide, 3, strict=True, mirrored=mirrored, bias_scale=None
+        )
         self.spread = make(MaskedDepthwiseConv, wide, 5, mirrored=mirrored, bias_scale=None)
         self.narrow = make(MaskedConv, wide, features, 1, mirrored=mirrored, gain=0.1)
 

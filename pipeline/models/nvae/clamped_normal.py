@@ -22,7 +22,9 @@ def residual_normal(
     Both are d means and d log-deviations along the last axis. A residual of 0 is the prior, and its KL 0: the posterior
     learns what the image adds, and follows the prior as that moves.
     """
-    return clamped_normal(*jnp.split(prior.astype(jnp.float32) + residual.astype(jnp.float32), 2, axis=-1))
+    return clamped_normal(
+        *jnp.split(prior.astype(jnp.float32) + residual.astype(jnp.float32), 2, axis=-1)
+    )
 
 
 def soft_clamp(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -40,7 +40,10 @@ class EncoderScale(nnx.Module):
 
     def __init__(self, channels: int, groups: int, cells: int, *, down: bool, make: LayerFactory):
         self.groups = nnx.List(
-            [nnx.List([EncoderCell(channels, channels, make=make) for _ in range(cells)]) for _ in range(groups)]
+            [
+                nnx.List([EncoderCell(channels, channels, make=make) for _ in range(cells)])
+                for _ in range(groups)
+            ]
         )
         self.down = EncoderCell(channels, 2 * channels, down=True, make=make) if down else None
 
@@ -60,7 +63,14 @@ class Encoder(nnx.Module):
     """Image -> features for each group; `scales` are the numbers of groups, bottom first."""
 
     def __init__(
-        self, inputs: int, channels: int, scales: Sequence[int], blocks: Sequence[int], cells: int, *, make: LayerFactory
+        self,
+        inputs: int,
+        channels: int,
+        scales: Sequence[int],
+        blocks: Sequence[int],
+        cells: int,
+        *,
+        make: LayerFactory,
     ):
         self.stem = make(WeightNormConv, inputs, channels, 3)
         before = []
@@ -71,12 +81,16 @@ class Encoder(nnx.Module):
         self.before = nnx.List(before)
         self.scales = nnx.List(
             [
-                EncoderScale(channels << index, groups, cells, down=index < len(scales) - 1, make=make)
+                EncoderScale(
+                    channels << index, groups, cells, down=index < len(scales) - 1, make=make
+                )
                 for index, groups in enumerate(scales)
             ]
         )
 
-    def __call__(self, x: Float[Array, "b h w c"], momentum: Momentum, remat: bool) -> list[Float[Array, "b _ _ _"]]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], momentum: Momentum, remat: bool
+    ) -> list[Float[Array, "b _ _ _"]]:
         """Top first."""
         x = self.stem(x)
         for cell in self.before:
@@ -94,9 +108,21 @@ class Group(nnx.Module):
     The first group has no cells and a fixed prior, and its posterior sees nothing but the encoder.
     """
 
-    def __init__(self, channels: int, latent_dim: int, cells: int, num_flows: int, *, first: bool, make: LayerFactory):
+    def __init__(
+        self,
+        channels: int,
+        latent_dim: int,
+        cells: int,
+        num_flows: int,
+        *,
+        first: bool,
+        make: LayerFactory,
+    ):
         self.cells = nnx.List(
-            [DecoderCell(channels, channels, widening=WIDENING, make=make) for _ in range(0 if first else cells)]
+            [
+                DecoderCell(channels, channels, widening=WIDENING, make=make)
+                for _ in range(0 if first else cells)
+            ]
         )
         self.prior = None if first else make(WeightNormConv, channels, 2 * latent_dim, 1)
         self.combine = make(WeightNormConv, channels, channels, 1)
@@ -106,13 +132,19 @@ class Group(nnx.Module):
         self.latent_dim = latent_dim
 
     def infer(
-        self, x: Float[Array, "b h w c"], encoded: Float[Array, "b h w c"], key: PRNGKeyArray | None, momentum: Momentum
+        self,
+        x: Float[Array, "b h w c"],
+        encoded: Float[Array, "b h w c"],
+        key: PRNGKeyArray | None,
+        momentum: Momentum,
     ) -> tuple[Float[Array, "b h w c"], Latent]:
         """z from the posterior, or through its mean without a key; with a flow, its KL is of that z."""
         for cell in self.cells:
             x = cell(x, momentum)
         prior = self._prior(x)
-        features = self.combine(nnx.elu(encoded)) if self.prior is None else encoded + self.combine(x)
+        features = (
+            self.combine(nnx.elu(encoded)) if self.prior is None else encoded + self.combine(x)
+        )
         residual = self.posterior(nnx.elu(features) if self.prior is None else features)
         mean, logvar = residual_normal(prior, residual)
         prior_mean, prior_logvar = clamped_normal(*jnp.split(prior, 2, axis=-1))
@@ -170,7 +202,9 @@ class Decoder(nnx.Module):
         groups, ups, shapes = [], [], []
         for index, count in enumerate(scales):
             if index:
-                ups.append(DecoderCell(channels, channels // 2, widening=WIDENING, up=True, make=make))
+                ups.append(
+                    DecoderCell(channels, channels // 2, widening=WIDENING, up=True, make=make)
+                )
                 channels, size = channels // 2, 2 * size
             for number in range(count):
                 first = index == number == 0
@@ -179,9 +213,14 @@ class Decoder(nnx.Module):
         self.groups, self.ups, self.latent_shapes = nnx.List(groups), nnx.List(ups), tuple(shapes)
         after = []
         for length in blocks:
-            after.append(DecoderCell(channels, channels // 2, widening=WIDENING_AFTER, up=True, make=make))
+            after.append(
+                DecoderCell(channels, channels // 2, widening=WIDENING_AFTER, up=True, make=make)
+            )
             channels //= 2
-            after += [DecoderCell(channels, channels, widening=WIDENING_AFTER, make=make) for _ in range(length - 1)]
+            after += [
+                DecoderCell(channels, channels, widening=WIDENING_AFTER, make=make)
+                for _ in range(length - 1)
+            ]
         self.after = nnx.List(after)
         self.out = make(WeightNormConv, channels, outputs, 3)
         self.dtype = dtype
@@ -296,7 +335,9 @@ class NVAE(nnx.Module):
         params, latents = self._infer(batch["image"], key, MOMENTUM if train else None)
         return Outputs(self._likelihood(params), latents)
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """Latents of images, uint8 or float in [-1, 1]: samples with a key, else through every posterior's mean."""
         return self._infer(image, key, None)[1]
 
@@ -318,7 +359,9 @@ class NVAE(nnx.Module):
         batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
         return self._likelihood(self.decoder.generate(latents, batch, key, temperatures, momentum))
 
-    def _infer(self, image: Array, key: PRNGKeyArray | None, momentum: Momentum) -> tuple[Array, tuple[Latent, ...]]:
+    def _infer(
+        self, image: Array, key: PRNGKeyArray | None, momentum: Momentum
+    ) -> tuple[Array, tuple[Latent, ...]]:
         x = image.astype(jnp.float32)
         if not jnp.issubdtype(image.dtype, jnp.floating):
             bits = getattr(self.head, "bits", 8)
@@ -342,7 +385,9 @@ class _Start(nnx.Module):
         self.features = nnx.Param(jax.random.uniform(key, (size, size, channels), jnp.float32))
 
 
-def _check(size: int, channels: int, groups: tuple[int, ...], blocks: tuple[int, ...], halvings: int) -> None:
+def _check(
+    size: int, channels: int, groups: tuple[int, ...], blocks: tuple[int, ...], halvings: int
+) -> None:
     if not groups or min(groups) < 1:
         raise ConfigError(f"model.groups={groups} are numbers of groups, 1 or more, a scale")
     if any(length < 1 for length in blocks):

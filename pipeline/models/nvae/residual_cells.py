@@ -27,14 +27,19 @@ class FactorizedReduce(nnx.Module):
     def __init__(self, inputs: int, outputs: int, *, make: LayerFactory):
         quarter = outputs // 4
         self.convs = nnx.List(
-            [make(WeightNormConv, inputs, width, 1) for width in (quarter, quarter, quarter, outputs - 3 * quarter)]
+            [
+                make(WeightNormConv, inputs, width, 1)
+                for width in (quarter, quarter, quarter, outputs - 3 * quarter)
+            ]
         )
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         b, h, w, c = x.shape
         cells = nnx.silu(x).reshape(b, h // 2, 2, w // 2, 2, c)
         places = ((0, 0), (1, 1), (0, 1), (1, 0))
-        parts = [conv(cells[:, :, row, :, column]) for conv, (row, column) in zip(self.convs, places)]
+        parts = [
+            conv(cells[:, :, row, :, column]) for conv, (row, column) in zip(self.convs, places)
+        ]
         return jnp.concatenate(parts, axis=-1)
 
 
@@ -49,7 +54,9 @@ class EncoderCell(nnx.Module):
         self.conv2 = make(WeightNormConv, outputs, outputs, 3)
         self.gate = make(SqueezeExcitation, outputs)
 
-    def __call__(self, x: Float[Array, "b h w c"], momentum: Momentum = None) -> Float[Array, "b h2 w2 d"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], momentum: Momentum = None
+    ) -> Float[Array, "b h2 w2 d"]:
         branch = self.conv1(nnx.silu(self.norm1(x, momentum)))
         branch = self.conv2(nnx.silu(self.norm2(branch, momentum)))
         return (x if self.skip is None else self.skip(x)) + BRANCH * self.gate(branch)
@@ -63,7 +70,9 @@ class DecoderCell(nnx.Module):
     running variance's factor n / (n - 1) sees the smaller n.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, widening: int, up: bool = False, make: LayerFactory):
+    def __init__(
+        self, inputs: int, outputs: int, *, widening: int, up: bool = False, make: LayerFactory
+    ):
         wide = widening * inputs
         self.up = up
         self.skip = make(WeightNormConv, inputs, outputs, 1, bias_scale=None) if up else None
@@ -73,7 +82,9 @@ class DecoderCell(nnx.Module):
         self.narrow = make(Conv, wide, outputs, 1, bias_scale=None)
         self.gate = make(SqueezeExcitation, outputs)
 
-    def __call__(self, x: Float[Array, "b h w c"], momentum: Momentum = None) -> Float[Array, "b h2 w2 d"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], momentum: Momentum = None
+    ) -> Float[Array, "b h2 w2 d"]:
         branch = self.widen(self.norms[0](x, momentum))
         branch = nnx.silu(self.norms[1](branch, momentum))
         branch = self.spread(nearest_upsample(branch, 2) if self.up else branch)

@@ -17,8 +17,12 @@ class SqueezeExcitation(nnx.Module):
     """
 
     def __init__(self, features: int, *, key: PRNGKeyArray, dtype: Any = jnp.float32):
-        self.squeeze = Linear(features, max(features // 16, 4), key=jax.random.fold_in(key, 0), dtype=dtype)
-        self.excite = Linear(max(features // 16, 4), features, key=jax.random.fold_in(key, 1), dtype=dtype)
+        self.squeeze = Linear(
+            features, max(features // 16, 4), key=jax.random.fold_in(key, 0), dtype=dtype
+        )
+        self.excite = Linear(
+            max(features // 16, 4), features, key=jax.random.fold_in(key, 1), dtype=dtype
+        )
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         means = x.mean(axis=(1, 2), dtype=jnp.float32)
@@ -37,4 +41,6 @@ class Linear(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "b c"]) -> Float[Array, "b d"]:
-        return x.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+        return x.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(
+            self.dtype
+        )

@@ -20,7 +20,9 @@ def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]
             else:
                 plan.append((int(token), None))
         except ValueError:
-            raise ConfigError(f"model.{where}: {token!r} is not RESxCOUNT, RES{letter}NUMBER or RES") from None
+            raise ConfigError(
+                f"model.{where}: {token!r} is not RESxCOUNT, RES{letter}NUMBER or RES"
+            ) from None
     return plan
 
 
@@ -30,7 +32,9 @@ def parse_encoder(blocks: str, image_size: int) -> list[tuple[int, int]]:
     current = image_size
     for res, pool in plan:
         if res != current or res % pool:
-            raise ConfigError(f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets {current}x{current}")
+            raise ConfigError(
+                f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets {current}x{current}"
+            )
         current = res // pool
     return plan
 
@@ -45,10 +49,14 @@ def parse_decoder(blocks: str, image_size: int, reached: set[int]) -> list[tuple
                 f"model.dec_blocks: the encoder has no activation at {res}x{res}; it has {sorted(reached)}"
             )
         if mixin is not None and (mixin not in done or res % mixin):
-            raise ConfigError(f"model.dec_blocks: {res}m{mixin} mixes in {mixin}x{mixin}, which no earlier block makes")
+            raise ConfigError(
+                f"model.dec_blocks: {res}m{mixin} mixes in {mixin}x{mixin}, which no earlier block makes"
+            )
         done.add(res)
     if plan[-1][0] != image_size:
-        raise ConfigError(f"model.dec_blocks ends at {plan[-1][0]}, and model.image_size is {image_size}")
+        raise ConfigError(
+            f"model.dec_blocks ends at {plan[-1][0]}, and model.image_size is {image_size}"
+        )
     return plan
 
 
@@ -78,9 +86,13 @@ def runs(blocks: list[Any], follows: Callable[[Any, Any], bool]) -> tuple[tuple[
     return tuple(map(tuple, found))
 
 
-def check_widths(encoder: list[tuple[int, int]], decoder: list[tuple[int, int | None]], widths: dict[int, int]) -> None:
+def check_widths(
+    encoder: list[tuple[int, int]], decoder: list[tuple[int, int | None]], widths: dict[int, int]
+) -> None:
     """Channels are padded going down and cut going up, so no coarser resolution may be the narrower one."""
-    pairs = [(res, res // pool) for res, pool in encoder] + [(res, mixin) for res, mixin in decoder if mixin]
+    pairs = [(res, res // pool) for res, pool in encoder] + [
+        (res, mixin) for res, mixin in decoder if mixin
+    ]
     for fine, coarse in pairs:
         if widths[coarse] < widths[fine]:
             raise ConfigError(

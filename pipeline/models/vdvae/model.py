@@ -41,7 +41,16 @@ class Bottleneck(nnx.Module):
     The input comes already through its GELU, which blocks that read the same feature map share.
     """
 
-    def __init__(self, inputs: int, middle: int, outputs: int, *, resolution: int, last_scale: float, conv: MakeConv):
+    def __init__(
+        self,
+        inputs: int,
+        middle: int,
+        outputs: int,
+        *,
+        resolution: int,
+        last_scale: float,
+        conv: MakeConv,
+    ):
         size = 3 if resolution > 2 else 1
         self.c1 = conv(inputs, middle, 1)
         self.c2 = conv(middle, middle, size)
@@ -67,7 +76,12 @@ class BottomUpBlock(nnx.Module):
         conv: MakeConv,
     ):
         self.body = Bottleneck(
-            width, int(width * bottleneck), width, resolution=resolution, last_scale=scale, conv=conv
+            width,
+            int(width * bottleneck),
+            width,
+            resolution=resolution,
+            last_scale=scale,
+            conv=conv,
         )
         self.pool = pool
         self.extra = next_width - width
@@ -95,18 +109,29 @@ class TopDownBlock(nnx.Module):
     ):
         middle = int(width * bottleneck)
         # The prior starts at N(0, 1) and the residual stream with the same variance at any depth.
-        self.posterior = Bottleneck(2 * width, middle, 2 * zdim, resolution=resolution, last_scale=1.0, conv=conv)
-        self.prior = Bottleneck(width, middle, 2 * zdim + width, resolution=resolution, last_scale=0.0, conv=conv)
+        self.posterior = Bottleneck(
+            2 * width, middle, 2 * zdim, resolution=resolution, last_scale=1.0, conv=conv
+        )
+        self.prior = Bottleneck(
+            width, middle, 2 * zdim + width, resolution=resolution, last_scale=0.0, conv=conv
+        )
         self.z_proj = conv(zdim, width, 1, init_scale=scale)
-        self.resnet = Bottleneck(width, middle, width, resolution=resolution, last_scale=scale, conv=conv)
+        self.resnet = Bottleneck(
+            width, middle, width, resolution=resolution, last_scale=scale, conv=conv
+        )
         self.zdim, self.residual_posterior = zdim, residual_posterior
 
     def infer(
-        self, x: Float[Array, "b h w c"], activated: Float[Array, "b h w c"], key: PRNGKeyArray | None
+        self,
+        x: Float[Array, "b h w c"],
+        activated: Float[Array, "b h w c"],
+        key: PRNGKeyArray | None,
     ) -> tuple[Float[Array, "b h w c"], Latent]:
         """Latent from the posterior, or its mean without a key; `activated` is the encoder's side, gelued."""
         hidden = gelu(x)
-        mean, log_sigma = jnp.split(self.posterior(hidden, activated).astype(jnp.float32), 2, axis=-1)
+        mean, log_sigma = jnp.split(
+            self.posterior(hidden, activated).astype(jnp.float32), 2, axis=-1
+        )
         prior_mean, prior_log_sigma, x = self._prior(x, hidden)
         if self.residual_posterior:
             mean, log_sigma = prior_mean + mean, prior_log_sigma + log_sigma
@@ -134,7 +159,9 @@ class TopDownBlock(nnx.Module):
         return self._merge(x, mean + temperature * jnp.exp(log_sigma) * noise)
 
     def _prior(self, x: Array, hidden: Array) -> tuple[Array, Array, Array]:
-        mean, log_sigma, features = jnp.split(self.prior(hidden), [self.zdim, 2 * self.zdim], axis=-1)
+        mean, log_sigma, features = jnp.split(
+            self.prior(hidden), [self.zdim, 2 * self.zdim], axis=-1
+        )
         return mean.astype(jnp.float32), log_sigma.astype(jnp.float32), x + features
 
     def _merge(self, x: Array, z: Array) -> Array:
@@ -160,18 +187,28 @@ class Encoder(nnx.Module):
         self.blocks = nnx.List(
             [
                 BottomUpBlock(
-                    res, widths[res], widths[res // pool], pool, bottleneck=bottleneck, scale=scale, conv=conv
+                    res,
+                    widths[res],
+                    widths[res // pool],
+                    pool,
+                    bottleneck=bottleneck,
+                    scale=scale,
+                    conv=conv,
                 )
                 for res, pool in blocks
             ]
         )
 
-    def __call__(self, x: Float[Array, "b h w c"], scanned: bool, remat: bool) -> dict[int, Float[Array, "b _ _ _"]]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], scanned: bool, remat: bool
+    ) -> dict[int, Float[Array, "b _ _ _"]]:
         x = self.in_conv(x)
         activations = {x.shape[1]: x}
         for layers in self.runs:
             blocks = [self.blocks[layer] for layer in layers]
-            x, _ = sequence(_bottom_up, blocks, x, [None] * len(blocks), scanned=scanned, remat=remat)
+            x, _ = sequence(
+                _bottom_up, blocks, x, [None] * len(blocks), scanned=scanned, remat=remat
+            )
             activations[x.shape[1]] = x
         return activations
 
@@ -193,7 +230,9 @@ class Decoder(nnx.Module):
     ):
         scale = len(blocks) ** -0.5
         self.plan = tuple((res, mixin, widths[res]) for res, mixin in blocks)
-        self.runs = runs(blocks, lambda previous, block: previous[0] == block[0] and block[1] is None)
+        self.runs = runs(
+            blocks, lambda previous, block: previous[0] == block[0] and block[1] is None
+        )
         self.blocks = nnx.List(
             [
                 TopDownBlock(
@@ -207,7 +246,9 @@ class Decoder(nnx.Module):
             ]
         )
         biased = [res for res in sorted({res for res, _ in blocks}) if res <= no_bias_above]
-        self.biases = nnx.Dict({str(res): nnx.Param(jnp.zeros((1, res, res, widths[res]))) for res in biased})
+        self.biases = nnx.Dict(
+            {str(res): nnx.Param(jnp.zeros((1, res, res, widths[res]))) for res in biased}
+        )
         out_width = widths[blocks[-1][0]]
         self.gain = nnx.Param(jnp.ones((out_width,)))
         self.bias = nnx.Param(jnp.zeros((out_width,)))
@@ -230,7 +271,10 @@ class Decoder(nnx.Module):
             res = self.plan[layers[0]][0]
             x = self._state(layers[0], states, activated[res].shape[0])
             step = functools.partial(_infer, activated[res])
-            blocks, keys = [self.blocks[layer] for layer in layers], [layer_key(key, layer) for layer in layers]
+            blocks, keys = (
+                [self.blocks[layer] for layer in layers],
+                [layer_key(key, layer) for layer in layers],
+            )
             states[res], some = sequence(step, blocks, x, keys, scanned=scanned, remat=remat)
             latents += some
         return self._head(states), tuple(latents)
@@ -249,10 +293,16 @@ class Decoder(nnx.Module):
         for layers in self.runs:
             given = [latents[layer] if layer < len(latents) else None for layer in layers]
             keys = [layer_key(key, layer) for layer in layers]
-            inputs = list(zip(given, keys, [jnp.asarray(temperatures[layer]) for layer in layers], strict=True))
+            inputs = list(
+                zip(
+                    given, keys, [jnp.asarray(temperatures[layer]) for layer in layers], strict=True
+                )
+            )
             x = self._state(layers[0], states, batch)
             blocks = [self.blocks[layer] for layer in layers]
-            states[self.plan[layers[0]][0]], _ = sequence(_generate, blocks, x, inputs, scanned=scanned)
+            states[self.plan[layers[0]][0]], _ = sequence(
+                _generate, blocks, x, inputs, scanned=scanned
+            )
         return self._head(states)
 
     def _state(self, layer: int, states: dict[int, Array], batch: int) -> Array:
@@ -261,9 +311,15 @@ class Decoder(nnx.Module):
         if res in states:
             x = states[res]
         else:
-            bias = self.biases[str(res)][...] if str(res) in self.biases else jnp.zeros((1, res, res, width))
+            bias = (
+                self.biases[str(res)][...]
+                if str(res) in self.biases
+                else jnp.zeros((1, res, res, width))
+            )
             x = jnp.broadcast_to(bias.astype(self.dtype), (batch, res, res, width))
-        return x if mixin is None else x + nearest_upsample(states[mixin][..., :width], res // mixin)
+        return (
+            x if mixin is None else x + nearest_upsample(states[mixin][..., :width], res // mixin)
+        )
 
     def _head(self, states: dict[int, Array]) -> Float[Array, "b h w p"]:
         x = states[self.plan[-1][0]]
@@ -310,7 +366,9 @@ class VDVAE(nnx.Module):
         dtype: Any = jnp.float32,
     ):
         if image_channels != 3:
-            raise ConfigError(f"model.image_channels={image_channels}: the mixture of logistics is over 3 (RGB)")
+            raise ConfigError(
+                f"model.image_channels={image_channels}: the mixture of logistics is over 3 (RGB)"
+            )
         if not 1 <= bits <= 8:
             raise ConfigError(f"model.bits={bits} must be from 1 to 8")
         encoder_plan = parse_encoder(enc_blocks, image_size)
@@ -341,7 +399,9 @@ class VDVAE(nnx.Module):
         params, latents = self._infer(batch["image"], key)
         return Outputs(self._likelihood(params), latents)
 
-    def encode(self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
+    def encode(
+        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Latent, ...]:
         """Latents of images, uint8 or float in [-1, 1]: samples with a key, else every posterior's mean."""
         return self._infer(image, key)[1]
 
@@ -359,10 +419,16 @@ class VDVAE(nnx.Module):
         `num` is the number of images when no latent is given.
         """
         batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        return self._likelihood(self.decoder.generate(latents, batch, key, temperatures, scanned=self._scanned()))
+        return self._likelihood(
+            self.decoder.generate(latents, batch, key, temperatures, scanned=self._scanned())
+        )
 
     def _infer(self, image: Array, key: PRNGKeyArray | None) -> tuple[Array, tuple[Latent, ...]]:
-        pixels = (image + 1) * 127.5 if jnp.issubdtype(image.dtype, jnp.floating) else image.astype(jnp.float32)
+        pixels = (
+            (image + 1) * 127.5
+            if jnp.issubdtype(image.dtype, jnp.floating)
+            else image.astype(jnp.float32)
+        )
         x = ((pixels + self.input_shift) * self.input_scale).astype(self.dtype)
         how = {"scanned": self._scanned(), "remat": self.remat}
         return self.decoder.infer(self.encoder(x, **how), key, **how)
@@ -378,7 +444,9 @@ def _bottom_up(block: BottomUpBlock, x: Array, _: None) -> tuple[Array, None]:
     return block(x), None
 
 
-def _infer(activated: Array, block: TopDownBlock, x: Array, key: PRNGKeyArray | None) -> tuple[Array, Latent]:
+def _infer(
+    activated: Array, block: TopDownBlock, x: Array, key: PRNGKeyArray | None
+) -> tuple[Array, Latent]:
     return block.infer(x, activated, key)
 
 

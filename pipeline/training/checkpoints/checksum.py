@@ -20,20 +20,26 @@ _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 def checksum(block: np.ndarray, starts: tuple[int, ...] = ()) -> int:
     """The share of a block that begins at `starts` of the whole array (at its beginning, if not given)."""
     starts = starts or (0,) * block.ndim
-    if block.itemsize not in _UNSIGNED:  # of 8 bytes or more: words of 4 along a dimension of their own
+    if (
+        block.itemsize not in _UNSIGNED
+    ):  # of 8 bytes or more: words of 4 along a dimension of their own
         block = np.atleast_1d(np.ascontiguousarray(block))[..., None].view(np.uint32)
         starts = (starts or (0,)) + (0,)
     if block.ndim == 0:
         block, starts = block.reshape(1), (0,)
     if not block.size:
         return 0
-    weights = [_weights(dim, start, size) for dim, (start, size) in enumerate(zip(starts, block.shape))]
+    weights = [
+        _weights(dim, start, size) for dim, (start, size) in enumerate(zip(starts, block.shape))
+    ]
     # The last dimensions become one of some length: a product for each element, and few for the rows.
     columns = weights.pop()
     while weights and len(columns) * len(weights[-1]) <= _CHUNK:
         columns = (weights.pop()[:, None] * columns).reshape(-1)
     rows = functools.reduce(lambda left, right: (left[:, None] * right).reshape(-1), weights, _ONE)
-    bits = np.ascontiguousarray(block).view(_UNSIGNED[block.itemsize]).reshape(len(rows), len(columns))
+    bits = (
+        np.ascontiguousarray(block).view(_UNSIGNED[block.itemsize]).reshape(len(rows), len(columns))
+    )
     return _contract(bits, rows, columns)
 
 
@@ -42,11 +48,15 @@ def of_array(array: jax.Array) -> int:
     total = 0
     for shard in array.addressable_shards:
         if shard.replica_id == 0:
-            total += checksum(np.asarray(shard.data), tuple(part.start or 0 for part in shard.index))
+            total += checksum(
+                np.asarray(shard.data), tuple(part.start or 0 for part in shard.index)
+            )
     return total & MASK
 
 
-def _contract(bits: np.ndarray, rows: UInt64[np.ndarray, " r"], columns: UInt64[np.ndarray, " c"]) -> int:
+def _contract(
+    bits: np.ndarray, rows: UInt64[np.ndarray, " r"], columns: UInt64[np.ndarray, " c"]
+) -> int:
     width = min(len(columns), _CHUNK)
     height = max(1, _CHUNK // width)
     products = np.empty((height, width), np.uint64)

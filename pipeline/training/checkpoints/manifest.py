@@ -24,7 +24,9 @@ def write(
 ) -> None:
     """Makes the checkpoint in `path` whole; `arrays` are {name: {dtype, shape, checksum}}."""
     files = {name: _describe(file) for name, file in _files(path) if name != NAME}
-    content: dict[str, Any] = dict(step=step, metadata=metadata, metrics=metrics, arrays=arrays, files=files)
+    content: dict[str, Any] = dict(
+        step=step, metadata=metadata, metrics=metrics, arrays=arrays, files=files
+    )
     content["sha256"] = _digest(content)
     partial = path / (NAME + ".partial")
     partial.write_text(json.dumps(content))
@@ -55,12 +57,16 @@ def check_files(path: epath.Path, content: Mapping[str, Any]) -> None:
                 f"checkpoint {path} is damaged: {name} has {found['size']} bytes, and had {said['size']}"
             )
         if found != said:
-            raise DamagedCheckpoint(f"checkpoint {path} is damaged: {name} is not as it was written")
+            raise DamagedCheckpoint(
+                f"checkpoint {path} is damaged: {name} is not as it was written"
+            )
 
 
 def _describe(file: epath.Path) -> dict[str, Any]:
     size = file.stat().length
-    return {"size": size} | ({"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} if size <= _SMALL else {})
+    return {"size": size} | (
+        {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} if size <= _SMALL else {}
+    )
 
 
 def _files(folder: epath.Path, prefix: str = "") -> Iterator[tuple[str, epath.Path]]:

@@ -25,7 +25,9 @@ class Retention:
         if min(self.keep, self.keep_every, self.keep_best) < 0:
             raise ConfigError("checkpoint.keep, keep_every and keep_best are 0 or more")
 
-    def superfluous(self, steps: Sequence[int], metrics: Mapping[int, Mapping[str, float]]) -> list[int]:
+    def superfluous(
+        self, steps: Sequence[int], metrics: Mapping[int, Mapping[str, float]]
+    ) -> list[int]:
         """Those of `steps`, oldest first, that may go; never the newest."""
         if not self.keep:
             return []

@@ -64,7 +64,9 @@ class Checkpoints:
         keep_best: int = 1,
         max_failures: int = 3,
     ):
-        self.folder = epath.Path(folder) if "://" in str(folder) else epath.Path(os.path.abspath(folder))
+        self.folder = (
+            epath.Path(folder) if "://" in str(folder) else epath.Path(os.path.abspath(folder))
+        )
         self._retention = Retention(keep, keep_every, best, keep_best)
         self._max_failures = max_failures
         self._running: tuple[int, concurrent.futures.Future[None]] | None = None
@@ -86,7 +88,11 @@ class Checkpoints:
         return (self.steps() or [None])[-1]
 
     def save(
-        self, step: int, state: TrainState, metadata: Mapping[str, Any], metrics: Mapping[str, float] | None = None
+        self,
+        step: int,
+        state: TrainState,
+        metadata: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
     ) -> float:
         """Starts to write the state of `step`, once the save before is done; returns the seconds this took.
 
@@ -145,7 +151,9 @@ class Checkpoints:
         path = self.folder / str(step)
         if not (path / manifest.NAME).exists():
             known = ", ".join(map(str, self.steps())) or "none"
-            raise CheckpointError(f"there is no checkpoint of step {step} in {self.folder}; steps there: {known}")
+            raise CheckpointError(
+                f"there is no checkpoint of step {step} in {self.folder}; steps there: {known}"
+            )
         content = manifest.read(path)
         manifest.check_files(path, content)
         return content
@@ -168,7 +176,9 @@ class Checkpoints:
         return from_tree(shapes, loaded)
 
     def restore_newest(
-        self, shapes: TrainState, check: Callable[[dict[str, Any], int], None] = lambda metadata, step: None
+        self,
+        shapes: TrainState,
+        check: Callable[[dict[str, Any], int], None] = lambda metadata, step: None,
     ) -> tuple[int, TrainState] | None:
         """The newest step that comes back whole, and its state; None where nothing was ever saved.
 
@@ -185,7 +195,11 @@ class Checkpoints:
                 return step, self.restore(step, shapes)
             except DamagedCheckpoint as damage:
                 self._quarantine(step, damage)
-        bad = sorted(path.name for path in self.folder.iterdir() if _DAMAGED in path.name) if self._exists() else []
+        bad = (
+            sorted(path.name for path in self.folder.iterdir() if _DAMAGED in path.name)
+            if self._exists()
+            else []
+        )
         if bad:
             raise CheckpointError(
                 f"{self.folder} has no checkpoint that can be used: {', '.join(bad)} are damaged; nothing was deleted. "
@@ -206,13 +220,22 @@ class Checkpoints:
         for name, said in content["arrays"].items():
             part, _, rest = name.partition(".")
             if not parts or part in parts:
-                wanted.setdefault(part, {})[rest] = np.empty(said["shape"], jnp.dtype(said["dtype"]))
+                wanted.setdefault(part, {})[rest] = np.empty(
+                    said["shape"], jnp.dtype(said["dtype"])
+                )
         loaded = self._load(step, wanted)
         sums = {name: checksum(np.asarray(array)) for name, array in flat(loaded).items()}
         _compare(self.folder / str(step), content, sums)
         return loaded
 
-    def weights(self, step: int, params: Mapping[str, Any], model_state: Mapping[str, Any], *, ema: bool = True) -> Tree:
+    def weights(
+        self,
+        step: int,
+        params: Mapping[str, Any],
+        model_state: Mapping[str, Any],
+        *,
+        ema: bool = True,
+    ) -> Tree:
         """Arrays for the shapes of a model's parameters, from the EMA or not, and of its other variables.
 
         Raises:
@@ -223,16 +246,26 @@ class Checkpoints:
         self._check_shapes(step, self.manifest(step), tree)
         arrays = self.arrays(step, *tree)
         found = {"params": arrays[part], "model_state": arrays.get("model_state", {})}
-        return {kind: {name: found[kind][name] for name in wanted} for kind, wanted in zip(found, (params, model_state))}
+        return {
+            kind: {name: found[kind][name] for name in wanted}
+            for kind, wanted in zip(found, (params, model_state))
+        }
 
-    def _start(self, path: epath.Path, tree: Tree, about: dict[str, Any]) -> concurrent.futures.Future[None]:
+    def _start(
+        self, path: epath.Path, tree: Tree, about: dict[str, Any]
+    ) -> concurrent.futures.Future[None]:
         if jax.process_count() > 1:
             # Processes must save in step, which only Orbax's own asynchronous save does. It holds the loop for a
             # third of a millisecond an array, to copy it; the sums are of the state as it is now, before it goes on.
             sums = {name: of_array(array) for name, array in flat(tree).items()}
             response = ocp.save_checkpointables_async(str(path), tree)
-            kinds = {name: (np.dtype(array.dtype).name, array.shape) for name, array in flat(tree).items()}
-            return self._thread.submit(self._finish_together, path, response, kinds, sums, about, self._saves)
+            kinds = {
+                name: (np.dtype(array.dtype).name, array.shape)
+                for name, array in flat(tree).items()
+            }
+            return self._thread.submit(
+                self._finish_together, path, response, kinds, sums, about, self._saves
+            )
         # That would be 15% of the whole save of a VDVAE, which has thousands. Copying alone is 2%.
         host = self._copy(tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
         return self._thread.submit(self._write, path, host, about)
@@ -249,10 +282,18 @@ class Checkpoints:
             with context:
                 ocp.save_checkpointables(str(path), host)
         kinds = {name: (array.dtype.name, array.shape) for name, array in flat(host).items()}
-        self._commit(path, kinds, {name: checksum(array) for name, array in flat(host).items()}, about)
+        self._commit(
+            path, kinds, {name: checksum(array) for name, array in flat(host).items()}, about
+        )
 
     def _finish_together(
-        self, path: epath.Path, response: Any, kinds: Any, sums: dict[str, int], about: dict[str, Any], number: int
+        self,
+        path: epath.Path,
+        response: Any,
+        kinds: Any,
+        sums: dict[str, int],
+        about: dict[str, Any],
+        number: int,
     ) -> None:
         """In the saving thread of each process: process 0 adds up the sums of all, and makes the step whole."""
         client, key = cluster_status.client(), f"strata/checksums/{number}/"
@@ -276,7 +317,9 @@ class Checkpoints:
             raise
         client.key_value_set(done, "")
 
-    def _commit(self, path: epath.Path, kinds: Mapping[str, Any], sums: Mapping[str, int], about: Any) -> None:
+    def _commit(
+        self, path: epath.Path, kinds: Mapping[str, Any], sums: Mapping[str, int], about: Any
+    ) -> None:
         arrays = {
             name: {"dtype": dtype, "shape": list(shape), "checksum": f"{sums[name]:016x}"}
             for name, (dtype, shape) in kinds.items()
@@ -311,7 +354,10 @@ class Checkpoints:
     def _clear(self, path: epath.Path) -> None:
         """Makes way for a save: what kills and failures left, and a checkpoint of the same step."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in [path, *(each for each in self.folder.iterdir() if orbax_noise.UNFINISHED in each.name)]:
+        for stale in [
+            path,
+            *(each for each in self.folder.iterdir() if orbax_noise.UNFINISHED in each.name),
+        ]:
             if stale.exists():
                 stale.rmtree(missing_ok=True)
 
@@ -320,14 +366,22 @@ class Checkpoints:
 
     def _failed(self, step: int, error: Exception) -> None:
         latest = self.latest()
-        kept = "there is none before it" if latest is None else f"the last good one is that of step {latest}"
-        self.failure = CheckpointError(f"the checkpoint of step {step} was not written: {_reason(error)}; {kept}")
+        kept = (
+            "there is none before it"
+            if latest is None
+            else f"the last good one is that of step {latest}"
+        )
+        self.failure = CheckpointError(
+            f"the checkpoint of step {step} was not written: {_reason(error)}; {kept}"
+        )
         self.failures += 1
         self._in_a_row += 1
         if jax.process_index() == 0:
             (self.folder / f"{step}{orbax_noise.UNFINISHED}").rmtree(missing_ok=True)
         if self._max_failures and self._in_a_row >= self._max_failures:
-            raise CheckpointError(f"{self._in_a_row} saves in a row failed: {self.failure}") from error
+            raise CheckpointError(
+                f"{self._in_a_row} saves in a row failed: {self.failure}"
+            ) from error
         print(f"strata: {self.failure}; the run goes on", file=sys.stderr, flush=True)
 
     def _quarantine(self, step: int, damage: DamagedCheckpoint) -> None:
@@ -338,17 +392,31 @@ class Checkpoints:
                 number += 1
                 target = self.folder / f"{step}{_DAMAGED}{number}"
             (self.folder / str(step)).rename(target)
-            print(f"strata: {damage}; renamed to {target.name}, and passed over", file=sys.stderr, flush=True)
+            print(
+                f"strata: {damage}; renamed to {target.name}, and passed over",
+                file=sys.stderr,
+                flush=True,
+            )
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"quarantine {step}")
 
     def _check_shapes(self, step: int, content: Mapping[str, Any], tree: Tree) -> None:
         # Orbax gives an array of another shape in silence, and names nothing where it does complain.
         arrays = content["arrays"].items()
-        saved = {name: f"{each['dtype']}{each['shape']}" for name, each in arrays if name.partition(".")[0] in tree}
+        saved = {
+            name: f"{each['dtype']}{each['shape']}"
+            for name, each in arrays
+            if name.partition(".")[0] in tree
+        }
         wanted = described(tree)
-        if "counters" not in tree:  # a model alone, to which what the training objective learned does not belong
-            saved = {name: kind for name, kind in saved.items() if not name.partition(".")[2].startswith("objective.")}
+        if (
+            "counters" not in tree
+        ):  # a model alone, to which what the training objective learned does not belong
+            saved = {
+                name: kind
+                for name, kind in saved.items()
+                if not name.partition(".")[2].startswith("objective.")
+            }
         for name in sorted(saved.keys() | wanted.keys()):
             if saved.get(name) != wanted.get(name):
                 raise CheckpointError(
@@ -371,7 +439,11 @@ class Checkpoints:
 
 
 def _compare(path: epath.Path, content: Mapping[str, Any], sums: Mapping[str, int]) -> None:
-    wrong = [name for name, total in sums.items() if f"{total:016x}" != content["arrays"][name]["checksum"]]
+    wrong = [
+        name
+        for name, total in sums.items()
+        if f"{total:016x}" != content["arrays"][name]["checksum"]
+    ]
     if wrong:
         more = f" and {len(wrong) - 3} more arrays" if len(wrong) > 3 else ""
         raise DamagedCheckpoint(

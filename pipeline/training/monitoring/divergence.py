@@ -62,7 +62,11 @@ class Judge:
             return None
         self.consecutive_bad += 1
         if self.patience and self.consecutive_bad >= self.patience:
-            raise RollBack(f"{reason}, for {self.consecutive_bad} steps in a row", step - self.consecutive_bad + 1, step)
+            raise RollBack(
+                f"{reason}, for {self.consecutive_bad} steps in a row",
+                step - self.consecutive_bad + 1,
+                step,
+            )
         return reason
 
     def _is_spike(self, loss: float) -> bool:
@@ -86,7 +90,9 @@ class Skipped:
             try:
                 self._rollbacks = json.loads(self._path.read_text())["rollbacks"]
             except (ValueError, KeyError):
-                raise ConfigError(f"{self._path} is damaged: restore it, or delete it to skip nothing") from None
+                raise ConfigError(
+                    f"{self._path} is damaged: restore it, or delete it to skip nothing"
+                ) from None
 
     @property
     def batches(self) -> list[int]:
@@ -100,7 +106,9 @@ class Skipped:
     def add(self, event: RollBack, back_to: int, *, write: bool) -> list[int]:
         """Notes a rollback, and returns the batches that it adds."""
         batches = [self.batch_of(step) for step in range(event.first_step, event.step + 1)]
-        self._rollbacks.append({"step": event.step, "back_to": back_to, "reason": event.reason, "batches": batches})
+        self._rollbacks.append(
+            {"step": event.step, "back_to": back_to, "reason": event.reason, "batches": batches}
+        )
         if write:
             write_json(self._path, {"rollbacks": self._rollbacks})
         return batches

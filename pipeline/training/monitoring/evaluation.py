@@ -51,10 +51,15 @@ class Reports:
         scalars, shown = {}, ""
         if self._has_likelihood:
             result = likelihood.evaluate(model, self._batches(), key=self._key, **where)
-            scalars = {name: result[name] for name in ("bits_per_dim", "distortion", "rate", "kl_per_layer")}
+            scalars = {
+                name: result[name]
+                for name in ("bits_per_dim", "distortion", "rate", "kl_per_layer")
+            }
             shown = f"{result['bits_per_dim']:.4f} bits/dim, "
         quality = reconstruction.evaluate(model, self._batches(), **where)
-        scalars |= {name: value for name, value in quality.items() if name not in ("mse", "protocol")}
+        scalars |= {
+            name: value for name, value in quality.items() if name not in ("mse", "protocol")
+        }
         self._writer.scalars(step, "eval", scalars)
         self._progress.say(
             f"step {step}: eval {shown}psnr {quality['psnr']:.2f} dB, ssim {quality['ssim']:.4f} "
@@ -78,7 +83,9 @@ class Reports:
             if columns > 8:  # a strip of many columns is too small to see
                 columns = 8
             images, recon = images[:columns], recon[:columns]
-            pair = grids.grid(np.concatenate([images, recon]), columns=columns, labels=("original", "recon"))
+            pair = grids.grid(
+                np.concatenate([images, recon]), columns=columns, labels=("original", "recon")
+            )
             self._writer.image(step, "reconstructions", pair)
         self._writer.flush()
 
@@ -95,7 +102,9 @@ class Reports:
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:
         settings = self._settings["eval"]
         rows = sharding.local_rows(self._batch_sharding, settings["batch_size"])
-        with self._data.evaluate(settings["batch_size"], settings["num_examples"] or None, rows=rows) as batches:
+        with self._data.evaluate(
+            settings["batch_size"], settings["num_examples"] or None, rows=rows
+        ) as batches:
             for batch in batches:
                 self._on_batch()
                 yield batch

@@ -66,7 +66,9 @@ class Goodput:
             }
             with contextlib.suppress(OSError):  # a full disk: the next one will have it all
                 write_json(self._path, content)
-        return {"goodput": total["step"] / whole} | {f"time_{name}": total[name] / whole for name in total}
+        return {"goodput": total["step"] / whole} | {
+            f"time_{name}": total[name] / whole for name in total
+        }
 
     def _total(self) -> dict[str, float]:
         seconds: Mapping[str, float] = self._phases.seconds

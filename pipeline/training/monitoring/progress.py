@@ -14,7 +14,12 @@ class Progress:
     """Speed and the share of time that steps waited for data, between two reports, from the run's phases."""
 
     def __init__(self, *, num_steps: int, batch_size: int, phases: Phases, enabled: bool = True):
-        self._num_steps, self._batch_size, self._phases, self._enabled = num_steps, batch_size, phases, enabled
+        self._num_steps, self._batch_size, self._phases, self._enabled = (
+            num_steps,
+            batch_size,
+            phases,
+            enabled,
+        )
         self._console = Console(stderr=True)
         self._live: Live | None = None
         if enabled and self._console.is_terminal:
@@ -26,7 +31,9 @@ class Progress:
         """Steps count from now, after `step`."""
         self._last_step, self._last = step, self._spent()
 
-    def report(self, step: int, headline: str, skipped: int, batch_size: int = 0) -> dict[str, float]:
+    def report(
+        self, step: int, headline: str, skipped: int, batch_size: int = 0
+    ) -> dict[str, float]:
         """Shows the line for `step` and returns its timings, in steps and examples a second and as a share.
 
         Only the phases "step" and "data" count: evaluating and saving are no training time.

@@ -59,7 +59,9 @@ class TrainLog:
         loss, nonfinite = jax.device_get((metrics["loss"], metrics["consecutive_nonfinite"]))
         self._waited += time.monotonic() - began
         if self._every > 0 and step % self._every == 0:
-            values = jax.device_get({name: value for name, value in metrics.items() if name not in _HIDDEN})
+            values = jax.device_get(
+                {name: value for name, value in metrics.items() if name not in _HIDDEN}
+            )
             self._writer.scalars(step, "train", values)
             self._report(step, values, self._waited)
             self._waited = 0.0

@@ -64,7 +64,10 @@ class MetricWriter:
     def incident(self, step: int, kind: str, **details: Any) -> None:
         """One line of incidents.jsonl, which a resumed run adds to: what went wrong, and what was done about it."""
         if self._enabled:
-            with self._outliving("incidents.jsonl"), (self._workdir / "incidents.jsonl").open("a") as file:
+            with (
+                self._outliving("incidents.jsonl"),
+                (self._workdir / "incidents.jsonl").open("a") as file,
+            ):
                 file.write(json.dumps({"step": step, "kind": kind} | details) + "\n")
 
     def cut_back(self, step: int) -> None:
@@ -109,7 +112,11 @@ class MetricWriter:
         except Exception as error:  # its thread's, of whatever library
             self._clu = None
             reason = " ".join(str(error).split())[:300]
-            print(f"strata: TensorBoard and train.log end here: {reason}; the run goes on", file=sys.stderr, flush=True)
+            print(
+                f"strata: TensorBoard and train.log end here: {reason}; the run goes on",
+                file=sys.stderr,
+                flush=True,
+            )
 
     @contextlib.contextmanager
     def _outliving(self, what: str) -> Iterator[None]:
@@ -119,7 +126,9 @@ class MetricWriter:
             name = what.removesuffix(".jsonl")
             if name not in self._torn:
                 print(
-                    f"strata: {what} cannot be written: {error.strerror}; the run goes on", file=sys.stderr, flush=True
+                    f"strata: {what} cannot be written: {error.strerror}; the run goes on",
+                    file=sys.stderr,
+                    flush=True,
                 )
             self._torn.add(name)
 
@@ -129,7 +138,10 @@ def _clu_writer(workdir: pathlib.Path) -> Any:
 
     None without CLU, or without tensorflow and tensorboard, which it needs.
     """
-    if any(importlib.util.find_spec(package) is None for package in ("clu", "tensorflow", "tensorboard")):
+    if any(
+        importlib.util.find_spec(package) is None
+        for package in ("clu", "tensorflow", "tensorboard")
+    ):
         return None
     # Tensorflow is here to write event files; without these it greets every run with a page of log.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -182,6 +194,10 @@ def _finite(value: Any) -> Any:
 def _flat_scalars(group: str, values: Mapping[str, Any]):
     for name, value in values.items():
         if isinstance(value, list):
-            yield from ((f"{group}/{name}/{index}", entry) for index, entry in enumerate(value) if entry is not None)
+            yield from (
+                (f"{group}/{name}/{index}", entry)
+                for index, entry in enumerate(value)
+                if entry is not None
+            )
         elif value is not None:
             yield f"{group}/{name}", value

@@ -42,7 +42,9 @@ class ClusterStatus:
         steps = max(1, step - last_step)
         own = {name: spent[name] / steps for name in ("step", "data", "save")}
         told = {"host": self._host, "step": step, "at": time.time(), "seconds": own}
-        self._client.key_value_set(f"{_PHASES}{jax.process_index()}", json.dumps(told), allow_overwrite=True)
+        self._client.key_value_set(
+            f"{_PHASES}{jax.process_index()}", json.dumps(told), allow_overwrite=True
+        )
 
     def straggler(self, step_seconds: float) -> str | None:
         """The process that holds the others up, if one does: named with what it spends its time on.
@@ -55,8 +57,12 @@ class ClusterStatus:
             return None
         own = {process: sum(each["seconds"].values()) for process, each in told.items()}
         slowest = max(own, key=lambda process: own[process])
-        others = float(np.median([seconds for process, seconds in own.items() if process != slowest]))
-        if own[slowest] < _SLOWER * others or own[slowest] - others < max(_SHARE * step_seconds, _AT_LEAST_S):
+        others = float(
+            np.median([seconds for process, seconds in own.items() if process != slowest])
+        )
+        if own[slowest] < _SLOWER * others or own[slowest] - others < max(
+            _SHARE * step_seconds, _AT_LEAST_S
+        ):
             return None
         phase = max(told[slowest]["seconds"], key=lambda name: told[slowest]["seconds"][name])
         return (
@@ -97,20 +103,31 @@ def raise_on_all_processes(what: str) -> Iterator[None]:
         return
     store = client()
     if failed is not None:
-        told = json.dumps({"type": type(failed).__name__, "text": str(failed), "host": socket.gethostname()})
+        told = json.dumps(
+            {"type": type(failed).__name__, "text": str(failed), "host": socket.gethostname()}
+        )
         store.key_value_set(f"{_ERROR}{what}/{jax.process_index()}", told, allow_overwrite=True)
-    failures = np.flatnonzero(multihost_utils.process_allgather(np.array([failed is not None])).reshape(-1))
+    failures = np.flatnonzero(
+        multihost_utils.process_allgather(np.array([failed is not None])).reshape(-1)
+    )
     if len(failures):
         first = int(failures[0])
         told = json.loads(store.blocking_key_value_get(f"{_ERROR}{what}/{first}", 10_000))
-        raise getattr(errors, told["type"])(f"process {first} on {told['host']}, {what}: {told['text']}")
+        raise getattr(errors, told["type"])(
+            f"process {first} on {told['host']}, {what}: {told['text']}"
+        )
 
 
 def check_equal(values: Mapping[str, str]) -> None:
     """Raises ConfigError, naming the processes, where a value is not the same on all of them."""
     if jax.process_count() == 1:
         return
-    digests = np.stack([np.frombuffer(hashlib.sha256(value.encode()).digest(), np.uint8) for value in values.values()])
+    digests = np.stack(
+        [
+            np.frombuffer(hashlib.sha256(value.encode()).digest(), np.uint8)
+            for value in values.values()
+        ]
+    )
     gathered = multihost_utils.process_allgather(digests)  # [process, value, byte]
     for index, name in enumerate(values):
         seen = [bytes(digest[index]) for digest in gathered]

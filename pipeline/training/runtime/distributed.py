@@ -101,7 +101,11 @@ def roll_call(group: Group, timeout_s: float | int) -> None:
     host, port = _address(group.coordinator)
     deadline = time.monotonic() + timeout_s
     try:
-        answer = _call(port, group, deadline) if group.process_id == 0 else _respond(host, port, group, deadline)
+        answer = (
+            _call(port, group, deadline)
+            if group.process_id == 0
+            else _respond(host, port, group, deadline)
+        )
     except TimeoutError:
         raise Hung(
             f"process {group.process_id} did not reach process 0 at {group.coordinator} within {timeout_s:.0f} s: "
@@ -111,7 +115,10 @@ def roll_call(group: Group, timeout_s: float | int) -> None:
         raise ConfigError(f"--process_id {answer['twice']} was given to two processes")
     if answer["missing"]:
         names = ", ".join(map(str, answer["missing"]))
-        there = "; ".join(f"{process} on {name}" for process, name in sorted(answer["there"].items(), key=_by_number))
+        there = "; ".join(
+            f"{process} on {name}"
+            for process, name in sorted(answer["there"].items(), key=_by_number)
+        )
         raise Hung(
             f"{len(answer['there'])} of {group.num_processes} processes came within {timeout_s:.0f} s; "
             f"missing: {names} (there are {there})"
@@ -151,7 +158,10 @@ def _call(port: int, group: Group, deadline: float) -> dict:
 
 def _respond(host: str, port: int, group: Group, deadline: float) -> dict:
     """Another process's side: finds process 0, and waits for what it says."""
-    said = json.dumps({"process": str(group.process_id), "host": socket.gethostname()}).encode() + b"\n"
+    said = (
+        json.dumps({"process": str(group.process_id), "host": socket.gethostname()}).encode()
+        + b"\n"
+    )
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
@@ -159,7 +169,9 @@ def _respond(host: str, port: int, group: Group, deadline: float) -> dict:
         try:
             with socket.create_connection((host, port), timeout=left) as line:
                 line.sendall(said)
-                line.settimeout(max(0.01, left) + 10)  # process 0 may have started its wait after us
+                line.settimeout(
+                    max(0.01, left) + 10
+                )  # process 0 may have started its wait after us
                 answer = line.makefile().readline()
             if answer:
                 return json.loads(answer)
@@ -172,18 +184,28 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server(("", port))
     except OSError as error:
-        raise ConfigError(f"the coordinator's port {port} cannot be used: {error.strerror}") from None
+        raise ConfigError(
+            f"the coordinator's port {port} cannot be used: {error.strerror}"
+        ) from None
 
 
 def _given(address: str | None, num_processes: int | None, process_id: int | None) -> Group | None:
-    given = {"coordinator_address": address, "num_processes": num_processes, "process_id": process_id}
+    given = {
+        "coordinator_address": address,
+        "num_processes": num_processes,
+        "process_id": process_id,
+    }
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if len(missing) == len(given):
         return None
     if address is None or num_processes is None or process_id is None:
-        raise ConfigError(f"{' and '.join(missing)} missing: a run of several processes needs all three")
+        raise ConfigError(
+            f"{' and '.join(missing)} missing: a run of several processes needs all three"
+        )
     if num_processes < 1 or not 0 <= process_id < num_processes:
-        raise ConfigError(f"--process_id {process_id} of --num_processes {num_processes}: ids are 0 and on")
+        raise ConfigError(
+            f"--process_id {process_id} of --num_processes {num_processes}: ids are 0 and on"
+        )
     _address(address)
     return Group(address, num_processes, process_id)
 

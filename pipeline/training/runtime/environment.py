@@ -53,7 +53,9 @@ def _git(*arguments: str) -> str | None:
     """Git's answer about the folder that this code lies in; None for an installed package or without git."""
     here = pathlib.Path(__file__).parent
     try:
-        done = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -86,14 +86,24 @@ class Preemption:
         else:
             self._first = now
             where = f"process {jax.process_index()} on {socket.gethostname()}"
-            print(f"strata train: SIGTERM to {where}: saving and stopping", file=sys.stderr, flush=True)
+            print(
+                f"strata train: SIGTERM to {where}: saving and stopping",
+                file=sys.stderr,
+                flush=True,
+            )
             if self._native:
                 ctypes.CFUNCTYPE(None, ctypes.c_int)(self._native)(signal.SIGTERM)
             if self._grace_s > 0:
-                self._timer = threading.Timer(self._grace_s, self._end, [f"{self._grace_s:.0f} s after SIGTERM"])
+                self._timer = threading.Timer(
+                    self._grace_s, self._end, [f"{self._grace_s:.0f} s after SIGTERM"]
+                )
                 self._timer.daemon = True
                 self._timer.start()
 
     def _end(self, why: str) -> None:
-        print(f"strata train: {why}: leaving without waiting; the newest checkpoint stays", file=sys.stderr, flush=True)
+        print(
+            f"strata train: {why}: leaving without waiting; the newest checkpoint stays",
+            file=sys.stderr,
+            flush=True,
+        )
         self._leave(Preempted.exit_code)

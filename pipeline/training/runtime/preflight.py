@@ -27,10 +27,14 @@ def check_devices(mesh: Mesh) -> None:
       ConfigError: which process differs, or what the sum was.
     """
     local = jax.local_devices()
-    cluster_status.check_equal({"the number and kind of devices": f"{len(local)} {local[0].device_kind}"})
+    cluster_status.check_equal(
+        {"the number and kind of devices": f"{len(local)} {local[0].device_kind}"}
+    )
     placement = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     count = mesh.size
-    ones = jax.make_array_from_callback((count,), placement, lambda index: np.arange(1, count + 1)[index])
+    ones = jax.make_array_from_callback(
+        (count,), placement, lambda index: np.arange(1, count + 1)[index]
+    )
     total = int(jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(ones))
     if total != count * (count + 1) // 2:
         raise ConfigError(
@@ -47,8 +51,12 @@ def check_disk(folder: os.PathLike[str], shapes: TrainState) -> None:
     """
     if "://" in os.fspath(folder):
         return
-    there = next(path for path in (pathlib.Path(folder), *pathlib.Path(folder).parents) if path.exists())
-    wanted = 2 * sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    there = next(
+        path for path in (pathlib.Path(folder), *pathlib.Path(folder).parents) if path.exists()
+    )
+    wanted = 2 * sum(
+        math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)
+    )
     free = shutil.disk_usage(there).free
     if free < wanted:
         raise CheckpointError(
@@ -66,7 +74,9 @@ def check_data(settings: Mapping[str, Any], data: Any, *, spatial_factor: int = 
     height, _, channels = data.transform.shape
     model = settings["model"]
     if model.get("image_size", height) != height:
-        raise ConfigError(f"model.image_size={model['image_size']}, but data.image_size={height}: make them equal")
+        raise ConfigError(
+            f"model.image_size={model['image_size']}, but data.image_size={height}: make them equal"
+        )
     if model.get("image_channels", 3) != channels:
         raise ConfigError(
             f"model.image_channels={model.get('image_channels', 3)}, but data.channels={channels}: make them equal"
@@ -85,7 +95,9 @@ def check_data(settings: Mapping[str, Any], data: Any, *, spatial_factor: int = 
             f"lower batch_size or add {data.what}"
         )
     if settings["eval"]["every"] and not data.num_eval_examples:
-        raise DataError("there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or eval.every=0")
+        raise DataError(
+            "there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or eval.every=0"
+        )
 
 
 def check_same_state(run: TrainState, stage: TrainState, where: str) -> None:
@@ -95,10 +107,15 @@ def check_same_state(run: TrainState, stage: TrainState, where: str) -> None:
       ConfigError: the first array that differs.
     """
     of_run, of_stage = (
-        {jax.tree_util.keystr(path, simple=True, separator="."): (leaf.shape, leaf.dtype.name) for path, leaf in leaves}
+        {
+            jax.tree_util.keystr(path, simple=True, separator="."): (leaf.shape, leaf.dtype.name)
+            for path, leaf in leaves
+        }
         for leaves in (jax.tree_util.tree_leaves_with_path(state) for state in (run, stage))
     )
-    different = sorted(name for name in of_run.keys() | of_stage.keys() if of_run.get(name) != of_stage.get(name))
+    different = sorted(
+        name for name in of_run.keys() | of_stage.keys() if of_run.get(name) != of_stage.get(name)
+    )
     if different:
         raise ConfigError(
             f"{where} is of another model, discriminator or optimiser than the run: {different[0]} differs"

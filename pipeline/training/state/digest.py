@@ -16,7 +16,8 @@ def state_digest(state: Any) -> str:
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     named = {
-        jax.tree_util.keystr(path, simple=True, separator=".").removeprefix("counters."): leaf for path, leaf in leaves
+        jax.tree_util.keystr(path, simple=True, separator=".").removeprefix("counters."): leaf
+        for path, leaf in leaves
     }
     digest = hashlib.sha256()
     for name in sorted(named):

@@ -16,7 +16,9 @@ AXES = ("replica", "fsdp", "context")
 _AUTO = (AxisType.Auto,) * 3
 
 
-def create(*, replica: int = 1, fsdp: int = -1, context: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
+def create(
+    *, replica: int = 1, fsdp: int = -1, context: int = 1, devices: Sequence[Any] | None = None
+) -> Mesh:
     """A mesh of these sizes over the devices; one size may be -1, and takes what is left.
 
     Smaller sizes than there are devices leave the last ones idle, where one process has them all. Within a TPU's
@@ -33,7 +35,9 @@ def create(*, replica: int = 1, fsdp: int = -1, context: int = 1, devices: Seque
     sizes = resolve(len(devices), replica=replica, fsdp=fsdp, context=context)
     total = math.prod(sizes.values())
     if total < len(devices) and jax.process_count() > 1:
-        raise ConfigError(f"mesh {_shown(sizes)} leaves some of the {len(devices)} devices of several processes idle")
+        raise ConfigError(
+            f"mesh {_shown(sizes)} leaves some of the {len(devices)} devices of several processes idle"
+        )
     return Mesh(arrange(list(devices[:total]), sizes), AXES, axis_types=_AUTO)
 
 
@@ -54,7 +58,9 @@ def parse(text: str, sizes: Mapping[str, int]) -> dict[str, int]:
     for part in filter(None, text.split(",")):
         axis, _, size = part.partition("=")
         if axis not in AXES or not re.fullmatch(r"-?\d+", size):
-            raise ConfigError(f"--mesh {text}: {part!r} is not AXIS=SIZE, such as replica=1,fsdp=8,context=1")
+            raise ConfigError(
+                f"--mesh {text}: {part!r} is not AXIS=SIZE, such as replica=1,fsdp=8,context=1"
+            )
         changed[axis] = int(size)
     return changed
 
@@ -74,7 +80,9 @@ def resolve(num_devices: int, *, replica: int, fsdp: int, context: int) -> dict[
         sizes[free[0]] = num_devices // math.prod(size for size in sizes.values() if size != -1)
     total = math.prod(sizes.values())
     if total < 1 or num_devices % total:
-        raise ConfigError(f"mesh {shown} does not divide the {num_devices} devices: their product must")
+        raise ConfigError(
+            f"mesh {shown} does not divide the {num_devices} devices: their product must"
+        )
     return sizes
 
 
@@ -110,7 +118,9 @@ def _shown(sizes: dict[str, int]) -> str:
     return " x ".join(f"{axis}={size}" for axis, size in sizes.items())
 
 
-def check_batch(mesh: Mesh, batch_size: int, *, grad_accum_steps: int = 1, key: str = "batch_size") -> None:
+def check_batch(
+    mesh: Mesh, batch_size: int, *, grad_accum_steps: int = 1, key: str = "batch_size"
+) -> None:
     """Raises ConfigError where a global batch cannot be split over (replica, fsdp) and into `grad_accum_steps` parts."""
     shards = mesh.shape["replica"] * mesh.shape["fsdp"]
     if grad_accum_steps < 1:
@@ -129,4 +139,6 @@ def check_height(mesh: Mesh, height: int, *, key: str = "data.image_size") -> No
     """Raises ConfigError where images cannot be split over `context`."""
     context = mesh.shape["context"]
     if height % context:
-        raise ConfigError(f"mesh.context={context} splits the height of images, and must divide {key}={height}")
+        raise ConfigError(
+            f"mesh.context={context} splits the height of images, and must divide {key}={height}"
+        )

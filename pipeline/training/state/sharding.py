@@ -48,7 +48,9 @@ def shard_bytes(shape: jax.ShapeDtypeStruct) -> int:
 
 
 def state_shardings(
-    mesh: Mesh | AbstractMesh, state: Any, overrides: Mapping[str, Sequence[str | None]] | None = None
+    mesh: Mesh | AbstractMesh,
+    state: Any,
+    overrides: Mapping[str, Sequence[str | None]] | None = None,
 ) -> Any:
     """A sharding for each array of a state of shapes: by the first override whose regex matches, or `spec_for`.
 
@@ -76,9 +78,13 @@ def state_shardings(
     return shardings
 
 
-def _override(mesh: Mesh | AbstractMesh, name: str, shape: Sequence[int], axes: Sequence[str | None]) -> PartitionSpec:
+def _override(
+    mesh: Mesh | AbstractMesh, name: str, shape: Sequence[int], axes: Sequence[str | None]
+) -> PartitionSpec:
     if len(axes) > len(shape):
-        raise ConfigError(f"sharding override {list(axes)} has more axes than {name} {tuple(shape)}")
+        raise ConfigError(
+            f"sharding override {list(axes)} has more axes than {name} {tuple(shape)}"
+        )
     for axis, size in zip(axes, shape):
         if axis is not None and (axis not in mesh.shape or size % mesh.shape[axis]):
             raise ConfigError(
@@ -87,7 +93,9 @@ def _override(mesh: Mesh | AbstractMesh, name: str, shape: Sequence[int], axes: 
     return PartitionSpec(*axes)
 
 
-def lower_step(step: Callable[..., Any], state: Any, batch: Any, *frozen: Any) -> jax.stages.Lowered:
+def lower_step(
+    step: Callable[..., Any], state: Any, batch: Any, *frozen: Any
+) -> jax.stages.Lowered:
     """A step (state, batch) -> (state, metrics), ready to compile for arrays or shapes with these shardings.
 
     The next state takes over the buffers of this one, and so its shardings, which XLA is otherwise free to change.
@@ -95,7 +103,9 @@ def lower_step(step: Callable[..., Any], state: Any, batch: Any, *frozen: Any) -
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     options = jit.options(target.backend())
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, None), compiler_options=options)
+    jitted = jax.jit(
+        step, donate_argnums=0, out_shardings=(shardings, None), compiler_options=options
+    )
     with target.compiling_for(target.backend(), mesh=batch["index"].sharding.mesh):
         return jitted.lower(state, batch, *frozen)
 
@@ -103,13 +113,17 @@ def lower_step(step: Callable[..., Any], state: Any, batch: Any, *frozen: Any) -
 def replicate(mesh: Mesh, arrays: Any) -> Any:
     """Host arrays, whole on every device of the mesh."""
     where = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(lambda array: jax.make_array_from_callback(array.shape, where, array.__getitem__), arrays)
+    return jax.tree.map(
+        lambda array: jax.make_array_from_callback(array.shape, where, array.__getitem__), arrays
+    )
 
 
 def replicated_shapes(mesh: Mesh, arrays: Any) -> Any:
     """The same as shapes, for devices that are not there."""
     where = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where), arrays)
+    return jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where), arrays
+    )
 
 
 def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
@@ -126,14 +140,19 @@ def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str,
             return values[(slice(first, first + stop - start), *where[1:])]
 
         return jax.make_array_from_callback(
-            (num_rows, *values.shape[1:]), sharding_of(sharding, values.ndim), shard, dtype=values.dtype
+            (num_rows, *values.shape[1:]),
+            sharding_of(sharding, values.ndim),
+            shard,
+            dtype=values.dtype,
         )
 
     return {key: put(values) for key, values in batch.items()}
 
 
 @functools.lru_cache(maxsize=16)
-def local_rows(sharding: NamedSharding, batch_size: int, process_index: int | None = None) -> Int[np.ndarray, " n"]:
+def local_rows(
+    sharding: NamedSharding, batch_size: int, process_index: int | None = None
+) -> Int[np.ndarray, " n"]:
     """The rows of a global batch that this process (or another) must feed: those of its devices, in order.
 
     Processes between which `context` splits images have the same ones. A process's rows need not be together: on a
@@ -143,7 +162,13 @@ def local_rows(sharding: NamedSharding, batch_size: int, process_index: int | No
     return rows_of(sharding.devices_indices_map((batch_size,)), batch_size, process_index)
 
 
-def rows_of(indices: Mapping[Any, tuple[slice, ...]], batch_size: int, process_index: int) -> Int[np.ndarray, " n"]:
+def rows_of(
+    indices: Mapping[Any, tuple[slice, ...]], batch_size: int, process_index: int
+) -> Int[np.ndarray, " n"]:
     """The rows of a process, given those of every device."""
-    own = {where.indices(batch_size) for device, (where,) in indices.items() if device.process_index == process_index}
+    own = {
+        where.indices(batch_size)
+        for device, (where,) in indices.items()
+        if device.process_index == process_index
+    }
     return np.concatenate([np.arange(*each) for each in sorted(own)])

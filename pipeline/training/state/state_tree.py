@@ -39,12 +39,16 @@ def from_tree(shapes: TrainState, tree: Tree) -> TrainState:
 
 def flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """part.name -> array."""
-    return {f"{part}.{name}": leaf for part, leaves in tree.items() for name, leaf in leaves.items()}
+    return {
+        f"{part}.{name}": leaf for part, leaves in tree.items() for name, leaf in leaves.items()
+    }
 
 
 def described(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """part.name -> "float32[3, 4]"."""
-    return {name: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for name, leaf in flat(tree).items()}
+    return {
+        name: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for name, leaf in flat(tree).items()
+    }
 
 
 def without_empty(tree: Tree) -> Tree:

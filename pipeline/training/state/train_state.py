@@ -115,24 +115,37 @@ def abstract(
 
     def start(params: Arrays, model_state: Arrays) -> TrainState:
         discriminator = extras.make_discriminator(jax.random.key(0))
-        return fresh(params | _scalars(extras.params), model_state, optimizer, _fresh_discriminator(discriminator, extras))
+        return fresh(
+            params | _scalars(extras.params),
+            model_state,
+            optimizer,
+            _fresh_discriminator(discriminator, extras),
+        )
 
     state = jax.eval_shape(start, params, model_state)
     shardings = sharding.state_shardings(mesh, state, overrides)
     shapes = jax.tree.map(
-        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), state, shardings
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+        state,
+        shardings,
     )
     return modeldef, shapes
 
 
-def _fresh_discriminator(discriminator: tuple[Arrays, Arrays] | None, extras: Extras) -> TrainState | None:
+def _fresh_discriminator(
+    discriminator: tuple[Arrays, Arrays] | None, extras: Extras
+) -> TrainState | None:
     if discriminator is None or extras.discriminator_optimizer is None:
         return None
     return fresh(*discriminator, extras.discriminator_optimizer, ema=False)
 
 
 def initialise(
-    create: Any, optimizer: optax.GradientTransformation, shapes: TrainState, seed: int, extras: Extras = NONE
+    create: Any,
+    optimizer: optax.GradientTransformation,
+    shapes: TrainState,
+    seed: int,
+    extras: Extras = NONE,
 ) -> TrainState:
     """The first state; no device holds more than its shards.
 
@@ -157,30 +170,54 @@ def from_weights(
     Raises:
       CheckpointError: a name or a shape is not the model's.
     """
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, dataclasses.replace(shapes, discriminator=None))
-    start = jax.jit(lambda p, o: fresh(p, o, optimizer), out_shardings=shardings, donate_argnums=(0, 1))
+    shardings = jax.tree.map(
+        lambda leaf: leaf.sharding, dataclasses.replace(shapes, discriminator=None)
+    )
+    start = jax.jit(
+        lambda p, o: fresh(p, o, optimizer), out_shardings=shardings, donate_argnums=(0, 1)
+    )
     weights = dict(params) | {name: np.float32(value) for name, value in extras.params.items()}
-    state = start(_place(weights, shapes.params), _place(spectral.completed(model_state, shapes.model_state), shapes.model_state))
-    return state if shapes.discriminator is None else dataclasses.replace(state, discriminator=new_discriminator(extras, shapes, seed))
+    state = start(
+        _place(weights, shapes.params),
+        _place(spectral.completed(model_state, shapes.model_state), shapes.model_state),
+    )
+    return (
+        state
+        if shapes.discriminator is None
+        else dataclasses.replace(state, discriminator=new_discriminator(extras, shapes, seed))
+    )
 
 
 def new_discriminator(extras: Extras, shapes: TrainState, seed: int, step: int = 0) -> TrainState:
     """A discriminator before its first update; `step` is the run's, so that each new one is another draw."""
     with jax.default_device(_host()):
-        made = extras.make_discriminator(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _DISCRIMINATOR), step))
+        made = extras.make_discriminator(
+            jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _DISCRIMINATOR), step)
+        )
     assert made is not None
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes.discriminator)
-    start = jax.jit(lambda p, o: _fresh_discriminator((p, o), extras), out_shardings=shardings, donate_argnums=(0, 1))
-    return start(_place(made[0], shapes.discriminator.params), _place(made[1], shapes.discriminator.model_state))
+    start = jax.jit(
+        lambda p, o: _fresh_discriminator((p, o), extras),
+        out_shardings=shardings,
+        donate_argnums=(0, 1),
+    )
+    return start(
+        _place(made[0], shapes.discriminator.params),
+        _place(made[1], shapes.discriminator.model_state),
+    )
 
 
 def _place(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
     if arrays.keys() != wanted.keys():
-        raise CheckpointError(f"weights do not fit the model: {sorted(arrays.keys() ^ wanted.keys())[0]}")
+        raise CheckpointError(
+            f"weights do not fit the model: {sorted(arrays.keys() ^ wanted.keys())[0]}"
+        )
     placed = {}
     for name, shape in wanted.items():
         if arrays[name].shape != shape.shape:
-            raise CheckpointError(f"weight {name} is {arrays[name].shape}, and the model's {shape.shape}")
+            raise CheckpointError(
+                f"weight {name} is {arrays[name].shape}, and the model's {shape.shape}"
+            )
         host = np.asarray(arrays[name], shape.dtype)
         placed[name] = jax.make_array_from_callback(host.shape, shape.sharding, host.__getitem__)
     return placed

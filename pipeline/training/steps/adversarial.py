@@ -94,7 +94,9 @@ class AdversarialStep:
 
     def program(self, variant: str) -> "AdversarialStep":
         """The step to compile for a variant."""
-        return dataclasses.replace(self, active=variant != "generator_only", penalised=variant == "adversarial_r1")
+        return dataclasses.replace(
+            self, active=variant != "generator_only", penalised=variant == "adversarial_r1"
+        )
 
     def headline(self, values: Mapping[str, Any]) -> str:
         """What a person sees of a step's metrics."""
@@ -102,26 +104,38 @@ class AdversarialStep:
         shown = ["reconstruction", getattr(self.objective.perceptual, "shown", ""), "discriminator"]
         parts += [f"{name} {float(values[name]):.4f}" for name in shown if name in values]
         if "real_logits" in values:
-            parts.append(f"logits {float(values['real_logits']):+.2f} {float(values['fake_logits']):+.2f}")
+            parts.append(
+                f"logits {float(values['real_logits']):+.2f} {float(values['fake_logits']):+.2f}"
+            )
         return "  ".join(parts)
 
     def __call__(
         self, state: TrainState, batch: Batch, frozen: Mapping[str, Array]
     ) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
-        gradients, discriminator_gradients, metrics, model_state = self._whole_batch(self._gathered(state), batch, frozen, key)
+        gradients, discriminator_gradients, metrics, model_state = self._whole_batch(
+            self._gathered(state), batch, frozen, key
+        )
         # A copy of the logits' means is kept with the discriminator, whatever the parts of the batch were.
         all_finite = jnp.isfinite(metrics["loss"])
         if self.active:
-            all_finite &= jnp.isfinite(metrics["discriminator"]) & _finite(discriminator_gradients) & _finite(gradients)
+            all_finite &= (
+                jnp.isfinite(metrics["discriminator"])
+                & _finite(discriminator_gradients)
+                & _finite(gradients)
+            )
         before = state.discriminator
-        state, report = self.update(state, metrics["loss"], gradients, model_state, all_finite=all_finite)
+        state, report = self.update(
+            state, metrics["loss"], gradients, model_state, all_finite=all_finite
+        )
         metrics |= report
         if self.active:
             assert self.discriminator_update is not None
             discriminator_state = self._means(before.model_state, metrics)
             loss = metrics["discriminator"]
-            discriminator, report = self.discriminator_update(before, loss, discriminator_gradients, discriminator_state, all_finite=all_finite)
+            discriminator, report = self.discriminator_update(
+                before, loss, discriminator_gradients, discriminator_state, all_finite=all_finite
+            )
             state = dataclasses.replace(state, discriminator=discriminator)
             names = ("gradient_norm", "learning_rate", "skipped")
             metrics |= {f"discriminator_{name}": report[name] for name in names}
@@ -132,7 +146,10 @@ class AdversarialStep:
             return state
         discriminator = state.discriminator
         if discriminator is not None and self.active:
-            discriminator = dataclasses.replace(discriminator, params=jax.lax.with_sharding_constraint(discriminator.params, self.gather))
+            discriminator = dataclasses.replace(
+                discriminator,
+                params=jax.lax.with_sharding_constraint(discriminator.params, self.gather),
+            )
         params = jax.lax.with_sharding_constraint(state.params, self.gather)
         return dataclasses.replace(state, params=params, discriminator=discriminator)
 
@@ -142,18 +159,29 @@ class AdversarialStep:
             return model_state
         decay = self.gan.lecam_decay
         means = {f"lecam.{kind}": metrics[f"{kind}_logits"] for kind in ("real", "fake")}
-        return model_state | {name: model_state[name] * decay + mean * (1 - decay) for name, mean in means.items()}
+        return model_state | {
+            name: model_state[name] * decay + mean * (1 - decay) for name, mean in means.items()
+        }
 
-    def _whole_batch(self, state: TrainState, batch: Batch, frozen: Mapping[str, Array], key: PRNGKeyArray) -> Any:
+    def _whole_batch(
+        self, state: TrainState, batch: Batch, frozen: Mapping[str, Array], key: PRNGKeyArray
+    ) -> Any:
         """Gradients of both, metrics, the model's other variables; from part after part of the batch."""
         if self.grad_accum_steps == 1:
             return self._gradients(state, state.model_state, batch, frozen, key)
         # Part i takes every grad_accum_steps-th row, so that each device cuts the rows that it holds.
-        parts = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, self.grad_accum_steps, *rows.shape[1:]), 1, 0), batch)
+        parts = jax.tree.map(
+            lambda rows: jnp.moveaxis(
+                rows.reshape(-1, self.grad_accum_steps, *rows.shape[1:]), 1, 0
+            ),
+            batch,
+        )
 
         def add(carry: Any, part: Batch) -> Any:
             total, model_state, index = carry
-            found = self._gradients(state, model_state, part, frozen, jax.random.fold_in(key, index))
+            found = self._gradients(
+                state, model_state, part, frozen, jax.random.fold_in(key, index)
+            )
             return (jax.tree.map(jnp.add, total, found[:2]), found[3], index + 1), found[2]
 
         discriminator = state.discriminator.params if self.active else {}
@@ -162,11 +190,23 @@ class AdversarialStep:
         unroll = self.grad_accum_steps if target.backend() == "cpu" else 1
         start = (zero, state.model_state, jnp.zeros((), jnp.int32))
         (total, model_state, _), metrics = jax.lax.scan(add, start, parts, unroll=unroll)
-        gradients, discriminator_gradients = jax.tree.map(lambda g: g / self.grad_accum_steps, total)
-        return gradients, discriminator_gradients, jax.tree.map(lambda values: values.mean(axis=0), metrics), model_state
+        gradients, discriminator_gradients = jax.tree.map(
+            lambda g: g / self.grad_accum_steps, total
+        )
+        return (
+            gradients,
+            discriminator_gradients,
+            jax.tree.map(lambda values: values.mean(axis=0), metrics),
+            model_state,
+        )
 
     def _gradients(
-        self, state: TrainState, model_state: Arrays, batch: Batch, frozen: Mapping[str, Array], key: PRNGKeyArray
+        self,
+        state: TrainState,
+        model_state: Arrays,
+        batch: Batch,
+        frozen: Mapping[str, Array],
+        key: PRNGKeyArray,
     ) -> tuple[Arrays, Arrays, dict[str, Array], Arrays]:
         mask = batch["mask"]
         unit = self.objective.unit(pixels_of(batch).shape)
@@ -182,7 +222,9 @@ class AdversarialStep:
 
         def losses(outputs: Any, own: Arrays) -> tuple[tuple[Array, Array], dict[str, Array]]:
             terms = self.objective(outputs, batch, state.step, own, frozen)
-            return (masked_mean(terms.nll, mask), masked_mean(terms.rest, mask)), _means(terms.shown, mask)
+            return (masked_mean(terms.nll, mask), masked_mean(terms.rest, mask)), _means(
+                terms.shown, mask
+            )
 
         (nll, rest), pull_losses, metrics = jax.vjp(losses, outputs, own, has_aux=True)
         one, zero = jnp.ones_like(nll), jnp.zeros_like(nll)
@@ -191,7 +233,9 @@ class AdversarialStep:
         discriminator_gradients: Arrays = {}
         if self.active:
             fake = outputs.recon.mean().astype(jnp.float32)
-            generator, of_fake = jax.value_and_grad(self._generator)(fake, state.discriminator, mask)
+            generator, of_fake = jax.value_and_grad(self._generator)(
+                fake, state.discriminator, mask
+            )
             _, pull_mean = jax.vjp(lambda o: o.recon.mean().astype(jnp.float32), outputs)
             (of_outputs,) = pull_mean(of_fake)
             of_generator = (of_outputs, jax.tree.map(jnp.zeros_like, own))
@@ -205,7 +249,9 @@ class AdversarialStep:
             cotangent = jax.tree.map(lambda a, b: _add(a, b, weight), cotangent, of_generator)
             metrics |= {"generator": generator, "adversarial_weight": weight}
             real = pixels.to_float(pixels_of(batch))
-            discriminator_gradients, report = self._discriminator_gradients(state.discriminator, real, jax.lax.stop_gradient(fake), mask)
+            discriminator_gradients, report = self._discriminator_gradients(
+                state.discriminator, real, jax.lax.stop_gradient(fake), mask
+            )
             metrics |= report
         (gradients,) = pull(jax.tree.map(lambda c: _scaled(c, 1 / unit), cotangent))
         return gradients, discriminator_gradients, metrics, model_state
@@ -228,16 +274,22 @@ class AdversarialStep:
         gan = self.gan
 
         def loss_of(params: Arrays) -> tuple[Array, dict[str, Array]]:
-            logits = [self._discriminate(params, discriminator.model_state, x) for x in (real, fake)]
+            logits = [
+                self._discriminate(params, discriminator.model_state, x) for x in (real, fake)
+            ]
             loss = masked_mean(adversarial.DISCRIMINATOR[gan.loss](*logits), mask)
             report = {"discriminator": loss}
-            report |= {f"{kind}_logits": _mean(each, mask) for kind, each in zip(("real", "fake"), logits)}
+            report |= {
+                f"{kind}_logits": _mean(each, mask) for kind, each in zip(("real", "fake"), logits)
+            }
             if gan.lecam:
                 means = [discriminator.model_state[f"lecam.{kind}"] for kind in ("real", "fake")]
                 report["lecam"] = masked_mean(adversarial.lecam(*logits, *means), mask)
                 loss = loss + gan.lecam * report["lecam"]
             if self.penalised:
-                penalty = adversarial.r1(lambda x: self._discriminate(params, discriminator.model_state, x), real)
+                penalty = adversarial.r1(
+                    lambda x: self._discriminate(params, discriminator.model_state, x), real
+                )
                 report["r1"] = masked_mean(penalty, mask)
                 loss = loss + gan.r1_every * 0.5 * gan.r1 * report["r1"]
             return loss, report
@@ -248,7 +300,9 @@ class AdversarialStep:
 def _means(values: Mapping[str, Array], mask: Array) -> dict[str, Array]:
     """Of each named value over the batch; of [b l], one for each l."""
     return {
-        name: masked_mean(value, mask) if value.ndim == 1 else jax.vmap(masked_mean, (1, None))(value, mask)
+        name: masked_mean(value, mask)
+        if value.ndim == 1
+        else jax.vmap(masked_mean, (1, None))(value, mask)
         for name, value in values.items()
     }
 

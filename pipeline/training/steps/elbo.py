@@ -62,13 +62,17 @@ class ElboStep:
     def headline(self, values: Mapping[str, Any]) -> str:
         """What a person sees of a step's metrics."""
         loss, elbo = float(values["loss"]), float(values["elbo"])
-        return f"loss {loss:.4f} bits/dim" + (f" (elbo {elbo:.4f})" if abs(loss - elbo) > 5e-5 else "")
+        return f"loss {loss:.4f} bits/dim" + (
+            f" (elbo {elbo:.4f})" if abs(loss - elbo) > 5e-5 else ""
+        )
 
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         key = jax.random.fold_in(jax.random.key(self.seed), state.step)
         whole = state
         if self.gather is not None:
-            whole = dataclasses.replace(state, params=jax.lax.with_sharding_constraint(state.params, self.gather))
+            whole = dataclasses.replace(
+                state, params=jax.lax.with_sharding_constraint(state.params, self.gather)
+            )
         if self.grad_accum_steps == 1:
             gradients, metrics, model_state = self._gradients(whole, state.model_state, batch, key)
         else:
@@ -103,7 +107,10 @@ class ElboStep:
             after = model_state | parameters.split(model)[2]
             if self.objective.spectral is not None:
                 norms, directions = spectral.penalty(model, model_state, first=state.step == 0)
-                metrics |= {"spectral_weight": self.objective.spectral(state.step), "spectral_norms": norms}
+                metrics |= {
+                    "spectral_weight": self.objective.spectral(state.step),
+                    "spectral_norms": norms,
+                }
                 value = value + metrics["spectral_weight"] * norms / unit
                 after |= directions
             metrics["loss"] = value * (NATS_TO_BITS * unit / dims)
@@ -116,17 +123,26 @@ class ElboStep:
         self, state: TrainState, batch: Batch, key: PRNGKeyArray
     ) -> tuple[Arrays, dict[str, Array], Arrays]:
         # Part i takes every grad_accum_steps-th row, so that each device cuts the rows that it holds.
-        parts = jax.tree.map(lambda rows: jnp.moveaxis(rows.reshape(-1, self.grad_accum_steps, *rows.shape[1:]), 1, 0), batch)
+        parts = jax.tree.map(
+            lambda rows: jnp.moveaxis(
+                rows.reshape(-1, self.grad_accum_steps, *rows.shape[1:]), 1, 0
+            ),
+            batch,
+        )
 
         def add(carry, part):
             total, model_state, index = carry
-            gradients, metrics, model_state = self._gradients(state, model_state, part, jax.random.fold_in(key, index))
+            gradients, metrics, model_state = self._gradients(
+                state, model_state, part, jax.random.fold_in(key, index)
+            )
             return (jax.tree.map(jnp.add, total, gradients), model_state, index + 1), metrics
 
         zero = jax.tree.map(jnp.zeros_like, state.params)
         # XLA runs convolutions inside a loop on one thread on the CPU: unrolled there.
         unroll = target.backend() == "cpu"
         start = (zero, state.model_state, jnp.zeros((), jnp.int32))
-        (total, model_state, _), metrics = jax.lax.scan(add, start, parts, unroll=self.grad_accum_steps if unroll else 1)
+        (total, model_state, _), metrics = jax.lax.scan(
+            add, start, parts, unroll=self.grad_accum_steps if unroll else 1
+        )
         mean = jax.tree.map(lambda values: values.mean(axis=0), metrics)
         return jax.tree.map(lambda g: g / self.grad_accum_steps, total), mean, model_state

@@ -50,5 +50,7 @@ def test_latents_that_would_fill_the_memory_are_refused(monkeypatch):
     codec = tiny_codec("flat")
     monkeypatch.setattr(code_image, "MOST_LATENTS", 17)
     code_image.encode(codec, code_image.fit(codec, noise(8, 40, 1)))
-    with pytest.raises(DataError, match="tiled 1x6 of 8x8, padded to 8x48: its latents are 18 numbers"):
+    with pytest.raises(
+        DataError, match="tiled 1x6 of 8x8, padded to 8x48: its latents are 18 numbers"
+    ):
         code_image.encode(codec, code_image.fit(codec, noise(8, 41, 1)))

@@ -36,7 +36,9 @@ def read_before(tmp_path, monkeypatch):
 def test_no_more_than_a_chunk_is_read_ahead(read_before, tmp_path):
     told: list[tuple[int, int | None]] = []
     paths = tmp_path / "film.mp4", tmp_path / "out.mp4"
-    code_video.reconstruct(tiny_codec(), *paths, chunk=4, advance=lambda done, of: told.append((done, of)))
+    code_video.reconstruct(
+        tiny_codec(), *paths, chunk=4, advance=lambda done, of: told.append((done, of))
+    )
     assert read_before == [1, *(4 * [5]), *(4 * [9]), *(4 * [13])]
     assert told == [(done, FRAMES) for done in range(1, FRAMES + 1)]
     read_before.clear()
@@ -47,8 +49,15 @@ def test_no_more_than_a_chunk_is_read_ahead(read_before, tmp_path):
 def test_latents_are_written_as_their_frames_come(read_before, tmp_path):
     told: list[tuple[int, int | None]] = []
     paths = tmp_path / "film.mp4", tmp_path / "z.safetensors"
-    code_video.encode(tiny_codec(), *paths, chunk=4, advance=lambda done, of: told.append((done, of)))
+    code_video.encode(
+        tiny_codec(), *paths, chunk=4, advance=lambda done, of: told.append((done, of))
+    )
     assert read_before == [1, 5, 9, 13] and told == [(done, FRAMES) for done in read_before]
     told.clear()
-    code_video.decode(tiny_codec(), paths[1], tmp_path / "out.mp4", advance=lambda done, of: told.append((done, of)))
+    code_video.decode(
+        tiny_codec(),
+        paths[1],
+        tmp_path / "out.mp4",
+        advance=lambda done, of: told.append((done, of)),
+    )
     assert told == [(done, FRAMES) for done in range(1, FRAMES + 1)]

@@ -38,7 +38,9 @@ def test_modes_are_read_and_said(mode, suffix, said, tmp_path):
 
 
 def test_animations_and_orientation_are_said(tmp_path):
-    picture().save(tmp_path / "x.gif", save_all=True, append_images=[picture(seed=1), picture(seed=2)])
+    picture().save(
+        tmp_path / "x.gif", save_all=True, append_images=[picture(seed=1), picture(seed=2)]
+    )
     assert image_files.read(tmp_path / "x.gif", 3)[1][-1] == "the first of 3 frames"
     whole = (tmp_path / "x.gif").read_bytes()
     (tmp_path / "cut.gif").write_bytes(whole[:-60])
@@ -63,10 +65,19 @@ def test_what_is_no_image_is_named(tmp_path):
 
 
 def test_names_keep_folders_and_never_collide(tmp_path):
-    for name in ("a/one.png", "a/one.jpg", "a/b/one.png", "c/one.png", "a/.hidden.png", "a/notes.txt"):
+    for name in (
+        "a/one.png",
+        "a/one.jpg",
+        "a/b/one.png",
+        "c/one.png",
+        "a/.hidden.png",
+        "a/notes.txt",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = image_files.find([str(tmp_path / "a"), str(tmp_path / "c"), str(tmp_path / "c/one.png"), "absent.gif"])
+    found = image_files.find(
+        [str(tmp_path / "a"), str(tmp_path / "c"), str(tmp_path / "c/one.png"), "absent.gif"]
+    )
     names = [name for _, name in found]
     assert len(set(names)) == len(names) == 6
     assert "b/one" in names and "absent" in names and "one.jpg" in names

@@ -65,7 +65,9 @@ def test_a_damaged_journal_costs_the_damaged_lines_only(folder):
     first, second = journal.read_bytes().splitlines(keepends=True)
     for damaged in (
         first + second[:40],  # cut short
-        b"\xff\xfe\x00 no text\n" + first + b'{"key": "\xe4"}\n[1]\n{"key": 1, "place": "x", "result": 2}\n\n',
+        b"\xff\xfe\x00 no text\n"
+        + first
+        + b'{"key": "\xe4"}\n[1]\n{"key": 1, "place": "x", "result": 2}\n\n',
     ):
         journal.write_bytes(damaged)
         assert run(folder) == ["b"]

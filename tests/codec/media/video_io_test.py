@@ -10,7 +10,11 @@ from pipeline.codec.media.video_io import Timing, VideoReader, VideoWriter
 
 RATE = 16_000
 COLOURS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
-WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}  # of red and blue: BT.709, BT.601, BT.2020
+WEIGHTS = {
+    1: (0.2126, 0.0722),
+    6: (0.299, 0.114),
+    9: (0.2627, 0.0593),
+}  # of red and blue: BT.709, BT.601, BT.2020
 
 
 def write_with_sound(path, video_from: float, sound_from: float) -> None:
@@ -21,11 +25,18 @@ def write_with_sound(path, video_from: float, sound_from: float) -> None:
         video, voice = (container.add_stream(*kind) for kind in (("libx264", 12), ("aac", RATE)))
         video.height, video.width, video.pix_fmt, voice.layout = 16, 24, "yuv420p", "mono"
         for index in range(24):
-            frame = av.VideoFrame.from_ndarray(np.full((16, 24, 3), 10 * index, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = round(1000 * video_from) + index * 1000 // 12, fractions.Fraction(1, 1000)
+            frame = av.VideoFrame.from_ndarray(
+                np.full((16, 24, 3), 10 * index, np.uint8), format="rgb24"
+            )
+            frame.pts, frame.time_base = (
+                round(1000 * video_from) + index * 1000 // 12,
+                fractions.Fraction(1, 1000),
+            )
             container.mux(video.encode(frame))
         for start in range(0, len(sound), 1000):
-            part = av.AudioFrame.from_ndarray(sound[None, start : start + 1000], format="fltp", layout="mono")
+            part = av.AudioFrame.from_ndarray(
+                sound[None, start : start + 1000], format="fltp", layout="mono"
+            )
             part.sample_rate, part.time_base = RATE, fractions.Fraction(1, RATE)
             part.pts = start + round(sound_from * RATE)
             container.mux(voice.encode(part))
@@ -49,11 +60,17 @@ def seconds(path) -> tuple[float, float, int]:
 def test_the_sound_stays_beside_its_frames(suffix, video_from, sound_from, tmp_path):
     source, target = tmp_path / f"source.{suffix}", tmp_path / "target.mp4"
     write_with_sound(source, video_from, sound_from)
-    with VideoReader(source) as reader, VideoWriter(target, reader.timing, sound_of=source) as writer:
+    with (
+        VideoReader(source) as reader,
+        VideoWriter(target, reader.timing, sound_of=source) as writer,
+    ):
         for index, frame in enumerate(reader):
             writer.write(frame, reader.pts[index])
     assert not writer.remarks
-    (first, heard, packets), (first_before, heard_before, packets_before) = seconds(target), seconds(source)
+    (first, heard, packets), (first_before, heard_before, packets_before) = (
+        seconds(target),
+        seconds(source),
+    )
     assert heard_before - first_before == pytest.approx(sound_from + 2 - video_from, abs=0.1)
     assert heard - first == pytest.approx(heard_before - first_before, abs=2e-3)
     assert packets == packets_before
@@ -72,15 +89,22 @@ def write_yuv(path, matrix: int, full: bool, depth: int, tagged: bool, side: int
     frame = av.VideoFrame(6 * side, 4 * side, name)
     for plane, values in zip(frame.planes, planes):
         size = plane.height // 4
-        pixels = np.rint(values).astype("u1" if depth == 8 else "<u2").repeat(size, 0).repeat(size, 1)
+        pixels = (
+            np.rint(values).astype("u1" if depth == 8 else "<u2").repeat(size, 0).repeat(size, 1)
+        )
         rows = np.zeros((plane.height, plane.line_size), np.uint8)
         rows[:, : pixels.view(np.uint8).shape[1]] = pixels.view(np.uint8)
         plane.update(rows.tobytes())
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"crf": "2", "preset": "ultrafast"})
+        stream = container.add_stream(
+            "libx264", rate=10, options={"crf": "2", "preset": "ultrafast"}
+        )
         stream.height, stream.width, stream.pix_fmt = frame.height, frame.width, name
         if tagged:
-            stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 2 if full else 1
+            stream.codec_context.colorspace, stream.codec_context.color_range = (
+                matrix,
+                2 if full else 1,
+            )
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
@@ -113,7 +137,9 @@ def test_colours_are_those_of_the_tags(matrix, full, depth, tagged, side, tmp_pa
 @pytest.mark.parametrize("side", [16, 17])
 def test_what_is_written_has_tags_that_give_its_colours_back(side, tmp_path):
     frame = COLOURS.repeat(side, 0).repeat(side, 1)[: 4 * side - 1 if side % 2 else None]
-    with VideoWriter(tmp_path / "x.mp4", Timing(fractions.Fraction(1, 10), fractions.Fraction(10))) as writer:
+    with VideoWriter(
+        tmp_path / "x.mp4", Timing(fractions.Fraction(1, 10), fractions.Fraction(10))
+    ) as writer:
         writer.write(frame, 0)
     with VideoReader(tmp_path / "x.mp4") as reader:
         (back,) = reader

@@ -4,11 +4,15 @@ import pytest
 from pipeline.codec.tiling.blend import Blend, Tiles
 
 
-@pytest.mark.parametrize("height, width, side", [(5, 7, 4), (8, 8, 8), (3, 20, 6), (32, 32, 32), (33, 64, 32)])
+@pytest.mark.parametrize(
+    "height, width, side", [(5, 7, 4), (8, 8, 8), (3, 20, 6), (32, 32, 32), (33, 64, 32)]
+)
 @pytest.mark.parametrize("factor", [1, 8])
 def test_tiles_of_one_image_blend_into_it(height, width, side, factor):
     tiles = Tiles(height, width, side)
-    image = np.random.default_rng(0).random((2, height * factor, width * factor, 3)).astype(np.float32)
+    image = (
+        np.random.default_rng(0).random((2, height * factor, width * factor, 3)).astype(np.float32)
+    )
     blend = Blend(tiles, factor)
     h, w = (length * factor for length in tiles.size)
     for corner in tiles.corners:

@@ -13,7 +13,9 @@ from pipeline import models
 from pipeline.codec.any_size import ConvCodec
 from pipeline.core import parameters
 
-CV_VAE = dict(name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2)
+CV_VAE = dict(
+    name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2
+)
 CV_VAE |= dict(num_blocks=1, groups=2)
 RECIPES = {
     "cv_vae": CV_VAE,
@@ -27,7 +29,12 @@ EXACT = ["cv_vae", "wf_vae, linear in time"]
 def codec_of(kind: str) -> ConvCodec:
     recipe = RECIPES[kind]
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
-    about = {"model": recipe, "dtype": "float32", "num_parameters": 1, "input": {"image_shape": [16, 16, 3]}}
+    about = {
+        "model": recipe,
+        "dtype": "float32",
+        "num_parameters": 1,
+        "input": {"image_shape": [16, 16, 3]},
+    }
     return ConvCodec(modeldef, params | model_state, about)
 
 

@@ -40,12 +40,17 @@ def test_small_frames_are_more_at_a_time_where_that_changes_nothing(height, widt
 )
 def test_groups_have_the_lengths_that_were_asked_for(chunk, causal, lengths):
     groups = list(chunks.grouped(range(10), chunk, causal, lambda first: 3 + first))
-    assert list(itertools.chain(*groups)) == list(range(10)) and [len(group) for group in groups] == lengths
+    assert (
+        list(itertools.chain(*groups)) == list(range(10))
+        and [len(group) for group in groups] == lengths
+    )
     if isinstance(chunk, int):
         assert [part.shape[1] for part in chunks.cut(np.zeros((1, 10)), chunk, causal)] == lengths
 
 
-@pytest.mark.parametrize("chunk, latents", [(8, 2), (4, 1), (1, 1), (0, 0), (None, None), ("auto", "auto")])
+@pytest.mark.parametrize(
+    "chunk, latents", [(8, 2), (4, 1), (1, 1), (0, 0), (None, None), ("auto", "auto")]
+)
 def test_a_chunk_of_frames_is_one_of_latents(chunk, latents):
     assert chunks.in_latents(chunk, 4) == latents
 
@@ -53,7 +58,12 @@ def test_a_chunk_of_frames_is_one_of_latents(chunk, latents):
 def test_nothing_is_taken_before_it_is_needed():
     frames = iter(range(100))
     groups = chunks.grouped(frames, "auto", True, lambda first: 3)
-    assert next(frames) == 0 and next(groups) == [1] and next(groups) == [2, 3, 4] and next(frames) == 5
+    assert (
+        next(frames) == 0
+        and next(groups) == [1]
+        and next(groups) == [2, 3, 4]
+        and next(frames) == 5
+    )
     assert list(chunks.grouped([], "auto", True, lambda first: 3)) == []
 
 
@@ -63,7 +73,9 @@ def test_a_codec_chooses_chunks_by_the_frames_and_gives_the_same():
     pieces = list(codec.encode_frames(clip))
     assert [len(piece) for piece in pieces] == [1, 8, 2]  # of 1, 32 and 8 frames
     z = np.concatenate(pieces)
-    np.testing.assert_allclose(z, np.concatenate(list(codec.encode_frames(clip, chunk=4))), atol=1e-5)
+    np.testing.assert_allclose(
+        z, np.concatenate(list(codec.encode_frames(clip, chunk=4))), atol=1e-5
+    )
     frames = np.stack(list(codec.decode_frames(pieces)))
     by_two = np.stack(list(codec.decode_frames(pieces, chunk=2)))
     assert frames.shape == clip.shape and np.abs(frames.astype(int) - by_two).max() <= 1

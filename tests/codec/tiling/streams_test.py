@@ -39,7 +39,10 @@ def test_a_clip_of_any_length_and_size_comes_back_as_it_was(codec, clip):
     assert np.abs(out.astype(int) - whole).max() <= 1
     # Latents that went through other hands are cut back to a size that is given.
     pieces = list(encoding.mode())
-    sizes = {size: np.stack(list(codec.decode_frames(pieces, chunk=1, size=size))).shape for size in (None, (3, 7))}
+    sizes = {
+        size: np.stack(list(codec.decode_frames(pieces, chunk=1, size=size))).shape
+        for size in (None, (3, 7))
+    }
     assert sizes == {None: (9, 16, 16, 3), (3, 7): (9, 3, 7, 3)}
     assert len(list(codec.decode_frames(pieces, chunk=1, size=latents.size))) == 6
 
@@ -81,23 +84,44 @@ def z(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda codec, clip: codec.encode_frames([clip[0], clip[1, :8]]), "frame 1 is 8x16 uint8, .* 16x16 uint8"),
-        (lambda codec, clip: codec.encode_frames([clip[0], z(16, 16, 3)]), "frame 1 is 16x16 float32"),
-        (lambda codec, clip: codec.encode_frames([clip]), r"frame 0 is \[13, 16, 16, 3\], .* \[height width 3\]"),
+        (
+            lambda codec, clip: codec.encode_frames([clip[0], clip[1, :8]]),
+            "frame 1 is 8x16 uint8, .* 16x16 uint8",
+        ),
+        (
+            lambda codec, clip: codec.encode_frames([clip[0], z(16, 16, 3)]),
+            "frame 1 is 16x16 float32",
+        ),
+        (
+            lambda codec, clip: codec.encode_frames([clip]),
+            r"frame 0 is \[13, 16, 16, 3\], .* \[height width 3\]",
+        ),
         (lambda codec, clip: codec.encode_frames(["frame.png"]), "frame 0 is str"),
         (lambda codec, clip: codec.encode_frames([]), "there are no frames"),
         (lambda codec, clip: codec.encode_frames(None), "an iterable of frames, not NoneType"),
         (lambda codec, clip: codec.encode_frames(clip, chunk="8"), "chunk='8' .* whole number"),
         (lambda codec, clip: codec.encode_frames(clip, tile=20), "tile=20"),
-        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 3)]), r"piece 0 .*\[1, 2, 2, 3\], .* width 2\]"),
+        (
+            lambda codec, clip: codec.decode_frames([z(1, 2, 2, 3)]),
+            r"piece 0 .*\[1, 2, 2, 3\], .* width 2\]",
+        ),
         (lambda codec, clip: codec.decode_frames(z(1, 2, 2, 2)), r"piece 0 .*\[2, 2, 2\]"),
-        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2), z(1, 2, 3, 2)]), "piece 1 .* 2x3, .* of 2x2"),
+        (
+            lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2), z(1, 2, 3, 2)]),
+            "piece 1 .* 2x3, .* of 2x2",
+        ),
         (lambda codec, clip: codec.decode_frames([]), "there are no latents"),
         (lambda codec, clip: codec.decode_frames(3), "an iterable of pieces of latents, not int"),
         (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], chunk=0), "chunk=0"),
         (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=16), "size=16 must be"),
-        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=(5, 16, 16)), "frames 5, .* give 1"),
-        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=(17, 16)), "height 17, .* give 16"),
+        (
+            lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=(5, 16, 16)),
+            "frames 5, .* give 1",
+        ),
+        (
+            lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=(17, 16)),
+            "height 17, .* give 16",
+        ),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(codec, clip, call, message):

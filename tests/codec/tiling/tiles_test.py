@@ -19,7 +19,9 @@ def test_join_undoes_split(height, width, channels):
 
 def test_edges_repeat_the_last_pixels():
     squares = Tiling(3, 3, 4).split(np.arange(9, dtype=np.uint8).reshape(3, 3, 1))
-    np.testing.assert_array_equal(squares[0, :, :, 0], [[0, 1, 2, 2], [3, 4, 5, 5], [6, 7, 8, 8], [6, 7, 8, 8]])
+    np.testing.assert_array_equal(
+        squares[0, :, :, 0], [[0, 1, 2, 2], [3, 4, 5, 5], [6, 7, 8, 8], [6, 7, 8, 8]]
+    )
 
 
 def test_it_says_what_it_does():

@@ -62,7 +62,10 @@ def test_transparency_is_composited_on_white():
     palette = Image.new("P", (2, 1))
     palette.putpalette([0, 0, 0, 10, 20, 30])
     palette.putpixel((1, 0), 1)
-    assert decode(encoded(palette, transparency=0), 3)[0].tolist() == [[255, 255, 255], [10, 20, 30]]
+    assert decode(encoded(palette, transparency=0), 3)[0].tolist() == [
+        [255, 255, 255],
+        [10, 20, 30],
+    ]
 
 
 def test_an_animation_gives_its_first_frame():

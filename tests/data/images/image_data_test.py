@@ -11,7 +11,9 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.image_data import ImageData
 
 
-def write_images(folder: pathlib.Path, count: int, size: tuple[int, int] = (12, 10), classes: int = 2) -> None:
+def write_images(
+    folder: pathlib.Path, count: int, size: tuple[int, int] = (12, 10), classes: int = 2
+) -> None:
     """Noise in PNG files of unequal size, in class folders."""
     rng = np.random.default_rng(count)
     for i in range(count):
@@ -53,11 +55,15 @@ def test_batches_do_not_depend_on_workers_processes_or_where_one_starts(folder):
         assert_equal(take(data.train(6, seed=5, start_step=2), 7), expected[2:])
         assert data.unreadable == straight.unreadable  # counted in the workers, told here
     parts = [take(straight.train(6, 5, rows=np.arange(3 * p, 3 * p + 3)), 9) for p in (0, 1)]
-    joined = [{key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)]
+    joined = [
+        {key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)
+    ]
     assert_equal(joined, expected)
     # Hosts of a torus have rows that are not together.
     scattered = take(straight.train(6, 5, rows=np.array([0, 1, 4])), 9)
-    assert_equal(scattered, [{key: values[[0, 1, 4]] for key, values in batch.items()} for batch in expected])
+    assert_equal(
+        scattered, [{key: values[[0, 1, 4]] for key, values in batch.items()} for batch in expected]
+    )
 
 
 def test_batches_have_the_contract_s_types_and_the_right_images(folder):
@@ -75,7 +81,9 @@ def test_batches_have_the_contract_s_types_and_the_right_images(folder):
         for image, label, index in zip(batch["image"], batch["label"], batch["index"], strict=True):
             pixels = np.asarray(Image.open(names[index]))
             assert names[index].parent.name == data.classes[label]
-            np.testing.assert_array_equal(image[:, 0], pixels[(len(pixels) - 10) // 2 :][:10, 1] >> 3 << 3)
+            np.testing.assert_array_equal(
+                image[:, 0], pixels[(len(pixels) - 10) // 2 :][:10, 1] >> 3 << 3
+            )
 
 
 def test_an_epoch_shows_each_training_example_once_and_seeds_differ():
@@ -85,7 +93,9 @@ def test_an_epoch_shows_each_training_example_once_and_seeds_differ():
     for batch in batches:
         assert sorted(batch["index"]) == list(range(count))
     other = take(data.train(count, seed=2), 1)[0]
-    assert (batches[0]["index"] != other["index"]).any() and (batches[0]["index"] != batches[1]["index"]).any()
+    assert (batches[0]["index"] != other["index"]).any() and (
+        batches[0]["index"] != batches[1]["index"]
+    ).any()
 
 
 def test_half_the_images_are_flipped_and_the_choice_is_new_each_epoch(tmp_path):
@@ -102,11 +112,16 @@ def test_evaluation_covers_each_held_out_example_once(processes):
     data = ImageData("digits", image_size=8, eval_fraction=0.06)
     assert data.num_eval_examples == 108 and data.num_examples == 1797 - 108
     share = 50 // processes
-    parts = [list(data.evaluate(50, rows=np.arange(p * share, (p + 1) * share))) for p in range(processes)]
+    parts = [
+        list(data.evaluate(50, rows=np.arange(p * share, (p + 1) * share)))
+        for p in range(processes)
+    ]
     assert [len(part) for part in parts] == [3] * processes
     seen = np.concatenate([batch["index"][batch["mask"] == 1] for part in parts for batch in part])
     assert sorted(seen) == list(range(108))
-    padding = np.concatenate([batch["image"][batch["mask"] == 0] for part in parts for batch in part])
+    padding = np.concatenate(
+        [batch["image"][batch["mask"] == 0] for part in parts for batch in part]
+    )
     assert len(padding) == 150 - 108 and not padding.any()
     limited = list(data.evaluate(50, 60))
     assert sum(batch["mask"].sum() for batch in limited) == 60
@@ -151,8 +166,18 @@ def test_too_many_unreadable_images_end_the_run_by_name(folder):
     for i in range(4, 16, 2):
         (folder / f"class0/{i:03d}.png").write_bytes(b"damaged")
     for workers in (0, 1):
-        data = ImageData("folder", str(folder), eval_fraction=0, max_unreadable=3, num_workers=workers, **SETTINGS)
-        with pytest.raises(DataError, match=r"4 unreadable images, more than data.max_unreadable=3: .*\.png: not an"):
+        data = ImageData(
+            "folder",
+            str(folder),
+            eval_fraction=0,
+            max_unreadable=3,
+            num_workers=workers,
+            **SETTINGS,
+        )
+        with pytest.raises(
+            DataError,
+            match=r"4 unreadable images, more than data.max_unreadable=3: .*\.png: not an",
+        ):
             take(data.train(23, 0), 3)
 
 
@@ -162,7 +187,13 @@ def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(fol
 
     first = fingerprint()
     assert first == fingerprint(num_workers=1, max_unreadable=3)
-    changes = [{"image_size": 9}, {"flip": True}, {"bits": 5}, {"crop": "random"}, {"eval_fraction": 0.2}]
+    changes = [
+        {"image_size": 9},
+        {"flip": True},
+        {"bits": 5},
+        {"crop": "random"},
+        {"eval_fraction": 0.2},
+    ]
     assert len({first, *(fingerprint(**change) for change in changes)}) == 1 + len(changes)
     (folder / "class0/000.png").rename(folder / "class0/0000.png")
     renamed = fingerprint()
@@ -193,7 +224,9 @@ def test_empty_hopeless_and_tiny_datasets(tmp_path, folder):
     with pytest.raises(DataError, match="empty has no image files"):
         ImageData("folder", str(tmp_path / "empty"), image_size=8)
     (tmp_path / "empty/a.jpg").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"none of the 1 images can be used; .*a\.jpg: not an image"):
+    with pytest.raises(
+        DataError, match=r"none of the 1 images can be used; .*a\.jpg: not an image"
+    ):
         ImageData("folder", str(tmp_path / "empty"), image_size=8, eval_fraction=0)
     with pytest.raises(DataError, match="1 example: too few to hold some out"):
         ImageData("folder", str(tmp_path / "empty"), image_size=8)

@@ -11,7 +11,9 @@ FULL = (1 << 64) - 1
 
 
 def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
-    return np.random.default_rng(height * width).integers(0, 256, (height, width, channels), np.uint8)
+    return np.random.default_rng(height * width).integers(
+        0, 256, (height, width, channels), np.uint8
+    )
 
 
 def test_a_random_crop_without_resize_is_a_window_anywhere():
@@ -33,12 +35,16 @@ def test_shrinking_averages_away_what_is_too_fine():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
     small = Transform(8, resize="shrink").square(stripes, 0, 0)
-    assert np.abs(small.astype(int) - 127).max() < 12  # without antialiasing it would be all 0 or all 255
+    assert (
+        np.abs(small.astype(int) - 127).max() < 12
+    )  # without antialiasing it would be all 0 or all 255
 
 
 def test_too_small_images_say_what_to_do_and_fit_enlarges():
     for resize in ("shrink", "none"):
-        with pytest.raises(Unreadable, match=r"7x5 pixels are too few for image_size=8.*resize='fit'"):
+        with pytest.raises(
+            Unreadable, match=r"7x5 pixels are too few for image_size=8.*resize='fit'"
+        ):
             Transform(8, resize=resize).square(picture(5, 7), 0, 0)
     assert Transform(8, resize="fit").square(picture(5, 7), 0, 0).shape == (8, 8, 3)
 
@@ -51,7 +57,9 @@ def test_channels_are_converted():
 
 def test_flip_and_bits():
     images = np.stack([picture(4, 4), picture(4, 4)])
-    done = Transform(4, flip=True, bits=5).finish(images.copy(), np.array([True, False]), np.zeros(2, np.uint64))
+    done = Transform(4, flip=True, bits=5).finish(
+        images.copy(), np.array([True, False]), np.zeros(2, np.uint64)
+    )
     np.testing.assert_array_equal(done[0], images[0, :, ::-1] >> 3 << 3)
     np.testing.assert_array_equal(done[1], images[1] >> 3 << 3)
     assert Transform(4, flip=True).for_evaluation().flip is False
@@ -63,7 +71,8 @@ def test_shrinking_the_shorter_side_keeps_proportion_and_small_images():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"image_size": 0}, {"channels": 4}, {"crop": "middle"}, {"resize": "yes"}, {"bits": 9}]
+    "settings",
+    [{"image_size": 0}, {"channels": 4}, {"crop": "middle"}, {"resize": "yes"}, {"bits": 9}],
 )
 def test_impossible_settings_are_named(settings):
     with pytest.raises(ConfigError, match=f"data.{next(iter(settings))}"):
@@ -73,10 +82,14 @@ def test_impossible_settings_are_named(settings):
 def test_binarising_draws_each_value_with_its_own_probability():
     grey = np.tile(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), (4000, 1, 1, 1))
     noise = np.random.default_rng(0).integers(0, 1 << 64, 4000, np.uint64)
-    drawn = Transform(16, channels=1, binarize=True).finish(grey.copy(), np.zeros(4000, bool), noise)
+    drawn = Transform(16, channels=1, binarize=True).finish(
+        grey.copy(), np.zeros(4000, bool), noise
+    )
     assert set(np.unique(drawn)) == {0, 255}
     expected = np.arange(256).reshape(16, 16, 1) / 255
     deviation = np.sqrt(expected * (1 - expected) / 4000)
-    assert (np.abs((drawn / 255).mean(axis=0) - expected) <= 5 * deviation).all()  # 0 stays black and 255 white
+    assert (
+        np.abs((drawn / 255).mean(axis=0) - expected) <= 5 * deviation
+    ).all()  # 0 stays black and 255 white
     with pytest.raises(ConfigError, match=r"data.bits=5 must be 8"):
         Transform(16, bits=5, binarize=True)

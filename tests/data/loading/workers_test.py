@@ -31,7 +31,9 @@ def test_a_killed_worker_is_told():
         (worker,) = set(multiprocessing.active_children()) - before
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
-        with pytest.raises(DataError, match=r"worker process died \(.*exit code -9\).*data.num_workers"):
+        with pytest.raises(
+            DataError, match=r"worker process died \(.*exit code -9\).*data.num_workers"
+        ):
             for _ in range(100):
                 next(batches)
     with pytest.raises(StopIteration):

@@ -29,13 +29,22 @@ def folder(tmp_path):
 @pytest.mark.parametrize("raw", [False, True])
 def test_packed_images_train_the_same_as_their_folder(folder, tmp_path, raw):
     manifest = pack(str(folder), str(tmp_path / "packed"), raw=raw, shard_bytes=1000)
-    assert manifest["num_examples"] == 14 and manifest["classes"] == ["cat", "dog"] and len(manifest["shards"]) > 2
-    assert manifest["schema"] == {"encoding": "raw" if raw else "encoded", "shape": [8, 8, 3] if raw else None}
+    assert (
+        manifest["num_examples"] == 14
+        and manifest["classes"] == ["cat", "dog"]
+        and len(manifest["shards"]) > 2
+    )
+    assert manifest["schema"] == {
+        "encoding": "raw" if raw else "encoded",
+        "shape": [8, 8, 3] if raw else None,
+    }
     settings = {"image_size": 8, "flip": True, "bits": 6}
     files = ImageData("folder", str(folder), **settings)
     packed = ImageData("records", str(tmp_path / "packed"), **settings)
     assert packed.classes == ("cat", "dog")
-    assert pickle.loads(pickle.dumps(Records(str(tmp_path / "packed"))))[3].label == 0  # as sent to a worker
+    assert (
+        pickle.loads(pickle.dumps(Records(str(tmp_path / "packed"))))[3].label == 0
+    )  # as sent to a worker
     with files.train(5, 1) as left, packed.train(5, 1) as right:
         for _ in range(6):
             a, b = next(left), next(right)
@@ -83,7 +92,9 @@ def test_the_command_names_what_it_leaves_out_and_refuses_to_overwrite(folder, t
     assert dispatch(["data", "pack", str(folder), "--out", out, "--json", "-"]) == 0
     told = capsys.readouterr()
     manifest = json.loads(told.out)
-    assert manifest["num_examples"] == 13 and "cat/01.png: not an image" in manifest["unreadable"][0]
+    assert (
+        manifest["num_examples"] == 13 and "cat/01.png: not an image" in manifest["unreadable"][0]
+    )
     assert "left out:" in told.err and "13 images" in told.err
     assert manifest == json.loads((tmp_path / "packed/manifest.json").read_text())
     assert dispatch(["data", "pack", str(folder), "--out", out]) == 2

@@ -38,7 +38,11 @@ def videos(tmp_path_factory):
 
 def test_clips_are_cut_at_keyframes_and_hold_every_frame(videos, tmp_path):
     manifest = pack_videos(str(videos), str(tmp_path / "packed"), clip_seconds=1, shard_bytes=4000)
-    assert manifest["classes"] == ["cat", "dog"] and not manifest["unreadable"] and len(manifest["shards"]) > 1
+    assert (
+        manifest["classes"] == ["cat", "dog"]
+        and not manifest["unreadable"]
+        and len(manifest["shards"]) > 1
+    )
     records = ClipRecords(str(tmp_path / "packed"))
     # x264 puts a keyframe at every fifth frame, and a second is twelve of them.
     assert records.sizes[:3].tolist() == [[15, 32, 48], [15, 32, 48], [6, 32, 48]]
@@ -49,7 +53,14 @@ def test_clips_are_cut_at_keyframes_and_hold_every_frame(videos, tmp_path):
     ]
     assert records.size(len(records) - 1) == (48, 32)  # upright
     assert sum(records.sizes[:, 0].tolist()) == 120  # of all six files
-    data = VideoData("clips", str(tmp_path / "packed"), image_size=16, num_frames=5, eval_fraction=0, num_workers=1)
+    data = VideoData(
+        "clips",
+        str(tmp_path / "packed"),
+        image_size=16,
+        num_frames=5,
+        eval_fraction=0,
+        num_workers=1,
+    )
     with data.train(6, 0) as batches:
         batch = next(batches)
     assert batch["video"].shape == (6, 5, 16, 16, 3) and not data.unreadable
@@ -66,8 +77,13 @@ def test_cuts_copy_the_packets(videos):
 
 
 def test_parts_of_a_list_stay_parts(videos, tmp_path):
-    (tmp_path / "list.jsonl").write_text(json.dumps({"path": str(videos / "cat/a.mp4"), "begin": 0.75, "end": 1.25}))
-    assert dispatch(["data", "pack", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "packed")]) == 0
+    (tmp_path / "list.jsonl").write_text(
+        json.dumps({"path": str(videos / "cat/a.mp4"), "begin": 0.75, "end": 1.25})
+    )
+    assert (
+        dispatch(["data", "pack", str(tmp_path / "list.jsonl"), "--out", str(tmp_path / "packed")])
+        == 0
+    )
     records = ClipRecords(str(tmp_path / "packed"))
     assert len(records) == 1 and records.sizes[0, 0] < 36
     assert frames_of(records[0]) == [9, 10, 11, 12, 13, 14]
@@ -79,7 +95,12 @@ def test_raw_clips_are_frames(videos, tmp_path, fps):
     assert dispatch(["data", "pack", str(videos), "--out", str(tmp_path / "raw"), *settings]) == 0
     records = ClipRecords(str(tmp_path / "raw"))
     first = records[0]
-    assert isinstance(first.data, np.ndarray) and first.data.shape == (24 if not fps else 12, 16, 24, 3)
+    assert isinstance(first.data, np.ndarray) and first.data.shape == (
+        24 if not fps else 12,
+        16,
+        24,
+        3,
+    )
     assert numbers(first.data) == list(range(0, 24, 2 if fps else 1)) and first.fps == (fps or 12)
     settings = {"image_size": 16, "num_frames": 5, "fps": 6, "eval_fraction": 0, "short": "repeat"}
     data = VideoData("clips", str(tmp_path / "raw"), **settings, buckets=[[16, 24], [24, 16]])
@@ -96,11 +117,15 @@ def test_what_cannot_be_read_is_left_out_and_named(videos, tmp_path, capsys):
     (folder / "zero.mp4").write_bytes(b"")
     write_sound(folder / "sound.mp4")
     out = str(tmp_path / "packed")
-    assert dispatch(["data", "pack", str(folder), "--out", out, "--clip_seconds=1", "--json=-"]) == 0
+    assert (
+        dispatch(["data", "pack", str(folder), "--out", out, "--clip_seconds=1", "--json=-"]) == 0
+    )
     told = capsys.readouterr()
     manifest = json.loads(told.out)
     names = " | ".join(manifest["unreadable"])
-    assert "zero.mp4: not a video" in names and "sound.mp4: it has no video in it, only sound" in names
+    assert (
+        "zero.mp4: not a video" in names and "sound.mp4: it has no video in it, only sound" in names
+    )
     assert "cut.mp4: from " in names and "frames can be decoded" in names
     assert "left out:" in told.err and "clips (encoded" in told.err
     assert len(ClipRecords(out)) >= 2  # what came before the cut is kept
@@ -112,8 +137,14 @@ def test_folders_of_both_and_settings_that_do_not_go_together(videos, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     write_video(tmp_path / "b.mp4", frames=5)
     assert dispatch(["data", "pack", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
-    assert dispatch(["data", "pack", str(tmp_path), "--out", str(tmp_path / "x"), "--kind=images"]) == 0
-    assert dispatch(["data", "pack", str(tmp_path), "--out", str(tmp_path / "y"), "--kind=videos"]) == 0
+    assert (
+        dispatch(["data", "pack", str(tmp_path), "--out", str(tmp_path / "x"), "--kind=images"])
+        == 0
+    )
+    assert (
+        dispatch(["data", "pack", str(tmp_path), "--out", str(tmp_path / "y"), "--kind=videos"])
+        == 0
+    )
     with pytest.raises(DataError, match=r"x holds images: set data\.source='records'"):
         ClipRecords(str(tmp_path / "x"))
     with pytest.raises(ConfigError, match="go with --raw"):
@@ -135,6 +166,13 @@ def test_damage_to_packed_clips_is_told(videos, tmp_path):
 
 def test_clips_of_one_frame_can_be_taken_of_everything_packed(videos, tmp_path):
     pack_videos(str(videos), str(tmp_path / "packed"))
-    data = VideoData("clips", str(tmp_path / "packed"), image_size=16, num_frames=1, eval_fraction=0, resize="fit")
+    data = VideoData(
+        "clips",
+        str(tmp_path / "packed"),
+        image_size=16,
+        num_frames=1,
+        eval_fraction=0,
+        resize="fit",
+    )
     with data.train(6, 0) as batches:
         assert next(batches)["video"].shape == (6, 1, 16, 16, 3) and not data.unreadable

@@ -30,7 +30,10 @@ def test_a_zip_gives_the_files_and_classes_of_its_folder(folder, tmp_path, base,
     with zipfile.ZipFile(tmp_path / "x.zip", "w", method) as file:
         for path in folder.rglob("*"):
             file.write(path, path.relative_to(folder.parent if base else folder))
-    source, archive = Folder(str(folder)), pickle.loads(pickle.dumps(Archive(str(tmp_path / "x.zip"))))
+    source, archive = (
+        Folder(str(folder)),
+        pickle.loads(pickle.dumps(Archive(str(tmp_path / "x.zip")))),
+    )
     assert len(archive) == len(source) == 6 and archive.classes == source.classes == ("a", "b")
     for i in range(6):
         assert archive[i] == source[i]
@@ -71,7 +74,9 @@ def test_a_folder_follows_links_but_not_in_circles(folder, tmp_path):
     assert len(Folder(str(tmp_path / "link"))) == 6
     (folder / "top.png").write_bytes(b"x")
     source = Folder(str(folder))
-    assert source[len(source) - 1].label == -1 and source.name(len(source) - 1) == str(folder / "top.png")
+    assert source[len(source) - 1].label == -1 and source.name(len(source) - 1) == str(
+        folder / "top.png"
+    )
     (folder / "a/deeper/0.png").unlink()
     with pytest.raises(Unreadable, match="No such file"):
         source[0]

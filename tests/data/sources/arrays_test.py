@@ -24,7 +24,11 @@ def test_npz_npy_and_folder_give_the_same(tmp_path):
         assert len(source) == 7 and source.shape == (5, 4, 1)
         np.testing.assert_array_equal(source.gather(np.array([3, 1]))[0][..., 0], IMAGES[[3, 1]])
     assert [source[4].label for source in sources] == [8, 8, 8, -1]
-    assert len({source.fingerprint for source in sources[:3]}) == 1 != len({s.fingerprint for s in sources})
+    assert (
+        len({source.fingerprint for source in sources[:3]})
+        == 1
+        != len({s.fingerprint for s in sources})
+    )
     assert isinstance(sources[3].images, np.memmap)
     assert len(pickle.dumps(sources[0])) < 1000
     changed = IMAGES.copy()

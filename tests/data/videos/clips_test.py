@@ -85,7 +85,11 @@ def test_rotation_is_applied(tmp_path, rotation, corner):
     path = write_video(tmp_path / "a.mp4", frames=5, rotation=rotation)
     clip = take(path, Clip(5))
     assert clip.shape[1:3] == ((48, 32) if rotation % 180 else (32, 48)) == size_of(str(path))
-    red = [clip[0, y, x].tolist() for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1)) if clip[0, y, x, 0] > 240]
+    red = [
+        clip[0, y, x].tolist()
+        for y, x in ((0, 0), (0, -1), (-1, 0), (-1, -1))
+        if clip[0, y, x, 0] > 240
+    ]
     assert len(red) == 1 and clip[0, corner[0], corner[1], 0] > 240
 
 
@@ -99,7 +103,13 @@ def test_seeking_decodes_a_group_of_pictures_and_not_the_file(tmp_path):
 def test_a_clip_reads_from_bytes_too(tmp_path):
     path = write_video(tmp_path / "a.mp4")
     with VideoFile(path.read_bytes()) as file:
-        assert numbers(Clip(5).take(file, lambda room: room // 2, lambda f: f.pixels(*f.size))) == [10, 11, 12, 13, 14]
+        assert numbers(Clip(5).take(file, lambda room: room // 2, lambda f: f.pixels(*f.size))) == [
+            10,
+            11,
+            12,
+            13,
+            14,
+        ]
 
 
 def test_parts_of_a_file(tmp_path):
@@ -118,7 +128,10 @@ def test_short_videos_are_told_or_repeat_their_last_frame(tmp_path):
         take(path, Clip(5, fps=6, stride=4))
     assert numbers(take(path, Clip(5, short="repeat"), 0.9)) == [0, 1, 2, 2, 2]
     one = write_video(tmp_path / "one.mp4", frames=1)
-    assert numbers(take(one, Clip(1), 0.9)) == [0] and numbers(take(one, Clip(5, short="repeat"))) == [0] * 5
+    assert (
+        numbers(take(one, Clip(1), 0.9)) == [0]
+        and numbers(take(one, Clip(5, short="repeat"))) == [0] * 5
+    )
 
 
 def test_truncated_files_give_the_frames_they_have(tmp_path):
@@ -130,7 +143,9 @@ def test_truncated_files_give_the_frames_they_have(tmp_path):
     for clip in found.values():
         assert clip == list(range(clip[0], clip[0] + 5)) and clip[-1] < 39
     assert found[0.999] == numbers(take(path, Clip(5), 0.999))
-    with pytest.raises(Unreadable, match=r"\d+ frames as they come; a clip takes 41 \(.*nvalid data"):
+    with pytest.raises(
+        Unreadable, match=r"\d+ frames as they come; a clip takes 41 \(.*nvalid data"
+    ):
         take(path, Clip(41))
 
 
@@ -162,7 +177,9 @@ def test_arrays_go_the_same_way():
 
     def taken(clip: Clip, at: float) -> list[int]:
         strip = Filmstrip(frames, 10)
-        return numbers(clip.take(strip, lambda room: int(room * at), lambda frame: frame.pixels(*frame.size)))
+        return numbers(
+            clip.take(strip, lambda room: int(room * at), lambda frame: frame.pixels(*frame.size))
+        )
 
     assert taken(Clip(5), 0.0) == [0, 1, 2, 3, 4] and taken(Clip(5), 0.999) == [15, 16, 17, 18, 19]
     assert taken(Clip(5, stride=2), 0.5) == [6, 8, 10, 12, 14]

@@ -41,7 +41,10 @@ def videos(tmp_path_factory):
     sizes = [(32, 48), (48, 32), (40, 40), (32, 56)]
     for number in range(8):
         suffix = (".mp4", ".mkv")[number % 2]
-        write_video(folder / f"{'cat' if number % 3 else 'dog'}/deep/{number}{suffix}", size=sizes[number % 4])
+        write_video(
+            folder / f"{'cat' if number % 3 else 'dog'}/deep/{number}{suffix}",
+            size=sizes[number % 4],
+        )
     (folder / "cat/notes.txt").write_text("no video")
     return folder
 
@@ -54,7 +57,14 @@ def pictures(tmp_path_factory):
     return folder
 
 
-SETTINGS = {"image_size": 16, "num_frames": 5, "fps": 6, "crop": "random", "flip": True, "eval_fraction": 0}
+SETTINGS = {
+    "image_size": 16,
+    "num_frames": 5,
+    "fps": 6,
+    "crop": "random",
+    "flip": True,
+    "eval_fraction": 0,
+}
 BUCKETS = {"buckets": [[16, 24], [24, 16], [16, 16]], "image_fraction": 0.25}
 
 
@@ -70,14 +80,26 @@ def test_batches_do_not_depend_on_workers_processes_or_where_one_starts(videos, 
     data = VideoData("videos", str(tmp_path), num_workers=2, **settings)
     assert_equal(take(data.train(4, seed=5, start_step=2), 5), expected[2:])
     parts = [take(straight.train(4, 5, rows=np.arange(2 * p, 2 * p + 2)), 7) for p in (0, 1)]
-    joined = [{key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)]
+    joined = [
+        {key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)
+    ]
     assert_equal(joined, expected)
     assert len({batch["video"].shape for batch in expected}) == (1 if settings == SETTINGS else 5)
 
 
 def test_batches_have_the_contract_s_types_and_the_right_frames(videos):
-    data = VideoData("videos", str(videos), image_size=16, num_frames=9, stride=2, eval_fraction=0, clips_per_video=3)
-    assert data.classes == ("cat", "dog") and data.num_examples == 24 and data.num_eval_examples == 0
+    data = VideoData(
+        "videos",
+        str(videos),
+        image_size=16,
+        num_frames=9,
+        stride=2,
+        eval_fraction=0,
+        clips_per_video=3,
+    )
+    assert (
+        data.classes == ("cat", "dog") and data.num_examples == 24 and data.num_eval_examples == 0
+    )
     assert data.transform.shape == (16, 16, 3)
     seen = set()
     for batch in take(data.train(8, seed=0), 3):
@@ -96,17 +118,31 @@ def test_batches_have_the_contract_s_types_and_the_right_frames(videos):
 
 
 def test_evaluation_shows_each_clip_once_from_the_centre(videos, tmp_path):
-    settings = SETTINGS | {"clips_per_video": 2, "eval_path": str(videos), "buckets": [[16, 24], [24, 16]]}
+    settings = SETTINGS | {
+        "clips_per_video": 2,
+        "eval_path": str(videos),
+        "buckets": [[16, 24], [24, 16]],
+    }
     data = VideoData("videos", str(videos), **settings)
     assert data.num_eval_examples == 16
     for processes in (1, 2):
         share = 4 // processes
-        parts = [list(data.evaluate(4, rows=np.arange(p * share, (p + 1) * share))) for p in range(processes)]
+        parts = [
+            list(data.evaluate(4, rows=np.arange(p * share, (p + 1) * share)))
+            for p in range(processes)
+        ]
         assert len({len(part) for part in parts}) == 1
-        seen = np.concatenate([batch["index"][batch["mask"] == 1] for part in parts for batch in part])
+        seen = np.concatenate(
+            [batch["index"][batch["mask"] == 1] for part in parts for batch in part]
+        )
         assert sorted(seen) == list(range(16))
     assert {batch["video"].shape[2:4] for part in parts for batch in part} == {(16, 24), (24, 16)}
-    clips = {int(i): numbers(c) for b in parts[0] + parts[1] for i, c in zip(b["index"], b["video"]) if i >= 0}
+    clips = {
+        int(i): numbers(c)
+        for b in parts[0] + parts[1]
+        for i, c in zip(b["index"], b["video"])
+        if i >= 0
+    }
     # The two clips of a video start at a quarter and three quarters of where a clip can start.
     assert clips[0] == [3, 5, 7, 9, 11] or clips[0] == [4, 6, 8, 10, 12]
     assert clips[1][0] > clips[0][0] + 5
@@ -129,7 +165,9 @@ def test_random_crops_lie_anywhere_in_the_frame_and_are_one_place_for_a_clip(tmp
     clips = np.concatenate([batch["video"] for batch in take(data.train(16, seed=0), 4)])
     corners = clips[:, 0, 0, 0].astype(int)
     for clip, (top, left, start) in zip(clips, corners):
-        expected = [places(start + n, height, width)[top : top + side, left : left + side] for n in range(5)]
+        expected = [
+            places(start + n, height, width)[top : top + side, left : left + side] for n in range(5)
+        ]
         np.testing.assert_array_equal(clip, expected)
     # Up to every edge, or nearly, and seldom twice in one place.
     for axis, room in ((0, height - side), (1, width - side)):
@@ -138,7 +176,9 @@ def test_random_crops_lie_anywhere_in_the_frame_and_are_one_place_for_a_clip(tmp
 
 
 def test_held_out_videos_are_not_trained_on(videos):
-    data = VideoData("videos", str(videos), image_size=8, num_frames=1, eval_fraction=0.25, clips_per_video=4)
+    data = VideoData(
+        "videos", str(videos), image_size=8, num_frames=1, eval_fraction=0.25, clips_per_video=4
+    )
     assert data.num_examples == 24 and data.num_eval_examples == 8
     part, rest = data._training.kinds[0].source, data._held_out[0].source
     assert len({part.name(i) for i in range(6)} | {rest.name(i) for i in range(2)}) == 8
@@ -153,12 +193,17 @@ def test_images_are_mixed_in_by_their_share(videos, pictures):
         assert stills and stills[0]["video"].shape == (4, 1, 16, 16, 3)
         assert data.num_examples == 8
         if source:
-            assert all(batch["index"].min() >= 8 and (batch["label"] == -1).all() for batch in stills)
+            assert all(
+                batch["index"].min() >= 8 and (batch["label"] == -1).all() for batch in stills
+            )
 
 
 def test_each_video_is_in_the_bucket_nearest_its_shape(videos):
     data = VideoData("videos", str(videos), **SETTINGS, buckets=[[16, 24], [24, 16], [16, 16]])
-    found = {kind.shape[1:3]: sorted(kind.name(i)[-5] for i in range(len(kind))) for kind in data._training.kinds}
+    found = {
+        kind.shape[1:3]: sorted(kind.name(i)[-5] for i in range(len(kind)))
+        for kind in data._training.kinds
+    }
     assert found == {(16, 24): ["0", "3", "4", "7"], (24, 16): ["1", "5"], (16, 16): ["2", "6"]}
 
 
@@ -175,11 +220,17 @@ def test_a_csv_and_a_jsonl_name_the_same_videos(videos, tmp_path):
         writer.writerows(rows)
     (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n\n" for row in rows))
     settings = SETTINGS | {"fps": 0, "flip": False}
-    pair = [VideoData("video_list", str(tmp_path / name), **settings) for name in ("list.csv", "list.jsonl")]
+    pair = [
+        VideoData("video_list", str(tmp_path / name), **settings)
+        for name in ("list.csv", "list.jsonl")
+    ]
     assert pair[0].fingerprint == pair[1].fingerprint and pair[0].classes == ("cat", "dog")
     left, right = (take(data.train(3, 0), 4) for data in pair)
     assert_equal(left, right)
-    assert all("gone.mp4: not a video that can be opened: No such file" in data.unreadable[0] for data in pair)
+    assert all(
+        "gone.mp4: not a video that can be opened: No such file" in data.unreadable[0]
+        for data in pair
+    )
     for batch in left:
         for clip, index, label in zip(batch["video"], batch["index"], batch["label"]):
             assert label == 1 - index
@@ -213,9 +264,13 @@ def test_unusable_files_are_named_and_counted(videos, tmp_path):
     data = VideoData("videos", str(tmp_path), **SETTINGS)
     take(data.train(7, 0), 2)
     told = " | ".join(sorted(data.unreadable))
-    assert "zero.mp4: not a video" in told and "sound.mp4: it has no video in it, only sound" in told
+    assert (
+        "zero.mp4: not a video" in told and "sound.mp4: it has no video in it, only sound" in told
+    )
     assert "short.mp4: 1 frames at 6 fps; a clip takes 5" in told
-    with pytest.raises(DataError, match=r"3 unreadable videos, more than data.max_unreadable=2: .*\.mp4: "):
+    with pytest.raises(
+        DataError, match=r"3 unreadable videos, more than data.max_unreadable=2: .*\.mp4: "
+    ):
         take(VideoData("videos", str(tmp_path), **SETTINGS, max_unreadable=2).train(7, 0), 2)
     patient = VideoData("videos", str(tmp_path), **SETTINGS, short="repeat")
     take(patient.train(7, 0), 2)
@@ -225,22 +280,32 @@ def test_unusable_files_are_named_and_counted(videos, tmp_path):
 def test_moving_crops_are_parts_of_the_photographs_that_move():
     settings = {"image_size": 24, "num_frames": 9, "crop": "random"}
     data = VideoData("moving_crops", **settings, num_workers=0)
-    assert data.num_examples == 20_000 and data.num_eval_examples == 64 and data.classes == ("china", "flower")
+    assert (
+        data.num_examples == 20_000
+        and data.num_eval_examples == 64
+        and data.classes == ("china", "flower")
+    )
     batch = take(data.train(6, 0), 1)[0]
     photos = data._training.kinds[0].source.photos
     speeds = set()
     for clip, index, label in zip(batch["video"], batch["index"], batch["label"]):
         source = data._training.kinds[0].source
-        rows, columns = (source._places(int(index), axis, photos.shape[axis + 1]) for axis in (0, 1))
+        rows, columns = (
+            source._places(int(index), axis, photos.shape[axis + 1]) for axis in (0, 1)
+        )
         for frame, row, column in zip(clip, rows, columns):
-            np.testing.assert_array_equal(frame, photos[label, row : row + 24, column : column + 24])
+            np.testing.assert_array_equal(
+                frame, photos[label, row : row + 24, column : column + 24]
+            )
         assert len(set(np.diff(rows))) == 1
         speeds.add((int(rows[1] - rows[0]), int(columns[1] - columns[0])))
     assert len(speeds) > 3 and max(abs(s) for pair in speeds for s in pair) <= SPEED
     again = VideoData("moving_crops", **settings)
     assert_equal(take(again.train(6, 0), 1), [batch])
     assert sum(b["mask"].sum() for b in data.evaluate(16)) == 64
-    VideoData("moving_crops", image_size=160, num_frames=17)  # no room to move sideways in evaluation
+    VideoData(
+        "moving_crops", image_size=160, num_frames=17
+    )  # no room to move sideways in evaluation
     with pytest.raises(ConfigError, match="160"):
         VideoData("moving_crops", image_size=161, num_frames=5)
 
@@ -259,8 +324,20 @@ def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(vid
 
     first = fingerprint()
     assert first == fingerprint(num_workers=1, max_unreadable=3)
-    changes = [{"image_size": 17}, {"num_frames": 1}, {"fps": 5}, {"stride": 2}, {"short": "repeat"}, {"flip": False}]
-    changes += [{"clips_per_video": 2}, {"buckets": [[16, 16]]}, {"eval_fraction": 0.2}, {"image_fraction": 0.5}]
+    changes = [
+        {"image_size": 17},
+        {"num_frames": 1},
+        {"fps": 5},
+        {"stride": 2},
+        {"short": "repeat"},
+        {"flip": False},
+    ]
+    changes += [
+        {"clips_per_video": 2},
+        {"buckets": [[16, 16]]},
+        {"eval_fraction": 0.2},
+        {"image_fraction": 0.5},
+    ]
     changes += [{"image_fraction": 0.5, "image_source": "folder", "image_path": str(pictures)}]
     assert len({first, *(fingerprint(**change) for change in changes)}) >= len(changes)
 
@@ -270,14 +347,22 @@ def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(vid
     [
         ({"source": "vidoes"}, ConfigError, "did you mean 'videos'"),
         ({"path": ""}, ConfigError, "data.path is missing"),
-        ({"path": "/nowhere"}, DataError, "'/nowhere' does not exist: point it at a folder of videos"),
+        (
+            {"path": "/nowhere"},
+            DataError,
+            "'/nowhere' does not exist: point it at a folder of videos",
+        ),
         ({"source": "moving_crops", "fps": 0}, ConfigError, "takes no data.path"),
         ({"num_frames": 8}, ConfigError, "nearest are 5 and 9"),
         ({"image_size": 64}, DataError, "48x32 pixels are too few for 64x64.*resize='fit'"),
         ({"buckets": [[16]]}, ConfigError, r"data.buckets: \[16\] must be a height and a width"),
         ({"fps": float("inf")}, ConfigError, "data.fps=inf must be a number"),
         ({"eval_path": "/nowhere"}, DataError, "data.eval_path='/nowhere' does not exist"),
-        ({"image_fraction": 0.5, "image_source": "folder"}, ConfigError, "data.image_path is missing: data.image_s"),
+        (
+            {"image_fraction": 0.5, "image_source": "folder"},
+            ConfigError,
+            "data.image_path is missing: data.image_s",
+        ),
         (
             {"image_fraction": 0.5, "image_source": "folder", "image_path": "/nowhere"},
             DataError,
@@ -291,7 +376,9 @@ def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(vid
 )
 def test_what_cannot_work_is_said_at_once(videos, settings, error, message):
     with pytest.raises(error, match=message):
-        VideoData(**{"source": "videos", "path": str(videos), **SETTINGS, "max_unreadable": 3, **settings})
+        VideoData(
+            **{"source": "videos", "path": str(videos), **SETTINGS, "max_unreadable": 3, **settings}
+        )
 
 
 def test_a_recipe_s_source_chooses_the_kind_of_data():
@@ -299,7 +386,10 @@ def test_a_recipe_s_source_chooses_the_kind_of_data():
     assert isinstance(build.data({"data": video}), VideoData)
     assert isinstance(build.data({"data": {"source": "digits", "image_size": 8}}), ImageData)
     assert build.defaults(ConfigDict({"data": video}), "data")["clips_per_video"] == 1
-    with pytest.raises(ConfigError, match=r"data\.num_frame is not a setting of VideoData.*did you mean 'num_frames'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"data\.num_frame is not a setting of VideoData.*did you mean 'num_frames'",
+    ):
         build.data({"data": {**video, "num_frame": 5}})
     with pytest.raises(ConfigError, match=r"data\.fps='30' must be float \| int"):
         build.data({"data": {**video, "fps": "30"}})

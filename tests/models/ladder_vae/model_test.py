@@ -13,7 +13,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.distributions.continuous import gaussian_log_prob
 from pipeline.models.ladder_vae.model import product_of_gaussians
 
-SMALL = dict(image_size=4, image_channels=1, latent_dims=(4, 3, 2), widths=(8, 7, 6), likelihood="bernoulli")
+SMALL = dict(
+    image_size=4, image_channels=1, latent_dims=(4, 3, 2), widths=(8, 7, 6), likelihood="bernoulli"
+)
 LADDER, BOTTOM_UP = "ladder_vae.LadderVAE", "ladder_vae.HierarchicalVAE"
 
 
@@ -44,14 +46,20 @@ def test_the_combination_is_the_product_of_two_gaussians():
     np.testing.assert_allclose(mean, weighted / precision, rtol=1e-5)
     # As densities: the log of the product differs from it by a constant.
     z = jnp.linspace(-3, 3, 14).reshape(7, 2)
-    gap = gaussian_log_prob(z, *one) + gaussian_log_prob(z, *other) - gaussian_log_prob(z, mean, logvar)
+    gap = (
+        gaussian_log_prob(z, *one)
+        + gaussian_log_prob(z, *other)
+        - gaussian_log_prob(z, mean, logvar)
+    )
     np.testing.assert_allclose(gap - gap[0], 0, atol=1e-4)
 
 
 def test_neither_a_vague_nor_a_sharp_gaussian_overflows():
     prior = gaussian([0.5], [-0.4])
     for vague in (20.0, 200.0):
-        np.testing.assert_allclose(product_of_gaussians(gaussian([7.0], [vague]), prior), prior, rtol=1e-5)
+        np.testing.assert_allclose(
+            product_of_gaussians(gaussian([7.0], [vague]), prior), prior, rtol=1e-5
+        )
     sharp = gaussian([7.0], [-200.0])
     np.testing.assert_allclose(product_of_gaussians(sharp, prior), sharp, rtol=1e-5)
     slope = jax.grad(lambda logvar: product_of_gaussians((sharp[0], logvar), prior)[1].sum())
@@ -74,7 +82,9 @@ def test_where_the_image_says_nothing_the_posterior_is_the_prior(image):
 def test_latents_of_an_image(name, image):
     model = create(name)
     latents = encode(model, image, jax.random.key(0))
-    assert model.latent_shapes == ((2,), (3,), (4,)) == tuple(latent.z.shape[1:] for latent in latents)
+    assert (
+        model.latent_shapes == ((2,), (3,), (4,)) == tuple(latent.z.shape[1:] for latent in latents)
+    )
     assert all(float(latent.kl.min()) > -1e-6 for latent in latents)
     assert not latents[0].prior_mean.any() and not latents[0].prior_logvar.any()
     # A posterior of the ladder is at least as sharp as the prior that it corrects; bottom-up nothing makes it so.
@@ -108,16 +118,25 @@ def test_both_have_the_same_arrays_and_as_many_as_the_paper_says():
 
     latents, widths = (64, 32, 16, 8, 4), (512, 256, 128, 64, 32)
     up = sum(mlp(i, w) + normalized(w, 2 * d) for i, w, d in zip((784, *latents), widths, latents))
-    down = sum(mlp(above, w) + normalized(w, 2 * d) for (d, above), w in zip(itertools.pairwise(latents), widths[1:]))
+    down = sum(
+        mlp(above, w) + normalized(w, 2 * d)
+        for (d, above), w in zip(itertools.pairwise(latents), widths[1:])
+    )
     expected = up + down + mlp(64, 512) + 512 * 784 + 784
     shapes = []
     for name in (LADDER, BOTTOM_UP):
         recipe = dict(name=name, image_size=28)
         model = nnx.eval_shape(lambda recipe=recipe: models.create(recipe, rngs=nnx.Rngs(0)))
-        shapes.append(jax.tree.map(lambda leaf: leaf.shape, nnx.to_pure_dict(nnx.state(model, nnx.Param))))
+        shapes.append(
+            jax.tree.map(lambda leaf: leaf.shape, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+        )
     assert shapes[0] == shapes[1]
     assert (
-        sum(np.prod(shape) for shape in jax.tree.leaves(shapes[0], is_leaf=lambda x: isinstance(x, tuple))) == expected
+        sum(
+            np.prod(shape)
+            for shape in jax.tree.leaves(shapes[0], is_leaf=lambda x: isinstance(x, tuple))
+        )
+        == expected
     )
     assert expected == 1_707_104
 

@@ -32,7 +32,9 @@ def test_the_cpus_depthwise_convolution_and_its_gradients(height, width, size):
     with target.compiling_for("gpu"):
         expected, expected_pull = jax.vjp(jax.jit(depthwise_convolve), x, kernel)
     layout = ("NHWC", "HWIO", "NHWC")
-    general = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout, feature_group_count=7)
+    general = lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=layout, feature_group_count=7
+    )
     np.testing.assert_array_equal(expected, general)
     np.testing.assert_allclose(ours, expected, atol=1e-5)
     for a, b in zip(pull(grad), expected_pull(grad)):
@@ -87,7 +89,9 @@ def test_batch_norm_of_half_precision_keeps_float32_statistics():
     norm = BatchNorm(2)
     x = (normal(0, 64, 8, 8, 2) + 300).astype(jnp.bfloat16)
     assert norm(x, 1.0).dtype == jnp.bfloat16 and norm.mean[...].dtype == jnp.float32
-    np.testing.assert_allclose(norm.mean[...], x.astype(jnp.float32).mean(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(
+        norm.mean[...], x.astype(jnp.float32).mean(axis=(0, 1, 2)), rtol=1e-6
+    )
 
 
 def test_a_weight_normalised_kernel_has_its_length_and_begins_as_drawn():
@@ -96,7 +100,9 @@ def test_a_weight_normalised_kernel_has_its_length_and_begins_as_drawn():
     np.testing.assert_allclose(lengths, jnp.exp(conv.log_norm[...]), rtol=1e-4)
     np.testing.assert_allclose(conv.weight(), conv.kernel[...], rtol=0.05)
     conv.kernel[...] = 3 * conv.kernel[...]
-    np.testing.assert_allclose(jnp.sqrt(jnp.square(conv.weight()).sum(axis=(0, 1, 2))), lengths, rtol=1e-4)
+    np.testing.assert_allclose(
+        jnp.sqrt(jnp.square(conv.weight()).sum(axis=(0, 1, 2))), lengths, rtol=1e-4
+    )
 
 
 def test_gates_are_of_each_image_and_channel():
@@ -110,7 +116,9 @@ def test_aligned_doubling_keeps_the_corners_and_lines():
     ramp = jnp.broadcast_to(jnp.arange(4.0)[None, :, None, None], (1, 4, 3, 1))
     doubled = aligned_bilinear_double(ramp)
     np.testing.assert_allclose(doubled[0, :, 2, 0], np.linspace(0, 3, 8), atol=1e-6)
-    np.testing.assert_array_equal(aligned_bilinear_double(normal(0, 1, 1, 1, 2)).shape, (1, 2, 2, 2))
+    np.testing.assert_array_equal(
+        aligned_bilinear_double(normal(0, 1, 1, 1, 2)).shape, (1, 2, 2, 2)
+    )
 
 
 def test_reduction_sees_each_pixel_once():
@@ -126,7 +134,10 @@ def test_cells_change_resolution_and_width_and_halve_no_signal():
 
     @jax.jit
     def run():
-        down, up = EncoderCell(8, 16, down=True, make=make), DecoderCell(8, 4, widening=3, up=True, make=make)
+        down, up = (
+            EncoderCell(8, 16, down=True, make=make),
+            DecoderCell(8, 4, widening=3, up=True, make=make),
+        )
         return down(x, MOMENTUM), up(x, MOMENTUM), EncoderCell(8, 8, make=make)(x, MOMENTUM)
 
     half, double, same = run()
@@ -138,18 +149,27 @@ def test_cells_change_resolution_and_width_and_halve_no_signal():
 def test_the_flows_jacobian_is_triangular_with_ones(mirrored):
     make = layer_factory(jax.random.key(1), jnp.float32)
     cell, z = AutoregressiveCell(2, mirrored=mirrored, make=make), normal(0, 1, 3, 3, 2)
-    cell.narrow.log_norm[...] = cell.narrow.log_norm[...] + 4  # away from the start, where m is nearly 0
-    jacobian = np.array(jax.jit(jax.jacobian(lambda z: cell(z)[0].reshape(-1)))(z).reshape(18, 3, 3, 2))
+    cell.narrow.log_norm[...] = (
+        cell.narrow.log_norm[...] + 4
+    )  # away from the start, where m is nearly 0
+    jacobian = np.array(
+        jax.jit(jax.jacobian(lambda z: cell(z)[0].reshape(-1)))(z).reshape(18, 3, 3, 2)
+    )
     if mirrored:
         jacobian = jacobian.reshape(3, 3, 2, 3, 3, 2)[::-1, ::-1, :, ::-1, ::-1]
     jacobian = jacobian.reshape(18, 18)
     np.testing.assert_array_equal(np.triu(jacobian, 1), 0)
     np.testing.assert_allclose(np.diag(jacobian), 1, atol=1e-6)
-    assert np.abs(np.tril(jacobian, -1)).max() > 0.01 and abs(jacobian[-1, 0]) > 0, "the last sees the first"
+    assert np.abs(np.tril(jacobian, -1)).max() > 0.01 and abs(jacobian[-1, 0]) > 0, (
+        "the last sees the first"
+    )
 
 
 def test_a_pair_of_cells_keeps_volume_and_sees_all_pixels():
-    pair, z = AutoregressivePair(2, make=layer_factory(jax.random.key(1), jnp.float32)), normal(0, 1, 3, 3, 2)
+    pair, z = (
+        AutoregressivePair(2, make=layer_factory(jax.random.key(1), jnp.float32)),
+        normal(0, 1, 3, 3, 2),
+    )
     jacobian = jax.jit(jax.jacobian(lambda z: pair(z)[0].reshape(-1)))(z).reshape(18, 18)
     sign, log_determinant = jnp.linalg.slogdet(jacobian)
     assert float(sign) == 1 and abs(float(log_determinant)) < 1e-5
@@ -159,7 +179,9 @@ def test_a_pair_of_cells_keeps_volume_and_sees_all_pixels():
 def test_clamped_normals_are_bounded_and_a_zero_residual_is_the_prior():
     mean, logvar = clamped_normal(jnp.array([-1e3, 0.0, 1e3]), jnp.array([-1e3, 0.0, 1e3]))
     np.testing.assert_allclose(mean, [-5, 0, 5], atol=1e-5)
-    np.testing.assert_allclose(jnp.exp(logvar / 2), [np.exp(-5) + 0.01, 1.01, np.exp(5) + 0.01], rtol=1e-5)
+    np.testing.assert_allclose(
+        jnp.exp(logvar / 2), [np.exp(-5) + 0.01, 1.01, np.exp(5) + 0.01], rtol=1e-5
+    )
     prior = normal(0, 3, 8)
     expected = clamped_normal(*jnp.split(prior, 2, axis=-1))
     for a, b in zip(residual_normal(prior, jnp.zeros_like(prior)), expected):

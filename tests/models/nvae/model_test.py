@@ -25,7 +25,12 @@ SMALL: Any = dict(image_size=8, channels=4, groups=(1, 1), latent_dim=2, cells=1
 @functools.cache
 def model() -> NVAE:
     """With flows, and away from its initialisation."""
-    made = NVAE(**SMALL, num_flows=1, likelihood=dict(name="logistic_mixture", num_mixtures=1), rngs=nnx.Rngs(0))
+    made = NVAE(
+        **SMALL,
+        num_flows=1,
+        likelihood=dict(name="logistic_mixture", num_mixtures=1),
+        rngs=nnx.Rngs(0),
+    )
     for group in made.decoder.groups:
         group.flows[0].first.narrow.log_norm[...] = group.flows[0].first.narrow.log_norm[...] + 4
     return made
@@ -45,7 +50,13 @@ def inferred():
         training = trained({"image": images()}, key=key, train=True)
         outputs = model({"image": images()}, key=key, train=False)
         decoded = model.decode([latent.z for latent in outputs.latents])
-        return training, outputs, decoded, nnx.state(trained, nnx.BatchStat), nnx.state(model, nnx.BatchStat)
+        return (
+            training,
+            outputs,
+            decoded,
+            nnx.state(trained, nnx.BatchStat),
+            nnx.state(model, nnx.BatchStat),
+        )
 
     return run(model(), jax.random.key(3))
 
@@ -64,8 +75,13 @@ def inferred():
 def test_published_sizes(recipe, parameters, groups, latents):
     config = runpy.run_path(str(RECIPES / f"{recipe}.py"))["get_config"]()
     built = nnx.eval_shape(lambda: create(config.model.to_dict(), rngs=nnx.Rngs(0)))
-    assert sum(math.prod(p.shape) for p in jax.tree.leaves(nnx.state(built, nnx.Param))) == parameters
-    assert built.num_layers == groups and sum(math.prod(shape) for shape in built.latent_shapes) == latents
+    assert (
+        sum(math.prod(p.shape) for p in jax.tree.leaves(nnx.state(built, nnx.Param))) == parameters
+    )
+    assert (
+        built.num_layers == groups
+        and sum(math.prod(shape) for shape in built.latent_shapes) == latents
+    )
     assert built.image_size == config.data.image_size
 
 
@@ -75,10 +91,14 @@ def test_the_flow_keeps_the_density_of_its_gaussian():
         noise = jax.random.normal(jax.random.fold_in(jax.random.key(3), layer), latent.z.shape)
         before = latent.mean + jnp.exp(latent.logvar / 2) * noise
         assert float(jnp.abs(latent.z - before).max()) > 1e-3, "the flow moved it"
-        np.testing.assert_allclose(latent.log_q, gaussian_log_prob(before, latent.mean, latent.logvar), atol=1e-4)
+        np.testing.assert_allclose(
+            latent.log_q, gaussian_log_prob(before, latent.mean, latent.logvar), atol=1e-4
+        )
         log_p = gaussian_log_prob(latent.z, latent.prior_mean, latent.prior_logvar)
         np.testing.assert_allclose(latent.kl, latent.log_q - log_p, atol=1e-4)
-        np.testing.assert_allclose(log_ratio(latent), -latent.kl.sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            log_ratio(latent), -latent.kl.sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_the_first_prior_is_fixed_and_the_others_are_not():
@@ -111,10 +131,17 @@ def test_reestimated_statistics_are_means_over_samples_and_of_the_decoder_alone(
         model.decode((), num=4, key=key, temperature=0.7, momentum=1.0)
         return model.decoder.after[0].norms[0].mean[...]
 
-    each = [one(nnx.clone(model()), jax.random.fold_in(jax.random.key(0), number)) for number in range(3)]
+    each = [
+        one(nnx.clone(model()), jax.random.fold_in(jax.random.key(0), number))
+        for number in range(3)
+    ]
     np.testing.assert_allclose(statistic[...], np.mean(each, axis=0), rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(after.encoder.before[0].norm1.mean[...], model().encoder.before[0].norm1.mean[...])
-    for a, b in zip(jax.tree.leaves(nnx.state(after, nnx.Param)), jax.tree.leaves(nnx.state(model(), nnx.Param))):
+    np.testing.assert_array_equal(
+        after.encoder.before[0].norm1.mean[...], model().encoder.before[0].norm1.mean[...]
+    )
+    for a, b in zip(
+        jax.tree.leaves(nnx.state(after, nnx.Param)), jax.tree.leaves(nnx.state(model(), nnx.Param))
+    ):
         np.testing.assert_array_equal(a, b)
 
 

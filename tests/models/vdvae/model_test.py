@@ -44,7 +44,9 @@ def images(num: int = 3, size: int = 8) -> jax.Array:
 
 def elbo(model: VDVAE, image, key):
     out = model({"image": image}, key=key, train=True)
-    return jnp.mean(out.recon.log_prob(image) - sum(latent.kl.sum(axis=(1, 2, 3)) for latent in out.latents))
+    return jnp.mean(
+        out.recon.log_prob(image) - sum(latent.kl.sum(axis=(1, 2, 3)) for latent in out.latents)
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,9 @@ def elbo(model: VDVAE, image, key):
 def test_published_sizes(recipe, parameters, layers, latents):
     config = runpy.run_path(str(RECIPES / f"{recipe}.py"))["get_config"]()
     model = nnx.eval_shape(lambda: create(config.model.to_dict(), rngs=nnx.Rngs(0)))
-    assert sum(math.prod(p.shape) for p in jax.tree.leaves(nnx.state(model, nnx.Param))) == parameters
+    assert (
+        sum(math.prod(p.shape) for p in jax.tree.leaves(nnx.state(model, nnx.Param))) == parameters
+    )
     assert model.num_layers == layers
     assert sum(math.prod(shape) for shape in model.latent_shapes) == latents
     assert model.image_size == config.data.image_size
@@ -80,7 +84,12 @@ def test_latents_have_the_promised_shapes_and_the_analytic_kl():
     for latent, shape in zip(latents, model.latent_shapes):
         assert latent.z.shape == latent.kl.shape == (3, *shape)
         q, p = jnp.exp(latent.logvar), jnp.exp(latent.prior_logvar)
-        kl = 0.5 * (latent.prior_logvar - latent.logvar + (q + (latent.mean - latent.prior_mean) ** 2) / p - 1)
+        kl = 0.5 * (
+            latent.prior_logvar
+            - latent.logvar
+            + (q + (latent.mean - latent.prior_mean) ** 2) / p
+            - 1
+        )
         np.testing.assert_allclose(latent.kl, kl, atol=1e-5)
         assert jnp.all(latent.kl >= 0)
 
@@ -100,7 +109,9 @@ def test_noise_of_a_layer_is_that_of_its_folded_key():
     model, key = small_model(), jax.random.key(3)
     for layer, latent in enumerate(model.encode(images(), key=key)):
         eps = jax.random.normal(jax.random.fold_in(key, layer), latent.z.shape)
-        np.testing.assert_allclose(latent.z, latent.mean + jnp.exp(latent.logvar / 2) * eps, atol=1e-5)
+        np.testing.assert_allclose(
+            latent.z, latent.mean + jnp.exp(latent.logvar / 2) * eps, atol=1e-5
+        )
 
 
 def test_float_images_are_the_uint8_ones():
@@ -129,7 +140,10 @@ def test_a_residual_posterior_that_adds_nothing_is_the_prior():
     silent = nnx.clone(residual)
     for block in silent.decoder.blocks:
         last = block.posterior.c4
-        last.kernel[...], last.bias[...] = jnp.zeros_like(last.kernel[...]), jnp.zeros_like(last.bias[...])
+        last.kernel[...], last.bias[...] = (
+            jnp.zeros_like(last.kernel[...]),
+            jnp.zeros_like(last.bias[...]),
+        )
     for latent in silent.encode(image, key=key):
         np.testing.assert_allclose(latent.mean, latent.prior_mean, atol=1e-6)
         np.testing.assert_allclose(latent.kl, 0, atol=1e-6)
@@ -140,7 +154,9 @@ def test_temperature_zero_is_the_priors_mean_also_a_layer():
     mean = model.decode([], num=2).params
     assert jnp.all(jnp.isfinite(mean))
     np.testing.assert_array_equal(model.decode([], num=2, key=key, temperature=0.0).params, mean)
-    np.testing.assert_array_equal(model.decode([], num=2, key=key, temperature=[0.0] * 5).params, mean)
+    np.testing.assert_array_equal(
+        model.decode([], num=2, key=key, temperature=[0.0] * 5).params, mean
+    )
     varied = model.decode([], num=2, key=key, temperature=[0.0, 0.0, 0.0, 0.0, 1.0]).params
     assert not np.allclose(varied, mean)
 
@@ -207,7 +223,8 @@ def test_scanned_layers_are_the_same_model(remat):
     unrolled, scanned = small_model(), small_model(scan_layers=True, remat=remat)
     assert jax.tree.structure(nnx.state(unrolled)) == jax.tree.structure(nnx.state(scanned))
     wanted, got = (
-        jax.jit(nnx.value_and_grad(elbo))(model, images(), jax.random.key(1)) for model in (unrolled, scanned)
+        jax.jit(nnx.value_and_grad(elbo))(model, images(), jax.random.key(1))
+        for model in (unrolled, scanned)
     )
     np.testing.assert_allclose(got[0], wanted[0], rtol=1e-5)
     for a, b in zip(jax.tree.leaves(got[1]), jax.tree.leaves(wanted[1]), strict=True):

@@ -12,11 +12,22 @@ from pipeline.training.state import mesh as meshes
 
 RANDOM = np.random.default_rng(0)
 SHAPES = [(), (1,), (7,), (3, 3, 8, 16), (64, 2), (2, 70_000), (70_000,), (0, 3)]
-DTYPES = [np.float32, np.int32, np.uint8, np.float16, ml_dtypes.bfloat16, np.float64, np.int64, bool]
+DTYPES = [
+    np.float32,
+    np.int32,
+    np.uint8,
+    np.float16,
+    ml_dtypes.bfloat16,
+    np.float64,
+    np.int64,
+    bool,
+]
 
 
 def array_of(shape, dtype) -> np.ndarray:
-    return (RANDOM.integers(0, 256, shape) if dtype is not bool else RANDOM.random(shape) < 0.5).astype(dtype)
+    return (
+        RANDOM.integers(0, 256, shape) if dtype is not bool else RANDOM.random(shape) < 0.5
+    ).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -45,7 +56,14 @@ def test_every_flipped_bit_changes_it():
 
 def test_places_matter():
     array = np.arange(24, dtype=np.float32).reshape(4, 6)
-    others = [array[::-1], array[:, ::-1], array.reshape(6, 4), array.T, array.reshape(-1), np.roll(array, 1, 1)]
+    others = [
+        array[::-1],
+        array[:, ::-1],
+        array.reshape(6, 4),
+        array.T,
+        array.reshape(-1),
+        np.roll(array, 1, 1),
+    ]
     assert len({checksum(np.ascontiguousarray(each)) for each in [array, *others]}) == 7
 
 

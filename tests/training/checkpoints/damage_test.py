@@ -17,7 +17,9 @@ from pipeline.training.state import train_state as states
 from pipeline.training.state.digest import state_digest
 
 # What Orbax leaves behind of a read that failed.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,14 @@ def test_a_state_in_nested_tuples_goes_to_fewer_devices(saved, devices):
     wanted = shapes_of(make_state(1, devices=devices))
     restored = Checkpoints(saved).restore(2, wanted)
     assert_same(restored, make_state())
-    assert all(x.sharding == y.sharding for x, y in zip(jax.tree.leaves(restored), jax.tree.leaves(wanted)))
-    assert state_digest(restored) == state_digest(Checkpoints(saved).arrays(2)) == state_digest(make_state())
+    assert all(
+        x.sharding == y.sharding for x, y in zip(jax.tree.leaves(restored), jax.tree.leaves(wanted))
+    )
+    assert (
+        state_digest(restored)
+        == state_digest(Checkpoints(saved).arrays(2))
+        == state_digest(make_state())
+    )
 
 
 def test_a_step_saved_again_is_replaced(tmp_path):
@@ -60,10 +68,19 @@ def other_states() -> dict[str, tuple[states.TrainState, str]]:
     state = make_state()
     without = {name: array for name, array in state.params.items() if name != "a.bias"}
     return {
-        "shape": (make_state(width=128), r"ema\.a\.bias is float32\[64\] there, and float32\[128\] here"),
+        "shape": (
+            make_state(width=128),
+            r"ema\.a\.bias is float32\[64\] there, and float32\[128\] here",
+        ),
         "missing here": (state.replace(params=without), r"params\.a\.bias.*absent here"),
-        "missing there": (state.replace(ema=state.ema | {"c": jnp.zeros(3)}), r"ema\.c.*absent there"),
-        "dtype": (state.replace(ema=jax.tree.map(lambda x: x.astype(jnp.bfloat16), state.ema)), "bfloat16"),
+        "missing there": (
+            state.replace(ema=state.ema | {"c": jnp.zeros(3)}),
+            r"ema\.c.*absent there",
+        ),
+        "dtype": (
+            state.replace(ema=jax.tree.map(lambda x: x.astype(jnp.bfloat16), state.ema)),
+            "bfloat16",
+        ),
         "optimiser": (make_state(optimizer=optax.sgd(0.1, momentum=0.9)), "opt_state"),
     }
 
@@ -77,7 +94,10 @@ def test_another_state_is_refused_by_name(saved, kind):
 
 
 def damaged(folder: pathlib.Path, how: str) -> None:
-    data = max((path for path in folder.rglob("d/*") if path.is_file()), key=lambda path: path.stat().st_size)
+    data = max(
+        (path for path in folder.rglob("d/*") if path.is_file()),
+        key=lambda path: path.stat().st_size,
+    )
     if how == "truncated":
         os.truncate(data, data.stat().st_size // 2)
     elif how == "missing":
@@ -131,11 +151,17 @@ def environment() -> dict[str, str]:
 
 def test_a_process_tells_a_full_disk_in_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)], env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     failure, then = done.stdout.strip().splitlines()
-    assert failure.startswith("failure: the checkpoint of step 2 was not written: File too large"), failure
+    assert failure.startswith(
+        "failure: the checkpoint of step 2 was not written: File too large"
+    ), failure
     assert "the last good one is that of step 1" in failure
     assert then == "then: None [1, 3]"
     assert len(done.stderr.strip().splitlines()) == 1 and "the run goes on" in done.stderr

@@ -78,7 +78,8 @@ def test_another_model_is_refused_by_name(eight, tmp_path):
     wider = tiny()["model"] | {"latent_dim": 5}
     _, _, other = shapes_on(1, model=wider)
     with pytest.raises(
-        CheckpointError, match=r"another model.*decoder.linears.0.kernel is .*\[4, 64\] there.*\[5, 64\]"
+        CheckpointError,
+        match=r"another model.*decoder.linears.0.kernel is .*\[4, 64\] there.*\[5, 64\]",
     ):
         checkpoints.restore(1, other)
     with pytest.raises(CheckpointError, match="steps there: 1"):
@@ -95,7 +96,9 @@ def test_empty_and_half_written_steps_are_ignored_and_cleared(eight, tmp_path):
     assert checkpoints.failure is None and [path.name for path in tmp_path.iterdir()] == ["9"]
 
 
-@pytest.mark.parametrize("how", [pathlib.Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)])
+@pytest.mark.parametrize(
+    "how", [pathlib.Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)]
+)
 def test_damage_is_told_in_a_line(eight, tmp_path, how):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, eight[0], {})
@@ -108,7 +111,9 @@ def test_damage_is_told_in_a_line(eight, tmp_path, how):
 
 
 def test_a_full_disk_is_told_in_a_line_and_the_next_save_works(tmp_path, capfd):
-    state = states.fresh({"w": jax.random.normal(jax.random.key(0), (400, 400))}, {}, build.update(tiny()).optimizer)
+    state = states.fresh(
+        {"w": jax.random.normal(jax.random.key(0), (400, 400))}, {}, build.update(tiny()).optimizer
+    )
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, state, {})
     checkpoints.wait()
@@ -121,11 +126,16 @@ def test_a_full_disk_is_told_in_a_line_and_the_next_save_works(tmp_path, capfd):
         checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "step 3 was not written: File too large; the last good one is that of step 1" in str(checkpoints.failure)
+    assert "step 3 was not written: File too large; the last good one is that of step 1" in str(
+        checkpoints.failure
+    )
     assert len(capfd.readouterr().err.strip().splitlines()) == 2
     checkpoints.save(4, state, {})
     checkpoints.close()
-    assert checkpoints.failure is None and sorted(path.name for path in tmp_path.iterdir()) == ["1", "4"]
+    assert checkpoints.failure is None and sorted(path.name for path in tmp_path.iterdir()) == [
+        "1",
+        "4",
+    ]
 
 
 # Saves in a tight loop until it is killed.
@@ -148,7 +158,9 @@ while True:
 def test_killed_at_any_time_the_newest_checkpoint_loads(tmp_path, after):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     run = subprocess.Popen(
-        [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, env=environment
+        [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env=environment,
     )
     assert run.stdout is not None
     for _ in range(3):
@@ -179,4 +191,6 @@ def test_a_model_for_inference_has_the_ema_or_the_last_weights(tmp_path):
     _, _, last = load_for_inference(tmp_path / "run", step=7, ema=False)
     assert step == 7 and config["model"]["name"] == "vae.VAE"
     name = "posterior"
-    np.testing.assert_array_equal(model.encoder.posterior.kernel[...], last.encoder.posterior.kernel[...] + 1, name)
+    np.testing.assert_array_equal(
+        model.encoder.posterior.kernel[...], last.encoder.posterior.kernel[...] + 1, name
+    )

@@ -25,7 +25,9 @@ def test_the_nth_batch_that_is_left():
 
 
 def feed(judge: Judge, losses: list[float], start: int = 1) -> list[str | None]:
-    return [judge.step(start + offset, loss, math.isfinite(loss)) for offset, loss in enumerate(losses)]
+    return [
+        judge.step(start + offset, loss, math.isfinite(loss)) for offset, loss in enumerate(losses)
+    ]
 
 
 def noise(count: int) -> list[float]:
@@ -47,7 +49,9 @@ def test_patience_gives_the_whole_row():
 
 
 def test_a_spike_needs_a_history_and_a_distance():
-    assert feed(Judge(patience=9, spike_sigma=10), [*noise(63), 30.0])[-1] is None, "too little is known yet"
+    assert feed(Judge(patience=9, spike_sigma=10), [*noise(63), 30.0])[-1] is None, (
+        "too little is known yet"
+    )
     judge = Judge(patience=9, spike_sigma=10)
     *_, small, large = feed(judge, [*noise(128), 3.3, 30.0])
     assert small is None, "ten sigmas, and still no fifth above the median"
@@ -58,19 +62,32 @@ def test_a_spike_needs_a_history_and_a_distance():
 def test_rollbacks_count_until_a_checkpoint_is_past_them(tmp_path):
     skipped = Skipped(tmp_path)
     assert skipped.add(RollBack("why", 5, 6), 3, write=True) == [4, 5]
-    assert skipped.add(RollBack("why", 5, 5), 3, write=True) == [6], "step 5 had the next batch by then"
+    assert skipped.add(RollBack("why", 5, 5), 3, write=True) == [6], (
+        "step 5 had the next batch by then"
+    )
     again = Skipped(tmp_path)
     assert again.batches == [4, 5, 6] and again.batch_of(5) == 7
-    assert again.rollbacks_after(3) == 2 and again.rollbacks_after(5) == 1 and again.rollbacks_after(6) == 0
+    assert (
+        again.rollbacks_after(3) == 2
+        and again.rollbacks_after(5) == 1
+        and again.rollbacks_after(6) == 0
+    )
 
 
 def test_layers_are_named_in_forward_order():
-    names = ["decoder.out_conv.kernel", "decoder.blocks.10.c1.kernel", "decoder.blocks.9.c1.bias", "encoder.in.kernel"]
+    names = [
+        "decoder.out_conv.kernel",
+        "decoder.blocks.10.c1.kernel",
+        "decoder.blocks.9.c1.bias",
+        "encoder.in.kernel",
+    ]
     layers = list(by_layer(dict.fromkeys(names)))
     assert layers == ["encoder.in", "decoder.blocks.9", "decoder.blocks.10", "decoder.out_conv"]
     finite = dict(kl=np.ones(3), distortion=1.0, layer_gradient_norms=np.ones(4))
     assert first_bad_layer(finite, layers) == "none"
-    forward = finite | dict(kl=np.array([1, np.nan, np.nan]), layer_gradient_norms=np.full(4, np.nan))
+    forward = finite | dict(
+        kl=np.array([1, np.nan, np.nan]), layer_gradient_norms=np.full(4, np.nan)
+    )
     assert "stochastic layer 1 of 3" in first_bad_layer(forward, layers)
     assert "likelihood" in first_bad_layer(finite | dict(distortion=np.inf), layers)
     backward = finite | dict(layer_gradient_norms=np.array([np.nan, np.nan, 1, 1]))
@@ -84,8 +101,14 @@ def poison(monkeypatch, bad, only_gradient: bool = False):
     def poisoned(self, state, model_state, batch, key):
         grads, metrics, model_state = gradients(self, state, model_state, batch, key)
         nan = jnp.where(bad(state.step, batch["index"]), jnp.nan, 1.0)
-        grads = {name: g * (nan if name.startswith("encoder") else 1.0) for name, g in grads.items()}
-        return grads, metrics if only_gradient else metrics | {"loss": metrics["loss"] * nan}, model_state
+        grads = {
+            name: g * (nan if name.startswith("encoder") else 1.0) for name, g in grads.items()
+        }
+        return (
+            grads,
+            metrics if only_gradient else metrics | {"loss": metrics["loss"] * nan},
+            model_state,
+        )
 
     monkeypatch.setattr(ElboStep, "_gradients", poisoned)
 
@@ -102,7 +125,9 @@ def indices_of(batches: list[int]) -> np.ndarray:
 
     settings = build.complete(recipe())
     with build.data(settings).train(8, settings["seed"]) as stream:
-        return np.concatenate([next(stream)["index"] for _ in range(max(batches) + 1)])[8 * min(batches) :]
+        return np.concatenate([next(stream)["index"] for _ in range(max(batches) + 1)])[
+            8 * min(batches) :
+        ]
 
 
 def digest(folder) -> str:
@@ -110,7 +135,9 @@ def digest(folder) -> str:
 
 
 @pytest.mark.parametrize("only_gradient", [False, True])
-def test_poisoned_batches_are_left_out_as_if_they_had_never_been(tmp_path, monkeypatch, capsys, only_gradient):
+def test_poisoned_batches_are_left_out_as_if_they_had_never_been(
+    tmp_path, monkeypatch, capsys, only_gradient
+):
     poisoned = jnp.asarray(indices_of([4, 5]))
     poison(monkeypatch, lambda step, index: jnp.isin(index, poisoned).any(), only_gradient)
     loop.train(recipe(), tmp_path / "run")
@@ -118,10 +145,14 @@ def test_poisoned_batches_are_left_out_as_if_they_had_never_been(tmp_path, monke
     assert "step 5: the loss or its gradient was not finite" in said and "batch 4, examples" in said
     assert "back to step 3, without batches 4, 5" in said
     assert not only_gradient or "first: the gradient of encoder" in said
-    incidents = [json.loads(line) for line in (tmp_path / "run" / "incidents.jsonl").read_text().splitlines()]
+    incidents = [
+        json.loads(line) for line in (tmp_path / "run" / "incidents.jsonl").read_text().splitlines()
+    ]
     assert [each["kind"] for each in incidents] == ["bad step", "rollback"]
     assert incidents[0]["examples"] == poisoned[:8].tolist()
-    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    metrics = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [line["step"] for line in metrics] == list(range(1, 13))
     assert metrics[-1]["train"]["skipped"] == 0, "the steps that changed nothing were undone, too"
 
@@ -149,4 +180,8 @@ def test_a_run_that_stays_bad_ends_with_its_own_code(tmp_path, monkeypatch):
     assert caught.value.exit_code == 76
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     assert checkpoints.latest() == 6, "nothing is saved while steps are bad"
-    assert all(np.isfinite(array).all() for part in checkpoints.arrays(6).values() for array in part.values())
+    assert all(
+        np.isfinite(array).all()
+        for part in checkpoints.arrays(6).values()
+        for array in part.values()
+    )

@@ -31,7 +31,9 @@ def kernel_allows_it() -> bool:
         waiting.join()
 
 
-@pytest.mark.skipif(not kernel_allows_it(), reason="the kernel hides what a thread waits on, or its policy is fixed")
+@pytest.mark.skipif(
+    not kernel_allows_it(), reason="the kernel hides what a thread waits on, or its policy is fixed"
+)
 def test_of_new_threads_those_that_poll_give_way():
     """As gloo's does; and one that waits on a lock, as XLA's do, does not."""
     ends, done = os.pipe(), threading.Event()

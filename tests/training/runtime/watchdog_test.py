@@ -12,7 +12,9 @@ from pipeline.training.runtime.watchdog import Watchdog
 
 def bark(tmp_path, phases: Phases, *, seconds: float, beats: bool = False) -> list[int]:
     codes: list[int] = []
-    watchdog = Watchdog(phases, tmp_path, minutes=0.3 / 60, process=3, others=lambda: "others", leave=codes.append)
+    watchdog = Watchdog(
+        phases, tmp_path, minutes=0.3 / 60, process=3, others=lambda: "others", leave=codes.append
+    )
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if beats:

@@ -44,7 +44,9 @@ def test_convolutions_exchange_halos_only(sizes):
         x = nearest_upsample(average_pool(x, 2), 2) + x
         return jnp.mean(x**2)
 
-    kernels = [0.1 * jax.random.normal(jax.random.key(size), (size, size, 8, 8)) for size in (3, 1, 5)]
+    kernels = [
+        0.1 * jax.random.normal(jax.random.key(size), (size, size, 8, 8)) for size in (3, 1, 5)
+    ]
     x = jax.random.normal(jax.random.key(0), (4, 16, 16, 8))
     expected = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(kernels, x)
     mesh = mesh_of(sizes)
@@ -55,7 +57,11 @@ def test_convolutions_exchange_halos_only(sizes):
     hlo = step.as_text()
     assert "collective-permute" in hlo and "all-to-all" not in hlo
     assert gathered(hlo) == []
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), step(whole, split), expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7),
+        step(whole, split),
+        expected,
+    )
 
 
 VDVAE = dict(
@@ -79,7 +85,9 @@ def first_step(settings: dict, mesh: jax.sharding.Mesh):
     """The state after a step of plain gradient descent, its metrics, and the program."""
     create, update = build.model_maker(settings), build.update(settings)
     # Adam's first step is the gradient's sign, and would show rounding where a gradient is zero.
-    update = dataclasses.replace(update, optimizer=optax.identity(), learning_rate=lambda step: 1.0 + 0 * step)
+    update = dataclasses.replace(
+        update, optimizer=optax.identity(), learning_rate=lambda step: 1.0 + 0 * step
+    )
     modeldef, shapes = states.abstract(create, update.optimizer, mesh)
     state = states.initialise(create, update.optimizer, shapes, seed=0)
     data = settings["data"]
@@ -102,15 +110,21 @@ def test_models_have_the_loss_and_gradients_of_one_device(settings):
         gradients, split_metrics, hlo = first_step(settings, mesh_of(sizes))
         np.testing.assert_allclose(split_metrics["loss"], metrics["loss"], rtol=2e-6)
         for name, gradient in expected.items():
-            np.testing.assert_allclose(gradients[name], gradient, rtol=1e-4, atol=1e-6, err_msg=f"{sizes} {name}")
+            np.testing.assert_allclose(
+                gradients[name], gradient, rtol=1e-4, atol=1e-6, err_msg=f"{sizes} {name}"
+            )
         assert "collective-permute" in hlo and "all-to-all" not in hlo
         # Heights that are too small to split come together; images and larger feature maps do not.
-        activations = [shape for shape in gathered(hlo) if len(shape) == 4 and shape[0] == 8 // sizes["fsdp"]]
+        activations = [
+            shape for shape in gathered(hlo) if len(shape) == 4 and shape[0] == 8 // sizes["fsdp"]
+        ]
         assert all(height <= 4 for _, height, _, _ in activations)
 
 
 @pytest.mark.parametrize(
-    "sizes", [dict(context=2), dict(context=8), dict(fsdp=2, context=2), dict(fsdp=4, context=2)], ids=str
+    "sizes",
+    [dict(context=2), dict(context=8), dict(fsdp=2, context=2), dict(fsdp=4, context=2)],
+    ids=str,
 )
 @pytest.mark.parametrize("height, size", [(1, 3), (2, 3), (4, 3), (4, 5), (8, 5), (2, 1)])
 def test_small_heights_keep_their_gradients(sizes, height, size):
@@ -129,14 +143,21 @@ def test_small_heights_keep_their_gradients(sizes, height, size):
             jax.device_put(kernel, NamedSharding(mesh, PartitionSpec())),
             jax.device_put(x, NamedSharding(mesh, sharding.IMAGES)),
         )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), found, expected)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), found, expected
+    )
 
 
 def test_an_autoencoder_with_group_norms_and_attention_is_the_same_split():
-    recipe = dict(name="kl_f8.AutoencoderKL", image_size=32, channels=(8, 16), num_blocks=1, groups=4)
+    recipe = dict(
+        name="kl_f8.AutoencoderKL", image_size=32, channels=(8, 16), num_blocks=1, groups=4
+    )
     modeldef, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     keys = iter(jax.random.split(jax.random.key(0), len(shapes)))
-    params = {name: 0.1 * jax.random.normal(next(keys), a.shape) + name.endswith("scale") for name, a in shapes.items()}
+    params = {
+        name: 0.1 * jax.random.normal(next(keys), a.shape) + name.endswith("scale")
+        for name, a in shapes.items()
+    }
     x = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3), minval=-1, maxval=1)
 
     def loss(params, x):
@@ -153,4 +174,6 @@ def test_an_autoencoder_with_group_norms_and_attention_is_the_same_split():
     np.testing.assert_allclose(value, expected[0], rtol=1e-5)
     for name, grad in grads.items():
         scale = float(jnp.abs(expected[1][name]).max())
-        np.testing.assert_allclose(grad, expected[1][name], rtol=1e-3, atol=1e-4 * scale + 1e-7, err_msg=name)
+        np.testing.assert_allclose(
+            grad, expected[1][name], rtol=1e-3, atol=1e-4 * scale + 1e-7, err_msg=name
+        )

@@ -17,10 +17,16 @@ from pipeline.training.state import train_state as states
 
 
 def test_one_axis_takes_the_devices_that_are_left():
-    assert dict(meshes.create(replica=2, fsdp=-1, context=1).shape) == {"replica": 2, "fsdp": 4, "context": 1}
+    assert dict(meshes.create(replica=2, fsdp=-1, context=1).shape) == {
+        "replica": 2,
+        "fsdp": 4,
+        "context": 1,
+    }
 
 
-@pytest.mark.parametrize("sizes", [dict(fsdp=3), dict(replica=-1, fsdp=-1), dict(fsdp=0), dict(replica=16, fsdp=-1)])
+@pytest.mark.parametrize(
+    "sizes", [dict(fsdp=3), dict(replica=-1, fsdp=-1), dict(fsdp=0), dict(replica=16, fsdp=-1)]
+)
 def test_sizes_that_cannot_be_are_refused(sizes):
     with pytest.raises(ConfigError, match="mesh"):
         meshes.create(**sizes)
@@ -50,26 +56,45 @@ def test_replica_goes_across_slices():
     devices = [FakeDevice(id=i, process_index=i // 2, slice_index=i % 2) for i in range(8)]
     slices = np.vectorize(lambda device: device.slice_index)
     arranged = slices(meshes.arrange(devices, meshes.resolve(8, replica=4, fsdp=2, context=1)))
-    assert arranged[:2].tolist() == [[[0], [0]], [[0], [0]]] and arranged[2:].tolist() == [[[1], [1]], [[1], [1]]]
+    assert arranged[:2].tolist() == [[[0], [0]], [[0], [0]]] and arranged[2:].tolist() == [
+        [[1], [1]],
+        [[1], [1]],
+    ]
     tpus = [dataclasses.replace(device, platform="tpu") for device in devices]
     with pytest.raises(ConfigError, match="make replica a multiple of 2"):
         meshes.arrange(tpus, meshes.resolve(8, replica=1, fsdp=8, context=1))
 
 
 def test_processes_of_cpus_keep_their_order():
-    devices = [FakeDevice(id=i, process_index=i // 4, platform="cpu", device_kind="cpu") for i in range(8)]
+    devices = [
+        FakeDevice(id=i, process_index=i // 4, platform="cpu", device_kind="cpu") for i in range(8)
+    ]
     arranged = meshes.arrange(devices, meshes.resolve(8, replica=2, fsdp=4, context=1))
     assert [device.id for device in arranged.ravel()] == list(range(8))
 
 
 def test_the_default_of_recipes_for_pods():
-    assert meshes.resolve(64, replica=-1, fsdp=8, context=1) == {"replica": 8, "fsdp": 8, "context": 1}
-    assert dict(meshes.abstract(replica=1, fsdp=512, context=2).shape) == {"replica": 1, "fsdp": 512, "context": 2}
+    assert meshes.resolve(64, replica=-1, fsdp=8, context=1) == {
+        "replica": 8,
+        "fsdp": 8,
+        "context": 1,
+    }
+    assert dict(meshes.abstract(replica=1, fsdp=512, context=2).shape) == {
+        "replica": 1,
+        "fsdp": 512,
+        "context": 2,
+    }
 
 
 def test_a_process_feeds_the_rows_of_its_devices():
     # Process 1 has the parts 1 and 3 of four, as on a torus; both processes share part 0 through `context`.
-    parts = {FakeDevice(0, 0): 0, FakeDevice(1, 0): 2, FakeDevice(2, 1): 3, FakeDevice(3, 1): 1, FakeDevice(4, 1): 0}
+    parts = {
+        FakeDevice(0, 0): 0,
+        FakeDevice(1, 0): 2,
+        FakeDevice(2, 1): 3,
+        FakeDevice(3, 1): 1,
+        FakeDevice(4, 1): 0,
+    }
     indices = {device: (slice(2 * part, 2 * part + 2),) for device, part in parts.items()}
     assert sharding.rows_of(indices, 8, 0).tolist() == [0, 1, 4, 5]
     assert sharding.rows_of(indices, 8, 1).tolist() == [0, 1, 2, 3, 6, 7]
@@ -84,7 +109,9 @@ def test_one_process_feeds_all_rows_whatever_the_mesh():
 def test_images_are_split_in_height_over_context():
     mesh = meshes.create(replica=1, fsdp=2, context=4)
     placed = sharding.place(batch_of(0), sharding.batch_sharding(mesh))
-    assert placed["image"].sharding == NamedSharding(mesh, PartitionSpec(("replica", "fsdp"), "context"))
+    assert placed["image"].sharding == NamedSharding(
+        mesh, PartitionSpec(("replica", "fsdp"), "context")
+    )
     assert placed["image"].addressable_shards[0].data.shape == (4, 2, 8, 1)
     assert placed["label"].addressable_shards[0].data.shape == (4,)
     for key, values in batch_of(0).items():
@@ -118,7 +145,9 @@ def test_overrides_choose_by_name_and_must_match():
     with pytest.raises(ConfigError, match="matches no array"):
         sharding.state_shardings(mesh, state, {"b": [None]})
     with pytest.raises(ConfigError, match="does not divide"):
-        sharding.state_shardings(mesh, {"a.kernel": jax.ShapeDtypeStruct((63, 2), jnp.float32)}, {"a": ["fsdp"]})
+        sharding.state_shardings(
+            mesh, {"a.kernel": jax.ShapeDtypeStruct((63, 2), jnp.float32)}, {"a": ["fsdp"]}
+        )
 
 
 def test_eight_devices_compute_what_one_does_with_the_state_in_eight_parts():
@@ -129,18 +158,31 @@ def test_eight_devices_compute_what_one_does_with_the_state_in_eight_parts():
         mesh = meshes.create(fsdp=-1, devices=devices)
         modeldef, shapes = states.abstract(create, update.optimizer, mesh)
         state = states.initialise(create, update.optimizer, shapes, seed=0)
-        batches = [sharding.place(batch_of(number), sharding.batch_sharding(mesh)) for number in range(2)]
-        step = sharding.lower_step(build.step(settings, modeldef, mesh), shapes, batches[0]).compile()
+        batches = [
+            sharding.place(batch_of(number), sharding.batch_sharding(mesh)) for number in range(2)
+        ]
+        step = sharding.lower_step(
+            build.step(settings, modeldef, mesh), shapes, batches[0]
+        ).compile()
         for batch in batches:
             state, metrics = step(state, batch)
-        assert all(jax.tree.leaves(jax.tree.map(lambda array, shape: array.sharding == shape.sharding, state, shapes)))
+        assert all(
+            jax.tree.leaves(
+                jax.tree.map(lambda array, shape: array.sharding == shape.sharding, state, shapes)
+            )
+        )
         # Weights come together and gradients are summed; activations stay where their examples are.
         assert "all-to-all" not in step.as_text() and "collective-permute" not in step.as_text()
         results.append((state, metrics))
     (one, metrics_one), (eight, metrics_eight) = results
     np.testing.assert_allclose(metrics_one["loss"], metrics_eight["loss"], rtol=1e-6)
     name = max(one.params, key=lambda key: one.params[key].size)
-    for split in (eight.params[name], eight.ema[name], eight.opt_state[0].mu[name], eight.opt_state[0].nu[name]):
+    for split in (
+        eight.params[name],
+        eight.ema[name],
+        eight.opt_state[0].mu[name],
+        eight.opt_state[0].nu[name],
+    ):
         assert split.addressable_shards[0].data.size * 8 == split.size
     for name in one.params:
         np.testing.assert_allclose(one.params[name], eight.params[name], atol=2e-6)

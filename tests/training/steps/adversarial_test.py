@@ -26,7 +26,9 @@ class Setup:
         self.mesh = meshes.create(devices=jax.devices()[:devices])
         self.extras = build.extras(settings)
         create, optimizer = build.model_maker(settings), build.update(settings).optimizer
-        self.modeldef, self.shapes = states.abstract(create, optimizer, self.mesh, None, self.extras)
+        self.modeldef, self.shapes = states.abstract(
+            create, optimizer, self.mesh, None, self.extras
+        )
         self.start = states.initialise(create, optimizer, self.shapes, 0, self.extras)
         self.step = build.step(settings, self.modeldef, self.mesh)
         self.programs = {}
@@ -60,7 +62,10 @@ def one() -> Setup:
 
 
 PARTS = dict(
-    objective__adversarial__warmup_steps=4, objective__adversarial__adaptive=False, model__noise=False, grad_accum_steps=2
+    objective__adversarial__warmup_steps=4,
+    objective__adversarial__adaptive=False,
+    model__noise=False,
+    grad_accum_steps=2,
 )
 
 
@@ -80,37 +85,60 @@ def test_before_its_start_the_discriminator_stays_as_it_was(one):
     state, metrics = one.run(one.start, one.batch(0), 1)
     assert same(state.discriminator, one.start.discriminator) and "discriminator" not in metrics
     assert not same(state.params, one.start.params)
-    np.testing.assert_allclose(metrics["loss"], metrics["reconstruction"] + 1e-6 * metrics["kl"].sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["loss"], metrics["reconstruction"] + 1e-6 * metrics["kl"].sum(), rtol=1e-5
+    )
 
 
 def test_both_are_updated_and_logged(one):
     state, metrics = one.run(one.start, one.batch(0), 5)
-    assert not same(state.discriminator.params, one.start.discriminator.params) and int(state.discriminator.step) == 1
+    assert (
+        not same(state.discriminator.params, one.start.discriminator.params)
+        and int(state.discriminator.step) == 1
+    )
     assert not same(state.params, one.start.params) and state.discriminator.ema == {}
-    assert {"generator", "discriminator", "adversarial_weight", "real_logits", "fake_logits", "r1", "lecam"} <= {
-        *metrics
-    }
+    assert {
+        "generator",
+        "discriminator",
+        "adversarial_weight",
+        "real_logits",
+        "fake_logits",
+        "r1",
+        "lecam",
+    } <= {*metrics}
     for kind in ("real", "fake"):
-        np.testing.assert_allclose(state.discriminator.model_state[f"lecam.{kind}"], 0.001 * metrics[f"{kind}_logits"], rtol=1e-3)
+        np.testing.assert_allclose(
+            state.discriminator.model_state[f"lecam.{kind}"],
+            0.001 * metrics[f"{kind}_logits"],
+            rtol=1e-3,
+        )
     assert "r1" not in one.run(one.start, one.batch(0), 6)[1]
     assert "discriminator 1.0" in one.step.headline(metrics)
 
 
 def test_gradients_are_those_of_the_losses_written_out(one):
     """With plain gradient descent, what a step changes is the gradient."""
-    settings = tiny(objective__adversarial__r1=0.0, objective__adversarial__lecam=0.0, optimizer__warmup_steps=0)
+    settings = tiny(
+        objective__adversarial__r1=0.0, objective__adversarial__lecam=0.0, optimizer__warmup_steps=0
+    )
     setup = Setup(settings)
     plain = dict(optimizer=optax.identity(), learning_rate=lambda step: jnp.float32(1.0))
     update = dataclasses.replace(setup.step.update, **plain)
     setup.step = dataclasses.replace(setup.step, update=update, discriminator_update=update)
     start = setup.start
     empty = optax.identity().init({})
-    start = dataclasses.replace(start, opt_state=empty, discriminator=dataclasses.replace(start.discriminator, opt_state=empty))
+    start = dataclasses.replace(
+        start,
+        opt_state=empty,
+        discriminator=dataclasses.replace(start.discriminator, opt_state=empty),
+    )
     batch = jax.tree.map(jnp.asarray, batch_of(0))
     after, metrics = jax.jit(setup.step.program("adversarial"))(start, batch, {})
     x = pixels.to_float(batch["image"])
     key = jax.random.fold_in(jax.random.key(0), 0)
-    discriminate = lambda params, x: setup.step.discriminator.merge(params, start.discriminator.model_state)(x)  # noqa: E731
+    discriminate = lambda params, x: setup.step.discriminator.merge(
+        params, start.discriminator.model_state
+    )(x)  # noqa: E731
 
     def terms(params):
         outputs = setup.modeldef.merge(params)(batch, key=key, train=True)
@@ -126,15 +154,19 @@ def test_gradients_are_those_of_the_losses_written_out(one):
     np.testing.assert_allclose(metrics["adversarial_weight"], weight, rtol=1e-4)
     for name, before in start.params.items():
         expected = (gradients[1][name] + weight * gradients[2][name]) / x[0].size
-        np.testing.assert_allclose(before - after.params[name], expected, rtol=2e-3, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            before - after.params[name], expected, rtol=2e-3, atol=1e-6, err_msg=name
+        )
 
     fake = setup.modeldef.merge(start.params)(batch, key=key, train=True).recon.mean()
-    of_discriminator = jax.grad(lambda p: adversarial.hinge_discriminator(discriminate(p, x), discriminate(p, fake)).mean())(
-        start.discriminator.params
-    )
+    of_discriminator = jax.grad(
+        lambda p: adversarial.hinge_discriminator(discriminate(p, x), discriminate(p, fake)).mean()
+    )(start.discriminator.params)
     for name, before in start.discriminator.params.items():
         moved = before - after.discriminator.params[name]
-        np.testing.assert_allclose(moved, of_discriminator[name], rtol=2e-3, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            moved, of_discriminator[name], rtol=2e-3, atol=1e-6, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("whose", ["discriminator", "model"])
@@ -143,7 +175,9 @@ def test_a_bad_gradient_of_either_enters_nothing(one, whose):
     if whose == "discriminator":
         params = dict(bad.discriminator.params)
         params["convs.1.kernel"] = params["convs.1.kernel"].at[0, 0, 0, 0].set(jnp.nan)
-        bad = dataclasses.replace(bad, discriminator=dataclasses.replace(bad.discriminator, params=params))
+        bad = dataclasses.replace(
+            bad, discriminator=dataclasses.replace(bad.discriminator, params=params)
+        )
     else:
         params = dict(bad.params)
         params["decode_conv.bias"] = params["decode_conv.bias"].at[0].set(jnp.inf)
@@ -152,14 +186,19 @@ def test_a_bad_gradient_of_either_enters_nothing(one, whose):
     for part in ("params", "ema", "opt_state", "model_state"):
         assert same(getattr(state, part), getattr(bad, part)), part
         assert same(getattr(state.discriminator, part), getattr(bad.discriminator, part)), part
-    assert [int(metrics[name]) for name in ("skipped", "discriminator_skipped", "consecutive_nonfinite")] == [1, 1, 1]
+    assert [
+        int(metrics[name]) for name in ("skipped", "discriminator_skipped", "consecutive_nonfinite")
+    ] == [1, 1, 1]
     assert int(state.step) == 1 and int(state.discriminator.consecutive_nonfinite) == 1
 
 
 def test_too_large_a_gradient_skips_its_own_update_alone():
     setup = Setup(tiny(discriminator__optimizer__skip_norm=1e-6))
     state, metrics = setup.run(setup.start, setup.batch(0), 6)
-    assert same(state.discriminator.params, setup.start.discriminator.params) and int(metrics["discriminator_skipped"]) == 1
+    assert (
+        same(state.discriminator.params, setup.start.discriminator.params)
+        and int(metrics["discriminator_skipped"]) == 1
+    )
     assert not same(state.params, setup.start.params) and int(metrics["skipped"]) == 0
 
 
@@ -170,12 +209,18 @@ def test_one_device_and_eight_agree(one):
     norms = ("gradient_norm", "discriminator_gradient_norm")
     for name in ("loss", "discriminator", "generator", "adversarial_weight", *norms):
         np.testing.assert_allclose(metrics[name], metrics_of_eight[name], rtol=2e-4, err_msg=name)
-    largest = max(eight.discriminator.params, key=lambda name: eight.discriminator.params[name].size)
+    largest = max(
+        eight.discriminator.params, key=lambda name: eight.discriminator.params[name].size
+    )
     for mine, theirs in ((state, eight), (state.discriminator, eight.discriminator)):
         for name in mine.params:
-            np.testing.assert_allclose(mine.params[name], theirs.params[name], atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(
+                mine.params[name], theirs.params[name], atol=1e-4, err_msg=name
+            )
     split = eight.discriminator.opt_state[0].mu[largest]
-    assert split.size < sharding.MIN_SHARDED or split.addressable_shards[0].data.size * 8 == split.size
+    assert (
+        split.size < sharding.MIN_SHARDED or split.addressable_shards[0].data.size * 8 == split.size
+    )
 
 
 def test_a_learned_log_variance_and_the_warm_up_of_the_game(parts):
@@ -189,40 +234,72 @@ def test_a_learned_log_variance_and_the_warm_up_of_the_game(parts):
 def test_parts_of_a_batch_one_after_the_other_are_the_batch(parts):
     """Without noise, which is each part's own, and without the adaptive weight, which is too."""
     whole = Setup(tiny(**(PARTS | dict(grad_accum_steps=1))))
-    (state, metrics), (same_state, same_metrics) = (each.run(each.start, each.batch(0), 6) for each in (whole, parts))
-    assert metrics.keys() == same_metrics.keys() and {"lecam", "generator", "discriminator"} <= metrics.keys()
+    (state, metrics), (same_state, same_metrics) = (
+        each.run(each.start, each.batch(0), 6) for each in (whole, parts)
+    )
+    assert (
+        metrics.keys() == same_metrics.keys()
+        and {"lecam", "generator", "discriminator"} <= metrics.keys()
+    )
     for name, value in metrics.items():
         np.testing.assert_allclose(same_metrics[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
     for mine, other in ((state, same_state), (state.discriminator, same_state.discriminator)):
         # Adam's second moment is the gradient squared, and hides no factor.
         for name, value in mine.opt_state[0].nu.items():
-            np.testing.assert_allclose(other.opt_state[0].nu[name], value, rtol=1e-3, atol=1e-9, err_msg=name)
+            np.testing.assert_allclose(
+                other.opt_state[0].nu[name], value, rtol=1e-3, atol=1e-9, err_msg=name
+            )
 
 
 def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(one):
     half = Setup(tiny(dtype="bfloat16"))
-    (_, metrics), (state, rounded) = (setup.run(setup.start, setup.batch(0), 5) for setup in (one, half))
-    assert {array.dtype for array in (*state.params.values(), *state.discriminator.params.values())} == {np.dtype("float32")}
+    (_, metrics), (state, rounded) = (
+        setup.run(setup.start, setup.batch(0), 5) for setup in (one, half)
+    )
+    assert {
+        array.dtype for array in (*state.params.values(), *state.discriminator.params.values())
+    } == {np.dtype("float32")}
     for name in ("loss", "discriminator", "gradient_norm", "discriminator_gradient_norm", "r1"):
         assert 0 < abs(float(rounded[name] / metrics[name]) - 1) < 0.05, name
     assert int(rounded["skipped"]) == int(rounded["discriminator_skipped"]) == 0
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state.params, state.discriminator.params, state.ema)))
+    assert all(
+        np.isfinite(leaf).all()
+        for leaf in jax.tree.leaves((state.params, state.discriminator.params, state.ema))
+    )
 
 
 def test_each_new_discriminator_is_another_draw(one):
-    first, again, later = (states.new_discriminator(one.extras, one.shapes, 0, step) for step in (0, 0, 7))
-    assert same(first, again) and same(first, one.start.discriminator) and not same(first.params, later.params)
+    first, again, later = (
+        states.new_discriminator(one.extras, one.shapes, 0, step) for step in (0, 0, 7)
+    )
+    assert (
+        same(first, again)
+        and same(first, one.start.discriminator)
+        and not same(first.params, later.params)
+    )
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(discriminator={}), "config.discriminator is missing: objective.adversarial.weight is above 0"),
-        (dict(discriminator__name="patchgan.PatchGAN"), "discriminator.name='patchgan.PatchGAN': did you mean"),
-        (dict(discriminator__norms="batch"), "discriminator.norms is not a setting of .* did you mean 'norm'"),
+        (
+            dict(discriminator={}),
+            "config.discriminator is missing: objective.adversarial.weight is above 0",
+        ),
+        (
+            dict(discriminator__name="patchgan.PatchGAN"),
+            "discriminator.name='patchgan.PatchGAN': did you mean",
+        ),
+        (
+            dict(discriminator__norms="batch"),
+            "discriminator.norms is not a setting of .* did you mean 'norm'",
+        ),
         (dict(discriminator__optimizer__lr=1.0), "discriminator.optimizer.lr is not a setting"),
         (dict(objective__adversarial__loss="wgan"), "objective.adversarial.loss='wgan'"),
-        (dict(objective__adversarial__begin=3), "objective.adversarial.begin is not a setting of Game"),
+        (
+            dict(objective__adversarial__begin=3),
+            "objective.adversarial.begin is not a setting of Game",
+        ),
         (dict(objective__adversarial__lecam_decay=1.0), "lecam_decay below 1"),
         (dict(objective__perceptual=dict(weight=1.0)), "objective.perceptual.weights is empty"),
         (dict(step="gan"), "config.step='gan'"),

@@ -18,7 +18,11 @@ def setup(**changes):
     create, update = build.model_maker(settings), build.update(settings)
     mesh = meshes.create(devices=jax.devices()[:1])
     modeldef, shapes = states.abstract(create, update.optimizer, mesh)
-    return modeldef, states.initialise(create, update.optimizer, shapes, 0), build.step(settings, modeldef)
+    return (
+        modeldef,
+        states.initialise(create, update.optimizer, shapes, 0),
+        build.step(settings, modeldef),
+    )
 
 
 def loss_of(modeldef, params, batch, key):
@@ -45,8 +49,16 @@ def test_accumulated_gradients_are_the_mean_over_the_parts():
     total = None
     for part in range(2):
         rows = {name: values[part::2] for name, values in batch.items()}
-        gradient = jax.grad(lambda p, rows=rows, part=part: loss_of(modeldef, p, rows, jax.random.fold_in(key, part)))
-        total = gradient(state.params) if total is None else jax.tree.map(np.add, total, gradient(state.params))
+        gradient = jax.grad(
+            lambda p, rows=rows, part=part: loss_of(
+                modeldef, p, rows, jax.random.fold_in(key, part)
+            )
+        )
+        total = (
+            gradient(state.params)
+            if total is None
+            else jax.tree.map(np.add, total, gradient(state.params))
+        )
     after, metrics = jax.jit(step)(state, batch)
     norm = np.sqrt(sum(float(((np.asarray(g) / 2) ** 2).sum()) for g in total.values()))
     np.testing.assert_allclose(metrics["gradient_norm"], norm, rtol=1e-4)

@@ -24,4 +24,6 @@ def test_one_and_eight_devices_give_the_same(recipe):
     for name, array in one.params.items():
         np.testing.assert_allclose(array, eight.params[name], rtol=2e-3, atol=2e-4, err_msg=name)
     for name, array in one.model_state.items():
-        np.testing.assert_allclose(array, eight.model_state[name], rtol=2e-3, atol=2e-4, err_msg=name)
+        np.testing.assert_allclose(
+            array, eight.model_state[name], rtol=2e-3, atol=2e-4, err_msg=name
+        )
