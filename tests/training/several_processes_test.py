@@ -5,20 +5,17 @@ The whole matrix of faults is benchmarks/faults.py; what is here takes a minute.
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import threading
 
+import faults
 import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError, Hung
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.runtime import distributed
-
-ROOT = pathlib.Path(__file__).parents[2]
-import faults
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,7 @@ def test_gradients_are_those_of_the_losses_written_out(one):
     key = jax.random.fold_in(jax.random.key(0), 0)
     discriminate = lambda params, x: setup.step.discriminator.merge(
         params, start.discriminator.model_state
-    )(x)  # noqa: E731
+    )(x)
 
     def terms(params):
         outputs = setup.modeldef.merge(params)(batch, key=key, train=True)
