@@ -136,9 +136,9 @@ def test_gradients_are_those_of_the_losses_written_out(one):
     after, metrics = jax.jit(setup.step.program("adversarial"))(start, batch, {})
     x = pixels.to_float(batch["image"])
     key = jax.random.fold_in(jax.random.key(0), 0)
-    discriminate = lambda params, x: setup.step.discriminator.merge(
-        params, start.discriminator.model_state
-    )(x)
+
+    def discriminate(params, x):
+        return setup.step.discriminator.merge(params, start.discriminator.model_state)(x)
 
     def terms(params):
         outputs = setup.modeldef.merge(params)(batch, key=key, train=True)
