@@ -53,7 +53,7 @@ def train(recipe: pathlib.Path) -> dict:
 
 
 def _hash(array: np.ndarray) -> str:
-    array = np.ascontiguousarray(array)
+    # tobytes() is row-major whatever the array's layout is.
     return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()
 
 
