@@ -10,7 +10,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
-from pipeline.planning import loops
+from pipeline.planning import loop_cost
 from pipeline.planning.collectives import collectives
 from pipeline.planning.lowering import batch_shapes, fingerprint, lower
 from pipeline.planning.topology import Topology
@@ -44,7 +44,7 @@ def compile_stages(
     batch in the device's own layout, padded; `temp_bytes_per_device` of all between; `total_bytes_per_device` of
     the program while it runs. A compiler that gives up for lack of memory (`compiled` is then false) tells one of
     them, and the rest is None. flops_per_device and accessed_bytes_per_device are XLA's count of what is computed, read
-    and written, with every turn of the loops (pipeline.planning.loops).
+    and written, with every turn of the loops (pipeline.planning.loop_cost).
     `quick` has the compiler try less hard to save time and memory: temporary and total bytes are then upper bounds.
 
     Raises:
@@ -102,7 +102,7 @@ def _compiled(
     times = turns(hlo)
     result["collectives"] = None if compiled is None else collectives(hlo, mesh.size, times)
     if result["flops_per_device"] and max(times.values()) > 1:
-        grown = loops.growth(part, topology.platform)
+        grown = loop_cost.growth(part, topology.platform)
         result["flops_per_device"] *= grown["flops"]
         result["accessed_bytes_per_device"] *= grown["bytes accessed"]
     return result
