@@ -3,10 +3,15 @@
 The constructor's signature is the schema. An unknown or missing key is a ConfigError naming the nearest known one.
 """
 
+import ast
 import difflib
 import importlib
+import importlib.util
 import inspect
+import pathlib
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
 from typing import Any, get_args
 
 from pipeline.core.errors import ConfigError
@@ -19,8 +24,40 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
+def modules_of(package: str) -> tuple[str, ...]:
+    """Return the names of the modules and subpackages in `package`, sorted, without importing them.
+
+    Names that begin with an underscore are private and left out.
+    """
+    folder = importlib.import_module(package).__path__
+    names = (module.name for module in pkgutil.iter_modules(folder))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
+
+
+def summaries(package: str) -> dict[str, str]:
+    """Return the first line of each module's docstring, by module name, without importing them."""
+    found = {}
+    for name in modules_of(package):
+        spec = importlib.util.find_spec(f"{package}.{name}")
+        assert spec is not None and spec.origin is not None
+        tree = ast.parse(pathlib.Path(spec.origin).read_text(encoding="utf-8"))
+        found[name] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
+
+
+def load(package: str, name: str, *, where: str) -> ModuleType:
+    """Import the module `name` of `package`; `where` is the setting that names it, for messages.
+
+    Raises:
+      ConfigError: there is no such module; the message names the nearest one.
+    """
+    if name not in modules_of(package):
+        raise ConfigError(f"{where}={name!r} is not known: {nearest(name, modules_of(package))}")
+    return importlib.import_module(f"{package}.{name}")
+
+
 def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
-    """Imports `package`.`name`, where name is "module.Class"."""
+    """Import `package`.`name`, where name is "module.Class"."""
     module_name, _, attribute = name.rpartition(".")
     if not module_name:
         raise ConfigError(f"{where}.name={name!r} must be 'module.Name', a name in {package}")
@@ -30,7 +67,8 @@ def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
         if error.name != f"{package}.{module_name}":
             raise
         raise ConfigError(
-            f"{where}.name={name!r}: there is no module {package}.{module_name}"
+            f"{where}.name={name!r}: there is no module {package}.{module_name}, "
+            f"{nearest(module_name, modules_of(package))}"
         ) from None
     if not hasattr(module, attribute):
         public = [key for key in vars(module) if not key.startswith("_")]
