@@ -45,7 +45,7 @@ def measure(flags: argparse.Namespace, context: int) -> dict[str, Any]:
     from pipeline.nn.conv3d import CausalConv3d
     from pipeline.planning import topology
     from pipeline.planning.collectives import collectives
-    from pipeline.planning.trip_counts import turns
+    from pipeline.planning.trip_counts import run_counts
     from pipeline.training.state import mesh as meshes
     from pipeline.training.state import sharding
 
@@ -81,7 +81,7 @@ def measure(flags: argparse.Namespace, context: int) -> dict[str, Any]:
         "total_bytes": memory.temp_size_in_bytes
         + memory.argument_size_in_bytes
         + memory.output_size_in_bytes,
-        "collectives": collectives(text, context, turns(text)),
+        "collectives": collectives(text, context, run_counts(text)),
     }
 
 

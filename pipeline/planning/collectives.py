@@ -1,4 +1,4 @@
-"""What a compiled program sends between devices, read from its HLO text."""
+"""Count the collectives of a compiled program and the bytes they move, from its HLO text."""
 
 import math
 import re
@@ -7,29 +7,32 @@ from collections.abc import Mapping
 from pipeline.planning.trip_counts import COMPUTATION
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
-_BITS = {"pred": 8, "token": 0}  # the others tell their own: f32, bf16, s8, f8e4m3fn
-# `%name = f32[8,128]{1,0:T(8,128)} all-gather(...)`; of an asynchronous pair the start is left out, because its result
-# holds the operands too.
+_BITS = {"pred": 8, "token": 0}  # other dtypes name their width: f32, bf16, s8, f8e4m3fn
+# `%name = f32[8,128]{1,0:T(8,128)} all-gather(...)`. The start of an asynchronous pair is not
+# counted, because its result includes the operands.
 _OPERATION = re.compile(
     rf"= (?P<result>\(.*?\)|\S+) (?P<kind>{'|'.join(KINDS)})(?P<phase>-start|-done)?\((?P<rest>.*)"
 )
 _NAME = re.compile(r"%(?P<name>[\w.-]+) = ")
 _SHAPE = re.compile(r"\b(?P<dtype>[a-z]+\d*\w*)\[(?P<dims>[\d,]*)\]")
-# Written out, as [number of groups, size]<=..., or as axes of a mesh: mesh['a'=2,'b'=4] {'b'} and {'a':(1)2}.
+# An explicit list, [number of groups, size]<=..., or mesh axes: mesh['a'=2,'b'=4] {'b'}, {'a':(1)2}.
 _GROUPS = re.compile(
-    r"replica_groups=(?:\{\{(?P<first>[\d,]*)\}|\[\d+,(?P<size>\d+)\]|mesh\[(?P<mesh>[^\]]*)\].*?\{(?P<axes>'[^}]*)\})"
+    r"replica_groups=(?:\{\{(?P<first>[\d,]*)\}|\[\d+,(?P<size>\d+)\]"
+    r"|mesh\[(?P<mesh>[^\]]*)\].*?\{(?P<axes>'[^}]*)\})"
 )
 _MESH_AXIS = re.compile(r"'(?P<name>\w+)'=(?P<size>\d+)")
 _AXIS = re.compile(r"'(?P<name>\w+)'(?::\(\d+\)(?P<size>\d+))?")
 
 
-def collectives(hlo: str, num_devices: int, turns: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Kind -> {count, bytes, moved_bytes} of one device's program, whose computations run as often as `turns` says.
+def collectives(hlo: str, num_devices: int, runs: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return {count, bytes, moved_bytes} of each kind of collective in one device's program.
 
-    `count` is of operations as they are run: each asynchronous pair once, and each in a loop at every turn. `bytes` are
-    those of their results; `moved_bytes` what a device sends, by ring algorithms over groups of n: (n-1)/n of the
-    result of a gather or an exchange, twice that of a sum, (n-1) times that of a scattered sum, and a permuted array
-    whole.
+    `runs` is the number of times each computation runs (`trip_counts.run_counts`). `count` is the
+    number of executed operations: an asynchronous pair counts once, an operation in a loop once an
+    iteration. `bytes` is the size of their results. `moved_bytes` is what a device sends with ring
+    algorithms over groups of n: (n-1)/n of the result for all-gather and all-to-all, 2(n-1)/n for
+    all-reduce, (n-1) times the result for reduce-scatter, and the whole array for
+    collective-permute.
     """
     found = {kind: {"count": 0, "bytes": 0, "moved_bytes": 0} for kind in KINDS}
     groups: dict[str, int] = {}
@@ -37,7 +40,7 @@ def collectives(hlo: str, num_devices: int, turns: Mapping[str, int]) -> dict[st
     for line in hlo.splitlines():
         header = COMPUTATION.match(line)
         if header is not None:
-            times = turns.get(header["name"], 1)
+            times = runs.get(header["name"], 1)
         match = _OPERATION.search(line)
         if match is None:
             continue
@@ -58,7 +61,7 @@ def collectives(hlo: str, num_devices: int, turns: Mapping[str, int]) -> dict[st
 
 
 def bytes_of(shapes: str) -> int:
-    """The size of an HLO shape, or of all in a tuple of them, without padding."""
+    """Return the size in bytes of an HLO shape, or of a tuple of shapes, without padding."""
     total = 0
     for match in _SHAPE.finditer(shapes):
         bits = _BITS.get(match["dtype"])

@@ -1,4 +1,4 @@
-"""Compiles a recipe's sharded training steps for devices that need not be there, and reads what they would take."""
+"""Compile a recipe's sharded training steps for devices that need not exist, and read their cost."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from pipeline.planning import loop_cost
 from pipeline.planning.collectives import collectives
 from pipeline.planning.lowering import batch_shapes, fingerprint, lower
 from pipeline.planning.topology import Topology
-from pipeline.planning.trip_counts import turns
+from pipeline.planning.trip_counts import run_counts
 from pipeline.training import stages
 from pipeline.training.runtime import preflight
 from pipeline.training.state import mesh as meshes
@@ -23,7 +23,7 @@ from pipeline.training.state.train_state import TrainState
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = r"(?P<size>[\d.]+)(?P<unit>[KMGT]?)"
-# What the TPU's compiler says when it gives up.
+# The TPU compiler's error when the device's memory is too small.
 _NEEDED = {
     "total_bytes_per_device": re.compile(rf"Used {_SIZE} of [\d.]+[KMGT]? hbm"),
     "temp_bytes_per_device": re.compile(rf"required for HLO temporaries \({_SIZE}\)"),
@@ -33,26 +33,28 @@ _NEEDED = {
 def compile_stages(
     settings: Mapping[str, Any], topology: Topology, devices: list[Any], *, quick: bool = False
 ) -> list[dict[str, Any]]:
-    """Numbers of each stage's step, in order, as the recipe would run it on these devices; only shapes are made.
+    """Return the figures of each stage's step, in order, as the recipe would run on these devices.
 
-    Of a stage: "stage", "num_steps" and "batch_shape", and what is read of its program. Stages whose steps differ in
-    nothing but the values of floating-point numbers are compiled once: "same_program_as" is then the number of the
-    earlier one, whose figures they have, with no time to compile. The step is a stage's last one, and so with a
-    discriminator that has begun by then.
+    Only shapes are created. Each entry holds "stage", "num_steps", "batch_shape" and the figures of
+    the compiled program. Stages whose steps differ only in floating-point constants are compiled
+    once: "same_program_as" is then the index of the earlier stage, whose figures they share, with
+    no compile time. The compiled step is the last of a stage, so a discriminator has started by
+    then.
 
-    Bytes are a device's: `state_bytes_per_device` of its shards of the state; `argument_bytes_per_device` of state and
-    batch in the device's own layout, padded; `temp_bytes_per_device` of all between; `total_bytes_per_device` of
-    the program while it runs. A compiler that gives up for lack of memory (`compiled` is then false) tells one of
-    them, and the rest is None. flops_per_device and accessed_bytes_per_device are XLA's count of what is computed, read
-    and written, with every turn of the loops (pipeline.planning.loop_cost).
-    `quick` has the compiler try less hard to save time and memory: temporary and total bytes are then upper bounds.
+    Bytes are per device: `state_bytes_per_device` of the shards of the state,
+    `argument_bytes_per_device` of state and batch in the device's padded layout,
+    `temp_bytes_per_device` of temporaries, `total_bytes_per_device` of the running program. If the
+    compiler runs out of device memory, `compiled` is false, its error gives one of these figures,
+    and the others are None. `flops_per_device` and `accessed_bytes_per_device` are XLA's cost
+    analysis, with every iteration of the loops (pipeline.planning.loop_cost). `quick` lowers the
+    compiler's effort to save time and memory: temporary and total bytes are then upper bounds.
 
     Raises:
-      ConfigError: the recipe, its mesh or its batch do not fit one another.
+      ConfigError: the recipe, its mesh and its batch do not fit each other.
     """
     mesh = meshes.create(**settings["mesh"], devices=devices)
     parts = stages.split(settings)
-    for part in parts:  # all of them before the first takes its minutes
+    for part in parts:  # check all stages before the minutes of the first compilation
         meshes.check_batch(
             mesh, part.settings["batch_size"], grad_accum_steps=part.settings["grad_accum_steps"]
         )
@@ -94,29 +96,29 @@ def _about(part: stages.Stage, mesh: Mesh) -> dict[str, Any]:
 def _compiled(
     part: stages.Stage, lowered: jax.stages.Lowered, topology: Topology, mesh: Mesh, quick: bool
 ) -> dict[str, Any]:
-    """What the compiler and its program tell."""
+    """Return the figures of the compiled program, or of the compiler's out-of-memory error."""
     began = time.perf_counter()
     compiled, needed = _compile(lowered, quick)
     result = {"compile_s": round(time.perf_counter() - began, 1)} | _read(compiled) | needed
     hlo = "" if compiled is None else compiled.as_text()
-    times = turns(hlo)
-    result["collectives"] = None if compiled is None else collectives(hlo, mesh.size, times)
-    if result["flops_per_device"] and max(times.values()) > 1:
-        grown = loop_cost.growth(part, topology.platform)
-        result["flops_per_device"] *= grown["flops"]
-        result["accessed_bytes_per_device"] *= grown["bytes accessed"]
+    runs = run_counts(hlo)
+    result["collectives"] = None if compiled is None else collectives(hlo, mesh.size, runs)
+    if result["flops_per_device"] and max(runs.values()) > 1:
+        growth = loop_cost.growth(part, topology.platform)
+        result["flops_per_device"] *= growth["flops"]
+        result["accessed_bytes_per_device"] *= growth["bytes accessed"]
     return result
 
 
 def device_bytes(state: TrainState) -> int:
-    """Bytes of the shards that one device holds of a state of shapes."""
+    """Return the bytes of the shards of an abstract state that one device holds."""
     return sum(map(sharding.shard_bytes, jax.tree.leaves(state)))
 
 
 def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, dict[str, int]]:
-    """The program; or None where the device's memory is too small for it, and the bytes that it would need."""
+    """Return the program, or None and the bytes it would need if device memory is too small."""
     effort = -1.0 if quick else 0.0
-    # The cache cannot read back programs of devices that are not there, and would hide how long compiling takes.
+    # The cache cannot read back programs of absent devices, and would hide the compile time.
     changes = {
         "jax_enable_compilation_cache": False,
         "jax_exec_time_optimization_effort": effort,
@@ -137,11 +139,11 @@ def _compile(lowered: jax.stages.Lowered, quick: bool) -> tuple[Any, dict[str, i
 def _configure(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()  # whether it is used is decided once, and again after this
+    compilation_cache.reset_cache()  # jax decides once whether to use the cache: decide again
 
 
 def needed_bytes(message: str) -> dict[str, int]:
-    """Key of the result -> bytes, as far as an error for lack of memory tells them."""
+    """Return the bytes that an out-of-memory error of the compiler names, by key of the result."""
     found = {key: pattern.search(message) for key, pattern in _NEEDED.items()}
     return {
         key: round(float(m["size"]) * _UNITS[m["unit"]])

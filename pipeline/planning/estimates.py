@@ -1,4 +1,4 @@
-"""What a run would take, by formulas: seconds a step, days, what preemptions cost. Every input is a plain number."""
+"""Estimate step time, run time and the cost of preemptions by formulas over plain numbers."""
 
 import dataclasses
 import math
@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from pipeline.core.chips import Chip
 
 SECONDS_A_DAY = 86_400.0
-STEP_FORMULA = "max(FLOPs / (peak x utilisation), bytes / memory bandwidth) + collective bytes / link bandwidth"
+STEP_FORMULA = (
+    "max(FLOPs / (peak x utilisation), bytes / memory bandwidth) "
+    "+ collective bytes / link bandwidth"
+)
 INTERVAL_FORMULA = "sqrt(2 x save seconds x mean seconds between preemptions)"
 
 
 @dataclasses.dataclass(frozen=True)
 class StepTime:
-    """Seconds of a step by part: the larger of compute and memory, and then communication, as if none overlapped."""
+    """Seconds of a step: the larger of compute and memory, plus communication without overlap."""
 
     compute: float
     memory: float
@@ -21,25 +24,25 @@ class StepTime:
 
     @property
     def total(self) -> float:
-        """STEP_FORMULA."""
+        """Seconds of the whole step, by STEP_FORMULA."""
         return max(self.compute, self.memory) + self.communication
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The stages of a run, (steps, time of one) each, and the number of the one whose step is shown."""
+    """The stages of a run as (number of steps, step time), and the index of the stage to show."""
 
     stages: Sequence[tuple[int, StepTime]]
     number: int = 0
 
     @property
     def seconds(self) -> float:
-        """Of all steps of all stages."""
+        """Seconds of all steps of all stages."""
         return sum(num_steps * step.total for num_steps, step in self.stages)
 
     @property
     def shown(self) -> StepTime:
-        """A step of the stage of that number."""
+        """Step time of the stage to show."""
         return self.stages[self.number][1]
 
 
@@ -52,11 +55,11 @@ def step_time(
     moved_bytes: float,
     utilisation: float,
 ) -> StepTime:
-    """A step of one device that runs `flops`, touches and sends so many bytes.
+    """Return the step time of one device that runs `flops`, accesses and sends these bytes.
 
-    `utilisation` is the assumed share of the published peak that products reach. The memory's share is a lower bound
-    of time only where XLA's count of bytes is one of traffic: it counts what each fused operation reads and writes,
-    also where that stays on the chip.
+    `utilisation` is the assumed fraction of the published peak that matrix products reach. The
+    memory time is a lower bound only where XLA's byte count is memory traffic: it counts what each
+    fused operation reads and writes, even where the data stays on the chip.
     """
     peak = chip.bfloat16 if dtype == "bfloat16" else chip.float32
     return StepTime(
@@ -67,14 +70,15 @@ def step_time(
 
 
 def moved_bytes(collectives: Mapping[str, Mapping[str, int]]) -> int:
-    """Bytes that a device sends in all collectives of a step."""
+    """Return the bytes that a device sends in all collectives of a step."""
     return sum(entry["moved_bytes"] for entry in collectives.values())
 
 
 def best_interval(save_seconds: float, preemptions_per_day: float) -> float:
-    """Seconds between checkpoints that lose least (Young 1974, equation 8): INTERVAL_FORMULA.
+    """Return the seconds between checkpoints that lose the least time, by INTERVAL_FORMULA.
 
-    Infinite without preemptions. `save_seconds` is how long a save keeps the loop from stepping.
+    This is equation 8 of Young 1974; infinite without preemptions. `save_seconds` is how long a
+    save blocks the training loop.
     """
     if preemptions_per_day == 0:
         return math.inf
@@ -83,14 +87,14 @@ def best_interval(save_seconds: float, preemptions_per_day: float) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Steps' worth of time that a run loses: to the work since the last checkpoint, and to writing checkpoints."""
+    """Time that a run loses, in steps: to redone work since the last checkpoint, and to saving."""
 
     redone: float
     saving: float
 
     @property
     def total(self) -> float:
-        """Both together, in steps."""
+        """Total lost time, in steps."""
         return self.redone + self.saving
 
 
@@ -102,9 +106,9 @@ def lost_steps(
     preemptions_per_day: float,
     save_seconds: float,
 ) -> Loss:
-    """With a checkpoint `every` so many steps, half of them are redone at each preemption, on average.
+    """Return the time lost with a checkpoint every `every` steps, half of them redone on average.
 
-    To first order: preemptions in the time that is lost are not counted, nor is the time to start again.
+    First order: preemptions during lost time, and the time to restart, are not counted.
     """
     preemptions = preemptions_per_day * num_steps * step_seconds / SECONDS_A_DAY
     return Loss(

@@ -1,4 +1,4 @@
-"""What a step computes in all turns of its loops: XLA counts the body of a loop a single time."""
+"""Correct XLA's cost analysis of a step for its loops: XLA counts the body of a loop only once."""
 
 import dataclasses
 from typing import Any
@@ -12,18 +12,18 @@ from pipeline.training.state import mesh as meshes
 
 
 def growth(stage: Stage, platform: str) -> dict[str, float]:
-    """How much larger XLA's "flops" and "bytes accessed" are when every turn of the step's loops is counted.
+    """Return the factor by which "flops" and "bytes accessed" grow when every iteration counts.
 
-    Counted on the step as it is written, for one device: with its loops over layers and over parts of the batch, and
-    without.
+    Measured on the unpartitioned step for one device: once with its loops over layers and
+    microbatches, and once with these loops unrolled.
     """
-    once = _counts(stage, platform)
+    rolled = _cost(stage, platform)
     with target.written_out():
         settings = dict(stage.settings) | {"grad_accum_steps": 1}
-        every = _counts(dataclasses.replace(stage, settings=settings), platform)
-    return {key: every[key] / once[key] for key in ("flops", "bytes accessed")}
+        unrolled = _cost(dataclasses.replace(stage, settings=settings), platform)
+    return {key: unrolled[key] / rolled[key] for key in ("flops", "bytes accessed")}
 
 
-def _counts(stage: Stage, platform: str) -> Any:
+def _cost(stage: Stage, platform: str) -> Any:
     mesh = meshes.create(replica=1, fsdp=1, context=1, devices=jax.devices("cpu")[:1])
     return lower(stage, mesh, platform)[1].cost_analysis()

@@ -1,4 +1,4 @@
-"""A recipe's sharded training step as a program, for devices that need not be there: from shapes alone."""
+"""Lower a recipe's sharded training step from shapes alone, for devices that need not exist."""
 
 import hashlib
 import re
@@ -15,12 +15,12 @@ from pipeline.training.stages import Stage
 from pipeline.training.state import sharding
 from pipeline.training.state.train_state import TrainState
 
-# A number, or an array of one number, in a program's text; what an array of several holds is left.
+# A floating-point scalar, or an array filled with one, in a program's text; other arrays are kept.
 _NUMBER = re.compile(r"(?<=dense<)[-+.\w]+(?=> : tensor<(?:\d+x)*(?:f|bf)\d+>)")
 
 
 def lower(stage: Stage, mesh: Mesh, platform: str) -> tuple[TrainState, jax.stages.Lowered]:
-    """The shapes of the state, with their shardings, and the stage's last step as it is handed to the compiler."""
+    """Return the sharded shapes of the state, and the stage's last step lowered for `platform`."""
     settings = dict(stage.settings)
     modeldef, shapes = build.abstract(settings, mesh)
     with target.compiling_for(platform):
@@ -31,15 +31,16 @@ def lower(stage: Stage, mesh: Mesh, platform: str) -> tuple[TrainState, jax.stag
 
 
 def fingerprint(lowered: jax.stages.Lowered) -> str:
-    """Equal for programs that differ in nothing but floating-point numbers: a loss's weight, a learning rate.
+    """Return a hash that is equal for programs that differ in floating-point constants only.
 
-    These take the same memory and FLOPs. Whole numbers may be the turns of a loop, and count.
+    Such programs (another loss weight or learning rate) take the same memory and FLOPs. Integers
+    are hashed, because they may be the trip count of a loop.
     """
     return hashlib.sha256(_NUMBER.sub("number", lowered.as_text()).encode()).hexdigest()
 
 
 def batch_shapes(settings: Mapping[str, Any], mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
-    """A batch of the recipe's, as shapes with the shardings that the loop gives them."""
+    """Return the shapes of a batch of the recipe, with the shardings of the training loop."""
     data, rows = settings["data"], settings["batch_size"]
     where = sharding.batch_sharding(mesh)
     frame = (data["image_size"], data["image_size"], data.get("channels", 3))

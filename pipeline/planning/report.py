@@ -1,4 +1,4 @@
-"""A plan of a run: what its steps take of each device, whether they fit, and how long the whole would take."""
+"""Plan a run: the memory of its steps, whether they fit, and how long the whole run would take."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from pipeline.planning.compiling import compile_stages
 from pipeline.training import stages
 from pipeline.training.state import mesh as meshes
 
-# Of the stage that needs most, and so of the whole plan.
+# Copied from the stage that needs the most memory to the plan as a whole.
 _FIGURES = (
     "parameters",
     "state_bytes_per_device",
@@ -38,14 +38,15 @@ def plan(
     save_seconds: float = 5.0,
     quick: bool = False,
 ) -> dict[str, Any]:
-    """The plan of a complete recipe on the machine that `description` names (pipeline.planning.topology).
+    """Return the plan of a complete recipe on the machine `description` (see planning.topology).
 
-    "stages" has the numbers of each stage (`compile_stages`), with `fits` and the seconds of a step. Memory, FLOPs and
-    collectives of the plan itself are those of the stage that needs most memory, "worst_stage"; `estimate` is of all
-    stages together. `fits` is None for a CPU, whose memory is not known here.
+    "stages" holds the figures of each stage (`compile_stages`), with `fits` and the seconds of a
+    step. Memory, FLOPs and collectives of the plan are copied from "worst_stage", the stage that
+    needs the most memory; `estimate` covers all stages. `fits` is None for a CPU, whose memory is
+    unknown here.
 
     Raises:
-      ConfigError: the machine cannot be compiled for, or the recipe does not suit it.
+      ConfigError: the machine cannot be compiled for, or the recipe does not fit its mesh.
     """
     if not 0 < utilisation <= 1:
         raise ConfigError(f"--utilisation {utilisation} must be above 0, and at most 1")
@@ -80,7 +81,7 @@ def plan(
 
 
 def _together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of the stage that needs most memory, of which those are first that the compiler gave up."""
+    """Return the figures of the stage that needs the most memory; one that failed to compile wins."""
     worst = max(
         found, key=lambda stage: (not stage["compiled"], stage["total_bytes_per_device"] or 0)
     )
@@ -95,7 +96,7 @@ def _together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _judge(
     stage: dict[str, Any], chip: Chip | None, dtype: str, utilisation: float
 ) -> estimates.StepTime | None:
-    """Adds `fits` and `step_seconds` to a stage, and returns what the latter consists of, as far as they are known."""
+    """Add `fits` and `step_seconds` to a stage, and return its step time, or None if unknown."""
     stage["fits"] = (
         None
         if chip is None
@@ -125,10 +126,10 @@ def estimate(
     preemptions_per_day: float,
     save_seconds: float,
 ) -> dict[str, Any]:
-    """Time of the whole run, and the steps that preemptions cost it, from the time of a step of each stage.
+    """Return the time of the whole run and the steps lost to preemptions, from each stage's step.
 
-    The parts of a step's time are of the stage that needs most memory; checkpoints and what is lost are counted in mean
-    steps.
+    The breakdown of a step's time belongs to the stage that needs the most memory; checkpoint
+    intervals and losses are in mean steps.
     """
     num_steps, every = (
         settings["num_steps"],
@@ -165,24 +166,23 @@ def estimate(
 
 
 def advice(settings: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """What to change of a recipe that does not fit, most promising first."""
+    """Return changes to a recipe that does not fit, the most promising first."""
     mesh, memory = result["mesh"], result["memory_bytes"]
     changes = []
     if result["state_bytes_per_device"] > memory / 2:
-        changes.append(f"split the state further: mesh.fsdp above {mesh['fsdp']}")
+        changes.append(f"shard the state over more devices: mesh.fsdp above {mesh['fsdp']}")
     arguments = build.defaults(ConfigDict(settings), "model") | settings["model"]
     if arguments.get("remat") is False:
         changes.append("recompute activations: --config.model.remat=True")
     if settings["dtype"] == "float32":
         changes.append("halve the activations: --config.dtype=bfloat16")
     rows = settings["batch_size"] // (mesh["replica"] * mesh["fsdp"])
-    parts = settings["grad_accum_steps"] * 2
-    if rows % parts == 0:
-        changes.append(f"differentiate the batch in parts: --config.grad_accum_steps={parts}")
+    microbatches = settings["grad_accum_steps"] * 2
+    if rows % microbatches == 0:
+        changes.append(f"use more microbatches: --config.grad_accum_steps={microbatches}")
     if rows == settings["grad_accum_steps"]:
-        changes.append(
-            f"split images in height: mesh.context={mesh['context'] * 2}, with fewer replica or fsdp"
-        )
+        context = mesh["context"] * 2
+        changes.append(f"shard the height: mesh.context={context}, with less replica or fsdp")
     else:
-        changes.append("a smaller batch_size, or more devices")
+        changes.append("use a smaller batch_size, or more devices")
     return changes

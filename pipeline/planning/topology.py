@@ -1,4 +1,4 @@
-"""Descriptions of machines that are not there, as jax devices to compile for: `v5p:4x4x4`, `cpu:8`, `h100:8`."""
+"""Make jax devices to compile for from a description of a machine: `v5p:4x4x4`, `cpu:8`, `h100:8`."""
 
 import contextlib
 import dataclasses
@@ -16,22 +16,26 @@ from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 
 EXAMPLES = "v5e:4x4, v5p:4x4x4, v6e:16x16, 2*v5e:16x16 (two slices), cpu:8, h100:8"
-_TPUS = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}  # name -> dimensions of its torus
+_TPUS = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}  # name -> dimensions of the torus
 _DESCRIPTION = re.compile(r"(?:(?P<slices>\d+)\*)?(?P<name>[a-z0-9-]+):(?P<shape>\d+(?:x\d+)*)")
-# The TPU compiler asks the cloud what machine it is on, unless it is told: any will do, as the topology is ours.
+# Without these the TPU compiler queries the cloud for its machine. Any values do: the topology is
+# passed explicitly.
 _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5p-8",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-    # It compiles only, and so need not be alone on the machine.
+    # Nothing runs here, so several processes may load the library at once.
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """A machine: `platform` is jax's name of its backend; `chip` is None for a CPU, which has no published peak."""
+    """A machine to compile for.
+
+    `platform` is jax's backend name; `chip` is None for a CPU, which has no published peak.
+    """
 
     name: str
     platform: str
@@ -41,15 +45,15 @@ class Topology:
 
     @property
     def num_devices(self) -> int:
-        """Chips, or host devices."""
+        """Number of chips, or of host devices."""
         return self.slices * math.prod(self.shape)
 
 
 def parse(text: str) -> Topology:
-    """[slices*]chip:AxB[xC], or chip:count for a CPU or GPUs.
+    """Parse `[slices*]chip:AxB[xC]`, or `chip:count` for a CPU or GPUs.
 
     Raises:
-      ConfigError: it is none of these.
+      ConfigError: the text has neither form, or names an unknown chip.
     """
     match = _DESCRIPTION.fullmatch(text.lower())
     if match is None:
@@ -65,7 +69,8 @@ def parse(text: str) -> Topology:
         if len(shape) != _TPUS[name]:
             example = "x".join(["4"] * _TPUS[name])
             raise ConfigError(
-                f"--topology {text!r}: a {name} has {_TPUS[name]} dimensions, such as {name}:{example}"
+                f"--topology {text!r}: a {name} has {_TPUS[name]} dimensions, "
+                f"such as {name}:{example}"
             )
         return Topology(text, "tpu", CHIPS[name], shape, slices)
     if len(shape) != 1 or slices != 1:
@@ -78,10 +83,10 @@ def parse(text: str) -> Topology:
 
 
 def devices(topology: Topology) -> list[Any]:
-    """Devices to build a mesh of. Those of an accelerator can be compiled for, and nothing else.
+    """Return devices to build a mesh of; accelerator devices serve for compilation only.
 
     Raises:
-      ConfigError: what compiles for them is not installed, or does not know such a machine.
+      ConfigError: their compiler is not installed, or does not know such a machine.
     """
     make = {"tpu": _tpu_devices, "cpu": _cpu_devices, "gpu": _gpu_devices}[topology.platform]
     return make(topology)
@@ -94,14 +99,13 @@ def _tpu_devices(topology: Topology) -> list[Any]:
         )
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ.pop("TPU_LIBRARY_PATH", None)  # see pipeline.cli.main
+    os.environ.pop("TPU_LIBRARY_PATH", None)  # set by pipeline.cli.main to hide libtpu
     options: dict[str, Any] = {"num_slices": topology.slices} if topology.slices > 1 else {}
     chip = topology.chip
     assert chip is not None
     if chip.name == "v4":
-        options["chip_config_name"] = (
-            "megacore"  # both cores of a chip are one device, as on the real ones
-        )
+        # Both cores of a chip are one device, as on real hardware.
+        options["chip_config_name"] = "megacore"
     layout = "x".join(map(str, topology.shape))
     if math.prod(topology.shape) < 4:
         options["chips_per_host_bounds"] = [*topology.shape, 1, 1][:3]
@@ -115,7 +119,7 @@ def _tpu_devices(topology: Topology) -> list[Any]:
 
 def _cpu_devices(topology: Topology) -> list[Any]:
     wanted = topology.num_devices
-    with contextlib.suppress(RuntimeError):  # jax has started, with the devices that it has
+    with contextlib.suppress(RuntimeError):  # jax has already started with its devices
         jax.config.update("jax_num_cpu_devices", wanted)
     found = jax.devices("cpu")
     if len(found) < wanted:
@@ -127,14 +131,14 @@ def _cpu_devices(topology: Topology) -> list[Any]:
 
 
 def _gpu_devices(topology: Topology) -> list[Any]:
-    """Jax's plugin compiles for GPUs like those that it finds; it has no list of them as the TPU's compiler does."""
+    """Return GPU devices like those found: jax's plugin, unlike the TPU compiler, lists no chips."""
     wanted = topology.num_devices
     try:
         found = topologies.get_topology_desc(f"1x1x{wanted}", "cuda").devices
-    except Exception as error:  # the plugin's own kinds: not there, no driver, no GPU
+    except Exception as error:  # exceptions of the plugin: not installed, no driver, no GPU
         raise ConfigError(
-            f"--topology {topology.name} needs jax's CUDA plugin (pip install strata[cuda]) and a GPU of that kind "
-            f"to take its description from: {_first_line(error)}"
+            f"--topology {topology.name} needs jax's CUDA plugin (pip install strata[cuda]) "
+            f"and a GPU of that kind to take its description from: {_first_line(error)}"
         ) from None
     return found[:wanted]
 

@@ -1,4 +1,7 @@
-"""How often a compiled program runs each of its computations: its text has the body of a loop a single time."""
+"""Count how often a compiled program runs each computation, from while-loop trip counts in its HLO.
+
+HLO text contains the body of a loop once, however many iterations it runs.
+"""
 
 import re
 from collections import defaultdict
@@ -7,32 +10,33 @@ from collections import defaultdict
 COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) .*\{$")
 # `body=%name`, `calls=%name`, `branch_computations={%a, %b}`
 _CALLED = re.compile(
-    r"(?P<how>body|condition|calls|to_apply|branch_computations|called_computations)=(?P<names>\{[^}]*\}|%[\w.-]+)"
+    r"(?P<how>body|condition|calls|to_apply|branch_computations|called_computations)"
+    r"=(?P<names>\{[^}]*\}|%[\w.-]+)"
 )
 _NAME = re.compile(r"%([\w.-]+)")
-_TOLD = re.compile(r'known_trip_count"?:\{"n":"(?P<turns>\d+)"\}')
+_KNOWN = re.compile(r'known_trip_count"?:\{"n":"(?P<trips>\d+)"\}')
 _CONSTANT = re.compile(r"%(?P<name>[\w.-]+) = s32\[\]\S* constant\((?P<value>\d+)\)")
 _LIMIT = re.compile(r"ROOT .* compare\(%[\w.-]+, %(?P<name>[\w.-]+)\), direction=LT")
 
 
-def turns(hlo: str) -> dict[str, int]:
-    """Computation of an HLO module -> how often the program runs it; a loop of unknown length counts once.
+def run_counts(hlo: str) -> dict[str, int]:
+    """Return how often the program runs each computation of an HLO module.
 
-    A loop's turns are those that the compiler tells, or the limit of its counter, which in jax's loops begins at 0.
+    The trip count of a loop is the compiler's `known_trip_count`, or else the limit of the loop
+    counter, which starts at 0 in jax's loops. A loop of unknown length counts once.
     """
     bodies, entry = _computations(hlo)
-    calls: dict[str, list[tuple[str, int]]] = defaultdict(
-        list
-    )  # computation -> (caller, times a run of the caller)
+    # computation -> [(caller, calls in one run of the caller)]
+    calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for caller, lines in bodies.items():
         for line in lines:
             called = {
                 match["how"]: _NAME.findall(match["names"]) for match in _CALLED.finditer(line)
             }
             for how, names in called.items():
-                times = (
-                    _turns_of(line, bodies.get(called["condition"][0], [])) if how == "body" else 1
-                )
+                times = 1
+                if how == "body":
+                    times = _trip_count(line, bodies.get(called["condition"][0], []))
                 for name in names:
                     calls[name].append((caller, times))
     known = {entry: 1}
@@ -46,7 +50,7 @@ def turns(hlo: str) -> dict[str, int]:
 
 
 def _computations(hlo: str) -> tuple[dict[str, list[str]], str]:
-    """Computation -> its lines, and the name of the one that the program begins with."""
+    """Return the lines of each computation, and the name of the entry computation."""
     bodies: dict[str, list[str]] = {}
     lines: list[str] = []
     entry = ""
@@ -60,10 +64,10 @@ def _computations(hlo: str) -> tuple[dict[str, list[str]], str]:
     return bodies, entry
 
 
-def _turns_of(loop: str, condition: list[str]) -> int:
-    told = _TOLD.search(loop)
-    if told is not None:
-        return int(told["turns"])
+def _trip_count(loop: str, condition: list[str]) -> int:
+    known = _KNOWN.search(loop)
+    if known is not None:
+        return int(known["trips"])
     constants = {
         match["name"]: int(match["value"])
         for match in map(_CONSTANT.search, condition)

@@ -1,4 +1,4 @@
-"""Collectives read from HLO text, in the forms that XLA's backends print."""
+"""Tests that collectives are read from HLO text in the forms that XLA's backends print."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from pipeline.planning.collectives import bytes_of, collectives
-from pipeline.planning.trip_counts import turns
+from pipeline.planning.trip_counts import run_counts
 from pipeline.training.state import mesh as meshes
 
 TPU = """
@@ -20,7 +20,7 @@ TPU = """
 
 
 def test_kinds_counts_and_bytes():
-    assert collectives(TPU, 16, turns(TPU)) == {
+    assert collectives(TPU, 16, run_counts(TPU)) == {
         "all-gather": {"count": 1, "bytes": 512 * 512 * 2, "moved_bytes": 512 * 512 * 2 * 7 // 8},
         "all-reduce": {"count": 1, "bytes": 36, "moved_bytes": 36 * 2 * 3 // 4},
         "reduce-scatter": {"count": 1, "bytes": 32, "moved_bytes": 32 * 7},
@@ -44,7 +44,7 @@ def test_a_compiled_program():
     whole = NamedSharding(mesh, PartitionSpec())
     program = jax.jit(lambda x: x + 1, out_shardings=whole).lower(x).compile()
     text = program.as_text() or ""
-    assert collectives(text, 8, turns(text)) == {
+    assert collectives(text, 8, run_counts(text)) == {
         "all-gather": {"count": 1, "bytes": 8 * 64 * 4, "moved_bytes": 8 * 64 * 4 * 3 // 4}
     }
 
@@ -65,17 +65,17 @@ ENTRY %main.7 (a: f32[8]) -> f32[8] {
 """
 
 
-def test_loops_count_at_every_turn():
-    assert turns(TPU_LOOP)["body.1"] == 7
-    assert collectives(TPU_LOOP, 2, turns(TPU_LOOP)) == {
+def test_loops_count_every_iteration():
+    assert run_counts(TPU_LOOP)["body.1"] == 7
+    assert collectives(TPU_LOOP, 2, run_counts(TPU_LOOP)) == {
         "all-reduce": {"count": 7, "bytes": 7 * 32, "moved_bytes": 7 * 32}
     }
 
 
-def test_turns_of_a_compiled_loop_in_a_loop():
+def test_run_counts_of_nested_compiled_loops():
     def inner(x, _):
         return jax.lax.scan(lambda x, _: (jnp.sin(x) @ x, None), x, length=5)[0], None
 
     x = jax.ShapeDtypeStruct((16, 16), jnp.float32)
     program = jax.jit(lambda x: jax.lax.scan(inner, x, length=3)[0]).lower(x).compile()
-    assert max(turns(program.as_text() or "").values()) == 15
+    assert max(run_counts(program.as_text() or "").values()) == 15

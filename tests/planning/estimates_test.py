@@ -1,4 +1,4 @@
-"""Estimates by closed form, and the interval between checkpoints that indeed loses least."""
+"""Tests of the formulas, and that the best checkpoint interval does lose the least."""
 
 import math
 
@@ -10,7 +10,7 @@ from pipeline.planning import estimates
 CHIP = Chip("x", bfloat16=100.0, float32=50.0, memory=10, memory_bandwidth=10.0, link_bandwidth=4.0)
 
 
-def test_a_step_takes_its_longer_part_and_its_communication():
+def test_step_time_is_the_larger_of_compute_and_memory_plus_communication():
     step = estimates.step_time(
         CHIP, "bfloat16", flops=600.0, accessed_bytes=50.0, moved_bytes=2.0, utilisation=0.5
     )
@@ -30,7 +30,7 @@ def test_bytes_of_all_kinds_count():
     assert estimates.moved_bytes(collectives) == 12
 
 
-def test_young_s_formula():
+def test_youngs_formula():
     assert estimates.best_interval(10.0, 2.0) == math.sqrt(2 * 10 * 43_200)
     assert estimates.best_interval(10.0, 0.0) == math.inf
 
