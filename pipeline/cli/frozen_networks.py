@@ -112,7 +112,7 @@ def features(values: flags.FlagValues, *, is_video: bool) -> tuple[Any, Mapping[
     """
     import jax
 
-    from pipeline.metrics import embedding
+    from pipeline.metrics.functions import embedding
 
     network, weights = (str(values[f"features.{key}"].value) for key in ("network", "weights"))
     try:

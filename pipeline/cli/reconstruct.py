@@ -172,7 +172,7 @@ def _reconstruct(
     import numpy as np
 
     from pipeline.codec.media import code_image, image_files
-    from pipeline.metrics.frame_quality import FrameQuality
+    from pipeline.metrics.functions.frame_quality import FrameQuality
 
     image, remarks = image_files.read(path, codec.image_shape[2])
     fitted = code_image.fit(codec, image, fit)

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from pipeline.codec.any_size import ConvCodec
 from pipeline.core.errors import DataError
-from pipeline.metrics.frechet import FeatureMoments
+from pipeline.metrics.functions.frechet import FeatureMoments
 
 
 def measure(codec: ConvCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) -> dict[str, Any]:

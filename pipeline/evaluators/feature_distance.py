@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
-from pipeline.metrics import frechet
-from pipeline.metrics.embedding import Embedding
-from pipeline.metrics.frechet import FeatureMoments
+from pipeline.metrics.functions import frechet
+from pipeline.metrics.functions.embedding import Embedding
+from pipeline.metrics.functions.frechet import FeatureMoments
 
 
 class FeatureDistance:

@@ -16,10 +16,10 @@ from pipeline.backend import jit
 from pipeline.core.errors import DataError
 from pipeline.core.types import Batch
 from pipeline.losses import elbo
-from pipeline.metrics.active_units import ActiveUnits, UnitMoments
-from pipeline.metrics.average import Averages, masked_sum
-from pipeline.metrics.bits_per_dim import bits_per_dim
-from pipeline.metrics.importance import LogMeanExp, log_weight
+from pipeline.metrics.functions.active_units import ActiveUnits, UnitMoments
+from pipeline.metrics.functions.average import Averages, masked_sum
+from pipeline.metrics.functions.bits_per_dim import bits_per_dim
+from pipeline.metrics.functions.importance import LogMeanExp, log_weight
 
 
 def evaluate(
@@ -47,7 +47,7 @@ def evaluate(
     Returns:
       bits_per_dim; nats (the negative ELBO: one sample of the latents an example, KL in closed form),
       distortion and rate (its two terms, in nats); kl_per_layer (nats) and kl_per_layer_bits_per_dim, top
-      first; active_units (over all layers; see metrics/active_units.py) and active_units_per_layer, of
+      first; active_units (over all layers; see metrics/functions/active_units.py) and active_units_per_layer, of
       Gaussian layers; likelihood, num_examples, protocol. With importance samples also iwae_bits_per_dim, iwae_nats and
       num_importance_samples.
 

@@ -17,9 +17,10 @@ from pipeline.core.types import Batch, Latent, Likelihood, pixels_of
 from pipeline.distances import frames as distances
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.evaluators.feature_distance import FeatureDistance
-from pipeline.metrics import codebook_usage, quality
-from pipeline.metrics.average import Averages, masked_sum
-from pipeline.metrics.embedding import Embedding
+from pipeline.metrics import quality
+from pipeline.metrics.functions import codebook_usage
+from pipeline.metrics.functions.average import Averages, masked_sum
+from pipeline.metrics.functions.embedding import Embedding
 
 PROTOCOL = (
     "reconstruction: the likelihood's mean at the posterior means (or the most probable codes) of all layers, rounded "
@@ -42,7 +43,7 @@ def evaluate(
     """psnr (dB), ssim, mse (of values in [0, 1]), ms_ssim and flicker as there can be; num_examples, protocol.
 
     Of a model with discrete layers also codebook_perplexity and codebook_used, lists of one a layer, top first, of the
-    most probable codes of all positions of all examples (pipeline.metrics.codebook_usage).
+    most probable codes of all positions of all examples (pipeline.metrics.functions.codebook_usage).
 
     The first arguments are those of likelihood.evaluate. `perceptual` are further distances of images by name, each
     with its weights. With `features`, a network and its weights, "feature_distance" is a report of its own, see

@@ -12,7 +12,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.evaluators.feature_distance import FeatureDistance
 from pipeline.frozen import squeezenet
 from pipeline.frozen.lpips import NETWORKS
-from pipeline.metrics import embedding
+from pipeline.metrics.functions import embedding
 
 
 def clips(seed: int, count: int = 80) -> np.ndarray:

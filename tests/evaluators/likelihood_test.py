@@ -9,7 +9,7 @@ from pipeline import models
 from pipeline.core.errors import DataError
 from pipeline.evaluators import likelihood
 from pipeline.losses import elbo
-from pipeline.metrics.bits_per_dim import bits_per_dim
+from pipeline.metrics.functions.bits_per_dim import bits_per_dim
 
 KEY = jax.random.key(0)
 DIMS = 8 * 8 * 3

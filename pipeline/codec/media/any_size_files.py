@@ -17,7 +17,7 @@ from pipeline.codec.media.video_io import Timing, is_video
 from pipeline.codec.tiling.chunks import Chunk
 from pipeline.core.errors import DataError
 from pipeline.data.sources.listing import is_image
-from pipeline.metrics.frame_quality import FrameQuality
+from pipeline.metrics.functions.frame_quality import FrameQuality
 from pipeline.metrics.quality import Measure
 
 _STILL = Timing(fractions.Fraction(1), fractions.Fraction(1))

@@ -19,7 +19,7 @@ from pipeline.codec.media.video_io import VideoReader, VideoWriter
 from pipeline.codec.tiling import chunks
 from pipeline.codec.tiling.chunks import Chunk
 from pipeline.core.errors import DataError
-from pipeline.metrics.frame_quality import FrameQuality
+from pipeline.metrics.functions.frame_quality import FrameQuality
 from pipeline.metrics.quality import Measure
 
 Frame = UInt8[np.ndarray, "h w 3"]
@@ -42,7 +42,7 @@ def reconstruct(
     `side_by_side` puts each original at the left of its frame; `further` are distances by name, such as LPIPS.
 
     Returns:
-      frames, height, width, fps, seconds, remarks; and the figures of pipeline.metrics.frame_quality.
+      frames, height, width, fps, seconds, remarks; and the figures of pipeline.metrics.functions.frame_quality.
 
     Raises:
       DataError: the file cannot be read. ConfigError: the other cannot be written.

@@ -15,7 +15,7 @@ from pipeline.core.parameters import Arrays, ModelDef
 from pipeline.core.types import Batch
 from pipeline.losses import spectral
 from pipeline.losses.elbo import Objective, layer_rates, masked_mean
-from pipeline.metrics import codebook_usage
+from pipeline.metrics.functions import codebook_usage
 from pipeline.training.state.train_state import TrainState
 from pipeline.training.update import Update
 

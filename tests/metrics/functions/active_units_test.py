@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.types import Latent
 from pipeline.distributions.continuous import gaussian_kl
-from pipeline.metrics.active_units import ActiveUnits, UnitMoments
+from pipeline.metrics.functions.active_units import ActiveUnits, UnitMoments
 
 
 def gaussian(mean, logvar, prior_mean=None, prior_logvar=None):

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.metrics.average import Averages, masked_sum
+from pipeline.metrics.functions.average import Averages, masked_sum
 
 
 def test_padding_never_counts():

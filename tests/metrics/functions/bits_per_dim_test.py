@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipeline.distributions.continuous import Categorical
-from pipeline.metrics.bits_per_dim import bits_per_dim
+from pipeline.metrics.functions.bits_per_dim import bits_per_dim
 
 
 def test_a_uniform_distribution_over_bytes_has_eight():

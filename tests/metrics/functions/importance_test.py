@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.types import Latent, Outputs
 from pipeline.distributions.continuous import gaussian_kl, gaussian_log_prob, gaussian_sample
-from pipeline.metrics.importance import LogMeanExp, log_weight
+from pipeline.metrics.functions.importance import LogMeanExp, log_weight
 
 # A linear-Gaussian model, z ~ N(0, 1), x | z ~ N(1.3 z, 0.5), at x = 0.7: everything is known in closed form.
 WEIGHT, VARIANCE, X = 1.3, 0.5, 0.7

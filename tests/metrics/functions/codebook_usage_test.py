@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipeline.core.types import Latent
-from pipeline.metrics import codebook_usage
+from pipeline.metrics.functions import codebook_usage
 
 
 def latent(indices, num_codes):

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from pipeline.core.types import Latent
-from pipeline.metrics.average import masked_sum
+from pipeline.metrics.functions.average import masked_sum
 
 THRESHOLD = 0.01
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from pipeline.metrics import frechet
-from pipeline.metrics.frechet import FeatureMoments
+from pipeline.metrics.functions import frechet
+from pipeline.metrics.functions.frechet import FeatureMoments
 
 
 def covariance(size: int, rank: int, seed: int) -> np.ndarray:
