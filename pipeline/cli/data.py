@@ -113,7 +113,7 @@ def _examples(argv: list[str]) -> int:
         raise ConfigError(f"data examples takes no argument {rest[0]!r}")
     config, out = flags.config_of(values), flags.required(values, "out")
     from pipeline.build import run as build
-    from pipeline.data.loading.examples import write_examples
+    from pipeline.data.loading.example_files import write_examples
 
     data = build.data(config.to_dict())
     written = write_examples(data, out, split=values.split, num=values.num, seed=values.seed)

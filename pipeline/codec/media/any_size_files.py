@@ -16,7 +16,7 @@ from pipeline.codec.media.clip_latents import About
 from pipeline.codec.media.video_io import Timing, is_video
 from pipeline.codec.tiling.chunks import Chunk
 from pipeline.core.errors import DataError
-from pipeline.data.sources.listing import is_image
+from pipeline.data.listing import is_image
 from pipeline.metrics.functions.frame_quality import FrameQuality
 from pipeline.metrics.quality import Measure
 

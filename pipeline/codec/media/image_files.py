@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
-from pipeline.data.sources.listing import is_image
+from pipeline.data.listing import is_image
 from pipeline.data.unreadable import Unreadable
 
 # An input file, and the relative path without suffix under which its result goes.

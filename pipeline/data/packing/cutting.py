@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pipeline.data.unreadable import Unreadable
-from pipeline.data.videos.video import VideoFile, first_stream, open_container, reason_of
+from pipeline.data.videos.decode import VideoFile, first_stream, open_container, reason_of
 
 _CONTAINERS = (
     "mp4",

@@ -14,7 +14,8 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
 from pipeline.data.images.transforms import shrink_shorter_side
 from pipeline.data.loading.batches import over_budget
-from pipeline.data.records import image_records, shards
+from pipeline.data.records import image_records
+from pipeline.data.records.writer import ShardWriter, new_folder
 from pipeline.data.source import Record, Source
 from pipeline.data.sources import open_source
 from pipeline.data.unreadable import Unreadable
@@ -59,7 +60,7 @@ def pack(
     """
     if image_size < 0 or shard_bytes < 1:
         raise ConfigError("--image_size must be 0 (as it is) or more, and --shard_mb above 0")
-    with shards.new_folder(out) as folder:
+    with new_folder(out) as folder:
         kind = kind_of(pathlib.Path(path))
         source = open_source(kind, path, key="SRC")
         raw = raw or kind == "arrays"
@@ -77,7 +78,7 @@ def _write(
 ) -> dict[str, Any]:
     unreadable: list[str] = []
     shapes: set[tuple[int, ...]] = set()
-    writer = shards.Shards(folder, "images", shard_bytes)
+    writer = ShardWriter(folder, "images", shard_bytes)
     for done, record in _prepared(source, image_size, raw):
         if isinstance(record, str):
             unreadable.append(record)

@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.listing import SUFFIXES, VIDEO_SUFFIXES, is_image, is_video
 from pipeline.data.loading.batches import over_budget
 from pipeline.data.packing.cutting import cut
-from pipeline.data.records import clip_records, image_records, shards
+from pipeline.data.records import clip_records, image_records
 from pipeline.data.records.clip_records import Packed
+from pipeline.data.records.writer import ShardWriter, new_folder
 from pipeline.data.sources import open_video_source
 from pipeline.data.sources.folder import walk
-from pipeline.data.sources.listing import SUFFIXES, VIDEO_SUFFIXES, is_image, is_video
 from pipeline.data.sources.video_list import SUFFIXES as LISTS
 from pipeline.data.unreadable import Unreadable
 from pipeline.data.video_source import Video, VideoSource
 from pipeline.data.videos.clips import at_moments, since
-from pipeline.data.videos.video import VideoFile
+from pipeline.data.videos.decode import VideoFile
 
 
 def has_videos(path: str) -> bool:
@@ -75,10 +76,10 @@ def pack_videos(
         )
     if raw and not clip_seconds:
         raise ConfigError("--raw needs --clip_seconds above 0: a clip is held in memory")
-    with shards.new_folder(out) as folder:
+    with new_folder(out) as folder:
         kind = "video_list" if path.lower().endswith(LISTS) else "videos"
         source = open_video_source(kind, path, key="SRC")
-        writer = shards.Shards(folder, "clips", shard_bytes)
+        writer = ShardWriter(folder, "clips", shard_bytes)
         unreadable: list[str] = []
         sizes: list[tuple[int, int, int]] = []
         for index in range(len(source)):

@@ -31,7 +31,7 @@ def open_source(
 
         return Folder(path, key)
     if kind == "zip":
-        from pipeline.data.sources.archive import Archive
+        from pipeline.data.sources.zip import Archive
 
         return Archive(path, key)
     if kind == "records":
@@ -74,7 +74,7 @@ def open_video_source(kind: str, path: str, *, key: str = "data.path") -> VideoS
     if not path:
         raise ConfigError(f"{key} is missing: data.source={kind!r} reads from a path")
     if kind == "videos":
-        from pipeline.data.sources.video_folder import VideoFolder
+        from pipeline.data.sources.videos import VideoFolder
 
         return VideoFolder(path, key)
     if kind == "video_list":

@@ -11,7 +11,7 @@ from pipeline.data.loading.batches import Draws
 from pipeline.data.source import Source
 from pipeline.data.video_source import VideoSource
 from pipeline.data.videos.clips import Clip, Filmstrip, Still
-from pipeline.data.videos.video import VideoFile
+from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.window import Window
 
 

@@ -34,7 +34,7 @@ class Shown(Protocol):
 
 @runtime_checkable
 class Timed(Protocol):
-    """Frames with times: a pipeline.data.videos.video.VideoFile, or a Filmstrip. See the former for the attributes."""
+    """Frames with times: a pipeline.data.videos.decode.VideoFile, or a Filmstrip. See the former for the attributes."""
 
     tick: fractions.Fraction
     rate: fractions.Fraction

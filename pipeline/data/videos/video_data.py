@@ -20,7 +20,7 @@ from pipeline.data.video_source import VideoSource
 from pipeline.data.videos.buckets import Shape, shapes_of
 from pipeline.data.videos.clip_examples import ClipExamples, StillExamples
 from pipeline.data.videos.clips import Clip
-from pipeline.data.videos.video import size_of
+from pipeline.data.videos.decode import size_of
 from pipeline.data.videos.window import Window
 
 _PROBES = 16  # files opened at a time, to sort them into buckets

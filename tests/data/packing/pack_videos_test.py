@@ -13,7 +13,7 @@ from pipeline.data.packing.cutting import cut
 from pipeline.data.packing.pack_videos import pack_videos
 from pipeline.data.sources.records import ClipRecords
 from pipeline.data.videos.clips import since
-from pipeline.data.videos.video import VideoFile
+from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.video_data import VideoData
 
 

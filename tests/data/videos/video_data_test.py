@@ -14,10 +14,10 @@ from video_files import numbers, write_sound, write_video
 from pipeline.build import run as build
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.image_data import ImageData
-from pipeline.data.loading.examples import write_examples
+from pipeline.data.loading.example_files import write_examples
 from pipeline.data.sources.moving_crops import SPEED
 from pipeline.data.videos.buckets import shapes_of
-from pipeline.data.videos.video import VideoFile
+from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.video_data import VideoData
 
 

@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.data.listing import VIDEO_SUFFIXES, Listing, is_video
 from pipeline.data.sources.folder import walk
-from pipeline.data.sources.listing import VIDEO_SUFFIXES, Listing, is_video
 from pipeline.data.video_source import Video
 
 

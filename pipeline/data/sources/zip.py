@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int
 
 from pipeline.core.errors import DataError
+from pipeline.data.listing import Listing, is_image
 from pipeline.data.source import Record
-from pipeline.data.sources.listing import Listing, is_image
 from pipeline.data.unreadable import Unreadable
 
 _LOCAL_HEADER = struct.Struct(

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import DataError
-from pipeline.data.sources.archive import Archive
 from pipeline.data.sources.folder import Folder
+from pipeline.data.sources.zip import Archive
 from pipeline.data.unreadable import Unreadable
 
 

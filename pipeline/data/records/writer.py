@@ -38,7 +38,7 @@ def new_folder(out: str) -> Iterator[pathlib.Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-class Shards:
+class ShardWriter:
     """Records, in files of about `shard_bytes` that are named after `prefix`."""
 
     def __init__(self, folder: pathlib.Path, prefix: str, shard_bytes: int):
