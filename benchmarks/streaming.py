@@ -53,7 +53,7 @@ def main() -> None:
         )
         return
     longest = max(flags.frames)
-    usual = chunks.usual(flags.size, flags.size, tile=None, causal=True)
+    usual = chunks.default_chunk(flags.size, flags.size, tile=None, causal=True)
     row: dict[str, Any] = {"size": flags.size, "chunk": usual}
     for what in ("stream", "file"):
         lengths = {frames: _run(flags, what, frames, usual) for frames in sorted(flags.frames)}

@@ -22,7 +22,7 @@ from pipeline.codec.fixed_size import Codec
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Tiles
 from pipeline.codec.tiling.chunks import Chunk
-from pipeline.codec.tiling.streams import Frames, LatentStream, cut_back, single_latents
+from pipeline.codec.tiling.streams import Frames, LatentStream, crop_frames, single_latents
 from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
@@ -80,7 +80,7 @@ class ConvCodec(Codec):
         """
         x, tile = self._checked(images), self._checked_tile(tile)
         size = tuple(x.shape[1:-1])
-        x, told = padding.filled(
+        x, told = padding.pad(
             x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
         )
         if told:
@@ -88,7 +88,9 @@ class ConvCodec(Codec):
                 f"encode: {told}; decode(z, size={size}) cuts back to what was there", stacklevel=2
             )
         pieces = (
-            [x] if chunk is None else chunks.cut(x, self._encode_chunk(chunk), self.encoder_causal)
+            [x]
+            if chunk is None
+            else chunks.split(x, self._encode_chunk(chunk), self.encoder_causal)
         )
         parts = list(self._encode_stream(pieces, tile))
         mean, logvar = (
@@ -121,11 +123,13 @@ class ConvCodec(Codec):
             wanted, (frames, height * self.spatial_factor, width * self.spatial_factor)
         )
         pieces = (
-            [z] if chunk is None else chunks.cut(z, self._decode_chunk(chunk), self.decoder_causal)
+            [z]
+            if chunk is None
+            else chunks.split(z, self._decode_chunk(chunk), self.decoder_causal)
         )
         parts = list(self._decode_stream(pieces, tile))
         decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return decoded if size is None else padding.cut(decoded, wanted)
+        return decoded if size is None else padding.crop(decoded, wanted)
 
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
         """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of frames) as there."""
@@ -144,7 +148,7 @@ class ConvCodec(Codec):
     ) -> LatentStream:
         """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time, or with None whole.
 
-        A chunk is 8 frames unless it is said, and of small frames up to 32 (pipeline.codec.tiling.chunks.usual).
+        A chunk is 8 frames unless it is said, and of small frames up to 32 (pipeline.codec.tiling.chunks.default_chunk).
         The last chunk is filled with copies of the last frame to a multiple of temporal_factor, rows and columns as in
         `encode`, with a warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
 
@@ -157,9 +161,9 @@ class ConvCodec(Codec):
         taken = Frames(frames, self.image_shape[2])
 
         def usual(frame: Any) -> int:
-            return chunks.usual(*frame.shape[:2], tile=tile, causal=self.encoder_causal)
+            return chunks.default_chunk(*frame.shape[:2], tile=tile, causal=self.encoder_causal)
 
-        groups = chunks.grouped(taken, chunk, self.encoder_causal, usual)
+        groups = chunks.group(taken, chunk, self.encoder_causal, usual)
         clips = (self._clip_of(group, taken.count) for group in groups)
         return LatentStream(
             taken, (np.asarray(mean[0]) for mean, _ in self._encode_stream(clips, tile))
@@ -190,13 +194,13 @@ class ConvCodec(Codec):
 
         def usual(latent: Any) -> Any:
             height, width = (side * self.spatial_factor for side in latent.shape[:2])
-            frames = chunks.usual(height, width, tile=tile, causal=self.decoder_causal)
+            frames = chunks.default_chunk(height, width, tile=tile, causal=self.decoder_causal)
             return chunks.in_latents(frames, self.temporal_factor)
 
-        groups = chunks.grouped(single, chunk, self.decoder_causal, usual)
+        groups = chunks.group(single, chunk, self.decoder_causal, usual)
         stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)
         decoded = (frame for part in stream for frame in np.asarray(part[0]))
-        return cut_back(
+        return crop_frames(
             decoded, wanted, latents if size is None and isinstance(latents, LatentStream) else None
         )
 
@@ -315,7 +319,7 @@ class ConvCodec(Codec):
         factors: Any = dict(
             spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
         )
-        x, told = padding.filled(x, **factors, before=taken - len(frames))
+        x, told = padding.pad(x, **factors, before=taken - len(frames))
         if told:
             advice = (
                 "decode_frames of this iterator, or with its size=, cuts back to what was there"

@@ -61,10 +61,10 @@ def limits(config: Mapping[str, Any]) -> str:
     """What it cannot do."""
     codec = config["codec"]
     factor, frames = codec["spatial_factor"], codec["temporal_factor"]
-    lines = [f"Heights and widths are filled to multiples of {factor}, and cut back."]
+    lines = [f"Heights and widths are padded to multiples of {factor}, and cut back."]
     if codec["is_video"]:
         lines += [
-            f"Lengths are filled to 1 + {frames}k frames by repeating the last one, and cut back."
+            f"Lengths are padded to 1 + {frames}k frames by repeating the last one, and cut back."
         ]
         lines += [_chunks(codec["encoder_causal"], codec["decoder_causal"])]
     lines += [

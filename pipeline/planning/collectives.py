@@ -15,7 +15,7 @@ _OPERATION = re.compile(
 )
 _NAME = re.compile(r"%(?P<name>[\w.-]+) = ")
 _SHAPE = re.compile(r"\b(?P<dtype>[a-z]+\d*\w*)\[(?P<dims>[\d,]*)\]")
-# An explicit list, [number of groups, size]<=..., or mesh axes: mesh['a'=2,'b'=4] {'b'}, {'a':(1)2}.
+# A list, [number of groups, size]<=..., or mesh axes: mesh['a'=2,'b'=4] {'b'}, {'a':(1)2}.
 _GROUPS = re.compile(
     r"replica_groups=(?:\{\{(?P<first>[\d,]*)\}|\[\d+,(?P<size>\d+)\]"
     r"|mesh\[(?P<mesh>[^\]]*)\].*?\{(?P<axes>'[^}]*)\})"

@@ -1,4 +1,4 @@
-"""Compile a recipe's sharded training steps for devices that need not exist, and read their cost."""
+"""Compile a recipe's sharded steps for devices that need not exist, and read their cost."""
 
 import math
 import re

@@ -81,7 +81,7 @@ def plan(
 
 
 def _together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the figures of the stage that needs the most memory; one that failed to compile wins."""
+    """Return the figures of the stage that needs the most memory, or that failed to compile."""
     worst = max(
         found, key=lambda stage: (not stage["compiled"], stage["total_bytes_per_device"] or 0)
     )

@@ -1,4 +1,4 @@
-"""Make jax devices to compile for from a description of a machine: `v5p:4x4x4`, `cpu:8`, `h100:8`."""
+"""Make jax devices to compile for from a machine's description: `v5p:4x4x4`, `cpu:8`, `h100:8`."""
 
 import contextlib
 import dataclasses
@@ -131,7 +131,7 @@ def _cpu_devices(topology: Topology) -> list[Any]:
 
 
 def _gpu_devices(topology: Topology) -> list[Any]:
-    """Return GPU devices like those found: jax's plugin, unlike the TPU compiler, lists no chips."""
+    """Return GPU devices like those found: jax's plugin knows only the GPUs of this machine."""
     wanted = topology.num_devices
     try:
         found = topologies.get_topology_desc(f"1x1x{wanted}", "cuda").devices

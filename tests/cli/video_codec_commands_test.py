@@ -66,11 +66,11 @@ def test_reconstructions_keep_frames_times_and_size(codec, inputs, tmp_path, cap
     assert found["plain.mp4"]["frames"] == 11 and found["plain.mp4"]["fps"] == 10
     assert (
         found["picture.png"]["frames"] == 1
-        and "filled to 24x24" in found["picture.png"]["remarks"][0]
+        and "padded to 24x24" in found["picture.png"]["remarks"][0]
     )
     assert found["irregular.mp4"]["remarks"][-2:] == [
-        "13x17 pixels are filled to 16x24",
-        "6 frames are filled to 9 (1 + 4k)",
+        "13x17 pixels are padded to 16x24",
+        "6 frames are padded to 9 (1 + 4k)",
     ]
     assert result["psnr"] == pytest.approx(np.mean([entry["psnr"] for entry in result["files"]]))
     for name, shape in (("plain", (16, 24)), ("irregular", (13, 17))):

@@ -67,10 +67,10 @@ def test_prefixes_are_stable_and_the_first_frame_is_the_image(codec, clip):
 @pytest.mark.parametrize("frames", [10, 11])
 def test_frames_in_and_frames_out(codec, clip, frames):
     """As they come, in constant memory; the last chunk is filled, and what was filled cut."""
-    with pytest.warns(UserWarning, match=f"encode_frames: {frames} frames are filled to 13"):
+    with pytest.warns(UserWarning, match=f"encode_frames: {frames} frames are padded to 13"):
         latents = list(codec.encode_frames(iter(clip[0, :frames]), chunk=4))
     assert [len(piece) for piece in latents] == [1, 1, 1, 1]
-    with pytest.warns(UserWarning, match=f"{frames} frames are filled to 13"):
+    with pytest.warns(UserWarning, match=f"{frames} frames are padded to 13"):
         whole = codec.encode(clip[:, :frames])
     np.testing.assert_allclose(np.concatenate(latents), whole.mean[0], atol=1e-5)
     out = list(codec.decode_frames(latents, chunk=2, size=whole.size))
@@ -82,7 +82,7 @@ def test_frames_in_and_frames_out(codec, clip, frames):
 def test_odd_sizes_are_filled_told_and_cut_back(codec, clip):
     odd = clip[:, :6, :13, :15]
     with pytest.warns(
-        UserWarning, match="6 frames are filled to 9 .* 13x15 pixels are filled to 16x16"
+        UserWarning, match="6 frames are padded to 9 .* 13x15 pixels are padded to 16x16"
     ):
         encoding = codec.encode(odd)
     assert encoding.size == (6, 13, 15)
@@ -92,7 +92,7 @@ def test_odd_sizes_are_filled_told_and_cut_back(codec, clip):
         cut = codec.decode(encoding.mode(), size=size)
         np.testing.assert_array_equal(cut, whole[:, : shape[0], : shape[1], : shape[2]])
         assert cut.shape == (1, *shape, 3)
-    with pytest.warns(UserWarning, match="filled"):
+    with pytest.warns(UserWarning, match="padded"):
         assert codec.reconstruct(odd).shape == odd.shape
 
 

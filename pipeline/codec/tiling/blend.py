@@ -1,4 +1,4 @@
-"""Overlapping tiles of an image or clip of any size, and their weighted mean: how large frames are coded in parts."""
+"""Overlapping tiles of a large image or clip, and their blend by weighted mean."""
 
 import dataclasses
 import itertools
@@ -6,15 +6,16 @@ import itertools
 import numpy as np
 from jaxtyping import Float
 
-# Of a tile's side: where it meets its neighbour, the weight goes over from one to the other along this part.
+# Fraction of a tile's side over which weights ramp from one tile to its neighbour.
 OVERLAP = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """Squares of `side` that cover height x width, in latents; those at the far edges reach back to stay within.
+    """Square tiles that cover height x width; all sizes are in latents.
 
-    Where neighbours overlap, their weights go from 0 to 1 in a straight line, so that no seam shows.
+    The last tiles of a row or column are shifted back to stay inside. Weights ramp linearly over
+    the overlap of neighbours, so that no seam shows.
     """
 
     height: int
@@ -23,7 +24,7 @@ class Tiles:
 
     def __post_init__(self):
         if self.side < 2:
-            raise ValueError(f"tiles of side {self.side} cannot overlap: 2 or more")
+            raise ValueError(f"tiles of side {self.side} cannot overlap: use 2 or more")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -32,11 +33,11 @@ class Tiles:
 
     @property
     def corners(self) -> list[tuple[int, int]]:
-        """Top left corners, row by row."""
+        """Top left corners of the tiles, row by row."""
         return list(itertools.product(self._starts(self.height), self._starts(self.width)))
 
     def weights(self) -> Float[np.ndarray, "h w"]:
-        """Of a tile's elements, above 0 everywhere."""
+        """Return the weights of a tile's elements, positive everywhere."""
         return np.outer(*(self._ramp(length) for length in self.size)).astype(np.float32)
 
     def _overlap(self) -> int:
@@ -55,18 +56,21 @@ class Tiles:
 
 
 class Blend:
-    """Collects tiles [.. h w c] of one image or clip, of which a latent is `factor` elements, into their mean."""
+    """A running weighted mean of tiles [... h w c] of one image or clip.
+
+    `factor` is the number of elements along each side of a latent: 1 to blend latents themselves.
+    """
 
     def __init__(self, tiles: Tiles, factor: int):
         self._tiles, self._factor = tiles, factor
         weights = tiles.weights()
-        # Of pixels, the ramp is as fine as they are.
+        # For pixels, the ramp is computed per pixel, not repeated per latent.
         self._weights = weights if factor == 1 else _enlarged(tiles, factor)
         self._sum: np.ndarray | None = None
         self._norm = np.zeros((tiles.height * factor, tiles.width * factor), np.float32)
 
     def add(self, corner: tuple[int, int], tile: Float[np.ndarray, "... h w c"]) -> None:
-        """A tile whose top left corner, in latents, is `corner`."""
+        """Add a tile whose top left corner, in latents, is `corner`."""
         h, w = self._weights.shape
         if self._sum is None:
             self._sum = np.zeros((*tile.shape[:-3], *self._norm.shape, tile.shape[-1]), np.float32)
@@ -75,7 +79,7 @@ class Blend:
         self._norm[top : top + h, left : left + w] += self._weights
 
     def mean(self) -> Float[np.ndarray, "... h w c"]:
-        """All tiles together."""
+        """Return the weighted mean of all tiles added."""
         assert self._sum is not None
         return self._sum / self._norm[..., None]
 

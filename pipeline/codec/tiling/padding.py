@@ -1,4 +1,4 @@
-"""Sizes of what a convolutional codec takes and gives: what does not fit is filled, and cut back to what was there."""
+"""Check sizes for an any-size codec, pad its input to a valid size, and crop its output back."""
 
 import numbers
 from typing import Any
@@ -8,32 +8,39 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 
-# (frames, height, width) to cut back to; what is None stays as it is, and of images the frames are.
+# (frames, height, width) to crop to; None keeps a dimension as it is. Images have frames None.
 Size = tuple[int | None, int | None, int | None]
 
 
 def is_whole(number: Any) -> bool:
-    """Whether it is a whole number, which "8", 8.0 and True are not."""
+    """Return whether `number` is an integer; "8", 8.0 and True are not."""
     return isinstance(number, numbers.Integral) and not isinstance(number, bool)
 
 
 def is_chunk(frames: Any, factor: int) -> bool:
-    """Whether a clip can be coded so many frames at a time, of which `factor` are one latent frame."""
+    """Return whether `frames` is a valid chunk for a codec with this temporal factor."""
     return is_whole(frames) and frames > 0 and frames % factor == 0
 
 
 def is_tile(side: Any, factor: int) -> bool:
-    """Whether frames can be coded in squares of that many pixels, of which `factor` each way are one latent."""
+    """Return whether `side`, in pixels, is a valid tile for a codec with this spatial factor."""
     return is_whole(side) and side >= 2 * factor and side % factor == 0
 
 
-def filled(
-    x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0
-) -> tuple[Any, str]:
-    """x [b h w c] or [b t h w c] with its last row, column and frame repeated until it fits; what was done, in words.
+def pad(x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0) -> tuple[Any, str]:
+    """Pad x [b h w c] or [b t h w c] by repeating its last row, column and frame.
 
-    Heights and widths become multiples of spatial_factor, lengths 1 + temporal_factor * k. `before` are the frames of
-    the clip that came before x, when what there is to say of rows and columns was said.
+    Heights and widths become multiples of spatial_factor, lengths 1 + temporal_factor * k.
+
+    Args:
+      x: images or clips.
+      spatial_factor: pixels along each side of a latent.
+      temporal_factor: frames of one latent frame.
+      before: frames of the clip that came before x. Above 0, the message leaves out the padding of
+        rows and columns, which the first chunk has reported.
+
+    Returns:
+      the padded array, and a message that describes the padding, "" for none.
     """
     *time, height, width = x.shape[1:-1]
     below, right = -height % spatial_factor, -width % spatial_factor
@@ -42,21 +49,20 @@ def filled(
     if not (below or right or after):
         return x, ""
     widths = [(0, 0), *([(0, after)] if time else []), (0, below), (0, right), (0, 0)]
-    told = []
+    done = []
     if after:
-        told.append(f"{frames} frames are filled to {frames + after} (1 + {temporal_factor}k)")
+        done.append(f"{frames} frames are padded to {frames + after} (1 + {temporal_factor}k)")
     if (below or right) and not before:
-        told.append(f"{height}x{width} pixels are filled to {height + below}x{width + right}")
-    return (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, mode="edge"), " and ".join(
-        told
-    )
+        done.append(f"{height}x{width} pixels are padded to {height + below}x{width + right}")
+    padded = (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, mode="edge")
+    return padded, " and ".join(done)
 
 
 def checked_size(size: Any, *, is_video: bool) -> Size:
-    """A caller's (height, width), of clips also (frames, height, width), or None.
+    """Return a caller's (height, width), for clips (frames, height, width), or None, as a Size.
 
     Raises:
-      DataError: it is none of these.
+      DataError: `size` is none of these.
     """
     if size is None:
         return None, None, None
@@ -73,7 +79,7 @@ def checked_size(size: Any, *, is_video: bool) -> Size:
 
 
 def refuse_larger(size: Size, given: Size) -> None:
-    """Raises DataError where `size` is larger than what latents give."""
+    """Raise DataError if `size` is larger than `given`, the size that the latents decode to."""
     for name, wanted, found in zip(("frames", "height", "width"), size, given):
         if wanted is not None and found is not None and wanted > found:
             raise DataError(
@@ -81,8 +87,8 @@ def refuse_larger(size: Size, given: Size) -> None:
             )
 
 
-def cut(decoded: Any, size: Size) -> Any:
-    """Images [b h w c] or clips [b t h w c] without what was filled in."""
+def crop(decoded: Any, size: Size) -> Any:
+    """Crop images [b h w c] or clips [b t h w c] to `size`."""
     frames, height, width = size
     return (
         decoded[:, :frames, :height, :width] if decoded.ndim == 5 else decoded[:, :height, :width]

@@ -1,4 +1,4 @@
-"""Clips as streams: frames and latents checked as they come, and a clip's size, which is known when it has ended."""
+"""Streams of frames and latents: each item is checked on arrival, and the size is tracked."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -12,13 +12,15 @@ from pipeline.core.errors import DataError
 
 
 class Frames:
-    """Frames [h w c] of a clip as they come, all of one size and type.
+    """An iterable of a clip's frames [h w c], checked to have one size and dtype.
 
     Attributes:
-      count: frames taken so far. shape: of each; None before the first.
+      count: frames taken so far.
+      shape: shape of every frame; None before the first.
 
     Raises:
-      DataError: on iteration; a frame that is none, or not as those before it; or there is no frame at all.
+      DataError: on iteration, if an item is not a frame or differs from the frames before it, or if
+        there are no frames.
     """
 
     def __init__(self, frames: Any, channels: int):
@@ -52,12 +54,13 @@ class Frames:
                 f"{self.shape[0]}x{self.shape[1]} {self._dtype}",
             )
             raise DataError(
-                f"{where} is {now}, and those before it {before}: a clip has frames of one size and type"
+                f"{where} is {now}, but earlier frames are {before}: "
+                "all frames of a clip have one size and dtype"
             )
 
 
 class LatentStream:
-    """Latents of a clip, [t h w d] a chunk, as its frames come: an iterator that knows how large the clip is."""
+    """An iterator over a clip's latents, one chunk [t h w d] at a time, that tracks its size."""
 
     def __init__(self, frames: Frames, latents: Iterator[Float[np.ndarray, "t h w d"]]):
         self._frames, self._latents = frames, latents
@@ -70,19 +73,20 @@ class LatentStream:
 
     @property
     def size(self) -> tuple[int, int, int] | None:
-        """(frames, height, width) taken in so far, without what was filled in; the clip's once the latents have ended.
+        """(frames, height, width) taken so far, without padding; None before the first frame.
 
-        None before the first frame.
+        It is the size of the clip once the latents are exhausted.
         """
         shape = self._frames.shape
         return None if shape is None else (self._frames.count, shape[0], shape[1])
 
 
 def single_latents(pieces: Any, channels: int) -> Iterator[Float[np.ndarray, "h w d"]]:
-    """Latent frames one by one, of pieces [t h w d] of any length.
+    """Yield latent frames [h w d] one by one, from pieces [t h w d] of any length.
 
     Raises:
-      DataError: pieces that cannot be; on iteration those that are not the codec's, or not of one size; or none at all.
+      DataError: `pieces` is not iterable; on iteration, if a piece is not a latent of this codec or
+        differs in size from those before it, or if there are no latents.
     """
     return _single(_iterator(pieces, "decode_frames", "pieces of latents"), channels)
 
@@ -100,25 +104,24 @@ def _single(pieces: Iterator[Any], channels: int) -> Iterator[Float[np.ndarray, 
         size = size or shape[1:3]
         if shape[1:3] != size:
             raise DataError(
-                f"{where} is of {shape[1]}x{shape[2]}, and those before it of {size[0]}x{size[1]}"
+                f"{where} is {shape[1]}x{shape[2]}, but earlier pieces are {size[0]}x{size[1]}"
             )
         none = none and not shape[0]
         yield from np.asarray(piece)
     if none:
-        raise DataError(
-            "decode_frames: there are no latents, and a clip has at least one frame of them"
-        )
+        raise DataError("decode_frames: there are no latents, and a clip has at least one frame")
 
 
-def cut_back(
+def crop_frames(
     frames: Iterable[UInt8[np.ndarray, "h w c"]], size: Size, stream: LatentStream | None
 ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
-    """Decoded frames of `size`; or without what was filled in for the `stream` that they come from.
+    """Yield decoded frames cropped to `size`, or to the size of the encoded `stream`.
 
-    A frame is decoded after its original was taken in: those beyond what was taken in are filled ones.
+    A frame is decoded after its original was taken by `stream`, so a frame beyond the count taken
+    is padding.
 
     Raises:
-      DataError: there are fewer or smaller frames than `size` says.
+      DataError: there are fewer or smaller frames than `size` asks for.
     """
     done = 0
     for frame in itertools.islice(frames, size[0]):

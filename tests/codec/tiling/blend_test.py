@@ -1,3 +1,5 @@
+"""Tests that overlapping tiles cover every size and blend without seams."""
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from pipeline.codec.tiling.blend import Blend, Tiles
     "height, width, side", [(5, 7, 4), (8, 8, 8), (3, 20, 6), (32, 32, 32), (33, 64, 32)]
 )
 @pytest.mark.parametrize("factor", [1, 8])
-def test_tiles_of_one_image_blend_into_it(height, width, side, factor):
+def test_tiles_of_an_image_blend_into_that_image(height, width, side, factor):
     tiles = Tiles(height, width, side)
     image = (
         np.random.default_rng(0).random((2, height * factor, width * factor, 3)).astype(np.float32)
@@ -21,8 +23,8 @@ def test_tiles_of_one_image_blend_into_it(height, width, side, factor):
     np.testing.assert_allclose(blend.mean(), image, atol=1e-6)
 
 
-def test_from_one_tile_to_the_next_there_is_no_step():
-    """Of a tile of zeros beside one of ones, neighbouring pixels never differ by more than a ramp's step."""
+def test_neighbouring_tiles_blend_without_a_seam():
+    """Between a tile of zeros and a tile of ones, no two adjacent pixels differ by 0.1 or more."""
     tiles = Tiles(8, 14, 8)
     assert tiles.corners == [(0, 0), (0, 6)]
     blend = Blend(tiles, 8)
@@ -32,7 +34,7 @@ def test_from_one_tile_to_the_next_there_is_no_step():
     assert row[0] == 0 and row[-1] == 1 and np.diff(row).min() >= 0 and np.diff(row).max() < 0.1
 
 
-def test_every_size_is_covered_by_tiles_within_it():
+def test_tiles_cover_every_size_and_stay_inside():
     for length in range(1, 40):
         tiles = Tiles(length, length, 7)
         covered = np.zeros((length, length), int)

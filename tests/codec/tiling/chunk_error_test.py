@@ -1,4 +1,4 @@
-"""A codec whose norms see several frames, or that looks ahead, is not exact in chunks of time, and says so."""
+"""Tests that codecs which are not causal differ when coded in chunks, and that they say so."""
 
 import functools
 import json
@@ -41,12 +41,12 @@ def codec_of(kind: str) -> ConvCodec:
 @pytest.fixture(scope="module")
 def clip() -> np.ndarray:
     clip = np.random.default_rng(0).integers(0, 256, (1, 9, 16, 16, 3), np.uint8)
-    clip[:, 5:] //= 3  # a cut: frames of other statistics
+    clip[:, 5:] //= 3  # a cut: later frames have other statistics
     return clip
 
 
 @pytest.mark.parametrize("kind", EXACT)
-def test_latents_of_a_causal_encoder_are_exact_whatever_its_decoder_does(kind, clip):
+def test_latents_of_a_causal_encoder_are_exact_for_any_decoder(kind, clip):
     codec = codec_of(kind)
     assert codec.encoder_causal and not codec.decoder_causal and not codec.causal
     whole = codec.encode(clip)
@@ -57,7 +57,7 @@ def test_latents_of_a_causal_encoder_are_exact_whatever_its_decoder_does(kind, c
 
 
 @pytest.mark.parametrize("kind", EXACT)
-def test_frames_of_a_decoder_that_looks_ahead_are_not(kind):
+def test_frames_of_a_decoder_that_looks_ahead_differ(kind):
     codec = codec_of(kind)
     z = jax.random.normal(jax.random.key(0), (1, 3, 2, 2, 2))
     whole, parts = (np.asarray(codec.decode(z, chunk=chunk)).astype(int) for chunk in (None, 1))
@@ -67,7 +67,7 @@ def test_frames_of_a_decoder_that_looks_ahead_are_not(kind):
     assert difference.max() > 1
 
 
-def test_norms_over_frames_see_a_cut_from_the_first_chunk_on(clip):
+def test_norms_over_frames_differ_from_the_first_chunk_on(clip):
     codec = codec_of("cv_vae, norms over frames")
     assert not codec.encoder_causal and not codec.causal
     whole, parts = (np.asarray(codec.encode(clip, chunk=chunk).mode()) for chunk in (None, 4))
@@ -83,7 +83,7 @@ def test_norms_over_frames_see_a_cut_from_the_first_chunk_on(clip):
         ("cv_vae, norms over frames", [False, False, False], "It is not causal"),
     ],
 )
-def test_its_folder_says_so(kind, causal, said, tmp_path):
+def test_the_codec_folder_says_whether_it_is_causal(kind, causal, said, tmp_path):
     codec_of(kind).save_pretrained(tmp_path)
     about = json.loads((tmp_path / "config.json").read_text())["codec"]
     assert [about[name] for name in ("encoder_causal", "decoder_causal", "causal")] == causal

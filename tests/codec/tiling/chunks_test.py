@@ -1,4 +1,4 @@
-"""How much of a clip is coded at a time: as said, or by the size of its frames."""
+"""Tests of chunks of time: the size asked for, or the default by the size of the frames."""
 
 import itertools
 
@@ -22,9 +22,9 @@ from pipeline.codec.tiling import chunks
         (16, 16, None, 32),
     ],
 )
-def test_small_frames_are_more_at_a_time_where_that_changes_nothing(height, width, tile, frames):
-    assert chunks.usual(height, width, tile=tile, causal=True) == frames
-    assert chunks.usual(height, width, tile=tile, causal=False) == 8
+def test_chunks_of_small_frames_are_longer_for_causal_networks(height, width, tile, frames):
+    assert chunks.default_chunk(height, width, tile=tile, causal=True) == frames
+    assert chunks.default_chunk(height, width, tile=tile, causal=False) == 8
 
 
 @pytest.mark.parametrize(
@@ -38,40 +38,40 @@ def test_small_frames_are_more_at_a_time_where_that_changes_nothing(height, widt
         (None, False, [10]),
     ],
 )
-def test_groups_have_the_lengths_that_were_asked_for(chunk, causal, lengths):
-    groups = list(chunks.grouped(range(10), chunk, causal, lambda first: 3 + first))
+def test_groups_have_the_requested_lengths(chunk, causal, lengths):
+    groups = list(chunks.group(range(10), chunk, causal, lambda first: 3 + first))
     assert (
         list(itertools.chain(*groups)) == list(range(10))
         and [len(group) for group in groups] == lengths
     )
     if isinstance(chunk, int):
-        assert [part.shape[1] for part in chunks.cut(np.zeros((1, 10)), chunk, causal)] == lengths
+        assert [part.shape[1] for part in chunks.split(np.zeros((1, 10)), chunk, causal)] == lengths
 
 
 @pytest.mark.parametrize(
     "chunk, latents", [(8, 2), (4, 1), (1, 1), (0, 0), (None, None), ("auto", "auto")]
 )
-def test_a_chunk_of_frames_is_one_of_latents(chunk, latents):
+def test_chunks_convert_from_frames_to_latents(chunk, latents):
     assert chunks.in_latents(chunk, 4) == latents
 
 
-def test_nothing_is_taken_before_it_is_needed():
+def test_groups_are_read_lazily():
     frames = iter(range(100))
-    groups = chunks.grouped(frames, "auto", True, lambda first: 3)
+    groups = chunks.group(frames, "auto", True, lambda first: 3)
     assert (
         next(frames) == 0
         and next(groups) == [1]
         and next(groups) == [2, 3, 4]
         and next(frames) == 5
     )
-    assert list(chunks.grouped([], "auto", True, lambda first: 3)) == []
+    assert list(chunks.group([], "auto", True, lambda first: 3)) == []
 
 
-def test_a_codec_chooses_chunks_by_the_frames_and_gives_the_same():
+def test_default_chunks_follow_the_frame_size_and_do_not_change_the_result():
     codec = tiny_codec()
     clip = np.random.default_rng(0).integers(0, 256, (41, 16, 16, 3), np.uint8)
     pieces = list(codec.encode_frames(clip))
-    assert [len(piece) for piece in pieces] == [1, 8, 2]  # of 1, 32 and 8 frames
+    assert [len(piece) for piece in pieces] == [1, 8, 2]  # 1, 32 and 8 frames
     z = np.concatenate(pieces)
     np.testing.assert_allclose(
         z, np.concatenate(list(codec.encode_frames(clip, chunk=4))), atol=1e-5

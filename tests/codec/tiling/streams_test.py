@@ -1,4 +1,4 @@
-"""Clips as streams: cut back to their size, taken a chunk at a time, and told in a line when they cannot be."""
+"""Tests of streaming: clips come back at their size, a chunk at a time, with one-line errors."""
 
 import functools
 import inspect
@@ -22,22 +22,22 @@ def clip() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (13, 16, 16, 3), np.uint8)
 
 
-def test_a_clip_of_any_length_and_size_comes_back_as_it_was(codec, clip):
+def test_a_clip_of_any_length_and_size_comes_back_at_its_size(codec, clip):
     odd = clip[:6, :13, :15]
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as warned:
         latents = codec.encode_frames(iter(odd), chunk=4)
         assert latents.size is None
         out = np.stack(list(codec.decode_frames(latents, chunk=1)))
-    assert [str(one.message).split(";")[0] for one in told] == [
-        "encode_frames: 13x15 pixels are filled to 16x16",
-        "encode_frames: 6 frames are filled to 9 (1 + 4k)",
+    assert [str(one.message).split(";")[0] for one in warned] == [
+        "encode_frames: 13x15 pixels are padded to 16x16",
+        "encode_frames: 6 frames are padded to 9 (1 + 4k)",
     ]
     assert latents.size == odd.shape[:3] and out.shape == odd.shape
-    with pytest.warns(UserWarning, match="filled"):
+    with pytest.warns(UserWarning, match="padded"):
         encoding = codec.encode(odd[None])
     whole = np.asarray(codec.decode(encoding.mode(), size=encoding.size))[0]
     assert np.abs(out.astype(int) - whole).max() <= 1
-    # Latents that went through other hands are cut back to a size that is given.
+    # Latents that do not come from a stream are cropped to a given size.
     pieces = list(encoding.mode())
     sizes = {
         size: np.stack(list(codec.decode_frames(pieces, chunk=1, size=size))).shape
@@ -47,13 +47,13 @@ def test_a_clip_of_any_length_and_size_comes_back_as_it_was(codec, clip):
     assert len(list(codec.decode_frames(pieces, chunk=1, size=latents.size))) == 6
 
 
-def test_what_fits_is_not_warned_of(codec, clip):
+def test_a_clip_that_fits_gives_no_warning(codec, clip):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(list(codec.decode_frames(codec.encode_frames(clip[:9], chunk=4), chunk=1))) == 9
 
 
-def test_frames_are_taken_a_chunk_ahead_at_most(codec, clip):
+def test_frames_are_read_at_most_one_chunk_ahead(codec, clip):
     taken = []
     frames = (taken.append(frame) or frame for frame in clip)
     first = next(latents := codec.encode_frames(frames, chunk=4))
@@ -70,7 +70,7 @@ def test_frames_are_taken_a_chunk_ahead_at_most(codec, clip):
 
 
 class Unchecked:
-    """A codec as it is outside of the tests, which check types by annotations before the codec does."""
+    """A codec without the tests' runtime type checks, which would raise before the codec does."""
 
     def __init__(self, codec: ConvCodec):
         for method in (ConvCodec.encode_frames, ConvCodec.decode_frames):
@@ -108,7 +108,7 @@ def z(*shape: int) -> np.ndarray:
         (lambda codec, clip: codec.decode_frames(z(1, 2, 2, 2)), r"piece 0 .*\[2, 2, 2\]"),
         (
             lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2), z(1, 2, 3, 2)]),
-            "piece 1 .* 2x3, .* of 2x2",
+            "piece 1 .* 2x3, .* are 2x2",
         ),
         (lambda codec, clip: codec.decode_frames([]), "there are no latents"),
         (lambda codec, clip: codec.decode_frames(3), "an iterable of pieces of latents, not int"),
@@ -124,7 +124,7 @@ def z(*shape: int) -> np.ndarray:
         ),
     ],
 )
-def test_what_cannot_be_is_told_in_a_line(codec, clip, call, message):
+def test_invalid_input_gives_a_one_line_error(codec, clip, call, message):
     with pytest.raises(DataError, match=message) as error:
         list(call(Unchecked(codec), clip))
     assert "\n" not in str(error.value)

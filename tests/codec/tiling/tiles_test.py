@@ -1,4 +1,4 @@
-"""Splitting and joining is the identity, whatever the size."""
+"""Tests that splitting and joining an image is the identity for every size."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_edges_repeat_the_last_pixels():
     )
 
 
-def test_it_says_what_it_does():
+def test_str_describes_the_tiling():
     assert str(Tiling(384, 512, 32)) == "tiled 12x16 of 32x32"
     assert str(Tiling(380, 512, 32)) == "tiled 12x16 of 32x32, padded to 384x512"
     assert str(Tiling(32, 32, 32)) == "whole"
