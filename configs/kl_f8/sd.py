@@ -1,93 +1,105 @@
 """Stable Diffusion's autoencoder (arXiv 2112.10752): 83.7M parameters, 8x8 pixels to 4 numbers.
 
-    strata train --config configs/kl_f8/sd.py --workdir runs/kl_f8_sd --config.data.path=data/imagenet \\
-        --config.objective.perceptual.weights=vgg16-397923af.pth --config.objective.perceptual.heads=vgg.pth
+    strata train --config configs/kl_f8/sd.py --workdir runs/kl_f8_sd \\
+        --config.data.path=data/imagenet \\
+        --config.objective.perceptual.weights=vgg16-397923af.pth \\
+        --config.objective.perceptual.heads=vgg.pth
 
-L1 and LPIPS and a KL of 1e-6, a discriminator of patches from step 50,000 on, Adam with the authors' rate of 4.5e-6,
-which their trainer multiplies by the batch. The files of VGG16 and of LPIPS's heads are torchvision's and the LPIPS
-authors'. Images smaller than 256 pixels are enlarged. Where we deviate: each step trains autoencoder and discriminator
-on the same batch, and the discriminator normalises each example for itself (--config.discriminator.norm=batch is the
-authors'). The paper gives no hardware or number of steps for this model.
-Expected figures on ImageNet's validation set at 256x256, the authors' and not ours: PSNR 24.19 dB, rFID 0.90.
-Their released weights: strata import --from diffusers DIR --out CODEC.
+The loss is L1 + LPIPS + 1e-6 KL, with a discriminator of patches from step 50,000 on. The optimizer
+is Adam with the authors' rate of 4.5e-6, which their trainer multiplies by the batch size. The file
+of VGG16 is torchvision's, and the file of LPIPS's heads is the LPIPS authors'. Images smaller than
+256 pixels are enlarged.
+
+Deviations: each step trains the autoencoder and the discriminator on the same batch, and the
+discriminator normalises each example separately (--config.discriminator.norm=batch is what the
+authors do). The paper gives neither the hardware nor the number of steps of this model.
+
+Expected figures on ImageNet's validation set at 256x256, the authors' and not ours: PSNR 24.19 dB,
+rFID 0.90. To import their released weights: strata import --from diffusers DIR --out CODEC.
 """
+
+from pathlib import Path
+from runpy import run_path
 
 from ml_collections import ConfigDict
 
+common = run_path(str(Path(__file__).parents[1] / "common.py"))
+
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` is a few steps of a narrow network, without a perceptual distance, on scikit-learn's photographs."""
-    config = ConfigDict(dict(num_steps=250_000, batch_size=24, seed=0, step="adversarial"))
-    config.dtype = "float32"
-    config.grad_accum_steps = 1
+    """Return the recipe; `:tiny` trains a narrow network without a perceptual distance."""
+    config = common["defaults"]()
+    config.num_steps = 250_000
+    config.batch_size = 24
     config.ema = 0.999
-    config.data = ConfigDict(
-        dict(
-            source="folder",
-            path="",
-            image_size=256,
-            resize="fit",
-            crop="random",
-            flip=True,
-            num_workers=16,
-        )
-    )
-    config.model = ConfigDict(
-        dict(
-            name="kl_f8.AutoencoderKL",
-            image_size=256,
-            channels=(128, 256, 512, 512),
-            latent_channels=4,
-        )
-        | dict(num_blocks=2, quant_convs=True, groups=32, remat=False)
-    )
-    config.objective = ConfigDict(
-        dict(
-            reconstruction="l1",
-            logvar=0.0,
-            perceptual=dict(weight=1.0, network="vgg16", weights="", heads=""),
-            kl=1e-6,
-            adversarial=dict(
-                loss="hinge", weight=0.5, adaptive=True, max_weight=1e4, eps=1e-4, start=50_000
-            ),
-        )
-    )
-    config.discriminator = ConfigDict(dict(name="patchgan.PatchGAN2D", channels=64, num_layers=3))
-    config.optimizer = ConfigDict(
-        dict(name="adamw", learning_rate=24 * 4.5e-6, b1=0.5, b2=0.9, weight_decay=0.0)
-    )
-    # Adam's eps of 1e-8 is beside the authors' loss; ours is divided by an image's values, the discriminator's is not.
-    config.discriminator.optimizer = ConfigDict(dict(eps=1e-8))
+    config.step = "adversarial"
+
+    config.data.source = "folder"
+    config.data.path = ""
+    config.data.image_size = 256
+    config.data.resize = "fit"
+    config.data.crop = "random"
+    config.data.flip = True
+    config.data.num_workers = 16
+
+    config.model.name = "kl_f8.AutoencoderKL"
+    config.model.image_size = 256
+    config.model.channels = (128, 256, 512, 512)
+    config.model.latent_channels = 4
+    config.model.num_blocks = 2
+    config.model.quant_convs = True
+    config.model.groups = 32
+    config.model.remat = False
+
+    config.objective.reconstruction = "l1"
+    config.objective.logvar = 0.0
+    config.objective.perceptual = dict(weight=1.0, network="vgg16", weights="", heads="")
+    config.objective.kl = 1e-6
+    config.objective.adversarial = ConfigDict()
+    config.objective.adversarial.loss = "hinge"
+    config.objective.adversarial.weight = 0.5
+    config.objective.adversarial.start = 50_000
+    config.objective.adversarial.adaptive = True
+    config.objective.adversarial.max_weight = 1e4
+    config.objective.adversarial.eps = 1e-4
+
+    config.discriminator = ConfigDict()
+    config.discriminator.name = "patchgan.PatchGAN2D"
+    config.discriminator.channels = 64
+    config.discriminator.num_layers = 3
+
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 24 * 4.5e-6
+    config.optimizer.b1 = 0.5
+    config.optimizer.b2 = 0.9
+    config.optimizer.weight_decay = 0.0
+    # The authors' eps of 1e-8 belongs to a loss that is a sum over an image. Our loss is divided by
+    # the number of values in an image, and so is its eps; the discriminator's loss is not divided.
     config.optimizer.eps = 1e-8 / (3 * 256**2)
-    config.mesh = ConfigDict(dict(replica=1, fsdp=-1, context=1))
-    config.checkpoint = ConfigDict(dict(every=5_000, keep=3))
-    config.eval = ConfigDict(dict(every=5_000, num_examples=1_000, batch_size=24))
-    config.log = ConfigDict(dict(every=50))
-    config.sample = ConfigDict(dict(every=5_000, num=16))
+    config.discriminator.optimizer = dict(eps=1e-8)
+
+    config.eval.num_examples = 1_000
+    config.eval.batch_size = 24
+    config.log.every = 50
     return tiny(config) if arg == "tiny" else config
 
 
 def tiny(config: ConfigDict) -> ConfigDict:
-    """Shrinks the recipe of an image codec to seconds on a CPU: two steps alone, and two with the discriminator."""
-    config.update(
-        dict(
-            num_steps=4,
-            batch_size=4,
-            ema=0.9,
-            data=dict(source="sklearn_images", image_size=16, num_workers=0),
-            model=dict(image_size=16, num_blocks=1)
-            | (
-                dict(channels=(8, 16), groups=4)
-                if hasattr(config.model, "channels")
-                else dict(width=8)
-            ),
-            objective=dict(perceptual=dict(weight=0.0), adversarial=dict(start=2)),
-            discriminator=dict(channels=8, num_layers=1),
-            mesh=dict(fsdp=1),
-            checkpoint=dict(every=2),
-            eval=dict(every=4, num_examples=8, batch_size=4),
-            log=dict(every=1),
-            sample=dict(every=4, num=4),
-        )
-    )
+    """Shrink the recipe of an image codec: two steps without the discriminator and two with it."""
+    common["tiny"](config, batch_size=4)
+    config.ema = 0.9
+    config.data.source = "sklearn_images"
+    config.data.image_size = 16
+    config.data.num_workers = 0
+    config.model.image_size = 16
+    config.model.num_blocks = 1
+    if "channels" in config.model:
+        config.model.channels = (8, 16)
+        config.model.groups = 4
+    else:  # TAESD
+        config.model.width = 8
+    config.objective.perceptual.weight = 0.0
+    config.objective.adversarial.start = 2
+    config.discriminator.channels = 8
+    config.discriminator.num_layers = 1
     return config

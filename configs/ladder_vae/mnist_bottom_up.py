@@ -1,9 +1,10 @@
-"""The VAE that the Ladder VAE is compared with (arXiv 1602.02282): the same arrays and recipe, inference bottom-up.
+"""The bottom-up VAE that the Ladder VAE (arXiv 1602.02282) is compared with, same arrays.
 
     strata train --config configs/ladder_vae/mnist_bottom_up.py --workdir runs/bottom_up \\
         --config.data.path=mnist.npz
 
-In the paper its upper layers stay unused, and a fourth and fifth one bring nothing.
+In the paper the upper layers of this model stay unused, and a fourth and a fifth layer bring
+nothing.
 """
 
 from pathlib import Path
@@ -11,12 +12,11 @@ from runpy import run_path
 
 from ml_collections import ConfigDict
 
-# By path, since a recipe is loaded by path and its folder need not be importable.
 ladder = run_path(str(Path(__file__).with_name("mnist.py")))
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` is that of the Ladder VAE."""
+    """Return the recipe; `:tiny` is as in configs/ladder_vae/mnist.py."""
     config = ladder["get_config"](arg)
     config.model.name = "ladder_vae.HierarchicalVAE"
     return config

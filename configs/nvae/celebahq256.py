@@ -1,4 +1,4 @@
-"""NVAE (Vahdat and Kautz, arXiv 2007.03898) on CelebA-HQ at 256x256 with 5 bits: 331M parameters, 36 groups of latents.
+"""NVAE (arXiv 2007.03898) on CelebA-HQ at 256x256 with 5 bits: 331M parameters, 36 groups.
 
     strata train --config configs/nvae/celebahq256.py --workdir runs/nvae_celebahq256 \\
         --config.data.path=data/celebahq256
@@ -12,18 +12,21 @@ from runpy import run_path
 
 from ml_collections import ConfigDict
 
-# By path, since a recipe is loaded by path and its folder need not be importable.
 cifar10 = run_path(str(Path(__file__).with_name("cifar10.py")))
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` is a few steps of a small model on the photographs that ship with scikit-learn."""
+    """Return the recipe; `:tiny` trains a small model on scikit-learn's photographs."""
     config = cifar10["get_config"]()
-    config.data.update(dict(image_size=256, bits=5))
-    config.model.update(dict(image_size=256, channels=30, groups=(4, 4, 4, 8, 16), num_flows=2))
+    config.data.image_size = 256
+    config.data.bits = 5
+    config.model.image_size = 256
+    config.model.channels = 30
+    config.model.groups = (4, 4, 4, 8, 16)
+    config.model.num_flows = 2
     config.model.likelihood.bits = 5
+    config.eval.batch_size = 96
     cifar10["schedule"](
         config, examples=27_000, batch_size=96, epochs=300, spectral=1e-2, spectral_start=1.0
     )
-    config.eval.batch_size = 96
     return cifar10["tiny"](config) if arg == "tiny" else config

@@ -1,10 +1,11 @@
-"""NVAE (Vahdat and Kautz, arXiv 2007.03898) on ImageNet at 32x32: 269M parameters, 28 groups of latents.
+"""NVAE (arXiv 2007.03898) on ImageNet at 32x32: 269M parameters, 28 groups.
 
     strata train --config configs/nvae/imagenet32.py --workdir runs/nvae_imagenet32 \\
         --config.data.path=data/imagenet32
 
 The paper's hardware and time: 24 V100 GPUs of 16 GB, 24 images each, 70 hours for 45 epochs.
-Expected figure, the paper's and not ours: 3.92 bits per dimension on the validation images (importance-weighted bound).
+Expected figure, the paper's and not ours: 3.92 bits per dimension on the validation images
+(importance-weighted bound).
 """
 
 from pathlib import Path
@@ -12,14 +13,15 @@ from runpy import run_path
 
 from ml_collections import ConfigDict
 
-# By path, since a recipe is loaded by path and its folder need not be importable.
 cifar10 = run_path(str(Path(__file__).with_name("cifar10.py")))
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` is a few steps of a small model on the photographs that ship with scikit-learn."""
+    """Return the recipe; `:tiny` trains a small model on scikit-learn's photographs."""
     config = cifar10["get_config"]()
-    config.model.update(dict(channels=192, groups=(28,)))
+    config.model.channels = 192
+    config.model.groups = (28,)
+    config.eval.batch_size = 576
     cifar10["schedule"](
         config,
         examples=1_281_149,
@@ -29,5 +31,4 @@ def get_config(arg: str = "") -> ConfigDict:
         spectral_start=1.0,
         warmup_epochs=1,
     )
-    config.eval.batch_size = 576
     return cifar10["tiny"](config) if arg == "tiny" else config

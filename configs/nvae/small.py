@@ -1,9 +1,11 @@
-"""The CIFAR-10 NVAE (arXiv 2007.03898) small enough for a workstation's CPU, at its published learning rate of 0.01.
+"""The CIFAR-10 NVAE (arXiv 2007.03898), small enough for a CPU, at the published rate of 0.01.
 
-    strata train --config configs/nvae/small.py --workdir runs/nvae_small --config.data.path=data/cifar10
+    strata train --config configs/nvae/small.py --workdir runs/nvae_small \\
+        --config.data.path=data/cifar10
 
-4 groups instead of 30, 16 channels instead of 128, batches of 8; all the rest is the recipe's: flows, spectral norms,
-balancing, batch norm, Adamax. 2,000 steps take ten minutes on a CPU core. docs/benchmarks.md has what came out.
+4 groups instead of 30, 16 channels instead of 128, batches of 8. The rest is as in
+configs/nvae/cifar10.py: flows, spectral norms, balancing, batch norm, Adamax. 2,000 steps take ten
+minutes on a CPU core. docs/benchmarks.md lists the figures that it reaches.
 """
 
 from pathlib import Path
@@ -15,16 +17,21 @@ cifar10 = run_path(str(Path(__file__).with_name("cifar10.py")))
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` is that of the whole recipe."""
+    """Return the recipe; `:tiny` is as in configs/nvae/cifar10.py."""
     if arg == "tiny":
         return cifar10["get_config"](arg)
     config = cifar10["get_config"]()
-    config.model.update(dict(channels=16, groups=(4,)))
+    config.model.channels = 16
+    config.model.groups = (4,)
     cifar10["schedule"](config, examples=50_000, batch_size=8, epochs=1, spectral=1e-2)
-    config.num_steps, config.optimizer.warmup_steps = 2_000, 100
-    config.objective.beta.update(dict(steps=600, begin=0))
+    config.num_steps = 2_000
+    config.optimizer.warmup_steps = 100
+    config.objective.beta.steps = 600
+    config.objective.beta.begin = 0
     config.checkpoint.every = 500
-    config.eval.update(dict(every=500, num_examples=512, batch_size=64))
+    config.eval.every = 500
+    config.eval.num_examples = 512
+    config.eval.batch_size = 64
     config.log.every = 10
-    config.sample.update(dict(every=1_000, num=16))
+    config.sample.every = 1_000
     return config

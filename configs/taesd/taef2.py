@@ -1,11 +1,14 @@
-"""TAESD in its form for FLUX.2 (github.com/madebyollin/taesd): 2.7M parameters, 8x8 pixels to 32 numbers.
+"""TAESD for FLUX.2 (github.com/madebyollin/taesd): 2.7M parameters, 8x8 pixels to 32 numbers.
 
-    strata train --config configs/taesd/taef2.py --workdir runs/taef2 --config.data.path=data/images \\
-        --config.objective.perceptual.weights=vgg16-397923af.pth --config.objective.perceptual.heads=vgg.pth
+    strata train --config configs/taesd/taef2.py --workdir runs/taef2 \\
+        --config.data.path=data/images \\
+        --config.objective.perceptual.weights=vgg16-397923af.pth \\
+        --config.objective.perceptual.heads=vgg.pth
 
-Its blocks at the lowest resolution see the whole image's statistics; all else is that of configs/taesd/taesd.py.
-His weights: strata import --from taesd taef2_encoder.pth taef2_decoder.pth --out CODEC.
-Expected figure of these on Kodak's 24 photographs, measured in torch: 30.19 dB.
+The blocks at the lowest resolution see statistics of the whole image. Everything else is as in
+configs/taesd/taesd.py. To import the author's weights: strata import --from taesd taef2_encoder.pth
+taef2_decoder.pth --out CODEC. Expected figure of these weights on Kodak's 24 photographs, measured
+in torch: 30.19 dB.
 """
 
 from pathlib import Path
@@ -13,12 +16,12 @@ from runpy import run_path
 
 from ml_collections import ConfigDict
 
-# By path, since a recipe is loaded by path and its folder need not be importable.
 taesd = run_path(str(Path(__file__).with_name("taesd.py")))
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` as in configs/taesd/taesd.py."""
+    """Return the recipe; `:tiny` is as in configs/taesd/taesd.py."""
     config = taesd["get_config"](arg)
-    config.update(dict(model=dict(latent_channels=32, pool=True)))
+    config.model.latent_channels = 32
+    config.model.pool = True
     return config

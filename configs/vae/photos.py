@@ -2,64 +2,77 @@
 
     strata train --config configs/vae/photos.py --workdir runs/vae_photos
 
-The flat baseline of configs/quickstart.py: the same data and likelihood, one vector of latents in place of a hierarchy.
+The flat baseline of configs/quickstart.py: the same data and likelihood, with one latent vector
+instead of a hierarchy.
 """
+
+from pathlib import Path
+from runpy import run_path
 
 from ml_collections import ConfigDict
 
+common = run_path(str(Path(__file__).parents[1] / "common.py"))
+
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` is a few steps of a narrower network on smaller crops."""
-    tiny = arg == "tiny"
-    config = ConfigDict(dict(num_steps=4 if tiny else 5_000, batch_size=8 if tiny else 32, seed=0))
-    config.dtype = "float32"
-    config.grad_accum_steps = 1
-    config.ema = 0.9 if tiny else 0.995
-    config.data = ConfigDict(
-        dict(
-            source="sklearn_images",
-            path="",
-            image_size=16 if tiny else 32,
-            crop="random",
-            flip=True,
-            num_workers=0,
-        )
-    )
-    config.model = ConfigDict(
-        dict(
-            name="vae.VAE",
-            image_size=16 if tiny else 32,
-            image_channels=3,
-            latent_dim=8 if tiny else 128,
-            channels=(4, 8) if tiny else (32, 64, 128),
-            hidden=() if tiny else (256,),
-            depth=1,
-            likelihood=dict(name="logistic_mixture", num_mixtures=2 if tiny else 5),
-        )
-    )
-    # Warm-up of the rate: without it, a flat model under a strong likelihood starts by ignoring its latents.
-    config.objective = ConfigDict(
-        dict(beta=dict(name="linear", start=0.0, end=1.0, steps=2 if tiny else 1_000))
-    )
-    config.optimizer = ConfigDict(
-        dict(
-            name="adamw",
-            learning_rate=1e-3,
-            warmup_steps=2 if tiny else 100,
-            decay="cosine",
-            weight_decay=0.01,
-        )
-        | dict(b1=0.9, b2=0.99, clip_norm=50.0, skip_norm=0.0, max_skips=50)
-    )
-    config.mesh = ConfigDict(dict(replica=1, fsdp=1, context=1))
-    config.checkpoint = ConfigDict(dict(every=2 if tiny else 1_000, keep=2))
-    config.eval = ConfigDict(
-        dict(
-            every=4 if tiny else 1_000,
-            num_examples=16 if tiny else 128,
-            batch_size=8 if tiny else 32,
-        )
-    )
-    config.log = ConfigDict(dict(every=1 if tiny else 50))
-    config.sample = ConfigDict(dict(every=4 if tiny else 1_000, num=4 if tiny else 64))
+    """Return the recipe; `:tiny` trains a narrower network for a few steps on smaller crops."""
+    config = common["defaults"]()
+    config.num_steps = 5_000
+    config.batch_size = 32
+    config.ema = 0.995
+
+    config.data.source = "sklearn_images"
+    config.data.path = ""
+    config.data.image_size = 32
+    config.data.crop = "random"
+    config.data.flip = True
+    config.data.num_workers = 0
+
+    config.model.name = "vae.VAE"
+    config.model.image_size = 32
+    config.model.image_channels = 3
+    config.model.latent_dim = 128
+    config.model.channels = (32, 64, 128)
+    config.model.hidden = (256,)
+    config.model.depth = 1
+    config.model.likelihood = dict(name="logistic_mixture", num_mixtures=5)
+
+    # A warm-up of the KL: without it, a flat model with a strong likelihood ignores its latents.
+    config.objective.beta = dict(name="linear", start=0.0, end=1.0, steps=1_000)
+
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_steps = 100
+    config.optimizer.decay = "cosine"
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.99
+    config.optimizer.weight_decay = 0.01
+    config.optimizer.clip_norm = 50.0
+    config.optimizer.skip_norm = 0.0
+    config.optimizer.max_skips = 50
+
+    config.mesh.fsdp = 1
+    config.checkpoint.every = 1_000
+    config.checkpoint.keep = 2
+    config.eval.every = 1_000
+    config.eval.num_examples = 128
+    config.eval.batch_size = 32
+    config.log.every = 50
+    config.sample.every = 1_000
+    config.sample.num = 64
+    return tiny(config) if arg == "tiny" else config
+
+
+def tiny(config: ConfigDict) -> ConfigDict:
+    """Shrink the recipe to seconds on a CPU."""
+    common["tiny"](config)
+    config.ema = 0.9
+    config.data.image_size = 16
+    config.model.image_size = 16
+    config.model.latent_dim = 8
+    config.model.channels = (4, 8)
+    config.model.hidden = ()
+    config.model.likelihood.num_mixtures = 2
+    config.objective.beta.steps = 2
+    config.optimizer.warmup_steps = 2
     return config

@@ -1,9 +1,10 @@
-"""A small WF-VAE (arXiv 2411.17459) on windows that move over the photographs that ship with scikit-learn.
+"""A small WF-VAE (arXiv 2411.17459) on windows that move over scikit-learn's photographs.
 
     strata train --config configs/wf_vae/quickstart.py --workdir runs/wf_vae_quickstart
 
-Runs anywhere, from data inside a dependency: clips of 5 frames of 64x64 pixels; L1, wavelets and KL, no perceptual
-distance (which needs a file of weights) and no discriminator. Two CPU cores, some minutes.
+Runs anywhere, because the data is part of a dependency: clips of 5 frames of 64x64 pixels. The loss
+is L1, wavelets and KL, without a perceptual distance (which needs a file of weights) and without a
+discriminator. Takes some minutes on two CPU cores.
 """
 
 from pathlib import Path
@@ -12,39 +13,70 @@ from runpy import run_path
 from ml_collections import ConfigDict
 
 s_4ch = run_path(str(Path(__file__).with_name("s_4ch.py")))
+common = run_path(str(Path(__file__).parents[1] / "common.py"))
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """`:tiny` is a few steps of an even smaller one."""
+    """Return the recipe; `:tiny` trains an even smaller network for a few steps."""
     config = s_4ch["get_config"]()
-    config.num_steps, config.batch_size, config.dtype, config.ema = 600, 2, "float32", 0.99
+    config.num_steps = 600
+    config.batch_size = 2
+    config.dtype = "float32"
+    config.ema = 0.99
     config.stages = []
-    config.data = ConfigDict(
-        dict(source="moving_crops", path="", image_size=64, num_frames=5, fps=0, stride=1)
-        | dict(crop="random", flip=True, num_workers=0)
-    )
-    config.model.update(
-        dict(base_channels=16, flow_channels=16, latent_channels=8, num_blocks=1, remat=False)
-        | dict(image_size=64, num_frames=5)
-    )
+
+    config.data = ConfigDict()
+    config.data.source = "moving_crops"
+    config.data.path = ""
+    config.data.image_size = 64
+    config.data.num_frames = 5
+    config.data.fps = 0
+    config.data.stride = 1
+    config.data.crop = "random"
+    config.data.flip = True
+    config.data.num_workers = 0
+
+    config.model.base_channels = 16
+    config.model.flow_channels = 16
+    config.model.latent_channels = 8
+    config.model.num_blocks = 1
+    config.model.remat = False
+    config.model.image_size = 64
+    config.model.num_frames = 5
+
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.weight = 0.0
     config.discriminator = ConfigDict()
-    config.optimizer = ConfigDict(
-        dict(name="adamw", learning_rate=1e-3, warmup_steps=50, decay="cosine", b1=0.9, b2=0.999)
-        | dict(weight_decay=1e-4, clip_norm=1.0)
-    )
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_steps = 50
+    config.optimizer.decay = "cosine"
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.weight_decay = 1e-4
+    config.optimizer.clip_norm = 1.0
+
     config.mesh.fsdp = 1
-    config.checkpoint.update(dict(every=200, keep=2))
-    config.eval.update(dict(every=300, num_examples=16, batch_size=4))
+    config.checkpoint.every = 200
+    config.checkpoint.keep = 2
+    config.eval.every = 300
+    config.eval.num_examples = 16
+    config.eval.batch_size = 4
     config.log.every = 20
-    config.sample.update(dict(every=300, num=4))
-    if arg == "tiny":
-        config.num_steps, config.ema = 4, 0.9
-        config.data.image_size = config.model.image_size = 16
-        config.model.update(dict(base_channels=4, flow_channels=4, latent_channels=4))
-        config.optimizer.warmup_steps = 2
-        config.checkpoint.every, config.log.every = 2, 1
-        config.eval.update(dict(every=4, num_examples=4, batch_size=2))
-        config.sample.update(dict(every=4, num=2))
+    config.sample.every = 300
+    return tiny(config) if arg == "tiny" else config
+
+
+def tiny(config: ConfigDict) -> ConfigDict:
+    """Shrink the recipe to seconds on a CPU."""
+    common["tiny"](config, batch_size=2)
+    config.ema = 0.9
+    config.data.image_size = 16
+    config.model.image_size = 16
+    config.model.base_channels = 4
+    config.model.flow_channels = 4
+    config.model.latent_channels = 4
+    config.optimizer.warmup_steps = 2
     return config

@@ -1,0 +1,41 @@
+"""Settings that all recipes share: the sections of a run, and the size of a `:tiny` run.
+
+A recipe loads this file by path, because recipes are themselves loaded by path and import no
+package. Copy it along with a recipe that you move to another folder.
+"""
+
+from ml_collections import ConfigDict
+
+
+def defaults() -> ConfigDict:
+    """Return the settings that most runs have, with empty sections for the recipe to fill in."""
+    config = ConfigDict()
+    config.seed = 0
+    config.dtype = "float32"
+    config.grad_accum_steps = 1
+
+    config.data = ConfigDict()
+    config.model = ConfigDict()
+    config.objective = ConfigDict()
+    config.optimizer = ConfigDict()
+
+    config.mesh = dict(replica=1, fsdp=-1, context=1)
+    config.checkpoint = dict(every=5_000, keep=3)
+    config.eval = dict(every=5_000)
+    config.log = dict(every=100)
+    config.sample = dict(every=5_000, num=16)
+    return config
+
+
+def tiny(config: ConfigDict, *, batch_size: int = 8) -> None:
+    """Shorten a run to four steps on one device, with one evaluation and two checkpoints."""
+    config.num_steps = 4
+    config.batch_size = batch_size
+    config.mesh.fsdp = 1
+    config.checkpoint.every = 2
+    config.eval.every = 4
+    config.eval.num_examples = 2 * batch_size
+    config.eval.batch_size = batch_size
+    config.log.every = 1
+    config.sample.every = 4
+    config.sample.num = min(batch_size, 4)
