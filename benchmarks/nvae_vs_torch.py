@@ -33,8 +33,8 @@ from flax import nnx
 
 from pipeline.build import run as build
 from pipeline.core import parameters
+from pipeline.core.reduce import layer_rates
 from pipeline.losses import spectral
-from pipeline.losses.elbo import layer_rates
 
 TOLERANCE = 1e-4
 DATASETS = {(28, 1): "mnist", (32, 3): "cifar10", (64, 3): "celeba_64", (256, 3): "ffhq"}

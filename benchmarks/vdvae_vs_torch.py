@@ -31,8 +31,8 @@ from flax import nnx
 
 from pipeline.build import run as build
 from pipeline.core import parameters
+from pipeline.core.reduce import layer_rates
 from pipeline.importers import openai_vdvae as openai_vdvae_importer
-from pipeline.losses.elbo import layer_rates
 
 TOLERANCE = 1e-4
 

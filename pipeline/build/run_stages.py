@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from pipeline.build import run as build
 from pipeline.core.parameters import ModelDef
-from pipeline.frozen import lpips
+from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.training import stages
 from pipeline.training.monitoring.evaluation import Reports
 from pipeline.training.runtime import preflight
@@ -52,5 +52,5 @@ def set_up(settings: Mapping[str, Any], mesh: Mesh, shapes: TrainState) -> list[
 
 def fingerprint(parts: list[Part]) -> list[str] | None:
     """Which frozen networks the stages have; None without any."""
-    found = {lpips.fingerprint(part.step.frozen) for part in parts if part.step.frozen}
+    found = {fingerprint_of(part.step.frozen) for part in parts if part.step.frozen}
     return sorted(found) or None

@@ -81,10 +81,11 @@ def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str
     import jax
 
     from pipeline.backend import jit
+    from pipeline.formats.fingerprint import fingerprint_of
     from pipeline.frozen import lpips
 
     distance, arrays = lpips.create(network, weights=weights, heads=heads, where=where)
-    fingerprint = lpips.fingerprint(arrays)
+    fingerprint = fingerprint_of(arrays)
     kind = "learned heads" if heads else "every channel alike, which is not LPIPS"
     meaning = f"{distance.shown}: mean over frames; {network}, {kind}; sha256 of its weights {fingerprint[:12]}"
     return Perceptual(

@@ -14,8 +14,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.backend import jit
 from pipeline.core.errors import DataError
+from pipeline.core.reduce import layer_rates
 from pipeline.core.types import Batch
-from pipeline.losses import elbo
 from pipeline.metrics.functions.active_units import ActiveUnits, UnitMoments
 from pipeline.metrics.functions.average import Averages, masked_sum
 from pipeline.metrics.functions.bits_per_dim import bits_per_dim
@@ -99,8 +99,8 @@ def _elbo_sums(
 ) -> _Sums:
     outputs = nnx.merge(graph, state)(batch, key=key, train=False)
     values = dict(
-        distortion=masked_sum(elbo.distortion(outputs, batch["image"]), batch["mask"]),
-        layer_rates=masked_sum(elbo.layer_rates(outputs.latents), batch["mask"]),
+        distortion=masked_sum(-outputs.recon.log_prob(batch["image"]), batch["mask"]),
+        layer_rates=masked_sum(layer_rates(outputs.latents), batch["mask"]),
     )
     count = masked_sum(jnp.ones_like(batch["mask"]), batch["mask"])
     moments = [

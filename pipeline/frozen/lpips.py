@@ -9,7 +9,6 @@ ever made up: a distance of a random network would look like a perceptual loss i
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 
@@ -161,12 +160,3 @@ def _heads(path: str, channels: tuple[int, ...]) -> dict[str, np.ndarray]:
             )
         heads[f"head.{number}"] = np.asarray(array.reshape(-1), np.float32)
     return heads
-
-
-def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
-    """sha256 of all arrays, by which a resumed run knows that it has the same ones."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(weights[name]).tobytes())
-    return digest.hexdigest()

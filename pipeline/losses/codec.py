@@ -23,12 +23,12 @@ from pipeline.core import pixels, schedules
 from pipeline.core.construct import check_arguments, nearest
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import ModelDef
+from pipeline.core.reduce import layer_rates
 from pipeline.core.schedules import Number, Schedule
 from pipeline.core.types import Batch, Outputs, pixels_of
 from pipeline.frozen import lpips
 from pipeline.frozen.lpips import PerceptualDistance
 from pipeline.losses import reconstruction as distortions
-from pipeline.losses.elbo import layer_rates
 from pipeline.losses.latent_compatibility import PREFIX, Compatibility
 
 LOGVAR = "objective.logvar"  # the learned one's name among the parameters

@@ -21,33 +21,16 @@ from jaxtyping import Array, Float, Int, Shaped
 from pipeline.core import schedules
 from pipeline.core.construct import check_arguments, nearest
 from pipeline.core.errors import ConfigError
+from pipeline.core.reduce import layer_rates, masked_mean
 from pipeline.core.schedules import Number, Schedule
 from pipeline.core.types import Batch, Latent, Outputs
 
 UNITS = ("dimension", "image")
 
 
-def masked_mean(
-    values: Float[Array, " b"], mask: Shaped[Array, " b"] | None = None
-) -> Float[Array, ""]:
-    """Mean over the examples whose mask is not 0; 0 where there are none."""
-    if mask is None:
-        return values.mean()
-    mask = mask.astype(values.dtype)
-    # where, not a product: padding may hold infinities.
-    return jnp.where(mask > 0, values * mask, 0.0).sum() / jnp.maximum(mask.sum(), 1.0)
-
-
 def distortion(outputs: Outputs, image: Shaped[Array, "b ..."]) -> Float[Array, " b"]:
     """-log p(x | z)."""
     return -outputs.recon.log_prob(image)
-
-
-def layer_rates(latents: tuple[Latent, ...]) -> Float[Array, "b l"]:
-    """KL of each stochastic layer, summed over its elements; top first."""
-    return jnp.stack(
-        [latent.kl.reshape(latent.kl.shape[0], -1).sum(axis=-1) for latent in latents], axis=-1
-    )
 
 
 def rate(latents: tuple[Latent, ...]) -> Float[Array, " b"]:

@@ -15,6 +15,7 @@ from tiny_video_codec import tiny_codec, write_video
 from pipeline.cli import dispatch
 from pipeline.codec.media.video_io import VideoReader
 from pipeline.distances import frames as distances
+from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.frozen import lpips
 
 
@@ -67,7 +68,7 @@ def test_lpips_of_each_file_and_of_all(place, tmp_path, capsys):
         psnr=2, ssim=2, ms_ssim_2_scales=1, flicker=1, lpips_squeeze=2
     )
     assert (
-        lpips.fingerprint(weights)[:12] in result["protocol"]
+        fingerprint_of(weights)[:12] in result["protocol"]
         and "2 finest scales" in result["protocol"]
     )
     assert "LPIPS" not in result["protocol"].split("lpips_squeeze:")[0]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.reduce import layer_rates, masked_mean
 from pipeline.core.types import Latent, Outputs
 from pipeline.distributions.continuous import Bernoulli
 from pipeline.losses import elbo
@@ -32,16 +33,16 @@ def outputs(*kls):
 
 def test_masked_mean_ignores_padding_even_when_it_is_not_finite():
     values = jnp.array([1.0, 2.0, 6.0, jnp.nan])
-    assert elbo.masked_mean(values, MASK) == 3
-    assert elbo.masked_mean(values[:3]) == 3
-    assert elbo.masked_mean(values, jnp.zeros(4)) == 0
-    assert np.isfinite(jax.grad(lambda x: elbo.masked_mean(x, MASK))(values)).all()
+    assert masked_mean(values, MASK) == 3
+    assert masked_mean(values[:3]) == 3
+    assert masked_mean(values, jnp.zeros(4)) == 0
+    assert np.isfinite(jax.grad(lambda x: masked_mean(x, MASK))(values)).all()
 
 
 def test_rates_sum_each_layer_and_all_layers(kl):
     latents = (latent(kl.reshape(4, 1, 2, 3)), latent(2 * kl))
     np.testing.assert_allclose(
-        elbo.layer_rates(latents), jnp.stack([kl.sum(1), 2 * kl.sum(1)], 1), rtol=1e-6
+        layer_rates(latents), jnp.stack([kl.sum(1), 2 * kl.sum(1)], 1), rtol=1e-6
     )
     np.testing.assert_allclose(elbo.rate(latents), 3 * kl.sum(1), rtol=1e-6)
 
@@ -57,9 +58,9 @@ def test_free_bits_of_the_batch_mean(kl):
     minimum = 0.5
     mean = kl[:3].mean(axis=0)
     assert (mean < minimum).any() and (mean > minimum).any()
-    charged = elbo.masked_mean(elbo.free_bits(kl, minimum, MASK), MASK)
+    charged = masked_mean(elbo.free_bits(kl, minimum, MASK), MASK)
     np.testing.assert_allclose(charged, jnp.maximum(mean, minimum).sum(), rtol=1e-6)
-    gradient = jax.grad(lambda x: elbo.masked_mean(elbo.free_bits(x, minimum, MASK), MASK))(kl)
+    gradient = jax.grad(lambda x: masked_mean(elbo.free_bits(x, minimum, MASK), MASK))(kl)
     # No pull on a group below the minimum, a third from each example on the others, none from padding.
     np.testing.assert_allclose(gradient[:3], jnp.tile((mean > minimum) / 3, (3, 1)), rtol=1e-6)
     assert (gradient[3] == 0).all()
@@ -78,7 +79,7 @@ def test_capacity_gap_has_the_value_and_gradient_of_the_batch_mean(kl, target):
     rates = kl.sum(axis=1)
 
     def gap(rates):
-        return elbo.masked_mean(elbo.capacity_gap(rates, jnp.float32(target), MASK), MASK)
+        return masked_mean(elbo.capacity_gap(rates, jnp.float32(target), MASK), MASK)
 
     def direct(rates):
         return jnp.abs(rates[:3].mean() - target)
@@ -107,10 +108,8 @@ def test_objectives_under_jit_follow_their_schedules(kl, batch):
     capacity = jax.jit(elbo.create(dict(capacity=dict(gamma=100.0, steps=10, end=20.0))))
     loss, terms = capacity(out, batch, jnp.int32(5))
     assert terms["capacity"] == 10
-    expected = elbo.masked_mean(distortion, MASK) + 100 * abs(
-        elbo.masked_mean(kl.sum(1), MASK) - 10
-    )
-    np.testing.assert_allclose(elbo.masked_mean(loss, MASK), expected, rtol=1e-5)
+    expected = masked_mean(distortion, MASK) + 100 * abs(masked_mean(kl.sum(1), MASK) - 10)
+    np.testing.assert_allclose(masked_mean(loss, MASK), expected, rtol=1e-5)
 
 
 def test_free_bits_change_what_is_charged_and_not_the_rate(kl, batch):

@@ -8,6 +8,7 @@ from flax import nnx
 
 from pipeline.core import parameters, schedules
 from pipeline.core.errors import ConfigError
+from pipeline.core.reduce import layer_rates
 from pipeline.core.types import Latent
 from pipeline.losses import elbo, spectral
 from pipeline.nn.batch_norm import BatchNorm
@@ -26,7 +27,7 @@ def latents() -> tuple[Latent, ...]:
 
 
 def test_balancing_charges_layers_by_their_rate_for_their_size():
-    rates = np.asarray(elbo.layer_rates(latents()))
+    rates = np.asarray(layer_rates(latents()))
     gamma = (rates.mean(axis=0) + 0.01) / np.array([4, 16 / 2, 16 / 2])
     gamma /= gamma.mean()
     np.testing.assert_allclose(

@@ -19,6 +19,7 @@ from pipeline.core import pixels
 from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 from pipeline.formats import weight_files
+from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.frozen import i3d, inception, lpips, random_network
 
 RANDOM = "random"
@@ -136,4 +137,4 @@ def create(
     if not weights:
         raise ConfigError(f"{where}.weights is missing: {network} needs its file ({chosen.source})")
     arrays = chosen.convert(weight_files.load(weights), weights)
-    return Embedding(network, chosen.of_clips, lpips.fingerprint(arrays)), arrays
+    return Embedding(network, chosen.of_clips, fingerprint_of(arrays)), arrays

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pipeline.backend import target
 from pipeline.core import parameters, pixels
 from pipeline.core.parameters import Arrays, ModelDef
+from pipeline.core.reduce import masked_mean
 from pipeline.core.types import Batch, pixels_of
 from pipeline.losses import adversarial
 from pipeline.losses.codec import CodecObjective
-from pipeline.losses.elbo import masked_mean
 from pipeline.training.state.train_state import TrainState
 from pipeline.training.update import Update
 

@@ -12,9 +12,10 @@ from jaxtyping import Array, PRNGKeyArray
 from pipeline.backend import target
 from pipeline.core import parameters
 from pipeline.core.parameters import Arrays, ModelDef
+from pipeline.core.reduce import layer_rates, masked_mean
 from pipeline.core.types import Batch
 from pipeline.losses import spectral
-from pipeline.losses.elbo import Objective, layer_rates, masked_mean
+from pipeline.losses.elbo import Objective
 from pipeline.metrics.functions import codebook_usage
 from pipeline.training.state.train_state import TrainState
 from pipeline.training.update import Update
