@@ -11,6 +11,11 @@ def to_float(image: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
     return image.astype(jnp.float32) / 127.5 - 1.0
 
 
+def to_unit(image: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Map either form to float32 [0, 1], the range that distances and figures refer to."""
+    return (to_float(image) + 1) / 2
+
+
 def to_uint8(image: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
     """Maps [-1, 1] to the nearest of 0..255; values outside are clipped."""
     return jnp.clip(jnp.round((image.astype(jnp.float32) + 1.0) * 127.5), 0, 255).astype(jnp.uint8)

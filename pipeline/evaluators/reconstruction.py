@@ -14,7 +14,8 @@ from pipeline.backend import jit
 from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.types import Batch, Latent, Likelihood, pixels_of
-from pipeline.distances import frames as distances
+from pipeline.distances.flicker import flicker
+from pipeline.distances.pixel_error import mse
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.evaluators.feature_distance import FeatureDistance
 from pipeline.metrics import quality
@@ -128,13 +129,13 @@ def _quality_sums(
     latents = model.encode(image)
     likelihood = _decode_means(model, latents)
     recon, target = (pixels.to_uint8(x) for x in (likelihood.mean(), likelihood.target(image)))
-    measures = quality.of_frames(*image.shape[-3:-1]) | dict(mse=distances.mse)
+    measures = quality.of_frames(*image.shape[-3:-1]) | dict(mse=mse)
     measures |= {
         name: functools.partial(distance, weights[name]) for name, distance in networks.perceptual
     }
     values = {name: _of_examples(measure, recon, target) for name, measure in measures.items()}
     if image.ndim == 5 and image.shape[1] > 1:
-        values["flicker"] = distances.flicker(recon, target)
+        values["flicker"] = flicker(recon, target)
     sums = {name: masked_sum(value, mask) for name, value in values.items()}
     sums["count"] = masked_sum(mask, mask)
     vectors = ()

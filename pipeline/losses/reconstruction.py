@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Outputs
-from pipeline.distances import frames as distances
+from pipeline.distances import ms_ssim as multiscale
 from pipeline.distributions.continuous import clip_logvar
 
 
@@ -58,22 +58,20 @@ def ms_ssim(
 ) -> tuple[str, Float[Array, "b t"]]:
     """MS-SSIM (Wang et al. 2003) of each frame, at most 1, with as many of its five scales as frames have room for.
 
-    With its name: that of fewer scales tells how many (`distances.ms_ssim_name`).
+    With its name: that of fewer scales tells how many (`ms_ssim.name_of`).
 
     Raises:
       ConfigError: frames with room for one scale or none.
     """
     height, width = target.shape[-3:-1]
-    scales = distances.ms_ssim_scales(height, width)
+    scales = multiscale.num_scales(height, width)
     if scales < 2:
         raise ConfigError(
             f"objective.ms_ssim needs frames of 21 pixels each way or more, for two scales, and these are "
             f"{height}x{width}: set it to 0, or data.image_size higher"
         )
     a, b = (x.reshape(-1, *x.shape[-3:]) for x in (recon, target))
-    return distances.ms_ssim_name(scales), distances.ms_ssim(a, b, scales).reshape(
-        target.shape[0], -1
-    )
+    return multiscale.name_of(scales), multiscale.ms_ssim(a, b, scales).reshape(target.shape[0], -1)
 
 
 def num_values(x: Float[Array, "b ..."]) -> int:

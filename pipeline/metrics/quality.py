@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from jaxtyping import Array, Float
 
-from pipeline.distances import frames as distances
+from pipeline.distances import ms_ssim
+from pipeline.distances.pixel_error import psnr
+from pipeline.distances.ssim import ssim
 
 Measure = Callable[
     [Array, Array], Float[Array, " b"]
@@ -25,12 +27,10 @@ _MEANINGS = {
 
 def of_frames(height: int, width: int) -> dict[str, Measure]:
     """psnr, ssim, and ms_ssim with as many scales as frames of this size have room for; with one, it would be SSIM."""
-    measures: dict[str, Measure] = dict(psnr=distances.psnr, ssim=distances.ssim)
-    scales = distances.ms_ssim_scales(height, width)
+    measures: dict[str, Measure] = dict(psnr=psnr, ssim=ssim)
+    scales = ms_ssim.num_scales(height, width)
     if scales > 1:
-        measures[distances.ms_ssim_name(scales)] = functools.partial(
-            distances.ms_ssim, scales=scales
-        )
+        measures[ms_ssim.name_of(scales)] = functools.partial(ms_ssim.ms_ssim, scales=scales)
     return measures
 
 

@@ -14,7 +14,7 @@ from tiny_video_codec import tiny_codec, write_video
 
 from pipeline.cli import dispatch
 from pipeline.codec.media.video_io import VideoReader
-from pipeline.distances import frames as distances
+from pipeline.distances.flicker import flicker
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.frozen import lpips
 
@@ -86,7 +86,7 @@ def test_flicker_of_a_file_is_that_of_its_frames(place, tmp_path):
     )
     with VideoReader(place / "in" / "film.mp4") as video:
         clip = np.stack(list(video))[None]
-    expected = distances.flicker(jnp.asarray(clip), jnp.asarray(tiny_codec().reconstruct(clip)))
+    expected = flicker(jnp.asarray(clip), jnp.asarray(tiny_codec().reconstruct(clip)))
     assert film["flicker"] == pytest.approx(float(expected[0]), rel=1e-3) and film["flicker"] > 0.01
 
 

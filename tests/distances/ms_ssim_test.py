@@ -1,4 +1,4 @@
-"""MS-SSIM beside the published formulas written out in NumPy, its scales, and the flicker of clips."""
+"""MS-SSIM against the published formulas written out in NumPy, and its number of scales."""
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import DataError
-from pipeline.distances import frames as distances
+from pipeline.distances import ms_ssim
 
 
 def restated(x: np.ndarray, y: np.ndarray, weights) -> float:
-    """Wang, Simoncelli, Bovik 2003, of one channel in [0, 1]: equation 7, by a 2-D window and float64."""
+    """Return equation 7 of Wang, Simoncelli and Bovik 2003 for one channel in [0, 1], in float64."""
     window = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
     window = np.outer(window, window) / window.sum() ** 2
 
@@ -19,7 +19,7 @@ def restated(x: np.ndarray, y: np.ndarray, weights) -> float:
 
     result = 1.0
     for scale, weight in enumerate(weights):
-        if scale:  # the mean of 2x2 pixels, with symmetric borders, and every second of them
+        if scale:  # Mean of 2x2 pixels with symmetric borders, then every second one.
             x, y = (np.pad(z, [(0, n % 2) for n in z.shape], mode="symmetric") for z in (x, y))
             x, y = (
                 0.25 * (z[::2, ::2] + z[1::2, ::2] + z[::2, 1::2] + z[1::2, 1::2]) for z in (x, y)
@@ -45,28 +45,28 @@ def pair(height, width, channels=3, seed=0):
 
 
 @pytest.mark.parametrize("height, width, scales", [(163, 161, 5), (66, 45, 3)])
-def test_it_is_the_published_one(height, width, scales):
+def test_ms_ssim_matches_the_published_formulas(height, width, scales):
     a, b = pair(height, width)
     weights = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])[:scales]
     weights = weights if scales == 5 else weights / weights.sum()
     expected = np.mean(
         [restated(a[0, ..., c] / 255, b[0, ..., c] / 255, weights) for c in range(3)]
     )
-    assert distances.ms_ssim_scales(height, width) == scales and 0.3 < expected < 0.99
-    measure = jax.jit(distances.ms_ssim, static_argnums=2)
+    assert ms_ssim.num_scales(height, width) == scales and 0.3 < expected < 0.99
+    measure = jax.jit(ms_ssim.ms_ssim, static_argnums=2)
     np.testing.assert_allclose(measure(a, b, scales)[0], expected, rtol=1e-4)
     np.testing.assert_allclose(measure(a, a, scales), 1.0, atol=1e-5)
 
 
-def test_its_gradient_is_finite_where_a_similarity_is_zero_or_below():
-    slope = jax.grad(lambda s: distances._power(s, 0.3).sum())
+def test_the_gradient_is_finite_where_a_similarity_is_zero_or_below():
+    slope = jax.grad(lambda s: ms_ssim._power(s, 0.3).sum())
     found = slope(jnp.array([[0.5], [1e-4], [0.0], [-0.4]]))[:, 0]
     np.testing.assert_allclose(found, 0.3 * np.array([0.5, 1e-4, 1e-4, 1e-4]) ** -0.7, rtol=1e-5)
-    # Stripes beside their negative, and beside nothing: similarity of their structure is below 0, and about 0.
+    # Stripes against their negative, and against nothing: structural similarity below 0, and about 0.
     stripes = jnp.asarray(
         np.tile([-0.5, -0.5, 0.5, 0.5], 6)[:, None, None] * np.ones((1, 24, 24, 1)), jnp.float32
     )
-    measure = jax.jit(jax.value_and_grad(lambda x: distances.ms_ssim(x, stripes, 2).sum()))
+    measure = jax.jit(jax.value_and_grad(lambda x: ms_ssim.ms_ssim(x, stripes, 2).sum()))
     for other in (
         -stripes,
         jnp.zeros_like(stripes),
@@ -80,34 +80,11 @@ def test_its_gradient_is_finite_where_a_similarity_is_zero_or_below():
     np.testing.assert_allclose((gradient * stripes).sum(), (further - value) / 1e-3, rtol=1e-2)
 
 
-def test_scales_are_those_that_there_is_room_for():
+def test_as_many_scales_as_the_image_has_room_for():
     sides = {160: 4, 161: 5, 81: 4, 80: 3, 41: 3, 21: 2, 20: 1, 11: 1, 10: 0}
-    assert {side: distances.ms_ssim_scales(side, 500) for side in sides} == sides
+    assert {side: ms_ssim.num_scales(side, 500) for side in sides} == sides
     a = jnp.zeros((1, 160, 200, 1))
     with pytest.raises(
         DataError, match="5 scales needs 161 pixels each way or more, and the images are 160x200"
     ):
-        distances.ms_ssim(a, a)
-
-
-def test_flicker_is_of_what_changes_in_time_alone():
-    still = (
-        np.random.default_rng(0).integers(40, 200, (2, 1, 8, 8, 3)).astype(np.uint8).repeat(6, 1)
-    )
-    assert not np.asarray(distances.flicker(jnp.asarray(still), jnp.asarray(still + 20))).any(), (
-        "a constant error"
-    )
-    # One clip flickers by 5 in every second frame, the other moves and is followed exactly.
-    jittered = still.copy()
-    jittered[0, 1::2] += 5
-    moving = np.stack([np.roll(still[1, i], i, axis=1) for i in range(6)])
-    one, other = still.copy(), jittered
-    one[1], other[1] = moving, moving
-    np.testing.assert_allclose(
-        distances.flicker(jnp.asarray(one), jnp.asarray(other)), [5 / 255, 0], rtol=1e-5
-    )
-    # Independent noise of variance v in each frame: E |difference| = 2 sqrt(v / pi).
-    noise = 0.1 * jax.random.normal(jax.random.key(0), (1, 9, 32, 32, 3))
-    np.testing.assert_allclose(
-        distances.flicker(noise, jnp.zeros_like(noise)), 0.05 * 2 / np.pi**0.5, rtol=0.02
-    )
+        ms_ssim.ms_ssim(a, a)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Latent, Outputs
-from pipeline.distances import frames as distances
+from pipeline.distances.ms_ssim import ms_ssim
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.frozen.lpips import PerceptualDistance
 from pipeline.losses import codec
@@ -94,9 +94,7 @@ def test_ms_ssim_counts_for_every_value_of_its_frame():
             Outputs(Reconstruction(recon), case()[0].latents),
             dict(per_frame=True, logvar=-1.0),
         )
-        similarity = distances.ms_ssim(
-            clip.reshape(6, 24, 24, 3), recon.reshape(6, 24, 24, 3), scales=2
-        )
+        similarity = ms_ssim(clip.reshape(6, 24, 24, 3), recon.reshape(6, 24, 24, 3), scales=2)
         _, plain = run(outputs, {"video": clip}, **recipe)
         return (
             similarity.reshape(2, 3),

@@ -21,7 +21,7 @@ from flax import nnx  # noqa: E402
 from torch import nn  # noqa: E402
 
 from pipeline.discriminators import patchgan  # noqa: E402
-from pipeline.distances import frames as distances  # noqa: E402
+from pipeline.distances.ms_ssim import ms_ssim  # noqa: E402
 from pipeline.formats import weight_files  # noqa: E402
 from pipeline.frozen import lpips as ours  # noqa: E402
 
@@ -173,7 +173,7 @@ def test_ms_ssim_is_pytorch_msssims():
     expected = package.ms_ssim(
         (chw(smooth) + 1) / 2, (chw(noisy) + 1) / 2, data_range=1.0, size_average=False
     )
-    found = distances.ms_ssim(jnp.asarray(smooth), jnp.asarray(noisy))
+    found = ms_ssim(jnp.asarray(smooth), jnp.asarray(noisy))
     print(f"MS-SSIM: {found} against {expected.numpy()}")
     np.testing.assert_allclose(found, expected, rtol=2e-4)
 
