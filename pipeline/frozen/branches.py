@@ -18,8 +18,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from pipeline.backend.conv2d import conv2d
 from pipeline.core.errors import DataError
-from pipeline.nn import conv
 from pipeline.nn.conv3d import convolve_3d
 
 EPS = 1e-3  # of the batch norms of both networks, beside the variance
@@ -137,7 +137,7 @@ def _convolved(unit: Unit, kernel: Array, bias: Array, x: Array) -> Array:
     if unit.same:
         padding = [_same(*each) for each in zip(x.shape[1:-1], unit.kernel, unit.stride)]
     if len(padding) == 2:
-        return conv.lowered(x, kernel, unit.stride[0], (padding[0], padding[1]), bias)
+        return conv2d(x, kernel, unit.stride[0], (padding[0], padding[1]), bias)
     return convolve_3d(x, kernel, unit.stride, bias, (padding[0], padding[1], padding[2]))
 
 
