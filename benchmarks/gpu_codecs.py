@@ -245,9 +245,9 @@ def _clip(frames: int, size: int) -> Any:
 def _compiled(function: Callable[..., Any], *inputs: Any, **settings: Any) -> Any:
     import jax
 
-    from pipeline.backend import jit
+    from pipeline.backend.jit import compiler_options
 
-    options = jit.options(jax.default_backend())
+    options = compiler_options(jax.default_backend())
     return jax.jit(function, compiler_options=options, **settings).lower(*inputs).compile()
 
 

@@ -74,7 +74,7 @@ class Ours:
         import jax
         import jax.numpy as jnp
 
-        from pipeline.backend import jit
+        from pipeline.backend.jit import compiler_options
         from pipeline.codec import folder as codec_folder
         from pipeline.training.runtime import malloc
 
@@ -95,7 +95,7 @@ class Ours:
         for name in operations:
             function, self.inputs[name] = functions[name]
             began = time.perf_counter()
-            jitted = jax.jit(function, compiler_options=jit.options(jax.default_backend()))
+            jitted = jax.jit(function, compiler_options=compiler_options(jax.default_backend()))
             self.compiled[name] = jitted.lower(self.params, self.inputs[name]).compile()
             self.compile_s[name] = round(time.perf_counter() - began, 1)
         malloc.trim()  # as a run does

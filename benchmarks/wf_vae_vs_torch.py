@@ -35,7 +35,7 @@ from flax import nnx  # noqa: E402
 from peak_memory import peak_bytes  # noqa: E402
 
 from pipeline import models  # noqa: E402
-from pipeline.backend import jit  # noqa: E402
+from pipeline.backend.jit import compiler_options, jit  # noqa: E402
 from pipeline.core import parameters  # noqa: E402
 from pipeline.importers.wf_vae import convert  # noqa: E402
 from pipeline.training.runtime import malloc  # noqa: E402
@@ -164,7 +164,7 @@ def _ours(
 def _work(ours: Any, theirs: Any, clip: np.ndarray) -> dict[str, tuple[Any, Any]]:
     modeldef, params = ours
     x = jnp.asarray(clip)
-    z = jit.jit(lambda params, x: modeldef.merge(params, {}).encode(x)[0].mean)(params, x)
+    z = jit(lambda params, x: modeldef.merge(params, {}).encode(x)[0].mean)(params, x)
     mine, others = _our_work(ours, x, z), _their_work(theirs, clip, np.asarray(z))
     return {name: (mine[name], others[name]) for name in OPERATIONS}
 
@@ -172,12 +172,12 @@ def _work(ours: Any, theirs: Any, clip: np.ndarray) -> dict[str, tuple[Any, Any]
 def _our_work(ours: Any, x: Any, z: Any) -> dict[str, Any]:
     modeldef, params = ours
 
-    @jit.jit
+    @jit
     def encode(params: Any, x: Any) -> Any:
         (latent,) = modeldef.merge(params, {}).encode(x)
         return jnp.concatenate([latent.mean, latent.logvar], axis=-1)
 
-    @jit.jit
+    @jit
     def decode(params: Any, z: Any) -> Any:
         return modeldef.merge(params, {}).decode((z,)).mean()
 
@@ -189,7 +189,7 @@ def _our_work(ours: Any, x: Any, z: Any) -> dict[str, Any]:
     @functools.cache
     def program() -> Any:  # compiled as a run compiles it
         found = (
-            jax.jit(step, compiler_options=jit.options(jax.default_backend()))
+            jax.jit(step, compiler_options=compiler_options(jax.default_backend()))
             .lower(params, x)
             .compile()
         )

@@ -1,9 +1,9 @@
-"""2-D convolution of the images that one device holds, lowered in the way that suits its backend.
+"""2-D convolution of the images that one device holds, lowered to suit its backend.
 
-On the CPU, a 1x1 convolution is slower than the same matrix product, and kernel gradients are what XLA
-is worst at. From 384 to 96 channels at 4x32x32, a 1x1 convolution takes 1.7 ms forward and 8.8 ms for
-its gradients, against 0.7 and 1.8 ms as products; the kernel gradient of a 3x3 convolution of 96
-channels takes 4.2 ms, against 2.4 ms here.
+On the CPU, a 1x1 convolution is slower than the same matrix product, and kernel gradients are what
+XLA is worst at. From 384 to 96 channels at 4x32x32, a 1x1 convolution takes 1.7 ms forward and 8.8
+ms for its gradients, against 0.7 and 1.8 ms as products; the kernel gradient of a 3x3 convolution
+of 96 channels takes 4.2 ms, against 2.4 ms here.
 """
 
 import functools

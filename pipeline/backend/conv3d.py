@@ -1,8 +1,8 @@
-"""3-D convolution of the clips that one device holds, lowered in the way that suits its backend.
+"""3-D convolution of the clips that one device holds, lowered to suit its backend.
 
-On the CPU it is a sum of 2-D convolutions of single frames over the taps in time: 2-D convolutions are
-what XLA's CPU backend is good at. 3x3x3 taps from 128 to 128 channels on 9x32x32 take 50 ms in this
-way, 145 ms as XLA's 3-D convolution, and 62 ms in torch.
+On the CPU it is a sum of 2-D convolutions of single frames over the taps in time: 2-D convolutions
+are what XLA's CPU backend is good at. 3x3x3 taps from 128 to 128 channels on 9x32x32 take 50 ms in
+this way, 145 ms as XLA's 3-D convolution, and 62 ms in torch.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""The order in which XLA's CPU backend computes things, where it decides how much memory they take."""
+"""Scheduling hints and reductions for XLA's CPU backend, where the order decides peak memory."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -8,33 +8,41 @@ from pipeline.backend import target
 
 
 def after(earlier: list[Array], array: Array) -> Array:
-    """`array`, for what shall be computed after `earlier`; best a small one, as weights are.
+    """Return `array`, such that what is computed from it is scheduled after `earlier`.
 
-    XLA's CPU backend is free to leave gradients of weights for last, and holds every map that they are computed of
-    until then. Its order is that of the values each operation takes: so here a zero is added that it cannot know to be
-    one.
+    XLA's CPU backend is free to leave weight gradients for last, and holds the feature maps that
+    they are computed from until then. Its order follows data dependencies, so add a data-dependent
+    zero that XLA cannot fold. `array` is best a small one, such as a kernel.
     """
-    if not matters():
+    if not applies():
         return array
     number = sum(one.ravel()[0].astype(jnp.float32) for one in earlier)
     bits = lax.bitcast_convert_type(number, jnp.int32)
-    return array + (lax.population_count(bits) >> 6).astype(array.dtype)  # of at most 32 bits
+    # A population count of 32 bits is at most 32, so that >> 6 gives zero.
+    return array + (lax.population_count(bits) >> 6).astype(array.dtype)
 
 
-def matters() -> bool:
-    """On one device of the CPU: of several, gradients are sums over them all, which nothing shall wait for."""
+def applies() -> bool:
+    """Return whether scheduling is forced: on one CPU device.
+
+    On several devices gradients are sums over all of them, which nothing should wait for.
+    """
     return target.backend() == "cpu" and not target.is_divided()
 
 
 def sum_of_pixels(x: Float[Array, "*b n c"]) -> Float[Array, "*b 1 c"]:
-    """Over the last axis but one; on a CPU a product with ones, for which XLA has the vector instructions."""
+    """Sum over the second-to-last axis; on the CPU as a product with ones, which XLA vectorizes."""
     if target.backend() != "cpu":
         return x.sum(axis=-2, keepdims=True)
     return jnp.ones((*x.shape[:-2], 1, x.shape[-2]), x.dtype) @ x
 
 
 def sum_of_all(x: Float[Array, "*n c"]) -> Float[Array, " c"]:
-    """Over all axes but the last. Of several devices they stay apart: merged, a split height would come together."""
-    if not matters():
+    """Sum over all axes but the last.
+
+    On several devices the axes are not merged first: that would gather a height split over
+      `context`.
+    """
+    if not applies():
         return x.sum(axis=tuple(range(x.ndim - 1)))
     return sum_of_pixels(x.reshape(-1, x.shape[-1]))[0]

@@ -1,8 +1,8 @@
-"""Depthwise convolution of the images that one device holds, lowered in the way that suits its backend.
+"""Depthwise convolution of the images that one device holds, lowered to suit its backend.
 
-On the CPU, XLA's grouped convolution takes 463 ms for 5x5 on 4x64x64x192, and a sum of shifted products
-takes 5 ms. Its kernel gradient takes 29 ms summed row by row, and 410 ms as one sum over all pixels for
-each tap.
+On the CPU, XLA's grouped convolution takes 463 ms for 5x5 on 4x64x64x192, and a sum of shifted
+products takes 5 ms. Its kernel gradient takes 29 ms summed row by row, and 410 ms as one sum over
+all pixels for each tap.
 """
 
 from typing import Any

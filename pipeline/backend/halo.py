@@ -1,4 +1,4 @@
-"""Layers over feature maps whose height is split over devices: each exchanges a few rows with its neighbours."""
+"""Halo exchange: layers over feature maps whose height is split over the mesh axis `context`."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -22,15 +22,17 @@ def with_halo_exchange(
     halo: int,
     repeat_edges: bool = False,
 ) -> Float[Array, "b *t2 h2 w2 d"]:
-    """layer(weights, x), where images are split over `context` with no device seeing more than its rows and a halo.
+    """Return layer(weights, x), exchanging a halo of rows where images are split over `context`.
 
-    `layer` takes the same at every row, with zeros beyond the edges, or with `repeat_edges` the row at the edge; a row
-    of its output sees at most `halo` rows on each side of its own, a multiple of the layer's stride. Where devices do
-    not have as many rows, or not whole outputs, each computes all rows of its examples: that is so of the smallest
-    resolutions only.
+    `layer` computes the same at every row, with zeros beyond the edges, or, with `repeat_edges`,
+    copies of the edge row. A row of its output depends on at most `halo` rows on each side of its
+    own; `halo` is a multiple of the layer's stride. Where devices have fewer rows than that, or
+    would not hold whole output rows, each device computes all rows of its examples; this happens at
+    the smallest resolutions only.
 
-    The exchange is written out, and not left to XLA: jaxlib 0.10.2 partitions a convolution whose kernel has more
-    rows than its input, or whose input has fewer rows than there are devices, so that gradients come out multiplied.
+    The exchange is explicit and not left to XLA: jaxlib 0.10.2 partitions a convolution whose
+    kernel has more rows than its input, or whose input has fewer rows than there are devices, such
+    that gradients come out multiplied.
     """
     mesh = target.splitting_mesh()
     if mesh is None:
@@ -44,12 +46,12 @@ def with_halo_exchange(
         return _mapped(layer, mesh, PartitionSpec(_BATCH))(weights, x)
     cut = int(halo * ratio)
 
-    def with_neighbours(weights: Any, x: Array) -> Array:
+    def with_neighbors(weights: Any, x: Array) -> Array:
         out = layer(weights, _with_halo(x, axis, halo, context, repeat_edges))
         return jax.lax.slice_in_dim(out, cut, out.shape[axis] - cut, axis=axis)
 
     spec = PartitionSpec(_BATCH, *[None] * (axis - 1), "context")
-    return _mapped(with_neighbours, mesh, spec)(weights, x)
+    return _mapped(with_neighbors, mesh, spec)(weights, x)
 
 
 def _mapped(
@@ -60,7 +62,7 @@ def _mapped(
     )
 
     def local(weights: Any, x: Array) -> Array:
-        # Each device has its own from here on: so their gradients are summed, once.
+        # From here on each device has its own copy, whose gradients are summed once.
         return layer(jax.lax.pcast(weights, axes, to="varying"), x)
 
     return jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(), spec), out_specs=spec)
@@ -69,7 +71,10 @@ def _mapped(
 def _with_halo(
     x: Float[Array, "b *t h w c"], axis: int, halo: int, devices: int, repeat_edges: bool
 ) -> Float[Array, "b *t h2 w c"]:
-    """x between the neighbours' nearest rows; a device without a neighbour receives zeros, or its own edge."""
+    """Return x between its neighbors' nearest rows.
+
+    A device without a neighbor gets zeros, or, with `repeat_edges`, copies of its edge row.
+    """
     if halo == 0:
         return x
     down = [(device, device + 1) for device in range(devices - 1)]

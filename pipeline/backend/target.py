@@ -1,7 +1,8 @@
-"""What a program is compiled for: the backend, and the mesh whose `context` splits the height of images.
+"""The target of compilation: a backend, and the mesh whose `context` axis splits image height.
 
-Some operations are written differently for different targets. They ask here, and not jax: `strata plan` compiles for
-a TPU on a machine that has none, and how an array is split shows only after tracing.
+Some operations are lowered differently for different targets. They ask this module and not jax:
+`strata plan` compiles for a TPU on a machine that has none, and how an array is sharded is only
+known after tracing.
 """
 
 import contextlib
@@ -9,7 +10,8 @@ import contextlib
 import jax
 from jax.sharding import Mesh
 
-# Parts of the key of jax's caches, so that what was traced for one target is never taken for another.
+# User contexts are part of the key of jax's caches: a trace for one target is never reused for
+# another.
 _backend = jax.make_user_context(default_value=None)
 _mesh = jax.make_user_context(default_value=None)
 _divided = jax.make_user_context(default_value=False)
@@ -17,35 +19,35 @@ _unrolled = jax.make_user_context(default_value=False)
 
 
 def backend() -> str:
-    """What the program that is being traced will run on: "cpu", "gpu" or "tpu"."""
+    """Return the platform that the traced program will run on: "cpu", "gpu" or "tpu"."""
     return _backend.value or jax.default_backend()
 
 
 def splitting_mesh() -> Mesh | None:
-    """The mesh whose `context` splits images and feature maps in height; None where their height is whole."""
+    """Return the mesh whose `context` axis splits image height, or None if height is not split."""
     return _mesh.value
 
 
 def is_divided() -> bool:
-    """Whether the program is for a mesh of several devices."""
+    """Return whether the program is for a mesh of several devices."""
     return _divided.value
 
 
 def unrolled() -> bool:
-    """Whether layers that would be scanned are written out one by one."""
+    """Return whether layers that would be scanned are unrolled."""
     return _unrolled.value
 
 
 @contextlib.contextmanager
-def written_out():
-    """Within it, programs are traced without loops over layers: XLA's counts of FLOPs and bytes take a loop's once."""
+def unrolling_layers():
+    """Trace programs without loops over layers: XLA counts a loop's FLOPs and bytes only once."""
     with _unrolled(True):
         yield
 
 
 @contextlib.contextmanager
 def compiling_for(platform: str | None = None, *, mesh: Mesh | None = None):
-    """Within it, programs are traced for `platform` (None: the default backend) and for images split over `mesh`.
+    """Trace programs for `platform` (None: the default backend) and for images split over `mesh`.
 
     A mesh whose `context` is 1 splits nothing.
     """

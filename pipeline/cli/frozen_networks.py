@@ -80,7 +80,7 @@ def perceptual(
 def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str) -> Perceptual:
     import jax
 
-    from pipeline.backend import jit
+    from pipeline.backend.jit import jit
     from pipeline.formats.fingerprint import fingerprint_of
     from pipeline.frozen import lpips
 
@@ -88,9 +88,7 @@ def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str
     fingerprint = fingerprint_of(arrays)
     kind = "learned heads" if heads else "every channel alike, which is not LPIPS"
     meaning = f"{distance.shown}: mean over frames; {network}, {kind}; sha256 of its weights {fingerprint[:12]}"
-    return Perceptual(
-        distance.shown, jit.jit(distance), jax.device_put(arrays), fingerprint, meaning
-    )
+    return Perceptual(distance.shown, jit(distance), jax.device_put(arrays), fingerprint, meaning)
 
 
 def define_features(values: flags.FlagValues) -> None:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.codec.fixed_size import Codec
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Tiles
@@ -58,8 +58,8 @@ class ConvCodec(Codec):
         self.spatial_factor: int = model.spatial_factor
         self.temporal_factor: int = model.temporal_factor
         self.latent_channels: int = model.latent_channels
-        self._encode_part = jit.jit(functools.partial(_encode_part, modeldef, self.encoder_causal))
-        self._decode_part = jit.jit(functools.partial(_decode_part, modeldef, self.decoder_causal))
+        self._encode_part = jit(functools.partial(_encode_part, modeldef, self.encoder_causal))
+        self._decode_part = jit(functools.partial(_decode_part, modeldef, self.decoder_causal))
 
     def encode(
         self,
@@ -399,7 +399,7 @@ def _cut_tile(x: Any, corner: tuple[int, int], size: tuple[int, int], factor: in
     return x[..., top : top + height, left : left + width, :]
 
 
-@jit.jit
+@jit
 def _to_uint8(frames: Array) -> Array:
     return pixels.to_uint8(frames)
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray, Shaped, UInt8
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.codec import folder
 from pipeline.core import pixels
 from pipeline.core.errors import DataError
@@ -49,11 +49,9 @@ class Codec:
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
         self.bits: int = config.get("input", {}).get("bits", 8)
         self._state = (params, model_state)
-        self._infer = jit.jit(functools.partial(_infer, modeldef, self.bits))
-        self._generate = jit.jit(
-            functools.partial(_generate, modeldef), static_argnames="temperature"
-        )
-        self._draw = jit.jit(
+        self._infer = jit(functools.partial(_infer, modeldef, self.bits))
+        self._generate = jit(functools.partial(_generate, modeldef), static_argnames="temperature")
+        self._draw = jit(
             functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean")
         )
 

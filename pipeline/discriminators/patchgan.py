@@ -17,9 +17,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.core.errors import ConfigError
 from pipeline.nn import conv, init
-from pipeline.nn.batch_norm import CurrentBatchNorm
 from pipeline.nn.conv3d import convolve_3d
-from pipeline.nn.norm import GroupNorm
+from pipeline.nn.norm import CurrentBatchNorm, GroupNorm
 
 NORMS = ("group", "batch", "none")
 _STD = 0.02  # of weights at the start

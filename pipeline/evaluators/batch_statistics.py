@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, PRNGKeyArray
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.evaluators.pictures import Temperature
 
 
@@ -30,7 +30,7 @@ def reestimated(
     return nnx.merge(graph, state)
 
 
-@functools.partial(jit.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _pass(
     graph: nnx.GraphDef,
     num: int,

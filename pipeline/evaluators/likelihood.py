@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.core.errors import DataError
 from pipeline.core.reduce import layer_rates
 from pipeline.core.types import Batch
@@ -89,7 +89,7 @@ class _Sums:
     likelihood: str = flax.struct.field(pytree_node=False)
 
 
-@functools.partial(jit.jit, static_argnums=(0, 1))
+@functools.partial(jit, static_argnums=(0, 1))
 def _elbo_sums(
     graph: nnx.GraphDef,
     replicated: jax.sharding.Sharding | None,
@@ -126,7 +126,7 @@ def _iwae_sum(
     return _finish(replicated, running, batch["mask"])
 
 
-@functools.partial(jit.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _add_weight(
     graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp
 ) -> LogMeanExp:
@@ -134,7 +134,7 @@ def _add_weight(
     return running.add(log_weight(outputs, batch["image"]))
 
 
-@functools.partial(jit.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _finish(
     replicated: jax.sharding.Sharding | None, running: LogMeanExp, mask: Float[Array, " b"]
 ) -> Float[Array, ""]:

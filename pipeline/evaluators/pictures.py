@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PRNGKeyArray, UInt8
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.core import pixels
 
 Temperature = float | int | tuple[float | int, ...]
@@ -65,7 +65,7 @@ def kept_layers(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:
     return [index + 1 for index, (above, below) in enumerate(changes) if above != below]
 
 
-@functools.partial(jit.jit, static_argnums=(0, 1, 2, 3))
+@functools.partial(jit, static_argnums=(0, 1, 2, 3))
 def _samples(
     graph: nnx.GraphDef,
     num: int,
@@ -81,7 +81,7 @@ def _samples(
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))
 
 
-@functools.partial(jit.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _keep(
     graph: nnx.GraphDef,
     kept: int,

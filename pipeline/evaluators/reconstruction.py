@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.types import Batch, Latent, Likelihood, pixels_of
@@ -114,7 +114,7 @@ class _Networks:
     embedding: Embedding | None
 
 
-@functools.partial(jit.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _quality_sums(
     graph: nnx.GraphDef,
     replicated: jax.sharding.Sharding | None,

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from pipeline.flows.autoregressive import gated, in_order, ungated
 from pipeline.nn.conv import Conv
-from pipeline.nn.layer_factory import LayerFactory
+from pipeline.nn.init import LayerFactory
 from pipeline.nn.masked_conv import MaskedConv
 
 

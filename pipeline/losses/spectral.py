@@ -18,8 +18,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from pipeline.core.parameters import Abstract, Arrays, ModelDef
-from pipeline.nn.batch_norm import BatchNorm
 from pipeline.nn.conv import Conv
+from pipeline.nn.norm import BatchNorm
 
 PREFIX = "objective.spectral."
 # Rounds of power iteration a step, and at the first one.

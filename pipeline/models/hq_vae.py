@@ -30,7 +30,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
 from pipeline.nn.conv import Conv, UpsamplingConv
-from pipeline.nn.layer_factory import LayerFactory, layer_factory
+from pipeline.nn.init import LayerFactory, layer_factory
 from pipeline.nn.norm import LayerNorm
 from pipeline.priors.hierarchy import decode_arguments, layer_key
 

@@ -21,7 +21,7 @@ from pipeline.distributions import heads
 from pipeline.distributions.continuous import clip_logvar, gaussian_log_prob, gaussian_sample
 from pipeline.flows.conv_autoregressive import ConvIAF
 from pipeline.nn.conv import Conv, UpsamplingConv
-from pipeline.nn.layer_factory import LayerFactory, layer_factory
+from pipeline.nn.init import LayerFactory, layer_factory
 from pipeline.nn.resample import average_pool, nearest_upsample
 from pipeline.priors.hierarchy import decode_arguments, layer_key
 

@@ -1,4 +1,4 @@
-"""What a causal network remembers of the frames before a chunk, so that a clip can be coded piece by piece."""
+"""The feature cache of a causal network, with which a clip can be coded chunk by chunk."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,13 +9,14 @@ CacheArrays = tuple[Array, ...]
 
 
 class CausalCache:
-    """Frames that layers hand on from one chunk of a clip to the next, in the order in which the layers are called.
+    """The frames that layers keep from one chunk of a clip for the next, in order of their calls.
 
-        cache = CausalCache(arrays)         # None before the first chunk
-        latents = encoder(frames, cache)    # each layer in time calls cache.prepend_context
-        arrays = cache.arrays()             # a pytree of arrays, to go in and out of a compiled function
+        cache = CausalCache(arrays)         # arrays is None before the first chunk
+        latents = encoder(frames, cache)    # each temporal layer calls cache.prepend_context
+        arrays = cache.arrays()             # a pytree, to go in and out of a compiled function
 
-    It lives only while a function is traced. Layers that are given no cache at all see a whole clip.
+    A cache only lives while a function is traced. Layers that are called without one see a whole
+    clip.
     """
 
     def __init__(self, arrays: Sequence[Array] | None = None):
@@ -24,24 +25,29 @@ class CausalCache:
         self._kept: list[Array] = []
 
     def prepend_context(
-        self, x: Float[Array, "b t h w c"], before: Callable[[Array], Array], keep: int | None
+        self, x: Float[Array, "b t h w c"], before: Callable[[Array], Array], keep: int
     ) -> Array:
-        """x with the frames in front of it: before(x) at the start of a clip, and else what was kept last time.
+        """Return x with its context in front: before(x) in the first chunk, else the cached frames.
 
-        Of the result its last `keep` frames are kept for the next chunk, or all of them.
+        The last `keep` frames of the result are cached for the next chunk.
         """
         joined = jnp.concatenate([before(x) if self.first else self._given.pop(), x], axis=1)
-        frames = joined.shape[1]
-        self._kept.append(joined[:, max(0, frames - (frames if keep is None else keep)) :])
+        self._kept.append(joined[:, max(0, joined.shape[1] - keep) :])
         return joined
 
     def arrays(self) -> CacheArrays:
-        """What the next chunk needs. Raises ValueError where the network did not use all that it was given."""
+        """Return the arrays that the next chunk needs.
+
+        Raises:
+          ValueError: the network did not use all arrays that the cache was made from.
+        """
         if self._given:
-            raise ValueError(f"{len(self._given)} arrays of the cache are of another network")
+            raise ValueError(
+                f"{len(self._given)} arrays of the cache were not used: it is from another network"
+            )
         return tuple(self._kept)
 
 
 def starts_clip(cache: CausalCache | None) -> bool:
-    """Whether the frames at hand are the first ones of their clip."""
+    """Return whether the current frames are the first ones of their clip."""
     return cache is None or cache.first

@@ -17,11 +17,12 @@ from pipeline.nn import init
 class Conv(nnx.Module):
     """A convolution with float32 parameters, computed in `dtype`.
 
-    With stride 1 it keeps height and width. With stride 2 it halves them; both must be even. The zeros
-    are then a row below and a column at the right, unless `padding` (before and after) says otherwise.
+    With stride 1 it keeps height and width. With stride 2 it halves them; both must be even. The
+    zeros are then a row below and a column at the right, unless `padding` (before and after) says
+    otherwise.
 
-    The kernel [height, width, in, out] is initialized as torch's default, uniform in
-    +-sqrt(1 / fan_in), times `init_scale`. The bias is uniform in `bias_scale` times that bound (torch's
+    The kernel [height, width, in, out] is initialized as torch's default, uniform in +-sqrt(1 /
+    fan_in), times `init_scale`. The bias is uniform in `bias_scale` times that bound (torch's
     default is 1); None means no bias.
     """
 
@@ -41,8 +42,8 @@ class Conv(nnx.Module):
         bound = init_scale * (in_features * kernel_size**2) ** -0.5
         shape = (kernel_size, kernel_size, in_features, out_features)
         self.kernel = nnx.Param(init.uniform(key, shape, bound))
-        # Computed before it becomes a variable: under eval_shape, setting a variable takes longer the
-        # more there are.
+        # Computed before it becomes a variable: under eval_shape, setting a variable takes longer
+        # the more there are.
         bias = jnp.zeros((out_features,), jnp.float32)
         if bias_scale:
             bias = init.uniform(jax.random.fold_in(key, 1), (out_features,), bias_scale * bound)
@@ -73,8 +74,8 @@ class UpsamplingConv(Conv):
     """A 3x3 convolution of the image after nearest-neighbor upsampling by two.
 
     It is computed from the image before upsampling: each output pixel depends on 2x2 input pixels,
-    through sums of the kernel's rows and columns that fall on the same input pixel. That is 4/9 of the
-    work.
+    through sums of the kernel's rows and columns that fall on the same input pixel. That is 4/9 of
+    the work.
     """
 
     def __init__(self, in_features: int, out_features: int, **settings: Any):
@@ -96,8 +97,8 @@ def convolve(
     """Return the cross-correlation of each zero-padded image with `kernel`, plus `bias`.
 
     Args:
-      padding: zeros before and after, for rows and columns alike. By default an odd kernel of stride 1
-        keeps height and width, and a strided one has all of its zeros at the end.
+      padding: zeros before and after, for rows and columns alike. By default an odd kernel of
+        stride 1 keeps height and width, and a strided one has all of its zeros at the end.
     """
     size = kernel.shape[0]
     if padding is None:

@@ -21,10 +21,10 @@ class CausalConv3d(nnx.Module):
 
     In time, kernel - 1 frames are put in front of a clip: copies of its first frame
     (time_padding="replicate" or "first_frame", which are synonyms: different codecs use different
-    names), or "zeros". So 1 + 2k frames become 1 + k with stride 2 in time, and the first output frame
-    depends on the first input frame alone. In space a frame is always padded with zeros, whatever
-    `time_padding` is: as many as keep height and width, or, with stride 2, one row below and one column
-    at the right.
+    names), or "zeros". So 1 + 2k frames become 1 + k with stride 2 in time, and the first output
+    frame depends on the first input frame alone. In space a frame is always padded with zeros,
+    whatever `time_padding` is: as many as keep height and width, or, with stride 2, one row below
+    and one column at the right.
 
     The kernel [time, height, width, in, out] is initialized as torch's default, uniform in
     +-sqrt(1 / fan_in), times `init_scale`; the bias is initialized to zero.
@@ -103,8 +103,8 @@ def convolve_3d(
 ) -> Float[Array, "b t2 h2 w2 d"]:
     """Return the cross-correlation of zero-padded clips with `kernel`, plus `bias`.
 
-    By default there is no padding in time, and in space as much as keeps height and width; with stride
-    2 in space, a row below and a column at the right, for an even height and width.
+    By default there is no padding in time, and in space as much as keeps height and width; with
+    stride 2 in space, a row below and a column at the right, for an even height and width.
     """
     steps = (stride[0], stride[1], stride[2])
     if padding is None:

@@ -1,7 +1,8 @@
-"""Convolutions that see only what comes before a pixel in raster order, and of its own channels the earlier ones.
+"""Autoregressive convolutions, whose masks order the pixels and the channels.
 
-Channels are in as many groups as the narrower side has; a layer may see the groups before an output's own at the same
-pixel, and that group too unless `strict`. `mirrored` turns the order of the pixels, and not that of the channels.
+An output sees the pixels before its own in raster order. At its own pixel it sees the groups of
+channels before its own, and its own group too unless `strict`; there are as many groups as the
+narrower side has channels. `mirrored` reverses the order of the pixels but not of the channels.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.nn.weight_norm import WeightNormConv
 
 
 class MaskedConv(WeightNormConv):
-    """A masked convolution with weight normalisation of what the mask leaves (2007.03898; masks as in 1601.06759)."""
+    """A masked convolution (1601.06759), weight-normalized after masking (2007.03898)."""
 
     def __init__(
         self,
@@ -32,29 +33,27 @@ class MaskedConv(WeightNormConv):
 
     def direction(self) -> Float[Array, "u v c d"]:
         size, _, inputs, outputs = self.kernel[...].shape
-        return self.kernel[...] * jnp.asarray(
-            self._mask(size, self._at_the_centre(inputs, outputs))
-        )
+        return self.kernel[...] * jnp.asarray(self._mask(size, self._center_mask(inputs, outputs)))
 
-    def _at_the_centre(self, inputs: int, outputs: int) -> np.ndarray:
-        """Which inputs [c d] an output sees at its own pixel."""
+    def _center_mask(self, inputs: int, outputs: int) -> np.ndarray:
+        """Return which inputs [c d] an output sees at its own pixel."""
         groups = min(inputs, outputs)
-        of_input = np.arange(inputs) * groups // inputs
-        of_output = np.arange(outputs) * groups // outputs
-        seen = np.less if self.strict else np.less_equal
-        return seen(of_input[:, None], of_output[None, :])
+        input_group = np.arange(inputs) * groups // inputs
+        output_group = np.arange(outputs) * groups // outputs
+        is_seen = np.less if self.strict else np.less_equal
+        return is_seen(input_group[:, None], output_group[None, :])
 
-    def _mask(self, size: int, centre: np.ndarray) -> np.ndarray:
-        mask = np.zeros((size, size, *centre.shape), np.float32)
+    def _mask(self, size: int, center: np.ndarray) -> np.ndarray:
+        mask = np.zeros((size, size, *center.shape), np.float32)
         middle = size // 2
         mask[:middle] = 1
         mask[middle, :middle] = 1
-        mask[middle, middle] = centre
+        mask[middle, middle] = center
         return mask[::-1, ::-1].copy() if self.mirrored else mask
 
 
 class MaskedDepthwiseConv(DepthwiseConv, MaskedConv):
-    """A kernel of its own for each channel, which sees the channel at its own pixel too."""
+    """A masked depthwise convolution; a channel sees itself at its own pixel."""
 
-    def _at_the_centre(self, inputs: int, outputs: int) -> np.ndarray:
+    def _center_mask(self, inputs: int, outputs: int) -> np.ndarray:
         return np.ones((inputs, outputs), bool)

@@ -1,4 +1,4 @@
-"""The composition that residual networks are made of: a convolution of silu of a norm."""
+"""The building block of residual networks: a convolution of silu of a norm, rematerialized."""
 
 import functools
 from typing import Any
@@ -17,15 +17,16 @@ def norm_act_conv(
     x: Float[Array, "b *t h w c"],
     cache: CausalCache | None = None,
 ) -> Float[Array, "b *t h2 w2 d"]:
-    """conv(silu(norm(x))), of which only x is kept for the gradients.
+    """Return conv(silu(norm(x))), keeping only x for the backward pass.
 
-    What else they need is soon computed once more, and the convolution itself is not among it.
+    The backward pass recomputes the norm and the activation, which are cheap, but not the
+    convolution.
     """
-    if cache is not None:  # of a stream, which nobody differentiates
+    if cache is not None:  # chunks are not differentiated
         return conv(nnx.silu(norm(x)), cache)
     graphs, states = zip(nnx.split(norm), nnx.split(conv))
-    if cpu_schedule.matters():
-        return _composed(graphs, states, x)
+    if cpu_schedule.applies():
+        return _scheduled(graphs, states, x)
     # nnx.remat would fail in a jitted function that closes over the model.
     return jax.checkpoint(functools.partial(_compose, graphs))(states, x)
 
@@ -35,12 +36,12 @@ def _compose(graphs: tuple[Any, Any], states: tuple[Any, Any], x: Array) -> Arra
     return conv(nnx.silu(norm(x)))
 
 
-# jax.checkpoint where XLA has an order that we give: what the norm gives is computed once more when the convolution's
-# gradient is there, and not all of it when the backward pass begins.
+# jax.checkpoint where we force XLA's schedule: the norm's output is recomputed when the
+# convolution's gradient arrives, and not for all blocks when the backward pass begins.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _composed(graphs: tuple[Any, Any], states: tuple[Any, Any], x: Array) -> Array:
+def _scheduled(graphs: tuple[Any, Any], states: tuple[Any, Any], x: Array) -> Array:
     return _compose(graphs, states, x)
 
 
@@ -49,10 +50,11 @@ def _forward(graphs: tuple[Any, Any], states: tuple[Any, Any], x: Array) -> tupl
 
 
 def _backward(graphs: tuple[Any, Any], saved: Any, grad: Array) -> tuple[Any, Array]:
-    (of_norm, of_conv), x = saved
-    x = jax.lax.optimization_barrier(x)  # else what the norm has computed of it would be kept
-    of_norm = jax.tree.map(functools.partial(cpu_schedule.after, [grad]), of_norm)
-    return jax.vjp(functools.partial(_compose, graphs), (of_norm, of_conv), x)[1](grad)
+    (norm_state, conv_state), x = saved
+    # Without the barrier XLA would share the norm's output with the forward pass, and keep it.
+    x = jax.lax.optimization_barrier(x)
+    norm_state = jax.tree.map(functools.partial(cpu_schedule.after, [grad]), norm_state)
+    return jax.vjp(functools.partial(_compose, graphs), (norm_state, conv_state), x)[1](grad)
 
 
-_composed.defvjp(_forward, _backward)
+_scheduled.defvjp(_forward, _backward)

@@ -1,4 +1,4 @@
-"""Changing the resolution of feature maps [b h w c] and clips [b t h w c] by a whole factor."""
+"""Resampling of feature maps [b h w c] and clips [b t h w c] by an integer factor."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,13 +9,13 @@ from pipeline.backend.halo import with_halo_exchange
 
 
 def average_pool(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:
-    """Means over `factor` x `factor` cells; height and width must be multiples of it."""
+    """Average `factor` x `factor` cells; height and width must be multiples of `factor`."""
     b, h, w, c = x.shape
     return x.reshape(b, h // factor, factor, w // factor, factor, c).mean(axis=(2, 4))
 
 
 def nearest_upsample(x: Float[Array, "b *t h w c"], factor: int) -> Float[Array, "b *t h2 w2 c"]:
-    """Repeats each pixel `factor` times both ways.
+    """Repeat each pixel `factor` times along height and width.
 
     jnp.repeat keeps a sharding over height, which jax.image.resize loses.
     """
@@ -23,7 +23,7 @@ def nearest_upsample(x: Float[Array, "b *t h w c"], factor: int) -> Float[Array,
 
 
 def bilinear_double(x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2 c"]:
-    """Twice the height and width, bilinear between the pixels' centres; the edge goes on beyond itself."""
+    """Double height and width, bilinearly between pixel centers; edge pixels extend outward."""
 
     def double(_: None, x: Array) -> Array:
         return linear_double(linear_double(x, x.ndim - 3), x.ndim - 2)
@@ -32,23 +32,24 @@ def bilinear_double(x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2 c
 
 
 def aligned_bilinear_double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-    """Twice the height and width, bilinear with the outermost pixels at the same places (torch's align_corners).
+    """Double height and width bilinearly, with corner pixels aligned (torch's align_corners=True).
 
-    Which pixels one lies between depends on where it is in the whole image: so it is a product with a matrix along each
-    axis, which a mesh may split.
+    The weights of a pixel depend on its position in the whole image: so this is a product with a
+    matrix along each axis, which a mesh may split.
     """
-    rows, columns = (jnp.asarray(_aligned(size), x.dtype) for size in x.shape[1:3])
+    rows, columns = (jnp.asarray(_aligned_weights(size), x.dtype) for size in x.shape[1:3])
     return jnp.einsum("ph,qw,bhwc->bpqc", rows, columns, x)
 
 
-def _aligned(size: int) -> Float[np.ndarray, "m n"]:
-    """Weights of `size` pixels in each of twice as many, which are evenly spaced from the first to the last."""
-    places = np.linspace(0, size - 1, 2 * size)
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)[None, :])).astype(np.float32)
+def _aligned_weights(size: int) -> Float[np.ndarray, "m n"]:
+    """Return the weights of `size` pixels in 2 * size ones, spaced evenly from first to last."""
+    positions = np.linspace(0, size - 1, 2 * size)
+    distances = np.abs(positions[:, None] - np.arange(size)[None, :])
+    return np.maximum(0, 1 - distances).astype(np.float32)
 
 
 def linear_double(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
-    """Twice the length of an axis: each of the two between its own value (3/4) and the neighbour on its side (1/4)."""
+    """Double the length of an axis: 3/4 of an element and 1/4 of its neighbor on each side."""
     length = x.shape[axis]
     first, last = (lax.slice_in_dim(x, start, start + 1, axis=axis) for start in (0, length - 1))
     before = jnp.concatenate([first, lax.slice_in_dim(x, 0, length - 1, axis=axis)], axis=axis)
@@ -58,18 +59,19 @@ def linear_double(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
 
 
 def double_frames(x: Float[Array, "b t h w c"], *, first: bool) -> Float[Array, "b t2 h w c"]:
-    """Each frame twice, but a clip's first one (`first`: x begins with it) once: 1 + k frames become 1 + 2k.
+    """Repeat each frame twice, but the first frame of a clip once: 1 + k frames become 1 + 2k.
 
-    No frame depends on a later one.
+    `first` says that x begins with the first frame of a clip. No frame depends on a later one.
     """
     doubled = jnp.repeat(x, 2, axis=1)
     return doubled[:, 1:] if first else doubled
 
 
 def interpolate_frames(x: Float[Array, "b t h w c"], *, first: bool) -> Float[Array, "b t2 h w c"]:
-    """`double_frames`, but linear between the frames after the first one, as in WF-VAE's released weights (2411.17459).
+    """Double frames as `double_frames`, but linearly, as WF-VAE's released weights do (2411.17459).
 
-    A frame so depends on one later frame of x, and on where x ends.
+    The first frame of a clip is not interpolated. A frame depends on one later frame of x, and on
+    where x ends.
     """
     if not first:
         return linear_double(x, 1)

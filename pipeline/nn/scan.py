@@ -1,4 +1,4 @@
-"""Layers of one shape after one another: unrolled, or scanned, so that the compiler sees one of them."""
+"""Identical layers in sequence: unrolled, or scanned, so that XLA compiles one of them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,15 +10,15 @@ from jaxtyping import Array
 
 from pipeline.backend import target
 
-# (layer, x, what differs from layer to layer) -> (x, what the layer gives besides)
+# (layer, x, the layer's own input) -> (x, the layer's own output)
 Step = Callable[[Any, Array, Any], tuple[Array, Any]]
 
 
 def scanned_by_default() -> bool:
-    """Whether to scan where nobody says: on a TPU, whose compiler takes minutes for what a CPU's takes seconds.
+    """Return whether to scan by default: on TPUs, whose compiler takes minutes to unroll.
 
-    On CPUs a scanned VDVAE runs 12 times slower than the unrolled one: XLA's convolutions there leave the fast path
-    within a loop.
+    On CPUs a scanned VDVAE runs 12 times slower than the unrolled one: XLA's convolutions leave
+    their fast path inside a loop.
     """
     return target.backend() == "tpu"
 
@@ -32,11 +32,12 @@ def sequence(
     scanned: bool,
     remat: bool = False,
 ) -> tuple[Array, list[Any]]:
-    """x through step(layer, x, input) of each layer in turn, and the list of what the layers gave besides.
+    """Apply step(layer, x, input) for each layer; return x and the list of the layers' outputs.
 
-    `scanned` stacks the parameters of layers, which must be alike, within the program: those of the state, and so
-    checkpoints and shardings, are the same either way. Layers whose inputs differ in structure are unrolled. `remat`
-    recomputes each layer in the backward pass.
+    `scanned` stacks the parameters of layers, which must be identical in structure, inside the
+    program: the training state, and so checkpoints and shardings, are the same either way. Layers
+    whose inputs differ in structure are unrolled. `remat` recomputes each layer in the backward
+    pass.
     """
     alike = len({jax.tree.structure(entry) for entry in inputs}) == 1
     if not (scanned and alike and len(layers) > 1) or target.unrolled():
@@ -53,7 +54,7 @@ def sequence(
         state, own = entry
         return step(nnx.merge(graphdef, state), x, own)
 
-    # The loop's own boundary keeps what is recomputed from being merged with the original.
+    # The loop's boundary already keeps XLA from merging the recomputation with the original.
     body = jax.checkpoint(body, prevent_cse=False) if remat else body
     x, stacked = jax.lax.scan(
         body, x, (_stacked([nnx.state(layer) for layer in layers]), _stacked(inputs))

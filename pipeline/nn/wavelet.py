@@ -1,11 +1,12 @@
-"""Haar wavelets of images and clips: orthonormal, and the inverse exact.
+"""Orthonormal Haar wavelets of images and clips, with exact inverses.
 
-A transform halves each axis and gives all bands of all channels, band by band: of two channels r and g in one
-dimension [low r, low g, high r, high g]. "low" is the sum and "high" the first minus the second of two neighbours,
-each over the root of 2. In time a clip of 1 + 2k frames, whose first frame counts twice, becomes 1 + k.
+A transform halves each axis and returns all bands of all channels, band by band: two channels r and
+g give, in one dimension, [low r, low g, high r, high g]. "low" is the sum and "high" the first
+minus the second of two neighbors, each divided by sqrt(2). In time a clip of 1 + 2k frames, whose
+first frame counts twice, becomes 1 + k.
 
-WF-VAE (2411.17459) uses 0.3536 for 1 / sqrt(8), so that its inverse gives 1.00026 times the input: `scale` is for its
-weights.
+WF-VAE (2411.17459) uses 0.3536 for 1 / sqrt(8), so that its inverse gives 1.00026 times the input:
+`scale` is for its weights.
 """
 
 import itertools
@@ -15,57 +16,49 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-# Which of the axes (time, height, width) a band is "high" in, in WF-VAE's order: its bands in the plane change in
-# width first in its 3-D transform, and in height first in its 2-D one.
+# The axes (time, height, width) in which a band is "high", in WF-VAE's order: of the spatial bands,
+# the one in width comes first in its 3-D transform, and the one in height in its 2-D transform.
 BANDS_3D = tuple((t, h, w) for t, h, w in itertools.product((0, 1), repeat=3))
 BANDS_2D = ((0, 0), (1, 0), (0, 1), (1, 1))
-BANDS_1D = ((0,), (1,))
 
 
 def haar_3d(
     x: Float[Array, "b t h w c"], *, first: bool = True, scale: float = 8**-0.5
 ) -> Float[Array, "b t2 h2 w2 c8"]:
-    """Bands over time, height and width. With `first`, x begins with a clip's first frame: 1 + 2k frames, else 2k."""
+    """Return the bands over time, height and width.
+
+    With `first`, x begins with the first frame of a clip and has 1 + 2k frames; else it has 2k.
+    """
     if first:
         x = jnp.concatenate([x[:, :1], x], axis=1)
-    return _analyse(x, (1, 2, 3), BANDS_3D, scale)
+    return _analyze(x, (1, 2, 3), BANDS_3D, scale)
 
 
 def inverse_haar_3d(
     bands: Float[Array, "b t h w c8"], *, first: bool = True, scale: float = 8**-0.5
 ) -> Float[Array, "b t2 h2 w2 c"]:
-    """Undoes `haar_3d`; `first` leaves out the copy of the first frame."""
-    x = _synthesise(bands, (1, 2, 3), BANDS_3D, scale)
+    """Invert `haar_3d`; `first` drops the copy of the first frame."""
+    x = _synthesize(bands, (1, 2, 3), BANDS_3D, scale)
     return x[:, 1:] if first else x
 
 
 def haar_2d(x: Float[Array, "... h w c"]) -> Float[Array, "... h2 w2 c4"]:
-    """Bands over height and width."""
-    return _analyse(x, (x.ndim - 3, x.ndim - 2), BANDS_2D, 0.5)
+    """Return the bands over height and width."""
+    return _analyze(x, (x.ndim - 3, x.ndim - 2), BANDS_2D, 0.5)
 
 
 def inverse_haar_2d(bands: Float[Array, "... h w c4"]) -> Float[Array, "... h2 w2 c"]:
-    """Undoes `haar_2d`."""
-    return _synthesise(bands, (bands.ndim - 3, bands.ndim - 2), BANDS_2D, 0.5)
+    """Invert `haar_2d`."""
+    return _synthesize(bands, (bands.ndim - 3, bands.ndim - 2), BANDS_2D, 0.5)
 
 
-def haar_1d(x: Float[Array, "b t ..."]) -> Float[Array, "b t2 ..."]:
-    """Bands over the second axis."""
-    return _analyse(x, (1,), BANDS_1D, 0.5**0.5)
-
-
-def inverse_haar_1d(bands: Float[Array, "b t ..."]) -> Float[Array, "b t2 ..."]:
-    """Undoes `haar_1d`."""
-    return _synthesise(bands, (1,), BANDS_1D, 0.5**0.5)
-
-
-def _analyse(
+def _analyze(
     x: Array, axes: Sequence[int], bands: Sequence[tuple[int, ...]], scale: float
 ) -> Array:
     odd = [axis for axis in axes if x.shape[axis] % 2]
     if odd:
         raise ValueError(
-            f"a Haar transform halves axes {list(axes)} of {x.shape}, and axis {odd[0]} is odd"
+            f"a Haar transform halves axes {list(axes)} of {x.shape}, but axis {odd[0]} is odd"
         )
     parts: dict[tuple[int, ...], Array] = {(): x}
     for axis in axes:
@@ -82,7 +75,7 @@ def _analyse(
     return jnp.concatenate([parts[band] for band in bands], axis=-1) * jnp.asarray(scale, x.dtype)
 
 
-def _synthesise(
+def _synthesize(
     x: Array, axes: Sequence[int], bands: Sequence[tuple[int, ...]], scale: float
 ) -> Array:
     parts = dict(zip(bands, jnp.split(x * jnp.asarray(scale, x.dtype), len(bands), axis=-1)))

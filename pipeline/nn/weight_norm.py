@@ -1,4 +1,4 @@
-"""Weight normalisation (1602.07868): a kernel is a direction for each output channel, times a length."""
+"""Weight normalization (1602.07868): a direction and a norm for each output channel."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from pipeline.nn.conv import Conv
 
 
 class WeightNormConv(Conv):
-    """A convolution whose kernel is exp(log_norm) * v / (|v| + 1e-5), with the norm over all but the outputs.
+    """A convolution with kernel exp(log_norm) * v / (|v| + 1e-5), one norm per output channel.
 
-    `log_norm` starts at log(|v| + 0.01), so that the kernel begins almost as v is, times `gain`; the bias as torch's.
-    NVAE (2007.03898) has both constants so.
+    `log_norm` is initialized to log(gain * (|v| + 0.01)), so that the kernel is initially close to
+    gain * v; the bias is initialized as torch's default. Both constants are NVAE's (2007.03898).
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class WeightNormConv(Conv):
         self.log_norm = nnx.Param(_first_log_norm(self.direction(), gain))
 
     def direction(self) -> Float[Array, "u v c d"]:
-        """v: the parameter, or what a kind of layer leaves of it."""
+        """Return v: the parameter, or in subclasses a masked one."""
         return self.kernel[...]
 
     def weight(self) -> Float[Array, "u v c d"]:
@@ -39,7 +39,7 @@ class WeightNormConv(Conv):
         return direction * (jnp.exp(self.log_norm[...]) / (_norm(direction) + 1e-5))
 
 
-@jax.jit  # one program a shape, and not one an operation, where weights are made eagerly
+@jax.jit  # one program per shape and not one per operation, when run eagerly
 def _first_log_norm(direction: Float[Array, "u v c d"], gain: Any) -> Float[Array, " d"]:
     return jnp.log(gain * (_norm(direction) + 1e-2))
 

@@ -18,7 +18,7 @@ def growth(stage: Stage, platform: str) -> dict[str, float]:
     microbatches, and once with these loops unrolled.
     """
     rolled = _cost(stage, platform)
-    with target.written_out():
+    with target.unrolling_layers():
         settings = dict(stage.settings) | {"grad_accum_steps": 1}
         unrolled = _cost(dataclasses.replace(stage, settings=settings), platform)
     return {key: unrolled[key] / rolled[key] for key in ("flops", "bytes accessed")}

@@ -1,4 +1,4 @@
-"""What is added for an order changes no value."""
+"""Forcing the schedule changes no value."""
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,13 @@ from pipeline.backend import cpu_schedule, target
 
 
 @pytest.mark.parametrize("earlier", [0.0, -0.0, -1.5, 3e38, jnp.inf, -jnp.inf, jnp.nan])
-def test_weights_are_the_same_bits(earlier):
+def test_the_added_zero_changes_no_bit(earlier):
     weights = jax.random.normal(jax.random.key(0), (3, 4))
     out = jax.jit(cpu_schedule.after)([jnp.full((2,), earlier), jnp.ones((1, 1))], weights)
     np.testing.assert_array_equal(out, weights)
 
 
-def test_weights_depend_on_what_comes_before_on_one_device_of_a_cpu_alone():
+def test_the_dependency_is_added_on_a_single_cpu_device_only():
     def operations() -> int:
         return len(jax.make_jaxpr(cpu_schedule.after)([jnp.ones(2)], jnp.ones(3)).eqns)
 
@@ -30,7 +30,7 @@ def test_weights_depend_on_what_comes_before_on_one_device_of_a_cpu_alone():
 
 
 @pytest.mark.parametrize("backend", ["cpu", "tpu"])
-def test_sum_of_pixels(backend):
+def test_sum_of_pixels_on_every_backend(backend):
     x = jax.random.normal(jax.random.key(0), (2, 5, 3))
     with target.compiling_for(backend):
         np.testing.assert_allclose(

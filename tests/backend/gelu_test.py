@@ -1,4 +1,4 @@
-"""GELU: the exact function and its derivative, on this backend's lowering."""
+"""GELU and its derivative, as lowered for this backend, against the exact functions."""
 
 import jax
 import jax.numpy as jnp
@@ -14,16 +14,16 @@ def cdf(x):
     return scipy.special.ndtr(x.astype(np.float64))
 
 
-def test_is_x_times_the_normal_distribution():
+def test_is_x_times_the_normal_cdf():
     error = np.abs(np.asarray(jax.jit(gelu)(X)) - X * cdf(X))
     assert np.max(error / np.maximum(1, np.abs(X))) < 5e-7
 
 
-def test_derivative():
+def test_derivative_is_exact():
     density = np.exp(-0.5 * X.astype(np.float64) ** 2) / np.sqrt(2 * np.pi)
     derivative = jax.jit(jax.vmap(jax.grad(gelu)))(jnp.asarray(X))
     np.testing.assert_allclose(derivative, cdf(X) + X * density, atol=5e-7)
 
 
-def test_keeps_bfloat16():
+def test_bfloat16_in_gives_bfloat16_out():
     assert gelu(jnp.ones(3, jnp.bfloat16)).dtype == jnp.bfloat16

@@ -1,4 +1,4 @@
-"""compiled.jit: XLA's options at the top, and a plain jit within a caller's own transformations."""
+"""`jit`: compiler options at the outermost call, and a plain jax.jit inside a caller's."""
 
 import functools
 
@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.backend import jit
+from pipeline.backend.jit import compiler_options, jit
 
 
-@functools.partial(jit.jit, static_argnames="power")
+@functools.partial(jit, static_argnames="power")
 def raised(x: jax.Array, *, power: int = 2) -> jax.Array:
-    """The sum of x to a power."""
+    """Return the sum of x to a power."""
     return (x**power).sum()
 
 
@@ -36,15 +36,15 @@ def test_values_under_every_transformation(transformed, expected):
     np.testing.assert_allclose(transformed(ONES), expected)
 
 
-def test_the_cpu_is_given_options_that_it_takes_and_others_none():
-    assert jit.options("gpu") is None and jit.options("tpu") is None
-    options = jit.options("cpu")
+def test_only_the_cpu_has_options_and_accepts_them():
+    assert compiler_options("gpu") is None and compiler_options("tpu") is None
+    options = compiler_options("cpu")
     assert options
     jax.jit(jnp.sin, compiler_options=options).lower(ONES).compile()
 
 
 def test_programs_need_less_memory_than_by_default():
-    """Eight products, of each only a number: one is held at a time, and not all."""
+    """Reduce eight products to numbers: one product is held at a time, not all."""
 
     def numbers(x: jax.Array) -> list[jax.Array]:
         return [(jnp.sin(x + step) @ x).max() for step in range(8)]
@@ -52,10 +52,13 @@ def test_programs_need_less_memory_than_by_default():
     x = jnp.ones((256, 256))
     plain = jax.jit(numbers).lower(x).compile().memory_analysis()
     ours = (
-        jax.jit(numbers, compiler_options=jit.options("cpu")).lower(x).compile().memory_analysis()
+        jax.jit(numbers, compiler_options=compiler_options("cpu"))
+        .lower(x)
+        .compile()
+        .memory_analysis()
     )
     assert ours.temp_size_in_bytes <= 0.5 * plain.temp_size_in_bytes
 
 
-def test_it_keeps_the_name_and_the_text():
-    assert raised.__name__ == "raised" and raised.__doc__ == "The sum of x to a power."
+def test_name_and_docstring_are_kept():
+    assert raised.__name__ == "raised" and raised.__doc__ == "Return the sum of x to a power."

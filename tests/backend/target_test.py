@@ -1,4 +1,4 @@
-"""Lowerings follow the target, also where the same function was traced for another."""
+"""The target of compilation is part of what a traced function is cached by."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def mesh(context: int) -> Mesh:
     )
 
 
-def test_by_default_it_is_the_default_backend_and_nothing_is_split():
+def test_default_target_is_the_default_backend_without_a_mesh():
     assert target.backend() == jax.default_backend()
     assert target.splitting_mesh() is None
 

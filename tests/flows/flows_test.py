@@ -12,7 +12,7 @@ from pipeline.flows.conv_autoregressive import ConvIAF
 from pipeline.flows.coupling import RealNVP
 from pipeline.flows.glow import Glow
 from pipeline.flows.planar import Planar, Radial
-from pipeline.nn.layer_factory import layer_factory
+from pipeline.nn.init import layer_factory
 
 KEY = jax.random.key(3)
 VECTORS = dict(

@@ -11,8 +11,8 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.reduce import layer_rates
 from pipeline.core.types import Latent
 from pipeline.losses import elbo, spectral
-from pipeline.nn.batch_norm import BatchNorm
 from pipeline.nn.conv import Conv
+from pipeline.nn.norm import BatchNorm
 from pipeline.nn.weight_norm import WeightNormConv
 
 

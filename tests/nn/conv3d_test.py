@@ -1,3 +1,5 @@
+"""Causal 3-D convolution: padding, causality, chunks; and its CPU lowering against XLA's."""
+
 import itertools
 
 import jax
@@ -30,7 +32,7 @@ def layer(size, stride, **settings) -> CausalConv3d:
 
 
 def reference(made: CausalConv3d, x: jax.Array) -> jax.Array:
-    """XLA's own 3-D convolution of the padded clip."""
+    """Return XLA's own 3-D convolution of the padded clip."""
     u, v, w = made.kernel.shape[:3]
     before = jnp.repeat(x[:, :1], u - 1, axis=1) * (made.time_padding == "replicate")
     space = [
@@ -47,7 +49,7 @@ def reference(made: CausalConv3d, x: jax.Array) -> jax.Array:
 
 @pytest.mark.parametrize("size, stride", CASES, ids=str)
 @pytest.mark.parametrize("time_padding", ["replicate", "zeros"])
-def test_is_the_convolution_of_the_clip_with_frames_in_front(size, stride, time_padding):
+def test_matches_a_convolution_of_the_padded_clip(size, stride, time_padding):
     made = layer(size, stride, time_padding=time_padding)
     x = jax.random.normal(jax.random.key(2), (2, 5, 6, 8, 2))
     expected = reference(made, x)
@@ -67,7 +69,7 @@ def test_is_the_convolution_of_the_clip_with_frames_in_front(size, stride, time_
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
-def test_other_backends_lowering_is_the_same():
+def test_other_backends_lowering_agrees():
     made = layer(3, 2)
     x = jax.random.normal(jax.random.key(2), (1, 7, 4, 4, 2))
     with target.compiling_for("tpu"):
@@ -77,7 +79,7 @@ def test_other_backends_lowering_is_the_same():
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("plan", [(1, 4, 4, 4), (1, 8, 4), (1, 12), (5, 4, 4), (9, 4)], ids=str)
-def test_chunks_give_what_the_whole_gives(stride, plan):
+def test_chunks_match_the_whole_clip(stride, plan):
     made = layer(3, stride)
     x = jax.random.normal(jax.random.key(2), (1, 13, 4, 4, 2))
     ends = list(itertools.accumulate(plan))
@@ -89,7 +91,7 @@ def test_chunks_give_what_the_whole_gives(stride, plan):
     np.testing.assert_allclose(jnp.concatenate(parts, axis=1), made(x), atol=1e-6)
 
 
-def test_a_frame_sees_no_later_one():
+def test_no_frame_depends_on_a_later_one():
     made = layer(3, 1)
     x = jax.random.normal(jax.random.key(2), (1, 5, 4, 4, 2))
     seen = jax.grad(lambda x: made(x)[:, 2].sum())(x)
@@ -99,7 +101,7 @@ def test_a_frame_sees_no_later_one():
     )
 
 
-def test_of_a_single_frame_zeros_in_time_leave_the_last_tap_alone():
+def test_zero_padding_leaves_only_the_last_tap_for_a_single_frame():
     made = layer(3, 1, time_padding="zeros")
     x = jax.random.normal(jax.random.key(2), (1, 1, 4, 4, 2))
     last = CausalConv3d(2, 3, (1, 3, 3), key=jax.random.key(0))
@@ -107,42 +109,42 @@ def test_of_a_single_frame_zeros_in_time_leave_the_last_tap_alone():
     np.testing.assert_allclose(made(x), last(x), atol=1e-6)
 
 
-def test_a_cache_of_another_network_is_told():
+def test_a_cache_of_another_network_is_an_error():
     cache = CausalCache([jnp.zeros((1, 2, 4, 4, 2))] * 2)
     layer(3, 1)(jnp.zeros((1, 4, 4, 4, 2)), cache)
-    with pytest.raises(ValueError, match="1 arrays of the cache"):
+    with pytest.raises(ValueError, match="1 arrays of the cache were not used"):
         cache.arrays()
 
 
-def test_an_unknown_padding_is_a_config_error():
+def test_unknown_padding_is_a_config_error():
     with pytest.raises(ConfigError, match="replicate, first_frame, zeros"):
         layer(3, 1, time_padding="mirror")
 
 
-def test_first_frame_is_another_name_of_replicate_and_space_has_zeros():
+def test_first_frame_is_a_synonym_of_replicate_and_space_is_zero_padded():
     x = jax.random.normal(jax.random.key(2), (1, 3, 4, 4, 2))
     one, other = (layer(3, 1, time_padding=name) for name in ("replicate", "first_frame"))
     np.testing.assert_array_equal(one(x), other(x))
     assert float(jnp.abs(layer(3, 1, time_padding="zeros")(x) - one(x)).max()) > 0.1
-    # Of a frame that is the same everywhere, the border differs.
+    # For a constant frame the border differs from the middle.
     still = other(jnp.ones((1, 1, 4, 4, 2)))[0, 0]
     assert float(jnp.abs(still[0, 0] - still[1, 1]).max()) > 0.01
 
 
 @pytest.mark.parametrize(
-    "before, frames, said",
+    "before, frames, message",
     [(0, 4, r"the first chunk has 1 \+ k \* 2"), (5, 3, r"later chunks have k \* 2")],
 )
-def test_frames_that_would_be_left_out_are_an_error(before, frames, said):
+def test_a_number_of_frames_that_the_stride_cannot_cover_is_an_error(before, frames, message):
     made, cache = layer(3, 2), None
     if before:
         cache = CausalCache()
         made(jnp.zeros((1, before, 4, 4, 2)), cache)
         cache = cache.arrays()
-    with pytest.raises(ValueError, match=rf"stride 2 in time got {frames} frames: {said}"):
+    with pytest.raises(ValueError, match=rf"stride 2 in time got {frames} frames: {message}"):
         jax.eval_shape(lambda x: made(x, CausalCache(cache)), jnp.zeros((1, frames, 4, 4, 2)))
 
 
-def test_a_kernel_shorter_than_its_stride_in_time_is_a_config_error():
+def test_a_kernel_shorter_than_its_stride_is_a_config_error():
     with pytest.raises(ConfigError, match="kernel of 1 frames"):
         layer(1, (2, 1, 1))

@@ -1,4 +1,4 @@
-"""First values of weights: JAX's own draws, by few programs."""
+"""Initializers: JAX's own values, from few compiled programs."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ SHAPES = [(1,), (7,), (3, 3, 3, 5, 8), (64, 65), (4096,), (4097,), (30, 40, 50)]
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("scale", [1.0, 0.37])
-def test_it_is_what_jax_draws_of_that_key_and_shape(shape, scale):
+def test_values_are_jaxs_own_for_the_key_and_shape(shape, scale):
     key = jax.random.key(5)
     uniform = jnp.float32(scale) * jax.random.uniform(key, shape, jnp.float32, -1, 1)
     normal = jnp.float32(scale) * jax.random.normal(key, shape, jnp.float32)
@@ -21,7 +21,7 @@ def test_it_is_what_jax_draws_of_that_key_and_shape(shape, scale):
     assert init.uniform(key, shape).dtype == init.normal(key, shape).dtype == jnp.float32
 
 
-def test_under_jit_and_without_counting_generators_it_is_the_same():
+def test_values_are_the_same_under_jit_and_without_partitionable_generators():
     key, shape = jax.random.key(6), (3, 5, 7)
     expected = init.uniform(key, shape)
     np.testing.assert_array_equal(jax.jit(lambda key: init.uniform(key, shape))(key), expected)
@@ -30,7 +30,7 @@ def test_under_jit_and_without_counting_generators_it_is_the_same():
     assert jax.eval_shape(lambda: init.normal(key, shape)).shape == shape
 
 
-def test_shapes_share_their_programs(monkeypatch):
+def test_shapes_share_compiled_programs(monkeypatch):
     drawn = []
     monkeypatch.setattr(
         jax.random, "uniform", lambda key, shape, *_: drawn.append(shape) or jnp.zeros(shape)

@@ -1,4 +1,4 @@
-"""norm_act_conv is the plain composition, and keeps less for the gradients."""
+"""norm_act_conv equals the plain composition and keeps less for the backward pass."""
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,12 @@ from pipeline.nn.norm_act_conv import norm_act_conv
 
 X = 3 + 2 * jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 8))
 
-# One device of a CPU has an order given; elsewhere it is jax.checkpoint.
+# On one CPU device the schedule is forced; elsewhere it is jax.checkpoint.
 backends = pytest.mark.parametrize("backend", ["cpu", "tpu"])
 
 
 def pair(convolution: str):
-    """A norm with random weights, and a convolution."""
+    """Return a norm with random weights and a convolution."""
     if convolution == "2d":
         norm, conv = GroupNorm(8, groups=4), Conv(8, 4, 3, key=jax.random.key(1))
     else:
@@ -36,7 +36,7 @@ def plain(norm, conv, x):
 
 @backends
 @pytest.mark.parametrize("convolution", ["2d", "3d"])
-def test_values_and_gradients_are_those_of_the_composition(backend, convolution):
+def test_values_and_gradients_match_the_composition(backend, convolution):
     graphs, states = nnx.split(pair(convolution))
 
     def gradients(compose):
@@ -54,7 +54,7 @@ def test_values_and_gradients_are_those_of_the_composition(backend, convolution)
 
 @backends
 @pytest.mark.parametrize("convolution", ["2d", "3d"])
-def test_only_x_is_kept_for_the_gradients(backend, convolution):
+def test_only_x_is_kept_for_the_backward_pass(backend, convolution):
     norm, conv = pair(convolution)
     with target.compiling_for(backend):
         # Both close over the modules, as `jax.jit(lambda x: model(x))` does.
@@ -66,11 +66,11 @@ def test_only_x_is_kept_for_the_gradients(backend, convolution):
 
 
 def maps_kept(f) -> int:
-    """How many arrays as large as X the gradient of f needs."""
+    """Return how many arrays as large as X the backward pass of f needs."""
     return sum(leaf.size >= X.size for leaf in jax.tree.leaves(jax.vjp(f, X)[1]))
 
 
-def test_a_stream_hands_on_its_frames():
+def test_chunks_match_the_whole_clip():
     norm, conv = pair("3d")
     cache = CausalCache()
     first = norm_act_conv(norm, conv, X[:, :1], cache)

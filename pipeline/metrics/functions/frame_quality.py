@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, UInt8
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.metrics import quality
 from pipeline.metrics.quality import Measure
 
@@ -44,6 +44,6 @@ class FrameQuality:
         return found | ({"flicker": self._changes / (self._frames - 1)} if self._frames > 1 else {})
 
 
-@jit.jit
+@jit
 def _measured(a: Array, b: Array) -> dict[str, Array]:
     return {name: measure(a, b)[0] for name, measure in quality.of_frames(*a.shape[1:3]).items()}

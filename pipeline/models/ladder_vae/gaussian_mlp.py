@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pipeline.distributions.continuous import clip_logvar
-from pipeline.nn.batch_norm import BatchNorm, Momentum
+from pipeline.nn.norm import BatchNorm, Momentum
 
 # max(x, 0.1 x), for MNIST and OMNIGLOT in the paper.
 LEAK = 0.1

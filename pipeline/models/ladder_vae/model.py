@@ -27,7 +27,7 @@ from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
 from pipeline.distributions.continuous import gaussian_kl, gaussian_sample
 from pipeline.models.ladder_vae.gaussian_mlp import MLP, GaussianMLP
-from pipeline.nn.batch_norm import MOMENTUM, Momentum
+from pipeline.nn.norm import MOMENTUM, Momentum
 from pipeline.priors.hierarchy import decode_arguments, layer_key
 
 # Mean and log-variance of a diagonal Gaussian.

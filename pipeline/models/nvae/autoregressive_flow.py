@@ -7,7 +7,7 @@ earlier channels. The Jacobian is triangular with ones on its diagonal, so the l
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pipeline.nn.layer_factory import LayerFactory
+from pipeline.nn.init import LayerFactory
 from pipeline.nn.masked_conv import MaskedConv, MaskedDepthwiseConv
 
 WIDENING = 6

@@ -26,8 +26,8 @@ from pipeline.distributions.continuous import (
 from pipeline.models.nvae.autoregressive_flow import AutoregressivePair
 from pipeline.models.nvae.clamped_normal import clamped_normal, residual_normal
 from pipeline.models.nvae.residual_cells import DecoderCell, EncoderCell
-from pipeline.nn.batch_norm import MOMENTUM, Momentum
-from pipeline.nn.layer_factory import LayerFactory, layer_factory
+from pipeline.nn.init import LayerFactory, layer_factory
+from pipeline.nn.norm import MOMENTUM, Momentum
 from pipeline.nn.weight_norm import WeightNormConv
 from pipeline.priors.hierarchy import decode_arguments, layer_key
 

@@ -11,10 +11,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pipeline.models.nvae.squeeze_excitation import SqueezeExcitation
-from pipeline.nn.batch_norm import BatchNorm, Momentum
 from pipeline.nn.conv import Conv
 from pipeline.nn.depthwise import DepthwiseConv
-from pipeline.nn.layer_factory import LayerFactory
+from pipeline.nn.init import LayerFactory
+from pipeline.nn.norm import BatchNorm, Momentum
 from pipeline.nn.resample import aligned_bilinear_double, nearest_upsample
 from pipeline.nn.weight_norm import WeightNormConv
 

@@ -26,7 +26,7 @@ from pipeline.models.vdvae.block_plan import (
     runs,
 )
 from pipeline.nn.conv import Conv
-from pipeline.nn.layer_factory import layer_factory
+from pipeline.nn.init import layer_factory
 from pipeline.nn.resample import average_pool, nearest_upsample
 from pipeline.nn.scan import scanned_by_default, sequence
 from pipeline.priors.hierarchy import decode_arguments, layer_key

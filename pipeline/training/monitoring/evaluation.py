@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import UInt8
 
-from pipeline.backend import jit
+from pipeline.backend.jit import jit
 from pipeline.core import grids
 from pipeline.core.parameters import ModelDef
 from pipeline.core.types import pixels_of
@@ -42,7 +42,7 @@ class Reports:
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._key = jax.random.key(settings["seed"])
         self._has_likelihood = settings["step"] == "elbo"
-        self._draw = jit.jit(self._grids, out_shardings=self._replicated)
+        self._draw = jit(self._grids, out_shardings=self._replicated)
 
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
         """The held-out examples, or config.eval.num_examples of them: reconstructions, and the ELBO if there is one."""

@@ -11,7 +11,8 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
-from pipeline.backend import jit, target
+from pipeline.backend import target
+from pipeline.backend.jit import compiler_options
 from pipeline.core.errors import ConfigError
 
 BATCH = PartitionSpec(("replica", "fsdp"))
@@ -102,7 +103,7 @@ def lower_step(
     `frozen` is, for a step that takes a third argument, what it reads and nothing changes.
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    options = jit.options(target.backend())
+    options = compiler_options(target.backend())
     jitted = jax.jit(
         step, donate_argnums=0, out_shardings=(shardings, None), compiler_options=options
     )

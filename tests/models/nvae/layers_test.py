@@ -5,104 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pipeline.backend import target
 from pipeline.models.nvae.autoregressive_flow import AutoregressiveCell, AutoregressivePair
 from pipeline.models.nvae.clamped_normal import clamped_normal, residual_normal
 from pipeline.models.nvae.residual_cells import DecoderCell, EncoderCell, FactorizedReduce
 from pipeline.models.nvae.squeeze_excitation import SqueezeExcitation
-from pipeline.nn.batch_norm import MOMENTUM, BatchNorm
-from pipeline.nn.depthwise import depthwise_convolve
-from pipeline.nn.layer_factory import layer_factory
-from pipeline.nn.resample import aligned_bilinear_double
-from pipeline.nn.weight_norm import WeightNormConv
+from pipeline.nn.init import layer_factory
+from pipeline.nn.norm import MOMENTUM, BatchNorm
 
 
 def normal(seed: int, *shape: int) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
-
-
-@pytest.mark.parametrize("height, width, size", [(1, 1, 5), (4, 6, 5), (8, 3, 3)])
-def test_the_cpus_depthwise_convolution_and_its_gradients(height, width, size):
-    x, kernel = normal(0, 2, height, width, 7), normal(1, size, size, 1, 7)
-    grad = normal(2, *x.shape)
-    ours, pull = jax.vjp(jax.jit(depthwise_convolve), x, kernel)
-    with target.compiling_for("gpu"):
-        expected, expected_pull = jax.vjp(jax.jit(depthwise_convolve), x, kernel)
-    layout = ("NHWC", "HWIO", "NHWC")
-    general = lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=layout, feature_group_count=7
-    )
-    np.testing.assert_array_equal(expected, general)
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
-    for a, b in zip(pull(grad), expected_pull(grad)):
-        np.testing.assert_allclose(a, b, atol=1e-4)
-
-
-def test_depthwise_convolution_of_images_split_in_height():
-    mesh = Mesh(np.array(jax.devices()[:4]).reshape(1, 2, 2), ("replica", "fsdp", "context"))
-    x, kernel = normal(0, 2, 8, 4, 3), normal(1, 5, 5, 1, 3)
-
-    def loss(kernel, x):
-        return jnp.square(depthwise_convolve(x, kernel)).sum()
-
-    expected = jax.jit(jax.value_and_grad(loss))(kernel, x)
-    split = jax.device_put(x, NamedSharding(mesh, PartitionSpec(("replica", "fsdp"), "context")))
-    with target.compiling_for("cpu", mesh=mesh):
-        got = jax.jit(jax.value_and_grad(loss))(kernel, split)
-    for a, b in zip(got, expected):
-        np.testing.assert_allclose(a, b, rtol=1e-4)
-
-
-def test_batch_norm_standardises_and_its_running_statistics_follow():
-    norm, x = BatchNorm(3), 2 * normal(0, 4, 5, 5, 3) + 7
-    y = norm(x, MOMENTUM)
-    np.testing.assert_allclose(y.mean(axis=(0, 1, 2)), 0, atol=1e-5)
-    np.testing.assert_allclose(y.var(axis=(0, 1, 2)), 1, atol=1e-4)
-    np.testing.assert_allclose(norm.mean[...], 0.05 * x.mean(axis=(0, 1, 2)), rtol=1e-5)
-    unbiased = np.var(x, axis=(0, 1, 2), ddof=1)
-    np.testing.assert_allclose(norm.variance[...], 0.95 + 0.05 * unbiased, rtol=1e-5)
-    before = norm.mean[...]
-    expected = (x - before) / jnp.sqrt(norm.variance[...] + 1e-5)
-    np.testing.assert_allclose(norm(x), expected, rtol=1e-5)
-    np.testing.assert_array_equal(norm.mean[...], before)
-
-
-def test_batch_norm_is_over_all_devices_of_a_mesh():
-    mesh = Mesh(np.array(jax.devices()[:8]), ("fsdp",))
-    x = normal(0, 8, 4, 4, 5) + jnp.arange(8.0)[:, None, None, None]
-
-    @jax.jit
-    def run(x):
-        norm = BatchNorm(5)
-        y = norm(x, MOMENTUM)
-        return y, norm.mean[...], norm.variance[...]
-
-    split = run(jax.device_put(x, NamedSharding(mesh, PartitionSpec("fsdp"))))
-    for a, b in zip(split, run(x)):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-
-
-def test_batch_norm_of_half_precision_keeps_float32_statistics():
-    norm = BatchNorm(2)
-    x = (normal(0, 64, 8, 8, 2) + 300).astype(jnp.bfloat16)
-    assert norm(x, 1.0).dtype == jnp.bfloat16 and norm.mean[...].dtype == jnp.float32
-    np.testing.assert_allclose(
-        norm.mean[...], x.astype(jnp.float32).mean(axis=(0, 1, 2)), rtol=1e-6
-    )
-
-
-def test_a_weight_normalised_kernel_has_its_length_and_begins_as_drawn():
-    conv = WeightNormConv(4, 6, 3, key=jax.random.key(0))
-    lengths = jnp.sqrt(jnp.square(conv.weight()).sum(axis=(0, 1, 2)))
-    np.testing.assert_allclose(lengths, jnp.exp(conv.log_norm[...]), rtol=1e-4)
-    np.testing.assert_allclose(conv.weight(), conv.kernel[...], rtol=0.05)
-    conv.kernel[...] = 3 * conv.kernel[...]
-    np.testing.assert_allclose(
-        jnp.sqrt(jnp.square(conv.weight()).sum(axis=(0, 1, 2))), lengths, rtol=1e-4
-    )
 
 
 def test_gates_are_of_each_image_and_channel():
@@ -110,15 +23,6 @@ def test_gates_are_of_each_image_and_channel():
     factor = jax.jit(gate)(x) / x
     np.testing.assert_allclose(factor, jnp.broadcast_to(factor[:, :1, :1], factor.shape), rtol=1e-4)
     assert float(factor.min()) > 0 and float(factor.max()) < 1 and gate.squeeze.bias.shape == (4,)
-
-
-def test_aligned_doubling_keeps_the_corners_and_lines():
-    ramp = jnp.broadcast_to(jnp.arange(4.0)[None, :, None, None], (1, 4, 3, 1))
-    doubled = aligned_bilinear_double(ramp)
-    np.testing.assert_allclose(doubled[0, :, 2, 0], np.linspace(0, 3, 8), atol=1e-6)
-    np.testing.assert_array_equal(
-        aligned_bilinear_double(normal(0, 1, 1, 1, 2)).shape, (1, 2, 2, 2)
-    )
 
 
 def test_reduction_sees_each_pixel_once():
