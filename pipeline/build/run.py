@@ -153,12 +153,11 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
 
 
 def _data_class(source: Any) -> Any:
-    """VideoData for the kinds of source that are videos, and ImageData for all others."""
-    from pipeline.data.sources import (
-        VIDEO_KINDS,  # here, so that `strata bench train` needs no Grain
-    )
+    """Return VideoData for a source of videos, and ImageData for every other."""
+    from pipeline.data import sources
 
-    if source in VIDEO_KINDS:
+    # Imported here, so that `strata bench train` needs no Grain.
+    if isinstance(source, str) and sources.modality_of(source) == "video":
         from pipeline.data.videos.video_data import VideoData
 
         return VideoData

@@ -1,48 +1,85 @@
-"""Names of files in a folder or an archive, kept as one text: there may be millions of them."""
+"""Names of image and video files in a folder or an archive, stored compactly."""
 
 import hashlib
+import os
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Int
 
-# What counts as an image when a folder or an archive is listed; other files are passed over.
-SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".png",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-)
-SUFFIXES += (".jp2", ".avif", ".tga")
+from pipeline.core.errors import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_SUFFIXES += (".ppm", ".pgm", ".pbm", ".jp2", ".avif", ".tga")
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".gif")
 
 
 def is_image(name: str) -> bool:
-    """Whether a relative path with forward slashes names an image, by its suffix; hidden files do not."""
-    return _shown(name) and name.lower().endswith(SUFFIXES)
+    """Return whether a relative path with forward slashes has the suffix of an image.
+
+    Hidden files, and files in hidden folders, are not images.
+    """
+    return _visible(name) and name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_video(name: str) -> bool:
-    """The same for videos; an animated .gif counts as both."""
-    return _shown(name) and name.lower().endswith(VIDEO_SUFFIXES)
+    """Return whether a relative path has the suffix of a video; an animated .gif is also an image."""
+    return _visible(name) and name.lower().endswith(VIDEO_SUFFIXES)
 
 
-def _shown(name: str) -> bool:
+def _visible(name: str) -> bool:
     return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
+def walk(root: str, wanted: Callable[[str], bool]) -> list[tuple[str, int]]:
+    """Return (relative path, bytes) of every file under `root` whose path is `wanted`.
+
+    Follows links to folders, but enters each folder only once.
+    """
+    found, pending, seen = [], [""], set()
+    while pending:
+        folder = pending.pop()
+        status = os.stat(os.path.join(root, folder))
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(os.path.join(root, folder)) as entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir():
+                    if not entry.name.startswith("."):
+                        pending.append(name)
+                elif wanted(name) and entry.is_file():
+                    found.append((name, entry.stat().st_size))
+    return found
+
+
+def list_folder(
+    path: str, key: str, wanted: Callable[[str], bool], *, what: str, suffixes: str
+) -> "Listing":
+    """List the `wanted` files under a folder; `key` names its setting, `what` its content.
+
+    Raises:
+      DataError: there is no such folder, or no wanted file in it.
+    """
+    if not os.path.isdir(path):
+        problem = "is not a folder" if os.path.exists(path) else "does not exist"
+        raise DataError(f"{key}={path!r} {problem}: point it at a folder of {what}s")
+    found = sorted(walk(path, wanted))
+    if not found:
+        raise DataError(f"{path} has no {what} files ({suffixes}) in it or in its subfolders")
+    sizes = np.array([size for _, size in found], np.int64)
+    return Listing([name for name, _ in found], sizes)
+
+
 class Listing:
-    """Relative paths in sorted order, each with its class: its first folder; -1 outside any folder."""
+    """Relative paths in sorted order, each with its class: its first folder, or -1 without one.
+
+    The paths are one string of bytes, because there may be millions of them.
+    """
 
     def __init__(self, names: list[str], sizes: Int[np.ndarray, " n"]):
-        """`names` are sorted, with /; `sizes` are bytes, or anything that changes with the content."""
+        """`names` are sorted, with /; `sizes` are bytes, or numbers that follow the content."""
         self.classes = tuple(sorted({name.split("/", 1)[0] for name in names if "/" in name}))
         number = {name: label for label, name in enumerate(self.classes)}
         self.labels = np.array(
@@ -59,6 +96,6 @@ class Listing:
         return len(self._ends)
 
     def name(self, index: int) -> str:
-        """The relative path of a file."""
+        """Return the relative path of a file."""
         start = int(self._ends[index - 1]) if index else 0
         return self._text[start : int(self._ends[index])].decode("utf-8", "surrogateescape")

@@ -1,30 +1,45 @@
-"""What a dataset of images offers to the loader."""
+"""The contract between a dataset and the loader: random access to images or to videos."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+import math
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, Int32, UInt8
 
-from pipeline.data import randomness
-
-Gathered = tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]
+Pixels = tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]
+Item = TypeVar("Item", covariant=True)
 
 
 class Record(NamedTuple):
-    """One example: an encoded file's bytes or uint8 pixels [h w c] with c 1 or 3; its class or -1."""
+    """One image: an encoded file's bytes or uint8 pixels [h w c] with c 1 or 3; its class or -1."""
 
     data: bytes | np.ndarray
     label: int
 
 
-@runtime_checkable
-class Source(Protocol):
-    """Random access to images. Reading is thread-safe; a source pickles, to go to worker processes.
+class Video(NamedTuple):
+    """One video: a file's path, a file's bytes, or uint8 frames [t h w c] with c 1 or 3.
 
     Attributes:
-      fingerprint: changes when the examples or their order change.
+      label: the class, or -1.
+      begin, end: seconds between which a file counts.
+      fps: frames per second of an array.
+    """
+
+    data: str | bytes | np.ndarray
+    label: int
+    begin: float = 0.0
+    end: float = math.inf
+    fps: float = 25.0
+
+
+@runtime_checkable
+class Source(Protocol[Item]):
+    """Random access to examples. Reading is thread-safe, and a source can be pickled for a worker.
+
+    Attributes:
+      fingerprint: a string that changes when the examples or their order change.
       classes: names of the labels, or empty.
-      shape: (h, w, c) when all examples are pixels of this one shape; else None.
     """
 
     @property
@@ -33,45 +48,37 @@ class Source(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...
 
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Item:
+        """Return one example. Raises Unreadable when it cannot be used."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Return the name of an example for messages."""
+        ...
+
+
+@runtime_checkable
+class ImageSource(Source[Record], Protocol):
+    """Random access to images.
+
+    Attributes:
+      shape: (h, w, c) when all examples are pixels of this one shape, otherwise None.
+    """
+
     @property
     def shape(self) -> tuple[int, int, int] | None: ...
 
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Record:
-        """Raises Unreadable when this example cannot be used."""
-        ...
-
-    def gather(self, indices: Int[np.ndarray, " n"]) -> Gathered | None:
-        """Pixels, in a new array, and labels of several examples at once; None where `shape` is."""
-        ...
-
-    def name(self, index: int) -> str:
-        """What to call an example in a message."""
+    def gather(self, indices: Int[np.ndarray, " n"]) -> Pixels | None:
+        """Return a new array of pixels, and labels, of several examples; None if `shape` is."""
         ...
 
 
-class Subset:
-    """A fixed random part of a source: places [start, stop) of one permutation that no seed changes."""
+@runtime_checkable
+class VideoSource(Source[Video], Protocol):
+    """Random access to videos. A damaged file may be found only when it is opened."""
 
-    def __init__(self, source: Source, start: int, stop: int):
-        self.source, self.start, self.stop = source, start, stop
-        self.classes, self.shape = source.classes, source.shape
-        self.fingerprint = f"{source.fingerprint}[{start}:{stop}]"
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def _index(self, index: int) -> int:
-        return randomness.shuffled(randomness.HELD_OUT, self.start + index, len(self.source))
-
-    def __getitem__(self, index: int) -> Record:
-        return self.source[self._index(index)]
-
-    def gather(self, indices: Int[np.ndarray, " n"]) -> Gathered | None:
-        return self.source.gather(
-            np.array([self._index(int(index)) for index in indices], np.int64)
-        )
-
-    def name(self, index: int) -> str:
-        return self.source.name(self._index(index))
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Return the height and width, upright, if they are known without opening a file."""
+        ...

@@ -1,7 +1,10 @@
-"""One image that cannot be used; a loader skips it and counts it."""
+"""The error for one example that cannot be used."""
 
 from pipeline.core.errors import DataError
 
 
 class Unreadable(DataError):
-    """Why one example cannot be used. The loader adds its name, and gives up only beyond a budget."""
+    """The reason why one example cannot be used.
+
+    The loader adds the example's name, skips and counts it, and stops beyond data.max_unreadable.
+    """

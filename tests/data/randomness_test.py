@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 
 from pipeline.data import randomness
+from pipeline.data.shuffle import shuffled
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 1000])
 def test_each_epoch_visits_every_example_once_in_another_order(length):
-    epochs = [
-        [randomness.shuffled(3, e * length + i, length) for i in range(length)] for e in range(3)
-    ]
+    epochs = [[shuffled(3, e * length + i, length) for i in range(length)] for e in range(3)]
     for epoch in epochs:
         assert sorted(epoch) == list(range(length))
     if length == 1000:
         assert epochs[0] != epochs[1] != epochs[2]
         # Epoch 1 of a seed must not be epoch 0 of the next one.
-        assert epochs[1] != [randomness.shuffled(4, i, length) for i in range(length)]
+        assert epochs[1] != [shuffled(4, i, length) for i in range(length)]
 
 
 def test_draws_depend_on_seed_stream_and_position_alone():
@@ -38,5 +37,5 @@ def test_draws_are_even():
 
 def test_positions_far_into_a_run_work():
     position = 10**15
-    assert 0 <= randomness.shuffled(0, position, 12_345) < 12_345
+    assert 0 <= shuffled(0, position, 12_345) < 12_345
     assert randomness.draw(0, 0, np.array([position])).dtype == np.uint64

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int, Int32, UInt8, UInt64
 from pipeline.core.errors import DataError
 from pipeline.data import randomness
 from pipeline.data.loading.mix import Mix
+from pipeline.data.shuffle import shuffled
 from pipeline.data.unreadable import Unreadable
 
 # Unreadable replacements in a row before a run gives up: far more than chance brings in a usable dataset.
@@ -123,9 +124,7 @@ class TrainingBatches:
         position = step * self.batch_size + self.rows
         order = turn * self.batch_size + self.rows
         length = len(examples)
-        example = np.array(
-            [randomness.shuffled(self.seed, p, length) for p in order.tolist()], np.int32
-        )
+        example = np.array([shuffled(self.seed, p, length) for p in order.tolist()], np.int32)
         skipped: list[str] = []
         pixels, label = examples.gather(example) or self._read(examples, position, example, skipped)
         mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(
@@ -199,9 +198,7 @@ class EvaluationBatches:
         mask = position < count
         length = len(examples)
         example = np.full(len(position), -1, np.int32)
-        example[mask] = [
-            randomness.shuffled(_EVALUATION_SEED, p, length) for p in position[mask].tolist()
-        ]
+        example[mask] = [shuffled(_EVALUATION_SEED, p, length) for p in position[mask].tolist()]
         pixels = np.zeros((len(example), *examples.shape), np.uint8)
         label = np.full(len(example), -1, np.int32)
         skipped: list[str] = []

@@ -5,7 +5,7 @@ import json
 import os
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import grain
 import numpy as np
@@ -35,34 +35,41 @@ def digest(*settings: Any) -> str:
 
 
 class Dataset:
-    """Batches of `_training`, and of `_held_out` where there is any; a subclass sets both, and the attributes.
+    """A training set, and a set held out for evaluation, as batches.
 
-    Batch k of training is a pure function of (settings, seed, k): worker processes, host processes and
-    restarts do not change it, so the position in the data is the step and nothing else needs saving.
-
-    Args:
-      what: "images" or "videos", in messages. where: the path or the kind of source, in messages.
+    A subclass is a dataclass whose fields are the keys of config.data. It sets the attributes,
+    `_training`, and `_held_out` (empty if nothing is held out).
 
     Attributes:
-      fingerprint: sha256 over the training examples and the settings that alter their stream.
-      classes: names of the labels, or empty.
       what: "images" or "videos", for messages.
+      fingerprint: sha256 over the training examples and the settings that change their stream.
+      classes: names of the labels, or empty.
       unreadable: "name: reason" of each example skipped so far by any iterator of this object.
     """
 
+    what: ClassVar[str]
+    source: str
+    path: str
+    num_workers: int
+    max_unreadable: int
     fingerprint: str
     classes: tuple[str, ...]
+    unreadable: list[str]
     _training: Mix[Any]
     _held_out: Sequence[Any]
 
-    def __init__(self, what: str, where: str, *, num_workers: int, max_unreadable: int):
-        if num_workers < 0:
-            raise ConfigError(f"data.num_workers={num_workers} must be 0 or more")
-        if max_unreadable < 0:
-            raise ConfigError(f"data.max_unreadable={max_unreadable} must be 0 or more")
-        self.what, self._where = what, where
-        self.num_workers, self.max_unreadable = num_workers, max_unreadable
-        self.unreadable: list[str] = []
+    @property
+    def where(self) -> str:
+        """The path or the name of the source, for messages."""
+        return self.path or self.source
+
+    def _check_limits(self) -> None:
+        """Check the settings of workers and unreadable examples, and start counting the latter."""
+        if self.num_workers < 0:
+            raise ConfigError(f"data.num_workers={self.num_workers} must be 0 or more")
+        if self.max_unreadable < 0:
+            raise ConfigError(f"data.max_unreadable={self.max_unreadable} must be 0 or more")
+        self.unreadable = []
 
     @property
     def num_examples(self) -> int:
@@ -88,7 +95,7 @@ class Dataset:
         rows = np.arange(batch_size) if rows is None else rows
         if batch_size > self.num_examples:
             raise DataError(
-                f"{self._where} has {self.num_examples} training examples, fewer than "
+                f"{self.where} has {self.num_examples} training examples, fewer than "
                 f"batch_size={batch_size}: lower batch_size or add {self.what}"
             )
         batches = TrainingBatches(

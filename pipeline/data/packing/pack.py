@@ -14,9 +14,9 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
 from pipeline.data.images.transforms import shrink_shorter_side
 from pipeline.data.loading.batches import over_budget
-from pipeline.data.records import image_records
+from pipeline.data.records import image_records, manifest
 from pipeline.data.records.writer import ShardWriter, new_folder
-from pipeline.data.source import Record, Source
+from pipeline.data.source import ImageSource, Record
 from pipeline.data.sources import open_source
 from pipeline.data.unreadable import Unreadable
 
@@ -30,7 +30,7 @@ def kind_of(path: pathlib.Path) -> str:
             f"{path} does not exist: give a folder, a .zip, an .npz or an .npy of images"
         )
     if path.is_dir():
-        if (path / image_records.MANIFEST).exists():
+        if (path / manifest.MANIFEST).exists():
             raise DataError(f"{path} is packed already")
         return "arrays" if (path / "images.npy").exists() else "folder"
     kinds = {".zip": "zip", ".npz": "arrays", ".npy": "arrays"}
@@ -62,13 +62,13 @@ def pack(
         raise ConfigError("--image_size must be 0 (as it is) or more, and --shard_mb above 0")
     with new_folder(out) as folder:
         kind = kind_of(pathlib.Path(path))
-        source = open_source(kind, path, key="SRC")
+        source = open_source(kind, path, modality="image", key="SRC")
         raw = raw or kind == "arrays"
         return _write(source, folder, image_size, shard_bytes, raw, max_unreadable, progress)
 
 
 def _write(
-    source: Source,
+    source: ImageSource,
     folder: pathlib.Path,
     image_size: int,
     shard_bytes: int,
@@ -92,10 +92,12 @@ def _write(
         raise DataError(f"none of the {len(source)} images can be read; {unreadable[0]}")
     shape = list(shapes.pop()) if raw and len(shapes) == 1 else None
     schema = {"encoding": "raw" if raw else "encoded", "shape": shape}
-    return writer.finish(image_records.FORMAT, schema, source.classes, unreadable)
+    return writer.finish(manifest.IMAGES, schema, source.classes, unreadable)
 
 
-def _prepared(source: Source, image_size: int, raw: bool) -> Iterator[tuple[int, Record | str]]:
+def _prepared(
+    source: ImageSource, image_size: int, raw: bool
+) -> Iterator[tuple[int, Record | str]]:
     """(number done, what to store or "name: reason") in the source's order, decoded by a few threads."""
 
     def prepare(index: int) -> Record | str:

@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.data.listing import SUFFIXES, VIDEO_SUFFIXES, is_image, is_video
+from pipeline.data.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, is_video, walk
 from pipeline.data.loading.batches import over_budget
 from pipeline.data.packing.cutting import cut
-from pipeline.data.records import clip_records, image_records
+from pipeline.data.records import clip_records, manifest
 from pipeline.data.records.clip_records import Packed
 from pipeline.data.records.writer import ShardWriter, new_folder
-from pipeline.data.sources import open_video_source
-from pipeline.data.sources.folder import walk
+from pipeline.data.source import Video, VideoSource
+from pipeline.data.sources import open_source
 from pipeline.data.sources.video_list import SUFFIXES as LISTS
 from pipeline.data.unreadable import Unreadable
-from pipeline.data.video_source import Video, VideoSource
 from pipeline.data.videos.clips import at_moments, since
 from pipeline.data.videos.decode import VideoFile
 
@@ -35,7 +34,7 @@ def has_videos(path: str) -> bool:
     """
     if not pathlib.Path(path).is_dir():
         return path.lower().endswith(LISTS)
-    both = set(SUFFIXES) & set(VIDEO_SUFFIXES)
+    both = set(IMAGE_SUFFIXES) & set(VIDEO_SUFFIXES)
     names = [name for name, _ in walk(path, lambda name: is_image(name) or is_video(name))]
     kinds = {is_video(name) for name in names if pathlib.PurePath(name).suffix.lower() not in both}
     if len(kinds) == 2:
@@ -78,7 +77,7 @@ def pack_videos(
         raise ConfigError("--raw needs --clip_seconds above 0: a clip is held in memory")
     with new_folder(out) as folder:
         kind = "video_list" if path.lower().endswith(LISTS) else "videos"
-        source = open_video_source(kind, path, key="SRC")
+        source = open_source(kind, path, modality="video", key="SRC")
         writer = ShardWriter(folder, "clips", shard_bytes)
         unreadable: list[str] = []
         sizes: list[tuple[int, int, int]] = []
@@ -104,7 +103,7 @@ def pack_videos(
         shape = [*sizes[0], 3] if raw and len(set(sizes)) == 1 else None
         schema = {"encoding": "raw" if raw else "encoded", "shape": shape}
         schema |= {"sizes": hashlib.sha256(content).hexdigest()}
-        return writer.finish(image_records.CLIPS_FORMAT, schema, source.classes, unreadable)
+        return writer.finish(manifest.CLIPS, schema, source.classes, unreadable)
 
 
 def _told(made: Iterator[Packed | str], source: VideoSource, index: int) -> Iterator[Packed | str]:

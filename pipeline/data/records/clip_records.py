@@ -1,7 +1,8 @@
-"""One packed clip: a header of 48 bytes and a payload, a video file's bytes or raw uint8 frames [t h w 3].
+"""The bytes of one packed clip: a header of 48 bytes, and a video file's bytes or raw frames.
 
-Beside the shards, sizes.npy has the frames, height and width of every record, so that nothing is opened to sort them
-into buckets; its hash is in the manifest's schema.
+Raw frames are uint8 [t h w 3]. Next to the shards, sizes.npy has the frames, height and width of
+every record, so that nothing is opened to sort clips into buckets; the manifest's schema has its
+hash.
 """
 
 import math
@@ -10,49 +11,48 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.data.source import Video
 from pipeline.data.unreadable import Unreadable
-from pipeline.data.video_source import Video
 
 SIZES = "sizes.npy"
-_HEADER = struct.Struct(
-    "<4sBxxxiIIIddd"
-)  # magic, kind, label, frames, height, width, fps, begin, end
+# Magic, encoding, label, frames, height, width, fps, begin, end.
+_HEADER = struct.Struct("<4sBxxxiIIIddd")
 _MAGIC = b"SCR1"
 _ENCODED, _RAW = 0, 1
 
 
 class Packed(NamedTuple):
-    """A clip to store: its video, and frames, height and width as they are shown."""
+    """A clip to store: its video, and its frames, height and width as they are displayed."""
 
     video: Video
     size: tuple[int, int, int]
 
 
 def to_bytes(packed: Packed) -> bytes:
-    """One record as it is stored."""
+    """Return one record as it is stored."""
     video = packed.video
     assert not isinstance(video.data, str)
-    kind, content = (
-        (_ENCODED, video.data) if isinstance(video.data, bytes) else (_RAW, video.data.tobytes())
-    )
+    if isinstance(video.data, bytes):
+        encoding, content = _ENCODED, video.data
+    else:
+        encoding, content = _RAW, video.data.tobytes()
     header = _HEADER.pack(
-        _MAGIC, kind, video.label, *packed.size, video.fps, video.begin, video.end
+        _MAGIC, encoding, video.label, *packed.size, video.fps, video.begin, video.end
     )
     return header + content
 
 
 def from_bytes(stored: bytes) -> Video:
-    """The inverse of to_bytes. Raises Unreadable."""
+    """Return the video that `to_bytes` stored. Raises Unreadable."""
     if len(stored) < _HEADER.size or not stored.startswith(_MAGIC):
         raise Unreadable("not a record of a packed clip")
-    _, kind, label, frames, height, width, fps, begin, end = _HEADER.unpack_from(stored)
-    if kind == _ENCODED:
+    _, encoding, label, frames, height, width, fps, begin, end = _HEADER.unpack_from(stored)
+    if encoding == _ENCODED:
         return Video(stored[_HEADER.size :], label, begin, end, fps)
     shape = (frames, height, width, 3)
     if len(stored) != _HEADER.size + math.prod(shape):
         raise Unreadable(
             f"a record of {len(stored)} bytes cannot hold {'x'.join(map(str, shape))} pixels"
         )
-    return Video(
-        np.frombuffer(stored, np.uint8, offset=_HEADER.size).reshape(shape), label, begin, end, fps
-    )
+    pixels = np.frombuffer(stored, np.uint8, offset=_HEADER.size).reshape(shape)
+    return Video(pixels, label, begin, end, fps)

@@ -1,4 +1,4 @@
-"""Writes ArrayRecord shards and their manifest, whole or not at all."""
+"""Writes ArrayRecord shards and their manifest, completely or not at all."""
 
 import contextlib
 import errno
@@ -13,24 +13,26 @@ from typing import Any
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.data.records import image_records
+from pipeline.data.records import manifest
 
-# One record a group, so that reading one decodes no neighbours; the bytes of files do not compress further.
+# One record a group, so that reading one decodes no neighbours; file bytes do not compress further.
 _OPTIONS = "group_size:1,uncompressed"
 
 
 @contextlib.contextmanager
 def new_folder(out: str) -> Iterator[pathlib.Path]:
-    """A folder to fill, which becomes `out` on leaving the block and is removed where that fails.
+    """Yield a folder to fill, which is renamed to `out` at the end, or removed on an error.
 
-    Raises ConfigError when `out` exists, and DataError when writing fails.
+    Raises:
+      ConfigError: `out` exists.
+      DataError: writing fails.
     """
     target = pathlib.Path(out)
     if target.exists():
         raise ConfigError(f"{target} exists: choose another --out, or remove it first")
     partial = target.parent / f".{target.name}.partial-{os.getpid()}"
     try:
-        with _failure_told(target):
+        with _failures_as_data_errors(target):
             partial.mkdir(parents=True)
             yield partial
             partial.rename(target)
@@ -39,7 +41,7 @@ def new_folder(out: str) -> Iterator[pathlib.Path]:
 
 
 class ShardWriter:
-    """Records, in files of about `shard_bytes` that are named after `prefix`."""
+    """A writer of records to files of about `shard_bytes`, whose names begin with `prefix`."""
 
     def __init__(self, folder: pathlib.Path, prefix: str, shard_bytes: int):
         self._folder, self._prefix, self._shard_bytes = folder, prefix, shard_bytes
@@ -47,6 +49,7 @@ class ShardWriter:
         self._done: list[dict[str, Any]] = []
 
     def write(self, stored: bytes) -> None:
+        """Write one record."""
         if self._shard is None or self._shard.bytes >= self._shard_bytes:
             self._close_shard()
             self._shard = _Shard(self._folder / f"{self._prefix}-{len(self._done):05d}.arrayrecord")
@@ -55,20 +58,20 @@ class ShardWriter:
     def finish(
         self, format: str, schema: dict[str, Any], classes: tuple[str, ...], unreadable: list[str]
     ) -> dict[str, Any]:
-        """Writes the manifest, and returns it. There must be a record."""
+        """Write and return the manifest. At least one record must have been written."""
         self._close_shard()
-        manifest = {
+        content = {
             "format": format,
-            "version": image_records.VERSION,
+            "version": manifest.VERSION,
             "schema": schema,
             "num_examples": sum(entry["num_examples"] for entry in self._done),
             "classes": list(classes),
             "shards": self._done,
             "unreadable": unreadable,
         }
-        manifest |= {"fingerprint": image_records.fingerprint_of(manifest)}
-        (self._folder / image_records.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        return manifest
+        content |= {"fingerprint": manifest.fingerprint_of(content)}
+        (self._folder / manifest.MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
+        return content
 
     def _close_shard(self) -> None:
         if self._shard is not None:
@@ -77,7 +80,7 @@ class ShardWriter:
 
 
 class _Shard:
-    """One ArrayRecord file being written, with the hash of its records."""
+    """One ArrayRecord file that is being written, and the hash of its records."""
 
     def __init__(self, path: pathlib.Path):
         self.path, self.bytes, self.count = path, 0, 0
@@ -89,7 +92,7 @@ class _Shard:
         self.bytes, self.count = self.bytes + len(stored), self.count + 1
 
     def close(self) -> dict[str, Any]:
-        """The shard's entry in the manifest."""
+        """Close the file, and return its entry in the manifest."""
         self._writer.close()
         reader = ArrayRecordReader(str(self.path))
         written = reader.num_records()
@@ -106,8 +109,8 @@ class _Shard:
 
 
 @contextlib.contextmanager
-def _failure_told(target: pathlib.Path) -> Iterator[None]:
-    """ArrayRecord reports a failed write as a RuntimeError of its own; both become one clear line."""
+def _failures_as_data_errors(target: pathlib.Path) -> Iterator[None]:
+    """Turn failed writes into a DataError; ArrayRecord reports one as a RuntimeError."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,20 +1,22 @@
-"""Images held in NumPy arrays: .npz, .npy (memory-mapped), or given in memory."""
+"""Images in NumPy arrays: .npz, .npy (memory-mapped), or in memory."""
 
 import hashlib
 import pathlib
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8
+from jaxtyping import Int
 
 from pipeline.core.errors import DataError
-from pipeline.data.source import Record
+from pipeline.data.source import Pixels, Record
+
+MODALITY = "image"
 
 _HASH_BLOCK, _HASH_BLOCKS = 1 << 20, 256
 
 
 class Arrays:
-    """images uint8 [n h w] or [n h w c] with c 1 or 3, and optionally integer labels [n]."""
+    """Images uint8 [n h w] or [n h w c] with c 1 or 3, and optionally integer labels [n]."""
 
     classes: tuple[str, ...] = ()
 
@@ -25,7 +27,8 @@ class Arrays:
             )
         if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
             raise DataError(
-                f"{where}: images have shape {images.shape}, but must be [n h w] or [n h w c] with c 1 or 3"
+                f"{where}: images have shape {images.shape}, "
+                "but must be [n h w] or [n h w c] with c 1 or 3"
             )
         if not len(images):
             raise DataError(f"{where}: images has no examples")
@@ -33,12 +36,10 @@ class Arrays:
             labels.shape != images.shape[:1] or labels.dtype.kind not in "iu"
         ):
             raise DataError(
-                f"{where}: labels are {labels.dtype} {labels.shape}, not {len(images)} integers, one an image"
+                f"{where}: labels are {labels.dtype} {labels.shape}, "
+                f"not {len(images)} integers, one an image"
             )
-        self.images = images if images.ndim == 4 else images[..., None]
-        self.labels = (
-            np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
-        )
+        self.images, self.labels = _normalized(images, labels)
         self.where = where
         self.shape: tuple[int, int, int] | None = tuple(self.images.shape[1:])  # type: ignore[assignment]
         self.fingerprint = f"arrays:{_content_hash(self.images, self.labels)}"
@@ -49,9 +50,7 @@ class Arrays:
     def __getitem__(self, index: int) -> Record:
         return Record(np.asarray(self.images[index]), int(self.labels[index]))
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> Pixels:
         return np.asarray(self.images[indices]), self.labels[indices]
 
     def name(self, index: int) -> str:
@@ -59,10 +58,10 @@ class Arrays:
 
 
 class ArrayFile(Arrays):
-    """Arrays read from `path`; a worker process opens the file again instead of being sent its content.
+    """Arrays read from `path`; a worker process opens the file again, and is not sent its content.
 
-    An .npz holds `images` and optionally `labels`; an .npy holds the images alone; a folder holds images.npy
-    and optionally labels.npy. An .npy stays on disk and is read as needed.
+    An .npz holds `images` and optionally `labels`; an .npy holds only images; a folder holds
+    images.npy and optionally labels.npy. An .npy stays on disk and is read as needed.
     """
 
     def __init__(self, path: str, key: str = "data.path"):
@@ -76,10 +75,15 @@ class ArrayFile(Arrays):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         images, labels = _load(pathlib.Path(self.path))
-        self.images = images if images.ndim == 4 else images[..., None]
-        self.labels = (
-            np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32)
-        )
+        self.images, self.labels = _normalized(images, labels)
+
+
+def _normalized(images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return images [n h w c] and labels int32 [n], which are -1 where none are given."""
+    return (
+        images if images.ndim == 4 else images[..., None],
+        np.full(len(images), -1, np.int32) if labels is None else labels.astype(np.int32),
+    )
 
 
 def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.ndarray | None]:
@@ -116,7 +120,7 @@ def _load_folder(path: pathlib.Path, key: str) -> tuple[np.ndarray, np.ndarray |
 
 
 def _content_hash(images: np.ndarray, labels: np.ndarray) -> str:
-    """sha256 of shapes and contents; beyond 256 MiB of evenly spaced blocks of 1 MiB and of the last one."""
+    """Return the sha256 of shapes and contents; beyond 256 MiB, of evenly spaced blocks of 1 MiB."""
     digest = hashlib.sha256(repr((images.shape, labels.shape)).encode())
     digest.update(np.ascontiguousarray(labels).data)
     content = images.reshape(-1).view(np.uint8)
@@ -126,3 +130,6 @@ def _content_hash(images: np.ndarray, labels: np.ndarray) -> str:
         for start in np.linspace(0, content.nbytes - _HASH_BLOCK, _HASH_BLOCKS).astype(np.int64):
             digest.update(np.ascontiguousarray(content[start : start + _HASH_BLOCK]).data)
     return digest.hexdigest()
+
+
+create = ArrayFile

@@ -1,41 +1,40 @@
-"""Clips without a video: windows that move over the two photographs that ship with scikit-learn (427 x 640, CC BY)."""
+"""Clips of windows that move over the two photographs that ship with scikit-learn."""
 
 import hashlib
 
 import numpy as np
+from jaxtyping import Int
 
 from pipeline.core.errors import ConfigError
 from pipeline.data import randomness
-from pipeline.data.video_source import Video
+from pipeline.data.source import Video
+from pipeline.data.sources.sklearn_images import CLASSES, photographs
 
-SPEED = 3  # pixels a frame, at most, in each direction
+MODALITY = "video"
+SPEED = 3  # maximal number of pixels per frame, in each direction
 FPS = 25.0
 _COUNTS = {"train": 20_000, "eval": 64}
 _MIRROR = 1 << 63
 
 
 class MovingCrops:
-    """Clips of `length` frames of image_size x image_size: a church in China (label 0) and a flower (label 1).
+    """Clips of `length` frames of image_size x image_size: a church in China (0) and a flower (1).
 
-    A window moves on a straight line by whole pixels a frame, 0 to SPEED in each direction and as far as there is room,
-    so that every frame is a part of a photograph as it is. Training takes the left three quarters of them, evaluation
-    the right one: no pixel is in both. Clip i is always the same.
+    A window moves on a straight line by whole pixels per frame, 0 to SPEED in each direction as far
+    as there is room, so that every frame is an unscaled part of a photograph (427 x 640, CC BY).
+    Training uses the left three quarters of a photograph, and evaluation the right quarter: no
+    pixel is in both. Clip i is always the same.
     """
 
-    classes = ("china", "flower")
+    classes = CLASSES
 
     def __init__(self, image_size: int, length: int, split: str):
-        from sklearn.datasets import load_sample_images  # takes a second to import
-
-        photos = np.stack(load_sample_images()["images"])  # [2 427 640 3]
-        border = photos.shape[2] * 3 // 4
-        self.photos = np.ascontiguousarray(
-            photos[:, :, :border] if split == "train" else photos[:, :, border:]
-        )
+        self.photos, held_out = photographs(split)
         if image_size > min(self.photos.shape[1:3]):
             raise ConfigError(
-                f"data.image_size={image_size} is too large for source 'moving_crops', whose part of a photograph is "
-                f"{self.photos.shape[2]} pixels wide for {split}: use at most {photos.shape[2] - border}"
+                f"data.image_size={image_size} is too large for source 'moving_crops', whose part "
+                f"of a photograph is {self.photos.shape[2]} pixels wide for {split}: "
+                f"use at most {held_out}"
             )
         self._size, self._length, self._split = image_size, length, split
         content = hashlib.sha256(self.photos.tobytes()).hexdigest()
@@ -55,8 +54,8 @@ class MovingCrops:
         ]
         return Video(np.stack(frames), photo, fps=FPS)
 
-    def _places(self, index: int, axis: int, extent: int) -> np.ndarray:
-        """Where the window lies in each frame, along one axis."""
+    def _places(self, index: int, axis: int, extent: int) -> Int[np.ndarray, " t"]:
+        """Return the position of the window in each frame, along one axis of `extent` pixels."""
         room = extent - self._size
         moves = max(1, self._length - 1)
         words = [
@@ -64,9 +63,8 @@ class MovingCrops:
             for i in range(3)
         ]
         speed = randomness.below(words[0], min(SPEED, room // moves) + 1)
-        places = randomness.below(words[1], room - speed * moves + 1) + speed * np.arange(
-            self._length
-        )
+        start = randomness.below(words[1], room - speed * moves + 1)
+        places = start + speed * np.arange(self._length)
         return places[::-1] if words[2] & _MIRROR else places
 
     def size(self, index: int) -> tuple[int, int]:
@@ -74,3 +72,6 @@ class MovingCrops:
 
     def name(self, index: int) -> str:
         return f"clip {index} over scikit-learn's {self.classes[index % 2]}.jpg"
+
+
+create = MovingCrops

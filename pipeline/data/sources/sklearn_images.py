@@ -3,35 +3,46 @@
 import hashlib
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8
+from jaxtyping import Int, UInt8
 
 from pipeline.core.errors import ConfigError
-from pipeline.data.source import Record
+from pipeline.data.source import Pixels, Record
+
+MODALITY = "image"
+CLASSES = ("china", "flower")
+
+
+def photographs(split: str) -> tuple[UInt8[np.ndarray, "2 427 w 3"], int]:
+    """Return both photographs' columns of a split, and how many columns are held out.
+
+    The split "train" is the left three quarters, and "eval" is the right quarter.
+    """
+    from sklearn.datasets import load_sample_images  # takes a second to import
+
+    photos = np.stack(load_sample_images()["images"])  # [2 427 640 3]
+    border = photos.shape[2] * 3 // 4
+    region = photos[:, :, :border] if split == "train" else photos[:, :, border:]
+    return np.ascontiguousarray(region), photos.shape[2] - border
 
 
 class SklearnImages:
     """Crops of image_size from a church in China (label 0) and a flower (label 1).
 
-    Training takes every crop that fits into the left three quarters of a photograph, one for each pixel
-    position. Evaluation takes the right quarter, cut into tiles: no pixel is in two of them, or in a training
-    crop.
+    Training uses every crop that fits into the left three quarters of a photograph, one for each
+    pixel position. Evaluation uses the right quarter, cut into disjoint tiles, so that no pixel of
+    it is in two tiles or in a training crop.
     """
 
-    classes = ("china", "flower")
+    classes = CLASSES
 
     def __init__(self, image_size: int, split: str):
-        from sklearn.datasets import load_sample_images  # takes a second to import
-
-        photos = np.stack(load_sample_images()["images"])  # [2 427 640 3]
-        border = photos.shape[2] * 3 // 4
-        region = photos[:, :, :border] if split == "train" else photos[:, :, border:]
-        self.photos = np.ascontiguousarray(region)
+        self.photos, held_out = photographs(split)
         self.size, self.stride = image_size, 1 if split == "train" else image_size
         _, height, width, _ = self.photos.shape
         if image_size > min(height, width):
             raise ConfigError(
                 f"data.image_size={image_size} is too large for source 'sklearn_images', "
-                f"whose held-out quarter is {photos.shape[2] - border} pixels wide: use at most that"
+                f"whose held-out quarter is {held_out} pixels wide: use at most that"
             )
         self.rows = (height - image_size) // self.stride + 1
         self.columns = (width - image_size) // self.stride + 1
@@ -43,6 +54,7 @@ class SklearnImages:
         return len(self.photos) * self.rows * self.columns
 
     def _place(self, index: int) -> tuple[int, int, int]:
+        """Return the photograph, row and column of a crop."""
         photo, place = divmod(index, self.rows * self.columns)
         row, column = divmod(place, self.columns)
         return photo, row * self.stride, column * self.stride
@@ -51,9 +63,7 @@ class SklearnImages:
         photo, top, left = self._place(index)
         return Record(self.photos[photo, top : top + self.size, left : left + self.size], photo)
 
-    def gather(
-        self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> Pixels:
         records = [self[int(index)] for index in indices]
         labels = np.array([record.label for record in records], np.int32)
         return np.stack([np.asarray(record.data) for record in records]), labels
@@ -61,3 +71,6 @@ class SklearnImages:
     def name(self, index: int) -> str:
         photo, top, left = self._place(index)
         return f"scikit-learn's {self.classes[photo]}.jpg at row {top}, column {left}"
+
+
+create = SklearnImages

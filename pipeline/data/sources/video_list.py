@@ -1,4 +1,4 @@
-"""Videos named by a .csv or .jsonl file, whole or in part."""
+"""Videos, or parts of videos, that a .csv or .jsonl file lists."""
 
 import csv
 import hashlib
@@ -10,21 +10,22 @@ from typing import Any
 
 from pipeline.core.construct import nearest
 from pipeline.core.errors import DataError
-from pipeline.data.video_source import Video
+from pipeline.data.source import Video
 
+MODALITY = "video"
 KEYS = ("path", "label", "begin", "end")
 SUFFIXES = (".csv", ".jsonl")
 
 
 class VideoList:
-    """One video a line: `path`, and optionally `label` (a name), `begin` and `end`.
+    """One video per line: `path`, and optionally `label` (a name), `begin` and `end` (seconds).
 
-    The latter are seconds, where a part of the file is meant. Paths are absolute or relative to the list's folder, and
-    several lines may name parts of one file. A .csv has these names in its first line. The fingerprint covers the lines
-    and the files' sizes. A file that is not there is unreadable when its turn comes.
+    Paths are absolute or relative to the list's folder, and several lines may name parts of one
+    file. A .csv has these names in its first line. The fingerprint covers the lines and the files'
+    sizes. A missing file is unreadable when its turn comes.
 
     Raises:
-      DataError: the list cannot be read, with the line.
+      DataError: the list cannot be read; the message has the line.
     """
 
     def __init__(self, path: str, key: str = "data.path"):
@@ -49,7 +50,7 @@ class VideoList:
         return Video(os.path.join(self._folder, name), self._labels[index], begin, end)
 
     def size(self, index: int) -> None:
-        return None
+        """Return None: a file has to be opened."""
 
     def name(self, index: int) -> str:
         name, begin, end = self._rows[index]
@@ -65,7 +66,7 @@ def _bytes_of(path: str) -> int:
 
 
 def _rows(path: str, key: str) -> Iterator[tuple[str, str, float, float]]:
-    """(path, label, begin, end) of each line."""
+    """Yield (path, label, begin, end) of each line."""
     if not path.lower().endswith(SUFFIXES):
         raise DataError(f"{key}={path!r} must be a {' or '.join(SUFFIXES)} file that names videos")
     try:
@@ -109,3 +110,6 @@ def _checked(row: Any, where: str) -> tuple[str, str, float, float]:
     if not 0 <= begin < end:
         raise DataError(f"{where}: begin={begin:g} must be at least 0 and before end={end:g}")
     return str(row["path"]), str(row.get("label") or ""), begin, end
+
+
+create = VideoList

@@ -1,4 +1,4 @@
-"""A zip of a folder of image files, read in place."""
+"""A zip file of a folder of images, read in place."""
 
 import os
 import struct
@@ -13,17 +13,17 @@ from pipeline.data.listing import Listing, is_image
 from pipeline.data.source import Record
 from pipeline.data.unreadable import Unreadable
 
-_LOCAL_HEADER = struct.Struct(
-    "<4s22xHH"
-)  # signature, then the lengths of the name and of the extra field
+MODALITY = "image"
+# Signature, then the lengths of the name and of the extra field.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Archive:
-    """Image files in a zip, sorted by path; folders that all of them share are no class and are left out.
+    """Image files in a zip, sorted by path. The first folder that they do not all share is the class.
 
-    Reads entries at their offsets with pread: zipfile shares one file position between threads, and would
-    parse the directory of a million entries again in each worker process.
+    Entries are read at their offsets with pread: zipfile shares one file position between threads,
+    and would parse the directory of a million entries again in each worker process.
     """
 
     shape = None
@@ -39,7 +39,8 @@ class Archive:
                 raise DataError(f"{path} is encrypted ({entry.filename}): unpack it first")
             if entry.compress_type not in _METHODS:
                 raise DataError(
-                    f"{path} uses a rare compression ({entry.filename}): zip it with deflate or store"
+                    f"{path} uses a rare compression ({entry.filename}): "
+                    "zip it with deflate or store"
                 )
         shared = _shared_folder([entry.filename for entry in entries])
         self._offsets = np.array([entry.header_offset for entry in entries], np.int64)
@@ -82,7 +83,7 @@ class Archive:
         return Record(data, int(self.listing.labels[index]))
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> None:
-        """None: files have no common shape."""
+        """Return None: files have no common shape."""
 
     def name(self, index: int) -> str:
         return f"{self.path}:{self.listing.name(index)}"
@@ -100,6 +101,9 @@ def _entries(path: str, key: str) -> list[zipfile.ZipInfo]:
 
 
 def _shared_folder(names: list[str]) -> str:
-    """The folder prefix, with its slash, that all names have in common; "" if none."""
+    """Return the folder prefix that all names have in common, with its slash, or ""."""
     prefix = os.path.commonpath([os.path.dirname(name) for name in names])
     return f"{prefix}/" if prefix else ""
+
+
+create = Archive

@@ -8,8 +8,7 @@ from jaxtyping import Bool, Int, Int32, UInt8, UInt64
 from pipeline.data import randomness
 from pipeline.data.images.decode import decode
 from pipeline.data.loading.batches import Draws
-from pipeline.data.source import Source
-from pipeline.data.video_source import VideoSource
+from pipeline.data.source import ImageSource, VideoSource
 from pipeline.data.videos.clips import Clip, Filmstrip, Still
 from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.window import Window
@@ -36,6 +35,12 @@ class ClipExamples:
     ):
         self.source, self.clip, self.window, self._even = source, clip, window, even
         self.members, self.clips_per_video = members, clips_per_video
+
+    def with_clip(self, clip: Clip) -> "ClipExamples":
+        """Return other clips of the same videos, at random starts."""
+        return ClipExamples(
+            self.source, self.members, clip, self.window, self.clips_per_video, even=False
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,7 +97,7 @@ class StillExamples:
 
     key = "video"
 
-    def __init__(self, source: Source, window: Window, after: int):
+    def __init__(self, source: ImageSource, window: Window, after: int):
         self.source, self.window, self._after = source, window, after
 
     @property

@@ -140,7 +140,7 @@ def test_held_out_examples_are_not_trained_on(tmp_path):
 
 def test_photographs_of_scikit_learn_are_split_by_region():
     data = ImageData("sklearn_images", image_size=32, crop="random", flip=False)
-    photos = data._train_source.photos  # type: ignore[attr-defined]
+    photos = data._training.kinds[0].source.photos  # type: ignore[attr-defined]
     assert photos.shape == (2, 427, 480, 3) and data.num_examples == 2 * (427 - 31) * (480 - 31)
     batch = next(data.train(16, 0))
     for image, label, index in zip(batch["image"], batch["label"], batch["index"], strict=True):

@@ -11,7 +11,7 @@ from pipeline.cli import dispatch
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.packing.cutting import cut
 from pipeline.data.packing.pack_videos import pack_videos
-from pipeline.data.sources.records import ClipRecords
+from pipeline.data.sources.clips import ClipRecords
 from pipeline.data.videos.clips import since
 from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.video_data import VideoData
