@@ -9,6 +9,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from pipeline import models
+from pipeline.build import stages
 from pipeline.core import parameters
 from pipeline.core.construct import (
     accepts,
@@ -22,7 +23,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import ModelDef
 from pipeline.data.videos.buckets import shapes_of
 from pipeline.losses import adversarial, codec, elbo
-from pipeline.training import optim, stages
+from pipeline.training import optim
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import train_state as states
 from pipeline.training.state.train_state import Extras, TrainState

@@ -7,9 +7,9 @@ from typing import Any
 from jax.sharding import Mesh
 
 from pipeline.build import run as build
+from pipeline.build import stages
 from pipeline.core.parameters import ModelDef
 from pipeline.formats.fingerprint import fingerprint_of
-from pipeline.training import stages
 from pipeline.training.monitoring.evaluation import Reports
 from pipeline.training.runtime import preflight
 from pipeline.training.state.train_state import TrainState

@@ -10,12 +10,12 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
+from pipeline.build import stages
 from pipeline.planning import loop_cost
 from pipeline.planning.collectives import collectives
 from pipeline.planning.lowering import batch_shapes, fingerprint, lower
 from pipeline.planning.topology import Topology
 from pipeline.planning.trip_counts import run_counts
-from pipeline.training import stages
 from pipeline.training.runtime import preflight
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding

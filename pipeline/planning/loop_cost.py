@@ -6,8 +6,8 @@ from typing import Any
 import jax
 
 from pipeline.backend import target
+from pipeline.build.stages import Stage
 from pipeline.planning.lowering import lower
-from pipeline.training.stages import Stage
 from pipeline.training.state import mesh as meshes
 
 

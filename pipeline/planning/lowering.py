@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from pipeline.backend import target
 from pipeline.build import run as build
-from pipeline.training.stages import Stage
+from pipeline.build.stages import Stage
 from pipeline.training.state import sharding
 from pipeline.training.state.train_state import TrainState
 

@@ -7,11 +7,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pipeline.build import run as build
+from pipeline.build import stages
 from pipeline.core.chips import Chip
 from pipeline.core.errors import ConfigError
 from pipeline.planning import estimates, topology
 from pipeline.planning.compiling import compile_stages
-from pipeline.training import stages
 from pipeline.training.state import mesh as meshes
 
 # Copied from the stage that needs the most memory to the plan as a whole.

@@ -17,10 +17,10 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from pipeline.build import run as build
-from pipeline.build import run_stages
+from pipeline.build import run_stages, stages
 from pipeline.core import chips
 from pipeline.core.errors import ConfigError, Diverged, Preempted
-from pipeline.training import stages, workdir
+from pipeline.training import workdir
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.monitoring.divergence import Judge, RollBack, Skipped, batch_number
 from pipeline.training.monitoring.evaluation import Reports

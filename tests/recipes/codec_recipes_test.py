@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 
 from pipeline.build import run as build
+from pipeline.build import stages
 from pipeline.core import parameters
-from pipeline.training import stages
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 

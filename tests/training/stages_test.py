@@ -12,8 +12,9 @@ import pytest
 import tiny_gan
 
 from pipeline.build import run as build
+from pipeline.build import stages
 from pipeline.core.errors import ConfigError
-from pipeline.training import loop, stages
+from pipeline.training import loop
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.monitoring.step_log import TrainLog
 from pipeline.training.state.digest import state_digest
