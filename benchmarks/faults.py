@@ -629,7 +629,7 @@ for line in sys.stdin:
     workdir = line.strip()
     settings = json.load(open(workdir + "/config.json"))
     made = mesh.create()
-    _, shapes = state.abstract(build.model_maker(settings), build.update(settings).optimizer, made)
+    _, shapes = state.abstract(build.model_factory(settings), build.update(settings).optimizer, made)
     checkpoints = Checkpoints(workdir + "/checkpoints")
     restored = checkpoints.restore_newest(shapes)
     print(json.dumps([restored[0], state_digest(restored[1])] if restored else [0, ""]), flush=True)
@@ -673,7 +673,7 @@ def _indices(cluster: Cluster, batches: list[int]) -> list[int]:
 import runpy, json
 from pipeline import build
 settings = build.complete(runpy.run_path({str(cluster.recipe)!r})["get_config"]())
-with build.data(settings).train(settings["batch_size"], settings["seed"], start_step={batches[0]}) as stream:
+with build.dataset(settings).train(settings["batch_size"], settings["seed"], start_step={batches[0]}) as stream:
     print(json.dumps([int(i) for _ in {batches} for i in next(stream)["index"]]))
 """
     done = subprocess.run(

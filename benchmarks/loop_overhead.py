@@ -16,10 +16,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.training import loop
 from pipeline.training.state import sharding
-from pipeline.training.state import train_state as states
 
 
 def recipe(steps: int, images: pathlib.Path) -> ConfigDict:
@@ -40,10 +39,10 @@ def recipe(steps: int, images: pathlib.Path) -> ConfigDict:
 def bare(config: ConfigDict) -> float:
     """Seconds a step of the compiled step alone, waiting for each one as the loop does: a step late."""
     settings = build.complete(config)
-    mesh, update, create = build.mesh(settings), build.update(settings), build.model_maker(settings)
-    modeldef, shapes = states.abstract(create, update.optimizer, mesh, settings["sharding"])
-    state = states.initialise(create, update.optimizer, shapes, 0)
-    with build.data(settings).train(settings["batch_size"], 0) as stream:
+    mesh = build.mesh(settings)
+    modeldef, shapes = build.abstract_state(settings, mesh)
+    state = build.initial_state(settings, shapes)
+    with build.dataset(settings).train(settings["batch_size"], 0) as stream:
         batch = sharding.place(next(stream), sharding.batch_sharding(mesh))
     step = sharding.lower_step(build.step(settings, modeldef, mesh), state, batch).compile()
     previous = None
@@ -69,7 +68,7 @@ def main() -> None:
         config = recipe(flags.steps, images)
         alone = bare(config)
         workdir = pathlib.Path(folder) / "run"
-        loop.train(config, workdir)
+        loop.train(build.run_spec(build.complete(config)), workdir)
         seconds = json.loads((workdir / "goodput.json").read_text())["seconds"]
     inside = (seconds["step"] + seconds["data"]) / flags.steps
     row = {

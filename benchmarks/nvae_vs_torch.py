@@ -31,7 +31,7 @@ import step_pairs
 import torch
 from flax import nnx
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core import parameters
 from pipeline.core.reduce import layer_rates
 from pipeline.losses import spectral
@@ -274,7 +274,7 @@ def compare(settings: dict, peer: Peer, image: np.ndarray) -> dict:
     peer.shake(seed=0)
     tensors = {name: tensor.numpy().copy() for name, tensor in peer.module.state_dict().items()}
     modeldef, params, model_state = parameters.abstract(
-        lambda: build.model_maker(settings)(nnx.Rngs(0))
+        lambda: build.model_factory(settings)(nnx.Rngs(0))
     )
     arrays = Converted(tensors, modeldef.merge(params, model_state)).arrays
     shapes = params | model_state
@@ -355,7 +355,7 @@ def main() -> int:
     settings = build.complete(config)
     model = settings["model"]
     peer = Peer(model)
-    ours = parameters.abstract(lambda: build.model_maker(settings)(nnx.Rngs(0)))[1]
+    ours = parameters.abstract(lambda: build.model_factory(settings)(nnx.Rngs(0)))[1]
     row = {"config": args.config, "channels": model["channels"], "groups": list(model["groups"])}
     row |= {
         "parameters": sum(math.prod(shape.shape) for shape in ours.values()),

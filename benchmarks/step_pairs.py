@@ -13,9 +13,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.training.state import sharding
-from pipeline.training.state import train_state as states
 
 
 class Ours:
@@ -23,7 +22,7 @@ class Ours:
 
     def __init__(self, settings: dict, image: np.ndarray):
         mesh = build.mesh(settings)
-        modeldef, shapes = build.abstract(settings, mesh)
+        modeldef, shapes = build.abstract_state(settings, mesh)
         rows = len(image)
         batch = {
             "image": image,
@@ -42,10 +41,7 @@ class Ours:
             "compile_s": round(time.perf_counter() - traced, 1),
             "compile_cpu_s": round(time.process_time() - used, 1),
         }
-        create, optimizer = build.model_maker(settings), build.update(settings).optimizer
-        self.state = states.initialise(
-            create, optimizer, shapes, settings["seed"], build.extras(settings)
-        )
+        self.state = build.initial_state(settings, shapes)
 
     def step(self) -> None:
         self.state, metrics = self.compiled(self.state, self.batch)

@@ -29,7 +29,7 @@ import step_pairs
 import torch
 from flax import nnx
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core import parameters
 from pipeline.core.reduce import layer_rates
 from pipeline.importers import openai_vdvae as openai_vdvae_importer
@@ -124,7 +124,7 @@ class Peer:
 
 def compare_values(settings: dict, peer: Peer, image: np.ndarray) -> dict:
     peer.shake(seed=0)
-    modeldef, shapes, _ = parameters.abstract(lambda: build.model_maker(settings)(nnx.Rngs(0)))
+    modeldef, shapes, _ = parameters.abstract(lambda: build.model_factory(settings)(nnx.Rngs(0)))
     tensors = {name: tensor.cpu().numpy() for name, tensor in peer.module.state_dict().items()}
     params = openai_vdvae_importer.convert(tensors, shapes, path="the peer's state dict")
     key, dims = jax.random.key(1), image[0].size

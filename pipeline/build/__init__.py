@@ -1,0 +1,28 @@
+"""From a recipe (config) to what it describes. Below this package, nothing reads a config.
+
+A recipe is first completed (`complete`); the other functions take the complete recipe.
+`pipeline.build.trained` loads what a run has trained.
+"""
+
+from pipeline.build.data import dataset
+from pipeline.build.model import model_factory
+from pipeline.build.optimizer import update
+from pipeline.build.run import run_spec
+from pipeline.build.schema import complete, defaults, takes
+from pipeline.build.state import abstract_state, extras, initial_state, mesh
+from pipeline.build.steps import step
+
+__all__ = [
+    "abstract_state",
+    "complete",
+    "dataset",
+    "defaults",
+    "extras",
+    "initial_state",
+    "mesh",
+    "model_factory",
+    "run_spec",
+    "step",
+    "takes",
+    "update",
+]

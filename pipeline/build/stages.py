@@ -1,12 +1,17 @@
-"""A run in stages: where each begins, and what it changes of the recipe.
+"""config.stages -> the stages of a run: where each begins, and what it changes in the recipe.
 
     config.stages = [
         dict(num_steps=800_000),
-        {"num_steps": 200_000, "data.num_frames": 49, "model.num_frames": 49, "reset_discriminator": True},
+        {
+            "num_steps": 200_000,
+            "data.num_frames": 49,
+            "model.num_frames": 49,
+            "reset_discriminator": True,
+        },
     ]
 
-The state goes on from one stage to the next; the data, the step and the reports are those of the stage. Which stage a
-step belongs to is a matter of its number alone, so that a run resumes in any of them.
+The state carries over from one stage to the next; data, step and evaluation are the stage's own.
+The stage of a step depends on the step's number alone, so a run can resume in any stage.
 """
 
 import copy
@@ -17,7 +22,7 @@ from typing import Any
 from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 
-# Keys of a stage that are its own, and parts of a recipe that it may change.
+# Keys of a stage that are not keys of a recipe, and sections of a recipe that a stage may change.
 _OWN = ("num_steps", "reset_discriminator")
 CHANGEABLE = (
     "data",
@@ -34,24 +39,29 @@ CHANGEABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """Steps begin + 1 to end, the recipe as it is for them, and whether they start with a new discriminator."""
+    """Steps begin + 1 to end of a run.
+
+    Attributes:
+      config: the complete recipe with this stage's changes.
+      reset_discriminator: whether the stage starts with a newly initialized discriminator.
+    """
 
     number: int
     begin: int
     end: int
-    settings: Mapping[str, Any]
+    config: Mapping[str, Any]
     reset_discriminator: bool = False
 
 
-def split(settings: Mapping[str, Any]) -> list[Stage]:
-    """The stages of a complete recipe; one of its whole length where it names none.
+def split(config: Mapping[str, Any]) -> list[Stage]:
+    """Return the stages of a complete recipe: a single one if config.stages is empty.
 
     Raises:
-      ConfigError: a key that no stage has, or lengths that do not add up to num_steps.
+      ConfigError: a stage has an unknown key, or the lengths do not add up to num_steps.
     """
-    given = settings["stages"]
+    given = config["stages"]
     if not given:
-        return [Stage(0, 0, settings["num_steps"], settings)]
+        return [Stage(0, 0, config["num_steps"], config)]
     stages, begin = [], 0
     for number, changes in enumerate(given):
         where = f"config.stages[{number}]"
@@ -62,27 +72,23 @@ def split(settings: Mapping[str, Any]) -> list[Stage]:
         if changes["num_steps"] < 1:
             raise ConfigError(f"{where}.num_steps={changes['num_steps']} must be 1 or more")
         reset = changes.get("reset_discriminator", False)
-        if reset and not settings["discriminator"]:
+        if reset and not config["discriminator"]:
             raise ConfigError(
-                f"{where}.reset_discriminator: there is none, for config.discriminator is empty"
+                f"{where}.reset_discriminator: there is none, because config.discriminator is empty"
             )
-        own = _changed(settings, changes, where)
+        own = _changed(config, changes, where)
         stages.append(Stage(number, begin, begin + changes["num_steps"], own, bool(reset)))
         begin += changes["num_steps"]
-    if begin != settings["num_steps"]:
+    if begin != config["num_steps"]:
         raise ConfigError(
-            f"config.stages have {begin} steps together, and config.num_steps={settings['num_steps']}: make them equal"
+            f"config.stages have {begin} steps together, and "
+            f"config.num_steps={config['num_steps']}: make them equal"
         )
     return stages
 
 
-def stage_of(stages: list[Stage], step: int) -> Stage:
-    """The stage that a step, from 1 on, belongs to; of a step beyond the last one, the last."""
-    return next((stage for stage in stages if step <= stage.end), stages[-1])
-
-
-def _changed(settings: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
-    result = copy.deepcopy(dict(settings))
+def _changed(config: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    result = copy.deepcopy(dict(config))
     result["stages"] = []
     for key, value in changes.items():
         if key in _OWN:
@@ -90,7 +96,8 @@ def _changed(settings: Mapping[str, Any], changes: Mapping[str, Any], where: str
         first, *path = key.split(".")
         if first not in CHANGEABLE:
             raise ConfigError(
-                f"{where}: {key!r} is not for a stage to change: {nearest(first, (*CHANGEABLE, *_OWN))}"
+                f"{where}: {key!r} cannot be changed by a stage: "
+                f"{nearest(first, (*CHANGEABLE, *_OWN))}"
             )
         node, names = result, [first, *path]
         for name in names[:-1]:

@@ -11,10 +11,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.training.runtime import malloc
 from pipeline.training.state import sharding
-from pipeline.training.state import train_state as states
 
 _WARMUP = 2
 
@@ -28,7 +27,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     """
     settings = build.complete(config)
     mesh = build.mesh(settings)
-    modeldef, shapes = build.abstract(settings, mesh)
+    modeldef, shapes = build.abstract_state(settings, mesh)
     rows = sharding.batch_sharding(mesh)
     num_rows = len(sharding.local_rows(rows, settings["batch_size"]))
     batch = sharding.place(_batch(settings, num_rows), rows)
@@ -44,8 +43,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     compiled = time.perf_counter()
     malloc.trim()  # as a run does
 
-    create, optimizer = build.model_maker(settings), build.update(settings).optimizer
-    state = states.initialise(create, optimizer, shapes, settings["seed"], build.extras(settings))
+    state = build.initial_state(settings, shapes)
     seconds = []
     for _ in range(_WARMUP + steps):
         start = time.perf_counter()

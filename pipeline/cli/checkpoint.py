@@ -102,7 +102,8 @@ def _open(folder: str) -> Any:
     from pipeline.training.checkpoints.store import Checkpoints
 
     if (pathlib.Path(folder) / "config.json").exists():
-        folder = workdirs.checkpoint_folder(folder, workdirs.load(folder))
+        given = workdirs.load(folder)["checkpoint"]["folder"]
+        folder = workdirs.checkpoint_folder(folder, given)
     checkpoints = Checkpoints(folder)
     if not checkpoints.folder.is_dir():
         raise ConfigError(f"{folder} is neither a run nor a folder of checkpoints")

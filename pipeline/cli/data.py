@@ -112,10 +112,10 @@ def _examples(argv: list[str]) -> int:
     if rest:
         raise ConfigError(f"data examples takes no argument {rest[0]!r}")
     config, out = flags.config_of(values), flags.required(values, "out")
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.data.loading.example_files import write_examples
 
-    data = build.data(config.to_dict())
+    data = build.dataset(config.to_dict())
     written = write_examples(data, out, split=values.split, num=values.num, seed=values.seed)
     print(f"{len(written)} {data.what} of the {values.split} set: {out}")
     return 0

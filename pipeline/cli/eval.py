@@ -83,13 +83,13 @@ def _flags() -> flags.FlagValues:
 def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     import jax
 
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.build.trained import load_for_inference
     from pipeline.evaluators import likelihood, reconstruction
 
     config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
     perceptual = frozen_networks.perceptual(values, config["objective"].get("perceptual"))
-    data = build.data(config)
+    data = build.dataset(config)
     batch_size = values.batch_size or config["eval"]["batch_size"]
     features = frozen_networks.features(values, is_video=getattr(model, "is_video", False))
     model, where = _spread(model, batch_size)

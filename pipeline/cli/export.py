@@ -50,7 +50,9 @@ def run(argv: list[str]) -> int:
     from pipeline.training.workdir import checkpoint_folder
 
     config, step, model = load_for_inference(workdir, values.step, ema=not values.raw_weights)
-    metadata = Checkpoints(checkpoint_folder(workdir, config)).metadata(step)
+    metadata = Checkpoints(checkpoint_folder(workdir, config["checkpoint"]["folder"])).metadata(
+        step
+    )
     modeldef, params, model_state = parameters.split(model)
     weights = params | model_state
     about = describe(config, metadata, step, ema=not values.raw_weights)
@@ -177,7 +179,7 @@ def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] |
 
 def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, Any]:
     """Measured on the first training examples, batch by batch of the recipe's size."""
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.codec.any_size import ConvCodec
     from pipeline.codec.latent_stats import measure
     from pipeline.core.types import pixels_of
@@ -187,7 +189,7 @@ def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, A
             "--stats is for codecs of any size: the latents of this one are not one map"
         )
     rows = min(count, config["batch_size"])
-    with build.data(config).train(rows, config["seed"]) as batches:
+    with build.dataset(config).train(rows, config["seed"]) as batches:
         return measure(codec, (pixels_of(next(batches)) for _ in range(-(-count // rows))))
 
 
@@ -223,11 +225,11 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
 
 
 def _held_out(config: dict[str, Any]) -> Any:
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.core.errors import DataError
     from pipeline.core.types import pixels_of
 
-    with build.data(config).evaluate(PREVIEW_COLUMNS, PREVIEW_COLUMNS) as batches:
+    with build.dataset(config).evaluate(PREVIEW_COLUMNS, PREVIEW_COLUMNS) as batches:
         for batch in batches:
             return pixels_of(batch)[batch["mask"] > 0]
     raise DataError("there are no held-out examples")

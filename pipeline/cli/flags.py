@@ -161,7 +161,7 @@ def _ensure_key(config: ConfigDict, key: str) -> None:
         if not isinstance(node, ConfigDict):
             raise ConfigError(f"--config.{key}: {where} is a single value")
         if part not in node:
-            from pipeline.build import run as build  # slow to import, and seldom needed
+            from pipeline import build  # slow to import, and seldom needed
 
             defaults = build.defaults(config, ".".join(parts[:depth]))
             if part not in defaults:
@@ -191,7 +191,7 @@ def _retype(config: ConfigDict, key: str, text: str) -> None:
     readable = {int: (int,), float: (int, float), str: (str,)}.get(type(current))
     if readable is None or isinstance(wanted, readable):
         return
-    from pipeline.build import run as build  # slow to import, and seldom needed
+    from pipeline import build  # slow to import, and seldom needed
 
     if build.takes(config, section, name, wanted):
         with node.unlocked():

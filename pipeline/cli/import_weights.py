@@ -64,7 +64,7 @@ def run(argv: list[str]) -> int:
     if values.config is None and hasattr(converter, "recipe"):
         count, what = import_codec(kind, paths, out, license=values.license), "a codec"
     else:
-        from pipeline.build import run as build
+        from pipeline import build
 
         count, what = (
             import_weights(kind, paths, build.complete(cli_flags.config_of(values)), out),
@@ -83,7 +83,7 @@ def import_weights(
       CheckpointError: the weights are not those of the recipe's model. DataError: a file cannot be read.
       ConfigError: they are of its shapes, but were trained as another function; with the overrides to give.
     """
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.training import workdir
     from pipeline.training.checkpoints.store import Checkpoints
     from pipeline.training.state import mesh, train_state
@@ -94,7 +94,7 @@ def import_weights(
     # A checkpoint fits any mesh: that of the recipe may be of more devices than this machine has.
     extras = build.extras(config)
     _, shapes = train_state.abstract(
-        build.model_maker(config), optimizer, mesh.create(), None, extras
+        build.model_factory(config), optimizer, mesh.create(), None, extras
     )
     if shapes.model_state:
         raise CheckpointError(

@@ -58,7 +58,7 @@ def run(argv: list[str]) -> int:
     elif values.codec is not None:
         result = of_codec(values.codec)
     else:
-        from pipeline.build import run as build
+        from pipeline import build
 
         result = of_config(build.complete(cli_flags.config_of(values)))
     _print(result, values.json)
@@ -67,7 +67,7 @@ def run(argv: list[str]) -> int:
 
 
 def _on_mesh(values: flags.FlagValues) -> int:
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.cli import inspect_mesh
 
     result = inspect_mesh.of_mesh(build.complete(cli_flags.config_of(values)), values.mesh)
@@ -122,7 +122,7 @@ def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
 
     config = workdirs.load(workdir)
     result = of_config(config)
-    checkpoints = Checkpoints(workdirs.checkpoint_folder(workdir, config))
+    checkpoints = Checkpoints(workdirs.checkpoint_folder(workdir, config["checkpoint"]["folder"]))
     steps = checkpoints.steps()
     if step is None and steps:
         step = steps[-1]

@@ -18,12 +18,12 @@ def of_mesh(settings: Mapping[str, Any], text: str) -> dict[str, Any]:
     """
     import jax
 
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.training.state import mesh as meshes
     from pipeline.training.state import sharding
 
     mesh = meshes.abstract(**meshes.parse(text, settings["mesh"]))
-    _, state = build.abstract(dict(settings), mesh)
+    _, state = build.abstract_state(dict(settings), mesh)
     arrays = [
         {
             "path": jax.tree_util.keystr(path, simple=True, separator="."),

@@ -44,7 +44,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata plan --help")
     description = cli_flags.required(values, "topology")
 
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.planning.report import plan
     from pipeline.training.state import mesh as meshes
 

@@ -150,12 +150,12 @@ def _reconstructions(
 ) -> tuple[Any, str]:
     import jax
 
-    from pipeline.build import run as build
+    from pipeline import build
     from pipeline.core import grids
     from pipeline.evaluators import pictures
 
     num = values.num or 8
-    with build.data(config).evaluate(num, num) as batches:
+    with build.dataset(config).evaluate(num, num) as batches:
         batch = next(batches)
     images = batch["image"][batch["mask"] > 0]
     rows, labels = pictures.reconstructions(

@@ -85,10 +85,14 @@ def run(argv: list[str]) -> int:
 
 
 def _train(config: Any, workdir: str, force_config: bool) -> None:
-    from pipeline.training.loop import train
+    from pipeline import build
+    from pipeline.training import loop
+    from pipeline.training.runtime import environment
 
     try:
-        train(config, workdir, force_config=force_config)
+        complete = build.complete(config)
+        environment.use_compilation_cache()  # before anything is compiled, which building does
+        loop.train(build.run_spec(complete), workdir, force_config=force_config)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_what_is_kept(workdir)}") from None
     except OSError as error:
@@ -139,7 +143,8 @@ def _what_is_kept(workdir: str) -> str:
     from pipeline.training.checkpoints.store import Checkpoints
 
     try:
-        step = Checkpoints(workdirs.checkpoint_folder(workdir, workdirs.load(workdir))).latest()
+        folder = workdirs.load(workdir)["checkpoint"]["folder"]
+        step = Checkpoints(workdirs.checkpoint_folder(workdir, folder)).latest()
     except ConfigError:  # it did not come as far as that
         step = None
     if step is None:

@@ -56,9 +56,9 @@ def compile_stages(
     parts = stages.split(settings)
     for part in parts:  # check all stages before the minutes of the first compilation
         meshes.check_batch(
-            mesh, part.settings["batch_size"], grad_accum_steps=part.settings["grad_accum_steps"]
+            mesh, part.config["batch_size"], grad_accum_steps=part.config["grad_accum_steps"]
         )
-        meshes.check_height(mesh, part.settings["data"]["image_size"])
+        meshes.check_height(mesh, part.config["data"]["image_size"])
     found: list[dict[str, Any]] = []
     programs: dict[str, int] = {}  # fingerprint -> number of the first stage
     first = None
@@ -85,7 +85,7 @@ def compile_stages(
 
 
 def _about(part: stages.Stage, mesh: Mesh) -> dict[str, Any]:
-    batch = batch_shapes(part.settings, mesh)
+    batch = batch_shapes(part.config, mesh)
     return {
         "stage": part.number,
         "num_steps": part.end - part.begin,

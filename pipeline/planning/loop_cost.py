@@ -19,8 +19,8 @@ def growth(stage: Stage, platform: str) -> dict[str, float]:
     """
     rolled = _cost(stage, platform)
     with target.unrolling_layers():
-        settings = dict(stage.settings) | {"grad_accum_steps": 1}
-        unrolled = _cost(dataclasses.replace(stage, settings=settings), platform)
+        config = dict(stage.config) | {"grad_accum_steps": 1}
+        unrolled = _cost(dataclasses.replace(stage, config=config), platform)
     return {key: unrolled[key] / rolled[key] for key in ("flops", "bytes accessed")}
 
 

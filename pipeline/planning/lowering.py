@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from pipeline import build
 from pipeline.backend import target
-from pipeline.build import run as build
 from pipeline.build.stages import Stage
 from pipeline.training.state import sharding
 from pipeline.training.state.train_state import TrainState
@@ -21,8 +21,8 @@ _NUMBER = re.compile(r"(?<=dense<)[-+.\w]+(?=> : tensor<(?:\d+x)*(?:f|bf)\d+>)")
 
 def lower(stage: Stage, mesh: Mesh, platform: str) -> tuple[TrainState, jax.stages.Lowered]:
     """Return the sharded shapes of the state, and the stage's last step lowered for `platform`."""
-    settings = dict(stage.settings)
-    modeldef, shapes = build.abstract(settings, mesh)
+    settings = dict(stage.config)
+    modeldef, shapes = build.abstract_state(settings, mesh)
     with target.compiling_for(platform):
         step = build.step(settings, modeldef, mesh)
         frozen = () if step.frozen is None else (sharding.replicated_shapes(mesh, step.frozen),)

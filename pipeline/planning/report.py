@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.build import stages
 from pipeline.core.chips import Chip
 from pipeline.core.errors import ConfigError
@@ -67,7 +67,7 @@ def plan(
         "memory_bytes": None if machine.chip is None else machine.chip.memory,
     }
     result |= _together(found)
-    own = stages.split(settings)[result["worst_stage"]].settings
+    own = stages.split(settings)[result["worst_stage"]].config
     result["advice"] = advice(own, result) if result["fits"] is False else []
     result["estimate"] = None
     known = [step for step in times if step is not None]

@@ -6,6 +6,7 @@ config.json  env.json  checkpoints/<step>/  metrics.jsonl  speed.jsonl  tb/  sam
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.errors import ConfigError
@@ -18,7 +19,7 @@ FREE = ("num_steps", "checkpoint", "eval", "log", "sample", "mesh", "sharding",
         "objective.perceptual.weights", "objective.perceptual.heads", "objective.compatibility.codec")  # fmt: skip
 
 
-def claim(workdir: pathlib.Path, config: dict[str, Any], *, force: bool = False) -> None:
+def claim(workdir: pathlib.Path, config: Mapping[str, Any], *, force: bool = False) -> None:
     """Makes the folder this run's, by its config.json.
 
     Raises:
@@ -51,13 +52,13 @@ def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
         raise ConfigError(f"{path} is damaged: {error}") from None
 
 
-def checkpoint_folder(workdir: str | os.PathLike[str], config: dict[str, Any]) -> str:
-    """Where the checkpoints of a run lie: config.checkpoint.folder, or checkpoints/ in its own folder."""
-    return config.get("checkpoint", {}).get("folder") or str(pathlib.Path(workdir) / "checkpoints")
+def checkpoint_folder(workdir: str | os.PathLike[str], folder: str = "") -> str:
+    """Return the folder of a run's checkpoints: `folder` (config.checkpoint.folder), or the workdir's own."""
+    return folder or str(pathlib.Path(workdir) / "checkpoints")
 
 
 def refuse_changes(
-    saved: dict[str, Any], config: dict[str, Any], *, where: str, force: bool = False
+    saved: Mapping[str, Any], config: Mapping[str, Any], *, where: str, force: bool = False
 ) -> None:
     """Raises ConfigError with the differences that would make it another run."""
     changes = differences(saved, config)
@@ -70,13 +71,9 @@ def refuse_changes(
         )
 
 
-# Keys that recipes have had since, and what stood for them in runs that were begun before.
-_LATER = {"step": "elbo", "discriminator": {}, "stages": []}
-
-
-def differences(saved: dict[str, Any], config: dict[str, Any]) -> list[str]:
+def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """ "key: old -> new" for each key that is not free to change."""
-    old, new = _flatten(_LATER | saved), _flatten(json.loads(json.dumps(config)))
+    old, new = _flatten(saved), _flatten(json.loads(json.dumps(config)))
     return [
         f"{key}: {old.get(key, 'absent')!r} -> {new.get(key, 'absent')!r}"
         for key in sorted(old.keys() | new.keys())
@@ -84,7 +81,7 @@ def differences(saved: dict[str, Any], config: dict[str, Any]) -> list[str]:
     ]
 
 
-def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     """Writes in one go: a reader sees the old file or the new one."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n")
@@ -96,7 +93,7 @@ def _is_free(key: str) -> bool:
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
+    if not isinstance(tree, Mapping):
         return {prefix: tree}
     return {
         name: value

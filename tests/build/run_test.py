@@ -5,7 +5,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from configs import quickstart
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core.errors import ConfigError
 
 
@@ -30,7 +30,7 @@ def test_missing_keys_get_their_defaults():
     "change, message",
     [
         (dict(batchsize=3), "config.batchsize is not a key of a recipe: did you mean 'batch_size'"),
-        (dict(num_steps=0), "config.num_steps=0 must be a whole number above 0"),
+        (dict(num_steps=0), "config.num_steps=0 must be an integer above 0"),
         (dict(dtype="float16"), "config.dtype='float16'"),
         (dict(checkpoint__evry=3), "config.checkpoint.evry is not known: did you mean 'every'"),
     ],
@@ -45,20 +45,20 @@ def test_bad_recipes(change, message):
     [
         (
             dict(data__imagesize=3),
-            build.data,
+            build.dataset,
             "data.imagesize is not a setting of ImageData: did you mean 'image_size'",
         ),
         (
             dict(model__widht=3),
-            lambda c: build.model_maker(c)(nnx.Rngs(0)),
+            lambda c: build.model_factory(c)(nnx.Rngs(0)),
             "model.widht .* did you mean 'width'",
         ),
         (
             dict(model__name="vdvae.VDVEA"),
-            lambda c: build.model_maker(c)(nnx.Rngs(0)),
+            lambda c: build.model_factory(c)(nnx.Rngs(0)),
             "did you mean 'VDVAE'",
         ),
-        (dict(model__name="nothing.X"), lambda c: build.model_maker(c)(nnx.Rngs(0)), "no module"),
+        (dict(model__name="nothing.X"), lambda c: build.model_factory(c)(nnx.Rngs(0)), "no module"),
         (dict(optimizer__lr=3), build.update, "optimizer.lr is not a setting"),
         (dict(optimizer__decay="cosin"), build.update, "did you mean 'cosine'"),
     ],

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
+from train_run import train
 
 from pipeline import cli
 from pipeline.cli import sample
 from pipeline.core.errors import ConfigError
-from pipeline.training.loop import train
 
 NUM_EVAL = 18  # a hundredth of scikit-learn's digits
 
@@ -26,7 +26,7 @@ def workdir(tmp_path_factory):
     config.checkpoint = dict(every=1, keep=2)
     config.mesh = dict(replica=1, fsdp=1, context=1)
     folder = tmp_path_factory.mktemp("run") / "digits"
-    train(config, str(folder))
+    train(config, folder)
     return folder
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline import models
-from pipeline.build import run as build
+from pipeline import build, models
 from pipeline.cli import dispatch
 from pipeline.core import parameters
 from pipeline.training.checkpoints.store import Checkpoints
@@ -58,7 +57,7 @@ def run(tmp_path_factory) -> tuple[pathlib.Path, dict[int, str]]:
     """A run with checkpoints 1 and 2, and their digests."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     claim(folder, CONFIG)
-    create, update = build.model_maker(CONFIG), build.update(CONFIG)
+    create, update = build.model_factory(CONFIG), build.update(CONFIG)
     _, shapes = states.abstract(create, update.optimizer, meshes.create())
     checkpoints, digests = Checkpoints(folder / "checkpoints"), {}
     for step in (1, 2):

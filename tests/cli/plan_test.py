@@ -9,7 +9,7 @@ import runpy
 import jax
 import pytest
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.cli import dispatch
 from pipeline.cli import plan as plan_command
 from pipeline.core.errors import ConfigError

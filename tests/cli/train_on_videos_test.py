@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_video_codec import write_video
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.cli import dispatch
 
 RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py") + ":tiny"
@@ -32,7 +32,7 @@ def test_buckets_that_the_model_cannot_code_are_told_before_anything_is_compiled
     for buckets, said in (
         (
             "[[20, 16]]",
-            "data.buckets: 20x16 must be multiples of 8, the pixels each way to a latent of wf_vae.WFVAE",
+            "data.buckets: 20x16 must be multiples of 8, the pixels per latent of wf_vae.WFVAE along each side",
         ),
         ("[16]", "data.buckets: 16 must be a height and a width, such as [192, 336]"),
         (
@@ -83,6 +83,6 @@ def test_packed_clips_in_buckets_of_aspect(tmp_path):
     assert len(losses) == 4 and np.isfinite(losses).all()
     # Both shapes were among the batches, which are the same for whoever asks.
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    with build.data(config).train(config["batch_size"], seed=config["seed"]) as batches:
+    with build.dataset(config).train(config["batch_size"], seed=config["seed"]) as batches:
         shapes = {batch["video"].shape for batch in itertools.islice(batches, 4)}
     assert shapes == {(2, 5, 16, 24, 3), (2, 5, 24, 16, 3)}

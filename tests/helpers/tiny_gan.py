@@ -8,8 +8,8 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from pipeline import build
 from pipeline.bottlenecks import gaussian
-from pipeline.build import run as build
 from pipeline.core import pixels
 from pipeline.core.types import Outputs
 from pipeline.distributions.continuous import Reconstruction

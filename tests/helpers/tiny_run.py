@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from pipeline.build import run as build
+from pipeline import build
 
 SIZE = 8
 

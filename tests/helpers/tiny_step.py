@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
@@ -32,7 +32,7 @@ def compiled(recipe: str, devices: int):
     """(first state, its shapes, a function of a state and a batch's number) over `fsdp`."""
     mesh = meshes.create(fsdp=devices, devices=jax.devices()[:devices])
     config = settings(recipe)
-    create, update, extras = build.model_maker(config), build.update(config), build.extras(config)
+    create, update, extras = build.model_factory(config), build.update(config), build.extras(config)
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, config["sharding"], extras)
     state = states.initialise(create, update.optimizer, shapes, 0, extras)
     where = sharding.batch_sharding(mesh)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from pipeline import models
-from pipeline.build import run as build
+from pipeline.build import steps
 from pipeline.codec import folder
 from pipeline.core import parameters
 from pipeline.core.errors import ConfigError
@@ -39,7 +39,7 @@ def config_with(**settings):
 
 def test_it_is_a_weighted_term_and_its_codec_is_an_argument(images):
     config = config_with(weight=0.25, codec=str(images))
-    found = build._frozen_images(config)
+    found = steps.image_codec(config)
     objective, frozen = codec.create(config["objective"], images=found)
     plain, none = codec.create({})
     assert none == {} and len(frozen) == len(found[1])
@@ -64,8 +64,8 @@ def test_it_is_a_weighted_term_and_its_codec_is_an_argument(images):
 
 
 def test_without_a_weight_nothing_is_read():
-    assert build._frozen_images(config_with(weight=0.0, codec="absent")) is None
+    assert steps.image_codec(config_with(weight=0.0, codec="absent")) is None
     with pytest.raises(ConfigError, match=r"objective\.compatibility\.codec is missing"):
-        build._frozen_images(config_with(weight=1.0))
+        steps.image_codec(config_with(weight=1.0))
     with pytest.raises(ConfigError, match=r"objective\.compatibility\.wait"):
         codec.create({"compatibility": {"wait": 1.0}})

@@ -7,7 +7,7 @@ from runpy import run_path
 import pytest
 from flax import nnx
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.build import stages
 from pipeline.core import parameters
 
@@ -34,7 +34,7 @@ def complete(recipe: str) -> dict:
     ],
 )
 def test_published_parameter_counts(recipe, encoder, total):
-    create = build.model_maker(complete(recipe))
+    create = build.model_factory(complete(recipe))
     _, params, model_state = parameters.abstract(lambda: create(nnx.Rngs(0)))
     sizes = {name: math.prod(array.shape) for name, array in params.items()}
     assert sum(sizes.values()) == total and not model_state
@@ -55,7 +55,7 @@ def test_wf_vae_has_the_papers_stages(size):
     ]
     assert [stage.reset_discriminator for stage in found] == [False, True, True]
     data, models, objectives = (
-        [stage.settings[key] for stage in found] for key in ("data", "model", "objective")
+        [stage.config[key] for stage in found] for key in ("data", "model", "objective")
     )
     assert (
         [part["num_frames"] for part in data]
@@ -72,8 +72,8 @@ def test_wf_vae_has_the_papers_stages(size):
         for part in objectives
     )
     for stage in found:
-        rates = stage.settings["optimizer"]
-        assert (rates["learning_rate"], rates["b1"], rates["b2"], stage.settings["ema"]) == (
+        rates = stage.config["optimizer"]
+        assert (rates["learning_rate"], rates["b1"], rates["b2"], stage.config["ema"]) == (
             1e-5,
             0.9,
             0.999,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core import pixels
 from pipeline.core.types import pixels_of
 from pipeline.training.state import mesh as meshes
@@ -50,7 +50,7 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     assert settings["num_steps"] <= 20
     mesh = meshes.create(devices=jax.devices()[:1])
     create, update, extras = (
-        build.model_maker(settings),
+        build.model_factory(settings),
         build.update(settings),
         build.extras(settings),
     )
@@ -105,5 +105,5 @@ def test_the_full_recipe_is_complete_and_says_what_to_run(path: pathlib.Path):
     module, config = load(path)
     settings = build.complete(config)
     build.update(settings)
-    nnx.eval_shape(lambda: build.model_maker(settings)(nnx.Rngs(0)))
+    nnx.eval_shape(lambda: build.model_factory(settings)(nnx.Rngs(0)))
     assert str(path.relative_to(ROOT)) in (module.__doc__ or ""), "the docstring gives the command"

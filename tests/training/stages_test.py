@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import pytest
 import tiny_gan
+from train_run import train
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.build import stages
 from pipeline.core.errors import ConfigError
-from pipeline.training import loop
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.monitoring.step_log import TrainLog
 from pipeline.training.state.digest import state_digest
@@ -58,7 +58,7 @@ def lines(folder: pathlib.Path) -> list[dict]:
 def straight(request, tmp_path_factory) -> tuple[bool, pathlib.Path]:
     """20 steps without a stop."""
     folder = tmp_path_factory.mktemp("straight")
-    loop.train(recipe(request.param), folder)
+    train(recipe(request.param), folder)
     return request.param, folder
 
 
@@ -77,7 +77,7 @@ def train_until(monkeypatch, config, folder: pathlib.Path, last: int) -> None:
 
     monkeypatch.setattr(TrainLog, "step", step)
     with pytest.raises(Stop):
-        loop.train(config, folder)
+        train(config, folder)
     monkeypatch.undo()
     assert Checkpoints(folder / "checkpoints").latest() == last
 
@@ -87,7 +87,7 @@ def train_until(monkeypatch, config, folder: pathlib.Path, last: int) -> None:
 def test_a_run_stopped_anywhere_ends_as_one_that_was_not(straight, tmp_path, monkeypatch, last):
     in_stages, folder = straight
     train_until(monkeypatch, recipe(in_stages), tmp_path / "run", last)
-    loop.train(recipe(in_stages), tmp_path / "run")
+    train(recipe(in_stages), tmp_path / "run")
     assert digest(tmp_path / "run") == digest(folder)
     assert lines(tmp_path / "run") == lines(folder)
 
@@ -163,19 +163,9 @@ def test_stages_of_a_recipe():
         (12, 20, False),
     ]
     assert (
-        found[1].settings["data"]["image_size"] == 12
-        and found[2].settings["data"]["image_size"] == 8
+        found[1].config["data"]["image_size"] == 12 and found[2].config["data"]["image_size"] == 8
     )
-    assert found[2].settings["objective"]["adversarial"]["weight"] == 0.1
-    assert [stages.stage_of(found, step).number for step in (1, 6, 7, 12, 13, 20, 30)] == [
-        0,
-        0,
-        1,
-        1,
-        2,
-        2,
-        2,
-    ]
+    assert found[2].config["objective"]["adversarial"]["weight"] == 0.1
 
 
 @pytest.mark.parametrize(
@@ -183,7 +173,7 @@ def test_stages_of_a_recipe():
     [
         ([dict(num_steps=3)], r"config\.stages have 3 steps together, and config\.num_steps=20"),
         ([dict(num_frames=3)], r"config\.stages\[0\] must be a dict with num_steps"),
-        ([dict(num_steps=20, seed=1)], r"config\.stages\[0\]: 'seed' is not for a stage to change"),
+        ([dict(num_steps=20, seed=1)], r"config\.stages\[0\]: 'seed' cannot be changed by a stage"),
         ([{"num_steps": 20, "batch_size.x": 1}], "batch_size is a single value"),
     ],
 )
@@ -200,21 +190,4 @@ def test_a_stage_of_another_model_is_refused_at_the_start(tmp_path):
     with pytest.raises(
         ConfigError, match=r"config\.stages\[1\] is of another model, discriminator or optimiser"
     ):
-        loop.train(config, tmp_path / "run")
-
-
-def test_runs_from_before_there_were_stages_go_on(tmp_path):
-    from pipeline.training import workdir
-
-    config = json.loads(json.dumps(build.complete(tiny_gan.recipe())))
-    old = {
-        key: value
-        for key, value in config.items()
-        if key not in ("step", "discriminator", "stages")
-    }
-    changes = workdir.differences(old, config)
-    assert (
-        all(change.startswith(("step: 'elbo' ->", "discriminator")) for change in changes)
-        and len(changes) > 1
-    )
-    assert not workdir.differences(old, old | {"step": "elbo", "discriminator": {}, "stages": []})
+        train(config, tmp_path / "run")

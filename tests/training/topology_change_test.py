@@ -9,7 +9,7 @@ import jax
 import pytest
 import tiny_run
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import train_state as states
@@ -28,7 +28,7 @@ from pipeline.training import mesh, state
 from pipeline.training.checkpoints.store import Checkpoints
 settings = tiny()
 made = mesh.create(replica=2, fsdp=-1)
-_, shapes = state.abstract(build.model_maker(settings), build.update(settings).optimizer, made)
+_, shapes = state.abstract(build.model_factory(settings), build.update(settings).optimizer, made)
 step, restored = Checkpoints(sys.argv[1]).restore_newest(shapes)
 assert step == 10 and dict(made.shape) == {"replica": 2, "fsdp": 4, "context": 1}
 again = Checkpoints(sys.argv[1] + "_again")
@@ -58,7 +58,9 @@ def test_restored_bit_for_bit(saved, sizes):
     settings = tiny_run.tiny()
     count = sizes.get("replica", 1) * sizes["fsdp"]
     mesh = meshes.create(**sizes, devices=jax.devices()[:count])
-    _, shapes = states.abstract(build.model_maker(settings), build.update(settings).optimizer, mesh)
+    _, shapes = states.abstract(
+        build.model_factory(settings), build.update(settings).optimizer, mesh
+    )
     checkpoints = Checkpoints(saved.workdir / "checkpoints")
     step, restored = checkpoints.restore_newest(shapes)
     assert step == 10

@@ -1,6 +1,6 @@
 """What a run shows of itself on the way: the evaluation and the pictures of its EMA weights."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -10,12 +10,11 @@ from jaxtyping import UInt8
 
 from pipeline.backend.jit import jit
 from pipeline.core import grids
-from pipeline.core.parameters import ModelDef
 from pipeline.core.types import pixels_of
-from pipeline.data.loading.dataset import Dataset
 from pipeline.evaluators import likelihood, reconstruction
 from pipeline.training.monitoring.progress import Progress
 from pipeline.training.monitoring.writer import MetricWriter
+from pipeline.training.run_spec import StageRun
 from pipeline.training.state import sharding
 from pipeline.training.state.train_state import TrainState
 
@@ -28,20 +27,18 @@ class Reports:
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
-        data: Dataset,
-        modeldef: ModelDef,
+        stage: StageRun,
+        seed: int,
         mesh: Mesh,
         writer: MetricWriter,
         progress: Progress,
         on_batch: Callable[[], None],
     ):
-        self._settings, self._data, self._modeldef = settings, data, modeldef
+        self._options, self._data, self._modeldef = stage.eval, stage.data, stage.modeldef
         self._writer, self._progress, self._on_batch = writer, progress, on_batch
         self._batch_sharding = sharding.batch_sharding(mesh)
         self._replicated = NamedSharding(mesh, PartitionSpec())
-        self._key = jax.random.key(settings["seed"])
-        self._has_likelihood = settings["step"] == "elbo"
+        self._key = jax.random.key(seed)
         self._draw = jit(self._grids, out_shardings=self._replicated)
 
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
@@ -49,7 +46,7 @@ class Reports:
         model = self._modeldef.merge(state.ema, state.model_state)
         where: Any = dict(place=self._place, replicated=self._replicated)
         scalars, shown = {}, ""
-        if self._has_likelihood:
+        if self._options.likelihood:
             result = likelihood.evaluate(model, self._batches(), key=self._key, **where)
             scalars = {
                 name: result[name]
@@ -72,7 +69,7 @@ class Reports:
 
         Of clips, it shows the first, middle and last frame of each.
         """
-        num = self._settings["sample"]["num"]
+        num = self._options.num_samples
         images = self._first_images(num) if self._data.num_eval_examples else None
         samples, recon = self._draw(state.ema, state.model_state, images)
         if samples is not None:
@@ -94,16 +91,16 @@ class Reports:
         latents_key, pixels_key = jax.random.split(self._key)
         samples = None
         # A codec's KL is there to hold its latents together, and draws from N(0, 1) decode to noise.
-        if self._has_likelihood:
-            prior = model.decode((), num=self._settings["sample"]["num"], key=latents_key)
+        if self._options.likelihood:
+            prior = model.decode((), num=self._options.num_samples, key=latents_key)
             samples = prior.sample(pixels_key)
         return samples, None if images is None else reconstruction.reconstruct(model, images)
 
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:
-        settings = self._settings["eval"]
-        rows = sharding.local_rows(self._batch_sharding, settings["batch_size"])
+        options = self._options
+        rows = sharding.local_rows(self._batch_sharding, options.batch_size)
         with self._data.evaluate(
-            settings["batch_size"], settings["num_examples"] or None, rows=rows
+            options.batch_size, options.num_examples or None, rows=rows
         ) as batches:
             for batch in batches:
                 self._on_batch()
@@ -111,7 +108,7 @@ class Reports:
 
     def _first_images(self, num: int) -> np.ndarray:
         # Every process reads them all: what is not split over the devices must be the same on each.
-        with self._data.evaluate(self._settings["eval"]["batch_size"], num) as batches:
+        with self._data.evaluate(self._options.batch_size, num) as batches:
             return np.asarray(pixels_of(next(batches)))[:num]
 
     def _place(self, batch: Any) -> Any:

@@ -11,14 +11,15 @@ NAMES = ("start", "restore", "compile", "step", "data", "save", "evaluate", "pic
 class Phases:
     """The phases of a run, one at a time: a phase within another stops the outer one's clock.
 
+    The first phase, "start", counts from `began` (time.monotonic(); now by default).
     Seconds by phase are in `seconds`. `current`, `since` and `step` are what a watchdog reads, from its own thread.
     """
 
-    def __init__(self):
+    def __init__(self, *, began: float | None = None):
         self.seconds: dict[str, float] = dict.fromkeys(NAMES, 0.0)
         self.current: str = "start"
         self.step = 0
-        self._began = self.since = time.monotonic()
+        self._began = self.since = time.monotonic() if began is None else began
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:

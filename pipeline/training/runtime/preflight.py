@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pipeline.core.errors import CheckpointError, ConfigError, DataError
-from pipeline.data.videos.buckets import shapes_of
+from pipeline.core.errors import CheckpointError, ConfigError
 from pipeline.training.runtime import cluster_status
 from pipeline.training.state.train_state import TrainState
 
@@ -65,41 +64,6 @@ def check_disk(folder: os.PathLike[str], shapes: TrainState) -> None:
         )
 
 
-def check_data(settings: Mapping[str, Any], data: Any, *, spatial_factor: int = 1) -> None:
-    """The dataset fits the batch and the model, which has `spatial_factor` pixels each way to a latent.
-
-    Raises:
-      ConfigError, DataError: which setting to change.
-    """
-    height, _, channels = data.transform.shape
-    model = settings["model"]
-    if model.get("image_size", height) != height:
-        raise ConfigError(
-            f"model.image_size={model['image_size']}, but data.image_size={height}: make them equal"
-        )
-    if model.get("image_channels", 3) != channels:
-        raise ConfigError(
-            f"model.image_channels={model.get('image_channels', 3)}, but data.channels={channels}: make them equal"
-        )
-    buckets = shapes_of(settings["data"].get("buckets", ()))
-    key = "data.buckets" if buckets else "data.image_size"
-    for shape in buckets or [(height, height)]:
-        if any(side % spatial_factor for side in shape):
-            raise ConfigError(
-                f"{key}: {shape[0]}x{shape[1]} must be multiples of {spatial_factor}, the pixels each way to a latent "
-                f"of {model['name']}"
-            )
-    if settings["batch_size"] > data.num_examples:
-        raise DataError(
-            f"there are {data.num_examples} training examples, fewer than batch_size={settings['batch_size']}: "
-            f"lower batch_size or add {data.what}"
-        )
-    if settings["eval"]["every"] and not data.num_eval_examples:
-        raise DataError(
-            "there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or eval.every=0"
-        )
-
-
 def check_same_state(run: TrainState, stage: TrainState, where: str) -> None:
     """A stage trains the same state as the run that it is part of.
 
@@ -122,11 +86,11 @@ def check_same_state(run: TrainState, stage: TrainState, where: str) -> None:
         )
 
 
-def check_agreement(settings: Mapping[str, Any], fingerprint: str, start: int) -> None:
+def check_agreement(config: Mapping[str, Any], fingerprint: str, start: int) -> None:
     """The config, the dataset and the step to start from are the same on all processes."""
     cluster_status.check_equal(
         {
-            "the config": json.dumps(settings, sort_keys=True),
+            "the config": json.dumps(config, sort_keys=True),
             "the dataset (data.path)": fingerprint,
             "the newest checkpoint": str(start),
         }

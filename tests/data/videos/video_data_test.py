@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from video_files import numbers, write_sound, write_video
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.image_data import ImageData
 from pipeline.data.loading.example_files import write_examples
@@ -383,16 +383,16 @@ def test_what_cannot_work_is_said_at_once(videos, settings, error, message):
 
 def test_a_recipe_s_source_chooses_the_kind_of_data():
     video = {"source": "moving_crops", "image_size": 16, "num_frames": 5}
-    assert isinstance(build.data({"data": video}), VideoData)
-    assert isinstance(build.data({"data": {"source": "digits", "image_size": 8}}), ImageData)
+    assert isinstance(build.dataset({"data": video}), VideoData)
+    assert isinstance(build.dataset({"data": {"source": "digits", "image_size": 8}}), ImageData)
     assert build.defaults(ConfigDict({"data": video}), "data")["clips_per_video"] == 1
     with pytest.raises(
         ConfigError,
         match=r"data\.num_frame is not a setting of VideoData.*did you mean 'num_frames'",
     ):
-        build.data({"data": {**video, "num_frame": 5}})
+        build.dataset({"data": {**video, "num_frame": 5}})
     with pytest.raises(ConfigError, match=r"data\.fps='30' must be float \| int"):
-        build.data({"data": {**video, "fps": "30"}})
+        build.dataset({"data": {**video, "fps": "30"}})
     for buckets, said in (
         (16, "buckets=16 must be a list of heights and widths"),
         ([16, 32], "16 must be a height and"),
@@ -400,4 +400,4 @@ def test_a_recipe_s_source_chooses_the_kind_of_data():
         with pytest.raises(ConfigError, match=said):
             shapes_of(buckets)
     with pytest.raises(ConfigError, match="did you mean 'moving_crops'"):
-        build.data({"data": {"source": "moving_crop", "image_size": 8}})
+        build.dataset({"data": {"source": "moving_crop", "image_size": 8}})

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
+from train_run import train
 
 from pipeline.core.errors import Diverged
-from pipeline.training import loop
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.monitoring.divergence import Judge, RollBack, Skipped, batch_number
 from pipeline.training.monitoring.step_log import first_bad_layer
@@ -121,10 +121,10 @@ def recipe():
 
 
 def indices_of(batches: list[int]) -> np.ndarray:
-    from pipeline.build import run as build
+    from pipeline import build
 
     settings = build.complete(recipe())
-    with build.data(settings).train(8, settings["seed"]) as stream:
+    with build.dataset(settings).train(8, settings["seed"]) as stream:
         return np.concatenate([next(stream)["index"] for _ in range(max(batches) + 1)])[
             8 * min(batches) :
         ]
@@ -140,7 +140,7 @@ def test_poisoned_batches_are_left_out_as_if_they_had_never_been(
 ):
     poisoned = jnp.asarray(indices_of([4, 5]))
     poison(monkeypatch, lambda step, index: jnp.isin(index, poisoned).any(), only_gradient)
-    loop.train(recipe(), tmp_path / "run")
+    train(recipe(), tmp_path / "run")
     said = capsys.readouterr().err
     assert "step 5: the loss or its gradient was not finite" in said and "batch 4, examples" in said
     assert "back to step 3, without batches 4, 5" in said
@@ -161,7 +161,7 @@ def test_poisoned_batches_are_left_out_as_if_they_had_never_been(
     rollbacks = [{"step": 6, "back_to": 3, "reason": "", "batches": [4, 5]}]
     (tmp_path / "skipped.json").write_text(json.dumps({"rollbacks": rollbacks}))
     monkeypatch.setattr(Skipped, "__init__", _reading(tmp_path / "skipped.json", Skipped.__init__))
-    loop.train(recipe(), clean)
+    train(recipe(), clean)
     assert digest(tmp_path / "run") == digest(clean)
 
 
@@ -176,7 +176,7 @@ def _reading(path, original):
 def test_a_run_that_stays_bad_ends_with_its_own_code(tmp_path, monkeypatch):
     poison(monkeypatch, lambda step, index: step >= 7)
     with pytest.raises(Diverged, match="2 rollbacks to step 6 have not helped") as caught:
-        loop.train(recipe(), tmp_path / "run")
+        train(recipe(), tmp_path / "run")
     assert caught.value.exit_code == 76
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     assert checkpoints.latest() == 6, "nothing is saved while steps are bad"

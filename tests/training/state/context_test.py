@@ -13,9 +13,8 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from tiny_run import batch_of, tiny
 
-from pipeline import models
+from pipeline import build, models
 from pipeline.backend import target
-from pipeline.build import run as build
 from pipeline.core import parameters
 from pipeline.nn.conv import convolve
 from pipeline.nn.resample import average_pool, nearest_upsample
@@ -83,7 +82,7 @@ def vdvae() -> dict:
 
 def first_step(settings: dict, mesh: jax.sharding.Mesh):
     """The state after a step of plain gradient descent, its metrics, and the program."""
-    create, update = build.model_maker(settings), build.update(settings)
+    create, update = build.model_factory(settings), build.update(settings)
     # Adam's first step is the gradient's sign, and would show rounding where a gradient is zero.
     update = dataclasses.replace(
         update, optimizer=optax.identity(), learning_rate=lambda step: 1.0 + 0 * step

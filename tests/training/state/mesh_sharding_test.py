@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from tiny_run import batch_of, tiny
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core.errors import ConfigError
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
@@ -152,7 +152,7 @@ def test_overrides_choose_by_name_and_must_match():
 
 def test_eight_devices_compute_what_one_does_with_the_state_in_eight_parts():
     settings = tiny()
-    create, update = build.model_maker(settings), build.update(settings)
+    create, update = build.model_factory(settings), build.update(settings)
     results = []
     for devices in (jax.devices()[:1], jax.devices()):
         mesh = meshes.create(fsdp=-1, devices=devices)

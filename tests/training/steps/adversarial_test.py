@@ -9,7 +9,7 @@ import optax
 import pytest
 from tiny_gan import batch_of, tiny
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core import pixels
 from pipeline.core.errors import ConfigError
 from pipeline.losses import adversarial
@@ -25,7 +25,7 @@ class Setup:
         self.settings = settings
         self.mesh = meshes.create(devices=jax.devices()[:devices])
         self.extras = build.extras(settings)
-        create, optimizer = build.model_maker(settings), build.update(settings).optimizer
+        create, optimizer = build.model_factory(settings), build.update(settings).optimizer
         self.modeldef, self.shapes = states.abstract(
             create, optimizer, self.mesh, None, self.extras
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_run import SIZE, batch_of, tiny
 
-from pipeline.build import run as build
+from pipeline import build
 from pipeline.core import parameters
 from pipeline.losses import elbo
 from pipeline.training.state import mesh as meshes
@@ -15,7 +15,7 @@ from pipeline.training.state import train_state as states
 
 def setup(**changes):
     settings = tiny(**changes)
-    create, update = build.model_maker(settings), build.update(settings)
+    create, update = build.model_factory(settings), build.update(settings)
     mesh = meshes.create(devices=jax.devices()[:1])
     modeldef, shapes = states.abstract(create, update.optimizer, mesh)
     return (

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from tiny_step import RECIPES, compiled, run, run_with_a_break
 
-from pipeline.build import run as build
-from pipeline.losses import spectral
+from pipeline.losses import elbo, spectral
 from pipeline.training.checkpoints.store import Checkpoints
 
 RECIPE = "nvae/cifar10.py"
@@ -71,5 +70,5 @@ def test_what_a_codec_takes_has_no_directions(tmp_path):
 def test_balancing_ends_with_the_warm_up(step, beta_below_one):
     recipe = runpy.run_path(str(RECIPES / RECIPE))["get_config"]()
     recipe.objective.beta.steps = 100
-    objective = build.elbo.create(recipe.objective.to_dict())
+    objective = elbo.create(recipe.objective.to_dict())
     assert (float(objective.beta(step)) < 1) == beta_below_one

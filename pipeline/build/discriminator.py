@@ -1,0 +1,45 @@
+"""config.discriminator and config.objective.adversarial -> the discriminator and its rules."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flax import nnx
+
+from pipeline.build.model import DTYPES
+from pipeline.core.construct import check_arguments, construct
+from pipeline.core.errors import ConfigError
+from pipeline.losses import adversarial
+from pipeline.training.steps.adversarial import GanConfig
+
+
+def discriminator_factory(config: Mapping[str, Any]) -> Callable[[nnx.Rngs], nnx.Module]:
+    """Return a function that creates the discriminator of config.discriminator."""
+    recipe = {key: value for key, value in config["discriminator"].items() if key != "optimizer"}
+    return lambda rngs: construct(
+        "pipeline.discriminators",
+        recipe,
+        where="discriminator",
+        in_channels=config["data"].get("channels", 3),
+        rngs=rngs,
+        dtype=DTYPES[config["dtype"]],
+    )
+
+
+def gan_config(config: Mapping[str, Any]) -> GanConfig:
+    """Return the adversarial loss of config.objective.adversarial, of weight 0 without that section.
+
+    Raises:
+      ConfigError: a key is unknown, or a value is out of range.
+    """
+    given = config["objective"].get("adversarial")
+    where = "objective.adversarial"
+    settings: dict[str, Any] = {"weight": 0.0} if given is None else dict(given)
+    check_arguments(GanConfig, settings, where=where)
+    gan = GanConfig(**settings)
+    adversarial.check_kind(gan.loss, where=where)
+    numbers = (gan.weight, gan.max_weight, gan.eps, gan.start, gan.warmup_steps, gan.r1, gan.lecam)
+    if min(numbers) < 0 or gan.r1_every < 1 or not 0 <= gan.lecam_decay < 1:
+        raise ConfigError(
+            f"{where}: numbers are 0 or more, r1_every is 1 or more, and lecam_decay below 1"
+        )
+    return gan

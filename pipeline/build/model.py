@@ -1,0 +1,17 @@
+"""config.model -> a function that creates the model."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from pipeline import models
+
+# config.dtype: the dtype of activations; parameters are float32 in either.
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def model_factory(config: Mapping[str, Any]) -> Callable[[nnx.Rngs], nnx.Module]:
+    """Return a function that creates the model of config.model from its random streams."""
+    return lambda rngs: models.create(config["model"], rngs=rngs, dtype=DTYPES[config["dtype"]])

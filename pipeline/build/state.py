@@ -1,0 +1,61 @@
+"""A complete recipe -> the mesh, and the training state on it: its shapes or its first values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jax.sharding import AbstractMesh, Mesh
+
+from pipeline.build.discriminator import discriminator_factory
+from pipeline.build.model import model_factory
+from pipeline.build.optimizer import discriminator_update, update
+from pipeline.core.parameters import ModelDef
+from pipeline.data.videos.buckets import shapes_of
+from pipeline.losses import codec, elbo
+from pipeline.training.state import mesh as meshes
+from pipeline.training.state import train_state as states
+from pipeline.training.state.train_state import Extras, TrainState
+from pipeline.training.steps.adversarial import LECAM
+
+
+def mesh(config: Mapping[str, Any]) -> Mesh:
+    """Return the mesh of config.mesh over this machine's devices.
+
+    Raises:
+      ConfigError: it cannot split the devices, the batches or the images.
+    """
+    made = meshes.create(**config["mesh"])
+    meshes.check_batch(made, config["batch_size"], grad_accum_steps=config["grad_accum_steps"])
+    meshes.check_batch(made, config["eval"]["batch_size"], key="eval.batch_size")
+    meshes.check_height(made, config["data"]["image_size"])
+    for height, _ in shapes_of(config["data"].get("buckets", ())):
+        meshes.check_height(made, height, key="data.buckets")
+    return made
+
+
+def extras(config: Mapping[str, Any]) -> Extras:
+    """Return what the state holds besides the model: a discriminator, parameters of the objective."""
+    if config["step"] == "elbo":
+        return Extras(spectral=elbo.create(config["objective"]).spectral is not None)
+    params = {codec.LOGVAR: 0.0} if config["objective"].get("logvar") == "learned" else {}
+    if not config["discriminator"]:
+        return Extras(params)
+    optimizer = discriminator_update(config).optimizer
+    return Extras(params, discriminator_factory(config), optimizer, LECAM)
+
+
+def abstract_state(
+    config: Mapping[str, Any], mesh: Mesh | AbstractMesh
+) -> tuple[ModelDef, TrainState]:
+    """Return the model's definition, and the state as shapes with shardings over `mesh`."""
+    optimizer = update(config).optimizer
+    return states.abstract(
+        model_factory(config), optimizer, mesh, config["sharding"], extras(config)
+    )
+
+
+def initial_state(config: Mapping[str, Any], shapes: TrainState) -> TrainState:
+    """Return the state before the first step, with the shardings of `shapes`."""
+    optimizer = update(config).optimizer
+    return states.initialise(
+        model_factory(config), optimizer, shapes, config["seed"], extras(config)
+    )

@@ -1,0 +1,93 @@
+"""config.step and config.objective -> the training step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pipeline.build.discriminator import gan_config
+from pipeline.build.optimizer import discriminator_update, update
+from pipeline.build.state import extras
+from pipeline.core import parameters
+from pipeline.core.construct import find
+from pipeline.core.errors import ConfigError
+from pipeline.core.parameters import ModelDef
+from pipeline.losses import codec, elbo
+from pipeline.training.steps.adversarial import AdversarialStep
+from pipeline.training.steps.elbo import ElboStep
+
+
+def step(
+    config: Mapping[str, Any], modeldef: ModelDef, mesh: Mesh | None = None
+) -> ElboStep | AdversarialStep:
+    """Return the training step that config.step names, for a state that is sharded over `mesh`.
+
+    Raises:
+      ConfigError, DataError: settings contradict each other, or files of weights are missing.
+    """
+    gather = (
+        None if mesh is None or mesh.shape["fsdp"] == 1 else NamedSharding(mesh, PartitionSpec())
+    )
+    common: Any = dict(
+        update=update(config),
+        seed=config["seed"],
+        grad_accum_steps=config["grad_accum_steps"],
+        gather=gather,
+    )
+    if config["step"] == "elbo":
+        return ElboStep(modeldef, elbo.create(config["objective"]), **common)
+    return _adversarial_step(config, modeldef, common)
+
+
+def _adversarial_step(
+    config: Mapping[str, Any], modeldef: ModelDef, common: Mapping[str, Any]
+) -> AdversarialStep:
+    gan, layer, discriminator = gan_config(config), "", None
+    objective, frozen = codec.create(config["objective"], images=image_codec(config))
+    create = extras(config).discriminator
+    if create is not None:
+        discriminator, _, _ = parameters.abstract(lambda: create(nnx.Rngs(0)))
+    elif gan.weight > 0:
+        raise ConfigError(
+            "config.discriminator is missing: objective.adversarial.weight is above 0, and needs "
+            "a discriminator, such as dict(name='patchgan.PatchGAN2D')"
+        )
+    name = config["model"]["name"]
+    if gan.weight > 0 and gan.adaptive:
+        layer = getattr(find("pipeline.models", name, where="model"), "last_layer", "")
+        if layer not in modeldef.param_names:
+            raise ConfigError(
+                f"objective.adversarial.adaptive: {name} does not say which is its last layer "
+                "(last_layer); set adaptive=False"
+            )
+    return AdversarialStep(
+        modeldef,
+        objective,
+        discriminator=discriminator,
+        discriminator_update=discriminator_update(config) if discriminator is not None else None,
+        gan=gan,
+        layer=layer,
+        frozen=frozen,
+        **common,
+    )
+
+
+def image_codec(config: Mapping[str, Any]) -> tuple[ModelDef, Any] | None:
+    """Return the frozen image codec of objective.compatibility, or None where that has no weight.
+
+    Raises:
+      ConfigError: the section has a weight and names no codec.
+    """
+    settings = config["objective"].get("compatibility") or {}
+    if not settings.get("weight"):
+        return None
+    if not settings.get("codec"):
+        raise ConfigError(
+            "objective.compatibility.codec is missing: the folder of the image codec to be "
+            "compatible with"
+        )
+    from pipeline.codec import folder  # here, because it is slow to import and seldom needed
+
+    modeldef, weights, _, _ = folder.read(settings["codec"])
+    return modeldef, weights

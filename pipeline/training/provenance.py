@@ -1,0 +1,55 @@
+"""What a run was made from: its config, its data and its frozen networks, written into checkpoints."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.core.errors import ConfigError
+from pipeline.training import workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """What must be the same when a run resumes.
+
+    Attributes:
+      config: the complete recipe, which is only saved and compared here.
+      dataset: "source", "path", "num_examples" and "fingerprint".
+      frozen: fingerprints of the frozen networks of the objective, or None without any.
+    """
+
+    config: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    frozen: list[str] | None
+
+    def metadata(self, skipped_batches: Sequence[int]) -> dict[str, Any]:
+        """Return the JSON that a checkpoint holds besides its arrays."""
+        return {
+            "config": json.loads(json.dumps(self.config)),
+            "dataset": dict(self.dataset),
+            "skipped_batches": list(skipped_batches),
+            "frozen": self.frozen,
+        }
+
+    def check_same(self, saved: Mapping[str, Any], where: str, *, force: bool) -> None:
+        """Compare with the metadata of a checkpoint, which messages call `where`.
+
+        Raises:
+          ConfigError: something differs that makes it another run, and `force` is not set.
+        """
+        workdir.refuse_changes(saved["config"], self.config, where=where, force=force)
+        old, new = saved["dataset"], self.dataset
+        if old.get("fingerprint") not in (None, new["fingerprint"]) and not force:
+            changes = "; ".join(
+                f"{key}: {old[key]} -> {new[key]}" for key in new if old.get(key) != new[key]
+            )
+            raise ConfigError(
+                f"the dataset differs from that of {where}: {changes} (--force_config goes on with "
+                "the new one)"
+            )
+        if saved.get("frozen") not in (None, self.frozen) and not force:
+            raise ConfigError(
+                "objective.perceptual.weights or heads are other ones than those of "
+                f"{where} (--force_config goes on with the new ones)"
+            )
