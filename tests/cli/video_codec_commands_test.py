@@ -333,6 +333,6 @@ def test_of_an_encoder_that_is_causal_nothing_is_said_of_chunks(tmp_path, capsys
         (entry,) = json.loads(report.read_text())["files"]
         assert (
             ("not causal" in capsys.readouterr().err)
-            == ("by chunks" in " ".join(entry["remarks"]))
+            == ("in chunks" in " ".join(entry["remarks"]))
             == said
         )

@@ -1,4 +1,4 @@
-"""A convolutional codec on files of images and of videos: a picture is a clip of one frame."""
+"""Code image and video files with a codec of any size; an image is a clip of one frame."""
 
 import contextlib
 import fractions
@@ -25,12 +25,12 @@ Image = UInt8[np.ndarray, "h w c"]
 
 
 def accepts(name: str) -> bool:
-    """Whether a file's name is one of an image or of a video; an animated .gif is a video."""
+    """Return whether a file name is that of an image or a video; a .gif is a video."""
     return is_video(name) or is_image(name)
 
 
 def target_of(source: pathlib.Path, stem: pathlib.Path) -> pathlib.Path:
-    """Where what comes of a file goes: `stem` with .mp4, or of an image with .png."""
+    """Return the path of a file's result: `stem` with .mp4 for a video, .png for an image."""
     return stem.with_name(stem.name + (".mp4" if is_video(source.name) else ".png"))
 
 
@@ -45,15 +45,15 @@ def reconstruct(
     further: Mapping[str, Measure] | None = None,
     advance: code_video.Advance,
 ) -> dict[str, Any]:
-    """Writes what the codec makes of an image or a video; see video_file.reconstruct."""
+    """Write the reconstruction of an image or a video; see code_video.reconstruct."""
     if is_video(source.name):
-        shown: Any = dict(side_by_side=side_by_side, further=further, advance=advance)
-        filled: list[str] = []
-        with _told(filled):
-            about = code_video.reconstruct(codec, source, target, tile=tile, chunk=chunk, **shown)
-        return about | {"remarks": about["remarks"] + filled}
+        options: Any = dict(side_by_side=side_by_side, further=further, advance=advance)
+        padded: list[str] = []
+        with _warnings_as_remarks(padded):
+            about = code_video.reconstruct(codec, source, target, tile=tile, chunk=chunk, **options)
+        return about | {"remarks": about["remarks"] + padded}
     image, remarks = image_files.read(source, codec.image_shape[2])
-    with _told(remarks):
+    with _warnings_as_remarks(remarks):
         recon = _image_of(codec.reconstruct(_batch_of(codec, image), tile=tile))
     image_files.save_png(target, np.concatenate([image, recon], axis=1) if side_by_side else recon)
     quality = FrameQuality(further)
@@ -72,16 +72,16 @@ def encode(
     chunk: Chunk,
     advance: code_video.Advance,
 ) -> dict[str, Any]:
-    """Writes the latents of an image or a video."""
+    """Write the latents of an image or a video."""
     if is_video(source.name):
-        filled: list[str] = []
-        with _told(filled):
+        padded: list[str] = []
+        with _warnings_as_remarks(padded):
             about = code_video.encode(
                 codec, source, target, tile=tile, chunk=chunk, advance=advance
             )
-        return about | {"remarks": about["remarks"] + filled}
+        return about | {"remarks": about["remarks"] + padded}
     image, remarks = image_files.read(source, codec.image_shape[2])
-    with _told(remarks):
+    with _warnings_as_remarks(remarks):
         z = np.asarray(codec.encode(_batch_of(codec, image), tile=tile).mode())
     z = z[0] if codec.is_video else z
     height, width = image.shape[:2]
@@ -106,7 +106,7 @@ def decode(
     chunk: Chunk,
     advance: code_video.Advance,
 ) -> dict[str, Any]:
-    """Writes a PNG of latents of one frame, or else an mp4; "out" of the result is where."""
+    """Decode latents to a PNG for one frame, or else to an mp4; "out" of the result is its path."""
     with clip_latents.opened(source, codec.fingerprint) as (about, latents):
         frames, height, width = about.size
         if frames == 1:
@@ -122,19 +122,17 @@ def decode(
                 "remarks": [],
             }
     if not codec.is_video:
-        raise DataError(f"{source} holds {frames} frames, and this codec is of images")
+        raise DataError(f"{source} holds {frames} frames, but this codec takes images only")
     target = stem.with_name(stem.name + ".mp4")
     result = code_video.decode(codec, source, target, tile=tile, chunk=chunk, advance=advance)
     return {"out": str(target)} | result
 
 
 @contextlib.contextmanager
-def _told(remarks: list[str]) -> Iterator[None]:
-    """What the codec warns of becomes a remark of the file; its result is cut back here."""
+def _warnings_as_remarks(remarks: list[str]) -> Iterator[None]:
+    """Turn the codec's warnings of padding into remarks on the file, whose result is cropped."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter(
-            "default", UserWarning
-        )  # of a film, what is said of each of its frames is said once
+        warnings.simplefilter("default", UserWarning)  # report a warning of every frame once
         yield
     texts = [
         str(one.message).removeprefix("encode: ").removeprefix("encode_frames: ") for one in caught

@@ -1,4 +1,4 @@
-"""A clip's latents in a safetensors file, written and read a piece at a time, so that an hour of film may be coded."""
+"""Store a clip's latents in a safetensors file, written and read in pieces of constant memory."""
 
 import contextlib
 import dataclasses
@@ -17,13 +17,13 @@ from pipeline.codec.media.video_io import Timing
 from pipeline.core.errors import ConfigError, DataError
 
 FORMAT, VERSION = "strata-clip-latents", "1"
-# The header stands in front of the data but is known only after them: room for it, filled up with spaces.
+# The header precedes the data but is known only after it: reserve room, padded with spaces.
 _HEADER = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What it takes beside the latents to make the clip again: its size in pixels, and when each frame is shown."""
+    """Metadata to decode a clip: its size in pixels, and the presentation time of each frame."""
 
     size: tuple[int, int, int]  # frames, height, width
     timing: Timing
@@ -31,10 +31,12 @@ class About:
 
 
 class Writer:
-    """Writes tensors "latents" [t h w d] float32 and "pts" [frames] int64; the file has its name once it is whole.
+    """A writer of tensors "latents" [t h w d] float32 and "pts" [frames] int64.
+
+    The file gets its name when it is complete.
 
     Raises:
-      ConfigError: it cannot be written.
+      ConfigError: the file cannot be written.
     """
 
     def __init__(self, path: pathlib.Path, fingerprint: str):
@@ -50,13 +52,13 @@ class Writer:
         self._put(b"\0" * (8 + _HEADER))
 
     def write(self, latents: Float[np.ndarray, "t h w d"]) -> None:
-        """The next latent frames."""
+        """Append latent frames."""
         self._shape = latents.shape[1:]
         self._frames += len(latents)
         self._put(np.ascontiguousarray(latents, "<f4").tobytes())
 
     def finish(self, about: About) -> None:
-        """Writes what was known last, and gives the file its name."""
+        """Write the times and the header, and give the file its name."""
         assert self._shape is not None
         pts = np.asarray(about.pts, "<i8")
         end = 4 * self._frames * int(np.prod(self._shape))
@@ -103,10 +105,11 @@ class Writer:
 def opened(
     path: pathlib.Path, fingerprint: str
 ) -> Iterator[tuple[About, Iterator[Float[np.ndarray, "1 h w d"]]]]:
-    """(what is known of the clip, its latents a frame at a time).
+    """Open a file of latents and yield its metadata and an iterator over its latent frames.
 
     Raises:
-      DataError: it is no such file, is damaged, or was written with another codec.
+      DataError: the file does not exist, holds something else, is damaged, or was written with
+        another codec.
     """
     try:
         with safetensors.safe_open(path, "numpy") as file:
@@ -117,18 +120,17 @@ def opened(
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise DataError(
-            f"{path} is no whole safetensors file: {' '.join(str(error).split())}"
-        ) from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is not a complete safetensors file: {reason}") from None
 
 
 def _about(path: pathlib.Path, metadata: dict[str, str], fingerprint: str, file: Any) -> About:
     if metadata.get("format") != FORMAT or metadata.get("format_version") != VERSION:
         raise DataError(
-            f"{path} does not hold latents of a clip by strata encode (version {VERSION})"
+            f"{path} does not hold latents of a clip from strata encode (version {VERSION})"
         )
     if metadata.get("codec") != fingerprint:
-        raise DataError(f"{path} was encoded with another codec, and means nothing to this one")
+        raise DataError(f"{path} was encoded with another codec, which must decode it")
     try:
         frames, height, width = map(int, metadata["size"].split())
         timing = Timing(
@@ -138,5 +140,5 @@ def _about(path: pathlib.Path, metadata: dict[str, str], fingerprint: str, file:
     except (KeyError, ValueError, ZeroDivisionError):
         raise DataError(f"{path}: its size or timing is missing or damaged") from None
     if len(pts) != frames:
-        raise DataError(f"{path}: it has times of {len(pts)} frames, and should have {frames}")
+        raise DataError(f"{path} has times of {len(pts)} frames, but should have {frames}")
     return About((frames, height, width), timing, pts)

@@ -1,4 +1,4 @@
-"""A codec on a picture of any size: in tiles, or shrunk and cropped to the model's size."""
+"""Code an image of any size with a fixed-size codec: in tiles, or resized and cropped."""
 
 import dataclasses
 import math
@@ -15,15 +15,15 @@ from pipeline.data.images.transforms import Transform
 
 FITS = ("tile", "resize")
 PIXELS_AT_ONCE = {"cpu": 1 << 14, "accelerator": 1 << 18}
-MOST_LATENTS = 1 << 29  # numbers of a picture that `encode` holds: 2 GiB
+MOST_LATENTS = 1 << 29  # latent elements that `encode` holds for an image: 2 GiB
 
-# Latents of n squares, an array a layer, top first.
+# Latents of n squares, one array per layer, top layer first.
 Layers = tuple[Float[np.ndarray, "n ..."], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """A picture as a codec sees it: `shown` [h w c] is what is coded, in the squares of `tiling`."""
+    """An image prepared for a codec: `shown` [h w c] is coded in the squares of `tiling`."""
 
     shown: UInt8[np.ndarray, "h w c"]
     tiling: Tiling
@@ -31,10 +31,10 @@ class Fitted:
 
 
 def fit(codec: Codec, image: UInt8[np.ndarray, "h w c"], how: str = "tile") -> Fitted:
-    """Brings a picture to a codec's size.
+    """Fit an image to a codec's size.
 
-    "tile" cuts it into squares and keeps every pixel; "resize" scales its shorter side to the model's size, up or
-    down, and keeps the square in the centre.
+    "tile" splits it into squares and keeps every pixel; "resize" scales its shorter side up or down
+    to the model's size and keeps the centre square.
     """
     size, _, channels = codec.image_shape
     height, width = image.shape[:2]
@@ -48,17 +48,17 @@ def fit(codec: Codec, image: UInt8[np.ndarray, "h w c"], how: str = "tile") -> F
 
 
 def encode(codec: Codec, fitted: Fitted) -> Layers:
-    """Posterior means, an array a layer, top first; n squares, row by row.
+    """Return posterior means, one array per layer, top first, each of n squares row by row.
 
     Raises:
-      DataError: they would take more than MOST_LATENTS numbers.
+      DataError: they would take more than MOST_LATENTS elements.
     """
     tiling = fitted.tiling
     numbers = tiling.rows * tiling.columns * sum(math.prod(shape) for shape in codec.latent_shapes)
     if numbers > MOST_LATENTS:
         raise DataError(
-            f"{tiling}: its latents are {numbers:,} numbers, {4 * numbers / 2**30:.1f} GiB, and at most "
-            f"{4 * MOST_LATENTS / 2**30:.0f} GiB are written: shrink it, or give --fit resize"
+            f"{tiling}: its latents are {numbers:,} numbers, {4 * numbers / 2**30:.1f} GiB, and at "
+            f"most {4 * MOST_LATENTS / 2**30:.0f} GiB are written: shrink it, or give --fit resize"
         )
     parts = [
         _encode(codec, squares, count) for squares, count in _batches(tiling.split(fitted.shown))
@@ -67,14 +67,14 @@ def encode(codec: Codec, fitted: Fitted) -> Layers:
 
 
 def decode(codec: Codec, latents: Layers, tiling: Tiling) -> UInt8[np.ndarray, "h w c"]:
-    """The picture of these latents."""
+    """Return the image of these latents."""
     batches = zip(*(_batches(layer, tiling.size) for layer in latents))
     squares = [_decode(codec, tuple(z for z, _ in layers), layers[0][1]) for layers in batches]
     return tiling.join(np.concatenate(squares))
 
 
 def reconstruct(codec: Codec, fitted: Fitted) -> UInt8[np.ndarray, "h w c"]:
-    """The picture after encoding and decoding, however large: of the latents, one batch at a time is kept."""
+    """Return the image after encoding and decoding; only one batch of latents is held at a time."""
     batches = _batches(fitted.tiling.split(fitted.shown))
     squares = [np.asarray(codec.reconstruct(part))[:count] for part, count in batches]
     return fitted.tiling.join(np.concatenate(squares))
@@ -90,7 +90,10 @@ def _decode(codec: Codec, layers: tuple[np.ndarray, ...], count: int) -> np.ndar
 
 
 def _batches(rows: np.ndarray, size: int = 0) -> Iterator[tuple[np.ndarray, int]]:
-    """(rows, how many of them count): one row alone, or batches of one size, as each size is compiled by itself."""
+    """Yield (rows, number that count): a single row, or padded batches of one size.
+
+    Each batch size is compiled separately, so the last batch is padded to the size of the others.
+    """
     size = size or rows.shape[1]
     pixels = PIXELS_AT_ONCE["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     batch = 1 if len(rows) == 1 else max(1, pixels // size**2)

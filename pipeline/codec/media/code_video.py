@@ -1,7 +1,8 @@
-"""A codec on whole video files, in memory that does not grow with their length.
+"""Code whole video files in memory that does not grow with their length.
 
-`chunk` is so many frames at a time (of `decode`: latent frames), "auto", or 0 for the whole clip, in memory that does
-grow. The results of a side of a codec that is not causal depend on it, and have a remark on that.
+`chunk` is the number of frames (in `decode`, latent frames) coded at a time, "auto", or 0 for the
+whole clip, in memory that does grow. The results of an encoder or decoder that is not causal depend
+on it, and get a remark.
 """
 
 import collections
@@ -23,7 +24,7 @@ from pipeline.metrics.functions.frame_quality import FrameQuality
 from pipeline.metrics.quality import Measure
 
 Frame = UInt8[np.ndarray, "h w 3"]
-Advance = Callable[[int, int | None], None]  # frames done, and how many there may be
+Advance = Callable[[int, int | None], None]  # frames done, and the expected total
 
 
 def reconstruct(
@@ -37,15 +38,18 @@ def reconstruct(
     further: Mapping[str, Measure] | None = None,
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Writes an mp4 of what the codec makes of a video: its frames, their times and its sound; and how close they come.
+    """Write an mp4 of a video's reconstruction, with its times and sound, and measure its quality.
 
-    `side_by_side` puts each original at the left of its frame; `further` are distances by name, such as LPIPS.
+    `side_by_side` puts each original to the left of its frame; `further` are more distances by
+    name, such as LPIPS.
 
     Returns:
-      frames, height, width, fps, seconds, remarks; and the figures of pipeline.metrics.functions.frame_quality.
+      frames, height, width, fps, seconds, remarks, and the figures of
+      pipeline.metrics.functions.frame_quality.
 
     Raises:
-      DataError: the file cannot be read. ConfigError: the other cannot be written.
+      DataError: `source` cannot be read.
+      ConfigError: `target` cannot be written.
     """
     with VideoReader(source) as reader:
         quality = FrameQuality(further)
@@ -55,11 +59,11 @@ def reconstruct(
                 shown = np.concatenate([original, frame], axis=1) if side_by_side else frame
                 writer.write(shown, reader.pts[done])
                 advance(done + 1, reader.expected_frames)
-        about = _described(reader, original.shape)
+        about = _summary(reader, original.shape)
         remarks = [
             *reader.remarks,
             *writer.remarks,
-            *_told_of_chunks(codec, codec.causal, len(reader.pts), chunk),
+            *_chunk_remarks(codec, codec.causal, len(reader.pts), chunk),
         ]
         return about | {"remarks": remarks} | quality.means()
 
@@ -73,12 +77,12 @@ def encode(
     chunk: Chunk = "auto",
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Writes a video's latents, which `decode` makes a video of again. Its sound is left out.
+    """Write a video's latents without its sound; `decode` turns them into a video.
 
     Returns:
-      frames, height, width, fps, seconds, remarks, latent_shape. Raises as `reconstruct`.
+      frames, height, width, fps, seconds, remarks, latent_shape. Raises like `reconstruct`.
     """
-    _needs_video(codec)
+    _require_video(codec)
     with VideoReader(source) as reader, clip_latents.Writer(target, codec.fingerprint) as writer:
         size: list[tuple[int, ...]] = []
         shape: tuple[int, ...] = ()
@@ -92,9 +96,9 @@ def encode(
         writer.finish(About((len(reader.pts), height, width), reader.timing, reader.pts))
         remarks = [
             *reader.remarks,
-            *_told_of_chunks(codec, codec.encoder_causal, len(reader.pts), chunk),
+            *_chunk_remarks(codec, codec.encoder_causal, len(reader.pts), chunk),
         ]
-        return _described(reader, size[0]) | {"remarks": remarks, "latent_shape": [count, *shape]}
+        return _summary(reader, size[0]) | {"remarks": remarks, "latent_shape": [count, *shape]}
 
 
 def decode(
@@ -106,12 +110,12 @@ def decode(
     chunk: Chunk = "auto",
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Writes an mp4 of a clip's latents: the frames that were encoded, at their times.
+    """Write an mp4 of a clip's latents: the encoded frames, at their times.
 
     Returns:
-      frames, height, width, fps, remarks. Raises as `reconstruct`.
+      frames, height, width, fps, remarks. Raises like `reconstruct`.
     """
-    _needs_video(codec)
+    _require_video(codec)
     with (
         clip_latents.opened(source, codec.fingerprint) as (about, latents),
         VideoWriter(target, about.timing) as writer,
@@ -125,7 +129,7 @@ def decode(
     frames_a_chunk = chunk if not chunk or isinstance(chunk, str) else chunk * codec.temporal_factor
     remarks = [
         *writer.remarks,
-        *_told_of_chunks(codec, codec.decoder_causal, count, frames_a_chunk),
+        *_chunk_remarks(codec, codec.decoder_causal, count, frames_a_chunk),
     ]
     return {"frames": count, "height": height, "width": width, "fps": fps, "remarks": remarks}
 
@@ -133,7 +137,7 @@ def decode(
 def _pairs(
     codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: Chunk
 ) -> Iterator[tuple[Frame, Frame]]:
-    """Originals and what comes back; those that wait for their twin are never more than a chunk."""
+    """Yield pairs of original and decoded frame; at most one chunk of originals waits."""
     waiting: collections.deque[Frame] = collections.deque()
     size: list[tuple[int, ...]] = []
 
@@ -149,7 +153,7 @@ def _pairs(
     latents = codec.encode_frames(taken(), chunk=chunk or None, tile=tile)
     steps = chunks.in_latents(chunk, codec.temporal_factor)
     for frame in codec.decode_frames(latents, chunk=steps or None, tile=tile):
-        if not waiting:  # what is left was filled in
+        if not waiting:  # the remaining frames are padding
             return
         height, width = size[0][:2]
         yield waiting.popleft(), frame[:height, :width]
@@ -160,28 +164,29 @@ def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame
         if size and frame.shape != size[0]:
             (height, width), (now_height, now_width) = size[0][:2], frame.shape[:2]
             raise DataError(
-                f"{reader.path}: frame {len(reader.pts) - 1} is {now_height}x{now_width}, and those before it "
-                f"{height}x{width}: cut it where its size changes"
+                f"{reader.path}: frame {len(reader.pts) - 1} is {now_height}x{now_width}, but "
+                f"earlier frames are {height}x{width}: cut the video where its size changes"
             )
         size[:] = [frame.shape]
         yield frame
 
 
-def _told_of_chunks(codec: ConvCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
+def _chunk_remarks(codec: ConvCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
     chunk = chunks.FRAMES if isinstance(chunk, str) else chunk
     if not codec.is_video or causal or not chunk or frames <= 1 + chunk:
         return []
-    return [f"by chunks of {chunk} frames, which this codec's results depend on"]
+    return [f"coded in chunks of {chunk} frames, which this codec's results depend on"]
 
 
-def _needs_video(codec: ConvCodec) -> None:
+def _require_video(codec: ConvCodec) -> None:
     if not codec.is_video:
         raise DataError(
-            "this codec is of images: strata encode takes image files for it, and reconstruct videos too"
+            "this codec takes images only: strata encode takes image files for it, "
+            "and strata reconstruct takes videos too"
         )
 
 
-def _described(reader: VideoReader, shape: tuple[int, ...]) -> dict[str, Any]:
+def _summary(reader: VideoReader, shape: tuple[int, ...]) -> dict[str, Any]:
     frames = len(reader.pts)
     seconds = float(
         (reader.pts[-1] - reader.pts[0]) * reader.timing.time_base + 1 / reader.timing.rate

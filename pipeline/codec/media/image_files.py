@@ -1,4 +1,4 @@
-"""Image files in, image files out: which there are, what is said of each, and going on after a bad one."""
+"""Find, read and write image files, and process many files without stopping at a bad one."""
 
 import contextlib
 import io
@@ -16,18 +16,19 @@ from pipeline.data.images.decode import decode
 from pipeline.data.listing import is_image
 from pipeline.data.unreadable import Unreadable
 
-# An input file, and the relative path without suffix under which its result goes.
+# An input file, and the relative path of its result without suffix.
 Input = tuple[pathlib.Path, str]
 _ORIENTATION = 0x0112  # EXIF tag
 
 
 def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) -> list[Input]:
-    """Files named, and those in folders named that `accepts` takes by name, subfolders too, in sorted order.
+    """Return the files named, and those in folders named whose names `accepts` takes, sorted.
 
-    Results of a folder keep their place in it. Where two would get one name, they keep their suffix, or a number.
+    Folders are searched recursively, and results keep their place in them. Results that would share
+    a name keep their suffix, or get a number. A missing file is reported when it is opened.
 
     Raises:
-      ConfigError: there is nothing to do. A file that does not exist is left for the one who opens it.
+      ConfigError: there are no files.
     """
     found: list[tuple[pathlib.Path, pathlib.PurePath]] = []
     for argument in arguments:
@@ -48,10 +49,10 @@ def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) ->
 def read(
     path: str | os.PathLike[str], channels: int
 ) -> tuple[UInt8[np.ndarray, "h w c"], list[str]]:
-    """Pixels of an image file, and what was done to get them where it is not just RGB or grey of 8 bits.
+    """Return the pixels of an image file, and remarks on its conversion to 8-bit RGB or grey.
 
     Raises:
-      DataError: it cannot be read as an image.
+      DataError: the file cannot be read as an image.
     """
     try:
         data = pathlib.Path(path).read_bytes()
@@ -63,25 +64,25 @@ def read(
 
 
 def refuse_overwriting(inputs: Sequence[Input], out: pathlib.Path, suffix: str) -> None:
-    """Raises ConfigError where a result would replace one of the inputs."""
+    """Raise ConfigError if a result would replace one of the inputs."""
     originals = {path.resolve() for path, _ in inputs}
     for _, name in inputs:
         target = out / f"{name}{suffix}"
         if target.resolve() in originals:
             raise ConfigError(
-                f"--out {out}: {target} is an input, and would be replaced: give another folder"
+                f"--out {out}: {target} is an input and would be replaced: give another folder"
             )
 
 
 def save_png(path: pathlib.Path, image: UInt8[np.ndarray, "h w c"]) -> None:
-    """Writes a PNG, whole or not at all. Raises ConfigError where it cannot."""
+    """Write a PNG atomically; raise ConfigError if it cannot be written."""
     file = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, "PNG")
     save(path, file.getvalue())
 
 
 def save(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file, whole or not at all, and its folder. Raises ConfigError where it cannot."""
+    """Write a file atomically, creating its folder; raise ConfigError if it cannot be written."""
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +99,10 @@ def for_each(
     work: Callable[[pathlib.Path, str], dict[str, Any]],
     failed: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Results of the files that work, and {path, error} of those that are no good; `failed` is told at once."""
+    """Return the results of the good files, and {path, error} of the bad ones.
+
+    `failed` is called with each error as it happens.
+    """
     results, failures = [], []
     for path, name in inputs:
         try:
@@ -132,7 +136,7 @@ def _remarks(data: bytes, channels: int) -> list[str]:
             remarks.append("transparency on white")
         if image.getexif().get(_ORIENTATION, 1) != 1:
             remarks.append("turned upright as its EXIF data says")
-        # Last, since counting frames moves through the file.
+        # Last, because counting frames seeks in the file.
         remarks += _frames(image)
     return remarks
 
@@ -140,6 +144,6 @@ def _remarks(data: bytes, channels: int) -> list[str]:
 def _frames(image: Image.Image) -> list[str]:
     try:
         frames = getattr(image, "n_frames", 1)
-    except Exception:  # a later frame is damaged, of which Pillow's decoders raise nearly anything
+    except Exception:  # a later frame is damaged: Pillow's decoders raise nearly anything
         return ["the first of several frames"]
     return [f"the first of {frames} frames"] if frames > 1 else []

@@ -1,4 +1,4 @@
-"""A picture's latents in a safetensors file, with what it takes to make the picture again."""
+"""Store an image's latents in a safetensors file, with the metadata to decode it."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ FORMAT, VERSION = "strata-latents", "1"
 
 
 def pack(codec: Codec, latents: Layers, fitted: Fitted) -> bytes:
-    """The file's content: tensors layer_000 (the top) and on, [squares ...]; the rest is metadata."""
+    """Return the file content: tensors layer_000 (the top) on, [squares ...], and metadata."""
     tiling = fitted.tiling
     metadata = {
         "format": FORMAT,
@@ -31,16 +31,20 @@ def pack(codec: Codec, latents: Layers, fitted: Fitted) -> bytes:
 
 
 def unpack(path: str | os.PathLike[str], codec: Codec) -> tuple[Layers, Tiling, str]:
-    """(latents, tiling, how the picture was brought to the codec's size).
+    """Read a file of latents.
+
+    Returns:
+      latents, tiling, and a description of how the image was fitted to the codec's size.
 
     Raises:
-      DataError: it is no such file, is damaged, or was written with another codec.
+      DataError: the file does not exist, holds something else, is damaged, or was written with
+        another codec.
     """
     metadata, tensors = _read(path)
     if metadata.get("format") != FORMAT or metadata.get("format_version") != VERSION:
-        raise DataError(f"{path} does not hold latents of strata encode (version {VERSION})")
+        raise DataError(f"{path} does not hold latents from strata encode (version {VERSION})")
     if metadata.get("codec") != codec.fingerprint:
-        raise DataError(f"{path} was encoded with another codec, and means nothing to this one")
+        raise DataError(f"{path} was encoded with another codec, which must decode it")
     try:
         tiling = Tiling(*(int(metadata[key]) for key in ("height", "width", "tile")))
     except (KeyError, ValueError):
@@ -49,7 +53,7 @@ def unpack(path: str | os.PathLike[str], codec: Codec) -> tuple[Layers, Tiling, 
     squares = tiling.rows * tiling.columns
     if [list(z.shape) for z in latents] != [[squares, *shape] for shape in codec.latent_shapes]:
         raise DataError(
-            f"{path}: its latents do not have the shapes that {squares} squares of this codec have"
+            f"{path}: its latents do not have the shapes of {squares} squares of this codec"
         )
     return latents, tiling, metadata.get("how", str(tiling))
 
@@ -61,6 +65,5 @@ def _read(path: str | os.PathLike[str]) -> tuple[Mapping[str, str], dict[str, np
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise DataError(
-            f"{path} is no whole safetensors file: {' '.join(str(error).split())}"
-        ) from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is not a complete safetensors file: {reason}") from None

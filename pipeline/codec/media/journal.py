@@ -1,4 +1,4 @@
-"""What a command over many files has done already, so that the same command goes on after being stopped."""
+"""Record which files a command has finished, so that it resumes after being stopped."""
 
 import hashlib
 import json
@@ -12,47 +12,45 @@ NAME = ".strata-done.jsonl"
 
 
 class Journal:
-    """One line a finished file, in the folder of the results.
+    """A file in the results' folder with one line for each finished input.
 
-    A file counts as done where its result is there, nothing else was written in its place since, and neither it, nor
-    the codec, nor a setting has changed. Lines that cannot be read do not count: their files are done again.
+    An input is done if its result exists, nothing else was written in its place since, and neither
+    the input, nor the codec, nor a setting has changed. Unreadable lines are skipped, so their
+    inputs are processed again.
 
     Raises:
-      ConfigError: it is there and cannot be opened.
+      ConfigError: the journal exists and cannot be read.
     """
 
     def __init__(self, folder: pathlib.Path, **settings: Any):
         self._folder, self._file, self._settings = folder, folder / NAME, settings
-        self._done: dict[
-            str, tuple[str, dict[str, Any]]
-        ] = {}  # key -> (place in the folder, result)
-        self._owner: dict[
-            str, str
-        ] = {}  # place in the folder -> key of what was written there last
+        # key -> (place in the folder, result)
+        self._done: dict[str, tuple[str, dict[str, Any]]] = {}
+        # place in the folder -> key of what was written there last
+        self._owner: dict[str, str] = {}
         content = self._read()
         self._cut = not content.endswith(b"\n") and content != b""
         for line in content.splitlines():
             try:
                 entry = json.loads(line)
                 self._note(entry["key"], entry["place"], dict(entry["result"]))
-            except (
-                ValueError,
-                KeyError,
-                TypeError,
-            ):  # cut short when the last run was stopped, or damaged
-                continue
+            except (ValueError, KeyError, TypeError):
+                continue  # truncated when the last run was stopped, or damaged
 
     def once(
         self, source: pathlib.Path, name: str, work: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """What `work` gives of a file, with "out", where it wrote; or what it gave before, with done_before=True.
+        """Return the result of `work` on a file, or its earlier result with done_before=True.
 
-        `name` is what the result is called, so far as that is known beforehand.
+        Args:
+          source: the input file.
+          name: name of the result, as far as it is known beforehand.
+          work: processes the file; its result has "out", the path that it wrote.
 
         Raises:
           ConfigError: the folder cannot be written.
         """
-        # A source that changes while it is worked on has another key at the next run.
+        # Take the key first: a source that changes during the work gets another key next time.
         key = self._key(source, name)
         if key in self._done:
             place, result = self._done[key]
@@ -74,11 +72,8 @@ class Journal:
     def _read(self) -> bytes:
         try:
             return self._file.read_bytes()
-        except (
-            FileNotFoundError,
-            NotADirectoryError,
-        ):  # who writes the first result tells of the latter
-            return b""
+        except (FileNotFoundError, NotADirectoryError):
+            return b""  # writing the first result reports the latter
         except OSError as error:
             raise ConfigError(f"--out {self._file}: {error.strerror}") from None
 

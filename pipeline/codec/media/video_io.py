@@ -1,4 +1,4 @@
-"""Video files, read and written a frame at a time: what codecs take from one file and put into another."""
+"""Read and write video files one frame at a time."""
 
 import contextlib
 import dataclasses
@@ -16,32 +16,33 @@ from jaxtyping import UInt8
 from pipeline.core.errors import ConfigError, DataError
 
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".gif", ".m4v")
-# Nearly without loss, so that a reconstruction shows the codec's errors and not x264's.
+# Nearly lossless, so that a reconstruction shows the codec's errors and not x264's.
 _QUALITY = {"crf": "12", "preset": "fast"}
 _QUARTER_TURNS = 4
-_UNSPECIFIED = 2  # of a colour matrix, in H.264's numbers
-_LARGEST_SD = (1279, 576)  # width and height: of larger frames without a tag, players take BT.709
+_UNSPECIFIED = 2  # H.264's code of a colour matrix
+_LARGEST_SD = (1279, 576)  # width, height: players assume BT.709 for larger frames without a tag
 _HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """When frames are shown: frame i at pts[i] * time_base seconds."""
+    """The clock of a video: frame i is shown at pts[i] * time_base seconds."""
 
     time_base: fractions.Fraction
     rate: fractions.Fraction
 
 
 class VideoReader:
-    """Frames of a file's first video stream, upright, as uint8 RGB, in the order in which they are shown.
+    """A reader of a file's first video stream: upright uint8 RGB frames in presentation order.
 
-    Colours are those that the stream's tags say, and without tags those that players show: BT.709 of HD, BT.601 of SD.
-
-    Raises:
-      DataError: on opening, where it is no video; while reading, where not a single frame can be decoded.
+    Colours follow the stream's tags; without tags, as in players, BT.709 for HD and BT.601 for SD.
 
     Attributes:
-      pts: when each frame read so far is shown, in units of `timing.time_base`. remarks: what was noticed.
+      pts: presentation times of the frames read so far, in units of `timing.time_base`.
+      remarks: notes on the file for the user.
+
+    Raises:
+      DataError: on opening, if the file is not a video; while reading, if no frame can be decoded.
     """
 
     def __init__(self, path: str | pathlib.Path):
@@ -51,10 +52,10 @@ class VideoReader:
         try:
             self._container = av.open(str(path))
         except (FFmpegError, OSError) as error:
-            raise DataError(f"{path} is no video that can be read: {_reason(error)}") from None
+            raise DataError(f"{path} is not a readable video: {_reason(error)}") from None
         if not self._container.streams.video:
             self._container.close()
-            raise DataError(f"{path} has no video in it")
+            raise DataError(f"{path} has no video stream")
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         rate = self._stream.average_rate or self._stream.guessed_rate or fractions.Fraction(25)
@@ -64,7 +65,7 @@ class VideoReader:
 
     @property
     def expected_frames(self) -> int | None:
-        """As the file's header has it, which may be wrong; None where it does not say."""
+        """Number of frames by the file's header, which may be wrong; None if it does not say."""
         if self._stream.frames:
             return self._stream.frames
         duration = self._container.duration
@@ -76,12 +77,10 @@ class VideoReader:
                 step = 1 / (self.timing.rate * self.timing.time_base)
                 at = frame.pts if frame.pts is not None else round(len(self.pts) * step)
                 if self.pts and at <= self.pts[-1]:
-                    at = self.pts[-1] + 1  # a broken clock, which no file may be written with
+                    at = self.pts[-1] + 1  # times must increase to be written
                 self.pts.append(at)
                 if len(self.pts) == 1 and frame.color_trc in _HDR:
-                    self.remarks.append(
-                        "of high dynamic range, whose values are taken for those of BT.709"
-                    )
+                    self.remarks.append("high dynamic range, read as if it were BT.709")
                 turns = round((frame.rotation or 0) / 90) % _QUARTER_TURNS
                 yield np.rot90(_rgb(frame), turns)
         except FFmpegError as error:
@@ -89,10 +88,10 @@ class VideoReader:
                 raise DataError(f"{self.path}: no frame can be decoded: {_reason(error)}") from None
             self.remarks.append(f"ends after {len(self.pts)} frames: {_reason(error)}")
         if not self.pts:
-            raise DataError(f"{self.path} has no frame in it")
+            raise DataError(f"{self.path} has no frames")
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._container.close()
 
     def __enter__(self) -> "VideoReader":
@@ -103,14 +102,15 @@ class VideoReader:
 
 
 class VideoWriter:
-    """An mp4 file (H.264) of frames with their times, and the sound of another file; whole, or not there at all.
+    """A writer of an mp4 file (H.264) of frames with their times, and the sound of another file.
 
-    The file begins at 0 with its first frame, or with the sound where that is earlier. Sound is copied as it is, as far
-    from the frames as it was. Colours are BT.709 of limited range, and tagged so. Odd heights and widths need 4:4:4
-    colour, which some players lack.
+    The file gets its name when it is complete. It begins at 0 with the first frame, or with the
+    sound if that is earlier. Sound is copied unchanged, in sync with the frames. Colours are BT.709
+    with limited range, and tagged so. Odd heights and widths need 4:4:4 colour, which some players
+    lack.
 
     Raises:
-      ConfigError: it cannot be written.
+      ConfigError: the file cannot be written.
     """
 
     def __init__(self, path: pathlib.Path, timing: Timing, *, sound_of: pathlib.Path | None = None):
@@ -129,7 +129,7 @@ class VideoWriter:
         self._origin = 0
 
     def write(self, frame: UInt8[np.ndarray, "h w 3"], pts: int) -> None:
-        """The next frame, shown at `pts`."""
+        """Append a frame, shown at `pts`."""
         clock = self._timing.time_base
         if self._stream is None:
             self._stream = self._opened(frame)
@@ -147,7 +147,7 @@ class VideoWriter:
         self._mux(shown)
 
     def close(self) -> None:
-        """Finishes the file, and gives it its name."""
+        """Finish the file, and give it its name."""
         if self._stream is not None:
             self._mux(None)
         if self._sound is not None:
@@ -190,7 +190,7 @@ class VideoWriter:
 
 
 class _Sound:
-    """The first audio stream of a file, copied packet by packet beside the frames; adds to `remarks` what it cannot."""
+    """The first audio stream of a file, copied packet by packet; failures go to `remarks`."""
 
     def __init__(self, path: pathlib.Path, target: Any, remarks: list[str]):
         self._source = av.open(str(path))
@@ -199,24 +199,25 @@ class _Sound:
         self._origin, self._lost = fractions.Fraction(0), 0
 
     def start(self, first: fractions.Fraction) -> fractions.Fraction:
-        """Adds the stream, beside frames whose first is shown at `first`; the second at which the new file begins."""
+        """Add the stream to frames from `first` on; return the second at which the file begins."""
         if not self._source.streams.audio:
             return first
         audio: Any = self._source.streams.audio[0]
         try:
             self._stream = self._target.add_stream_from_template(audio)
         except (FFmpegError, ValueError):
-            self._remarks.append(f"without its sound: mp4 does not take {audio.codec_context.name}")
+            name = audio.codec_context.name
+            self._remarks.append(f"without its sound: mp4 does not accept {name}")
             return first
         self._packets = (packet for packet in self._source.demux(audio) if packet.dts is not None)
-        # What is before 0 primes the decoder and is not heard; mp4 has room for it.
+        # Packets before 0 prime the decoder and are not heard; mp4 has room for them.
         self._origin = min(
             first, max((audio.start_time or 0) * audio.time_base, fractions.Fraction(0))
         )
         return self._origin
 
     def copy_until(self, seconds: fractions.Fraction | None) -> None:
-        """Packets up to this time of the source, or all that are left; then the file is closed."""
+        """Copy packets up to this time of the source, or all and close the file if it is None."""
         while (packet := self._waiting or self._next()) is not None:
             self._waiting = packet
             if seconds is not None and packet.dts * packet.time_base > seconds:
@@ -227,13 +228,13 @@ class _Sound:
             self._source.close()
             if self._lost:
                 self._remarks.append(
-                    f"without {self._lost} packets of its sound, whose times mp4 does not take"
+                    f"without {self._lost} packets of its sound, whose times mp4 does not accept"
                 )
 
     def _next(self) -> Any:
         try:
             return next(self._packets, None)
-        except FFmpegError:  # a truncated file has as much sound as it has
+        except FFmpegError:  # keep the sound of a truncated file up to here
             return None
 
     def _copy(self, packet: Any) -> None:
@@ -257,7 +258,7 @@ def _rgb(frame: Any) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def is_video(name: str) -> bool:
-    """Whether a file's name is a video's."""
+    """Return whether a file name is that of a video."""
     return name.lower().endswith(SUFFIXES)
 
 

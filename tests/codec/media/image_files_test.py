@@ -91,7 +91,7 @@ def test_names_keep_folders_and_never_collide(tmp_path):
 def test_an_original_is_not_replaced(tmp_path):
     picture().save(tmp_path / "x.png")
     inputs = image_files.find([str(tmp_path)])
-    with pytest.raises(ConfigError, match="is an input, and would be replaced"):
+    with pytest.raises(ConfigError, match="is an input and would be replaced"):
         image_files.refuse_overwriting(inputs, tmp_path, ".png")
     image_files.refuse_overwriting(inputs, tmp_path, ".safetensors")
     image_files.refuse_overwriting(inputs, tmp_path / "other", ".png")

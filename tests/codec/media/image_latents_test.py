@@ -37,7 +37,7 @@ def test_other_files_are_refused(coded, tmp_path):
     with pytest.raises(DataError, match="another codec"):
         image_latents.unpack(path, other)
     path.write_bytes(content[:-8])
-    with pytest.raises(DataError, match="no whole safetensors file"):
+    with pytest.raises(DataError, match="not a complete safetensors file"):
         image_latents.unpack(path, codec)
     with pytest.raises(DataError, match="no such file"):
         image_latents.unpack(tmp_path / "absent", codec)
