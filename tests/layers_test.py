@@ -16,7 +16,7 @@ LAYERS = [
     {"bottlenecks", "priors", "discriminators", "data"},
     {"models", "losses", "metrics"},
     {"codec", "evaluators"},
-    {"importers"},
+    {"importers", "exporters"},
     {"training", "build", "planning"},
     {"cli"},
 ]

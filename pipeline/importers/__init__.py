@@ -1,0 +1,91 @@
+"""Importers of released weights: one file a family, found by the name that `strata import --from` gives.
+
+A file defines:
+  its docstring, whose first line describes it in `strata import --help`.
+  FILES: names of the files or folders that it reads, as arguments of the command.
+  read(paths, model=None): returns Imported. `model` is config.model of a recipe; without one, the
+    importer makes the model that the files describe, or raises ConfigError if they do not.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from pipeline import models
+from pipeline.core import parameters
+from pipeline.core.construct import default_arguments, find
+from pipeline.core.errors import CheckpointError, ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """Released weights as the parameters of one of our models.
+
+    Attributes:
+      model: config.model.
+      arrays: parameters by name, float32.
+      latents: statistics of each latent channel (pipeline.codec.latent_stats.summary), or {}.
+      provenance: the importer and the names of the files.
+    """
+
+    model: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    latents: Mapping[str, Any]
+    provenance: str
+
+
+def provenance(module: str, paths: Sequence[str]) -> str:
+    """Return "importer: files", without the files' folders; `module` is the importer's __name__."""
+    files = " and ".join(pathlib.Path(path).name for path in paths)
+    return f"{module.rpartition('.')[2].replace('_', '-')}: {files}"
+
+
+def shapes_of(model: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return the shapes of a model's parameters by name.
+
+    Raises:
+      CheckpointError: the model has other variables, which released weights do not contain.
+    """
+    _, shapes, others = parameters.abstract(lambda: models.create(model, rngs=nnx.Rngs(0)))
+    if others:
+        raise CheckpointError(
+            f"{model['name']} has variables other than parameters, which the files do not contain"
+        )
+    return shapes
+
+
+def check_hidden_settings(
+    model: Mapping[str, Any],
+    released: Mapping[str, Any],
+    keys: Sequence[str],
+    paths: Sequence[str],
+) -> None:
+    """Check settings on which names and shapes of weights do not depend, but the function does.
+
+    Args:
+      model: config.model of the recipe to be filled.
+      released: config.model of the network that the files hold.
+      keys: the settings that must agree. Another model is left to the conversion, which names what
+        does not fit.
+
+    Raises:
+      ConfigError: they differ; the message has the overrides to give.
+    """
+    if model["name"] != released["name"]:
+        return
+    given = default_arguments(find("pipeline.models", model["name"], where="model")) | dict(model)
+    different = {key: released[key] for key in keys if given[key] != released[key]}
+    if different:
+        trained = " and ".join(
+            f"model.{key}={value!r}, not {given[key]!r}" for key, value in different.items()
+        )
+        overrides = " ".join(f"--config.model.{key}={value}" for key, value in different.items())
+        raise ConfigError(
+            f"{' and '.join(paths)} was trained with {trained}: give {overrides}; docs/codecs.md "
+            "(Other people's weights) explains how to continue training in the recipe's own form"
+        )

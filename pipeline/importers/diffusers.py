@@ -1,7 +1,8 @@
-"""A folder of diffusers' AutoencoderKL (config.json, diffusion_pytorch_model.safetensors) -> pipeline.models.kl_f8.
+"""AutoencoderKL of Hugging Face diffusers, such as Stable Diffusion's; a folder becomes a codec.
 
-Reading one needs neither torch nor diffusers. Files from before its attention was renamed (query, key, value,
-proj_attn; 1x1 convolutions in place of linear maps) are read as well.
+The folder has config.json and diffusion_pytorch_model.safetensors, and becomes pipeline.models.kl_f8.
+Reading it needs neither torch nor diffusers. Older files, with other names of the attention (query,
+key, value, proj_attn) and 1x1 convolutions in place of linear maps, are supported.
 """
 
 import json
@@ -17,10 +18,11 @@ from pipeline.codec import latent_stats
 from pipeline.core.errors import CheckpointError, DataError
 from pipeline.formats import state_dict
 from pipeline.formats.state_dict import Found, conv, no_rule, same
+from pipeline.importers import Imported, check_hidden_settings, provenance, shapes_of
 
 FILES = ("DIR",)
-# Settings of the model that names and shapes of weights do not show.
-UNSEEN = ("groups",)
+# Settings of the model on which names and shapes of weights do not depend.
+_HIDDEN = ("groups",)
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 _ATTENTION = {
     "query": "to_q",
@@ -53,6 +55,22 @@ _DEFAULTS: dict[str, Any] = {
 }
 # Settings that our network has fixed.
 _FIXED = {"act_fn": "silu", "norm_type": "group"}
+
+
+def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
+    """Read the folder into `model`, or into the model that its config.json describes.
+
+    Raises:
+      DataError: the folder or a file in it is missing or damaged.
+      CheckpointError: it holds another kind of model, or one that does not fit.
+      ConfigError: `model` has other settings than the weights were trained with.
+    """
+    tensors = load(paths)
+    released = recipe(paths, tensors)
+    model = released if model is None else model
+    check_hidden_settings(model, released, _HIDDEN, paths)
+    arrays = convert(tensors, shapes_of(model), path=paths[0])
+    return Imported(model, arrays, latent_statistics(paths), provenance(__name__, paths))
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:

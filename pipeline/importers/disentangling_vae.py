@@ -1,21 +1,43 @@
-"""Weights of YannDubs/disentangling-vae (the network of Burgess et al., arXiv 1804.03599) -> pipeline.models.vae.
+"""VAEs of YannDubs/disentangling-vae (arXiv 1804.03599); a state dict becomes a run of configs/vae.
 
-Theirs flatten feature maps as [channels height width], ours as [height width channels]; theirs give mean and
-log-variance of each latent in turn, ours all means and then all log-variances. Only their encoder and decoder are
-taken: the discriminator of a FactorVAE is a file of its own.
+The model is pipeline.models.vae. Theirs flattens feature maps as [channels height width], and ours as
+[height width channels]; theirs outputs mean and log-variance of each latent in turn, and ours all
+means and then all log-variances. Only the encoder and decoder are imported: the discriminator of a
+FactorVAE is a separate file.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from pipeline.core.errors import ConfigError
 from pipeline.formats import state_dict
 from pipeline.formats.state_dict import conv, no_rule, same
+from pipeline.importers import Imported, provenance, shapes_of
+
+FILES = ("FILE",)
 
 SIDE, CHANNELS = 4, 32  # of the smallest feature map
 Transform = Callable[[np.ndarray], np.ndarray]
+
+
+def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
+    """Read a state dict into `model`, which the file does not describe.
+
+    Raises:
+      ConfigError: there is no `model`.
+      DataError: the file is missing or damaged.
+      CheckpointError: it holds another model.
+    """
+    if model is None:
+        raise ConfigError(
+            "--config FILE is missing: give the recipe of the weights, such as configs/vae/mnist.py"
+        )
+    arrays = convert(state_dict.load(paths[0]), shapes_of(model), path=paths[0])
+    return Imported(model, arrays, {}, provenance(__name__, paths))
 
 
 def convert(

@@ -1,4 +1,6 @@
-"""The image codec in a codec folder (pipeline.models.kl_f8) -> pipeline.models.cv_vae, which starts as that codec.
+"""An image codec of ours, inflated in time; a codec folder becomes a run of a configs/cv_vae recipe.
+
+The codec is a pipeline.models.kl_f8, and the model pipeline.models.cv_vae starts as that codec.
 
 A causal kernel has the image's in its last frame and a centred one in its middle frame, with zeros elsewhere; where one
 frame becomes two, both are the image's; attention over time starts as nothing. With norms per frame the result codes a
@@ -9,15 +11,33 @@ the one before the decoder, at the image's border: the decoder's zeros then stan
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from pipeline.codec import folder
-from pipeline.core.errors import CheckpointError
+from pipeline.core.errors import CheckpointError, ConfigError
 from pipeline.formats.names import first_few
+from pipeline.importers import Imported, provenance, shapes_of
 
 FILES = ("CODEC",)
+
+
+def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
+    """Inflate the codec in a codec folder into `model`.
+
+    Raises:
+      ConfigError: there is no `model`, or no such folder.
+      CheckpointError: the folder is damaged, or holds a codec that does not fit.
+    """
+    if model is None:
+        raise ConfigError(
+            "--config FILE is missing: give the recipe of the video codec, such as "
+            "configs/cv_vae/sd21.py"
+        )
+    arrays = convert(load(paths), shapes_of(model), path=paths[0])
+    return Imported(model, arrays, {}, provenance(__name__, paths))
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:

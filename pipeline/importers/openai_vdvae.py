@@ -1,17 +1,39 @@
-"""The authors' VDVAE weights (arXiv 2011.10650, state dicts of openai/vdvae) -> pipeline.models.vdvae.model."""
+"""VDVAE of openai/vdvae (arXiv 2011.10650); a state dict becomes a run of a configs/vdvae recipe."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
+from pipeline.core.errors import ConfigError
 from pipeline.formats import state_dict
 from pipeline.formats.state_dict import conv, no_rule, same
+from pipeline.importers import Imported, provenance, shapes_of
+
+FILES = ("FILE",)
 
 _BOTTLENECKS = {"posterior": "enc", "prior": "prior", "resnet": "resnet"}
 _LEAVES = {"kernel": ("weight", conv), "bias": ("bias", same)}
 Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
+
+
+def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
+    """Read a state dict into `model`, which the file does not describe.
+
+    Raises:
+      ConfigError: there is no `model`.
+      DataError: the file is missing or damaged.
+      CheckpointError: it holds another model.
+    """
+    if model is None:
+        raise ConfigError(
+            "--config FILE is missing: give the recipe of the weights, such as "
+            "configs/vdvae/cifar10.py"
+        )
+    arrays = convert(state_dict.load(paths[0]), shapes_of(model), path=paths[0])
+    return Imported(model, arrays, {}, provenance(__name__, paths))
 
 
 def convert(

@@ -1,6 +1,7 @@
-"""Weights of madebyollin/taesd -> pipeline.models.taesd.
+"""TAESD of madebyollin/taesd, tiny autoencoders for diffusion latents; two files become a codec.
 
-Its two files are sequences of numbered layers; here their tensors are "encoder.3.weight" and so on.
+The model is pipeline.models.taesd. Each file is a sequence of numbered layers; tensors are named
+"encoder.3.weight" and so on here.
 """
 
 import re
@@ -13,6 +14,7 @@ import numpy as np
 from pipeline.core.errors import CheckpointError
 from pipeline.formats import state_dict
 from pipeline.formats.state_dict import Found, conv, no_rule, same
+from pipeline.importers import Imported, provenance, shapes_of
 
 FILES = ("ENCODER", "DECODER")
 # Numbers of the layers in his files: of the decoder's, 0 is the clamp, 2 a ReLU, and enlarging has numbers too.
@@ -31,6 +33,19 @@ _PLACES = {
 _FIRST_BLOCKS = {"encoder": (1, 3, 7, 11), "decoder": (3, 8, 13, 18)}
 _POOL = {"conv1": 0, "norm": 1, "conv2": 3}
 _LEAVES = {"kernel": ("weight", conv), "scale": ("weight", same), "bias": ("bias", same)}
+
+
+def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
+    """Read both files into `model`, or into the model that they describe.
+
+    Raises:
+      DataError: a file is missing or damaged.
+      CheckpointError: they hold another kind of model, or one that does not fit.
+    """
+    tensors = load(paths)
+    model = recipe(paths, tensors) if model is None else model
+    arrays = convert(tensors, shapes_of(model), path=" and ".join(paths))
+    return Imported(model, arrays, {}, provenance(__name__, paths))
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:

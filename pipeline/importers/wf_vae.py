@@ -1,8 +1,9 @@
-"""The authors' WF-VAE weights (arXiv 2411.17459, PKU-YuanGroup/WF-VAE) -> pipeline.models.wf_vae.
+"""WF-VAE of PKU-YuanGroup, video codecs (arXiv 2411.17459); a file or folder becomes a codec.
 
-A file is a state dict, a checkpoint of their trainer (of which the averaged weights are taken), or the folder that
-their save_pretrained writes. They need model.authors_wavelets=True and model.time_interpolation="linear": the filters
-and the doubling of frames that they were trained with. A config.json in the folder, or beside the file, says where a
+The model is pipeline.models.wf_vae. A file is a state dict, a checkpoint of their trainer (whose
+averaged weights are used), or the folder that their save_pretrained writes. They need
+model.authors_wavelets=True and model.time_interpolation="linear": the filters and the doubling of
+frames that they were trained with. A config.json in the folder, or next to the file, describes how a
 network differs from the released ones.
 """
 
@@ -20,10 +21,12 @@ from pipeline.codec import latent_stats
 from pipeline.core.errors import CheckpointError, DataError
 from pipeline.formats import state_dict
 from pipeline.formats.state_dict import no_rule, same
+from pipeline.importers import Imported, check_hidden_settings, provenance, shapes_of
 from pipeline.importers import diffusers as diffusers_importer
 
-# Settings of the model that names and shapes of weights do not show.
-UNSEEN = ("time_interpolation", "authors_wavelets")
+FILES = ("FILE_OR_DIR",)
+# Settings of the model on which names and shapes of weights do not depend.
+_HIDDEN = ("time_interpolation", "authors_wavelets")
 
 # Haar filters, of which the model has its own: 128 frozen values, and buffers.
 _FILTERS = re.compile(r"(encoder|decoder)\.(inverse_)?wavelet_transform_\w+\.")
@@ -59,6 +62,22 @@ _INTERPOLATIONS = {"trilinear": "linear", "nearest": "nearest"}
 _CLASS = "WFVAEModel"
 _PLACEHOLDER = 0.18215  # scale of every channel where nobody measured one: Stable Diffusion's
 Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
+
+
+def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
+    """Read a file or folder into `model`, or into the model that its tensors describe.
+
+    Raises:
+      DataError: a file is missing or damaged.
+      CheckpointError: it holds another kind of model, or one that does not fit.
+      ConfigError: `model` has other settings than the weights were trained with.
+    """
+    tensors = load(paths)
+    released = recipe(paths, tensors)
+    model = released if model is None else model
+    check_hidden_settings(model, released, _HIDDEN, paths)
+    arrays = convert(tensors, shapes_of(model), path=paths[0])
+    return Imported(model, arrays, latent_statistics(paths), provenance(__name__, paths))
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
