@@ -622,14 +622,13 @@ _VERDICT = """
 import json, sys
 import jax
 from pipeline import build
-from pipeline.training import mesh, state
+from pipeline.training.state import mesh
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state.digest import state_digest
 for line in sys.stdin:
     workdir = line.strip()
     settings = json.load(open(workdir + "/config.json"))
-    made = mesh.create()
-    _, shapes = state.abstract(build.model_factory(settings), build.update(settings).optimizer, made)
+    _, shapes = build.abstract_state(settings, mesh.create())
     checkpoints = Checkpoints(workdir + "/checkpoints")
     restored = checkpoints.restore_newest(shapes)
     print(json.dumps([restored[0], state_digest(restored[1])] if restored else [0, ""]), flush=True)

@@ -12,23 +12,22 @@ import tiny_run
 from pipeline import build
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
-from pipeline.training.state import train_state as states
 from pipeline.training.state.digest import state_digest
 from pipeline.training.state.state_tree import to_tree
 
 # Of two processes with four devices each: restores the checkpoint of a folder, and says what came.
 RESTORE = """
 import sys
-from pipeline.training import distributed
+from pipeline.training.runtime import distributed
 distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
 import jax
 from tiny_run import tiny
 from pipeline import build
-from pipeline.training import mesh, state
+from pipeline.training.state import mesh
 from pipeline.training.checkpoints.store import Checkpoints
 settings = tiny()
 made = mesh.create(replica=2, fsdp=-1)
-_, shapes = state.abstract(build.model_factory(settings), build.update(settings).optimizer, made)
+_, shapes = build.abstract_state(settings, made)
 step, restored = Checkpoints(sys.argv[1]).restore_newest(shapes)
 assert step == 10 and dict(made.shape) == {"replica": 2, "fsdp": 4, "context": 1}
 again = Checkpoints(sys.argv[1] + "_again")
@@ -43,7 +42,7 @@ def saved(tmp_path_factory) -> faults.Cluster:
     """Ten steps on two processes with four devices each."""
     cluster = faults.Cluster(tmp_path_factory.mktemp("eight"), devices=4)
     cluster.recipe.write_text(
-        f"import sys\nsys.path.insert(0, {str(faults.ROOT / 'tests/training')!r})\nimport tiny_run\n"
+        f"import sys\nsys.path.insert(0, {str(faults.ROOT / 'tests/helpers')!r})\nimport tiny_run\n"
         "def get_config(arg=''):\n    return tiny_run.recipe()\n"
     )
     outcome = cluster.run("--config.num_steps=10")
@@ -55,12 +54,9 @@ def saved(tmp_path_factory) -> faults.Cluster:
     "sizes", [dict(fsdp=1), dict(fsdp=2), dict(fsdp=4), dict(replica=2, fsdp=4)]
 )
 def test_restored_bit_for_bit(saved, sizes):
-    settings = tiny_run.tiny()
     count = sizes.get("replica", 1) * sizes["fsdp"]
     mesh = meshes.create(**sizes, devices=jax.devices()[:count])
-    _, shapes = states.abstract(
-        build.model_factory(settings), build.update(settings).optimizer, mesh
-    )
+    _, shapes = build.abstract_state(tiny_run.tiny(), mesh)
     checkpoints = Checkpoints(saved.workdir / "checkpoints")
     step, restored = checkpoints.restore_newest(shapes)
     assert step == 10
@@ -70,7 +66,7 @@ def test_restored_bit_for_bit(saved, sizes):
 def test_two_processes_restore_onto_another_mesh_and_save_again(saved):
     folder = str(saved.workdir / "checkpoints")
     environment = faults.environment(devices=4)
-    environment["PYTHONPATH"] += f":{faults.ROOT / 'tests/training'}"
+    environment["PYTHONPATH"] += f":{faults.ROOT / 'tests/helpers'}"
     command = [sys.executable, "-c", RESTORE, folder, f"127.0.0.1:{faults.free_port()}"]
     running = [
         subprocess.Popen(
