@@ -1,9 +1,12 @@
-"""Invertible maps that move a sample of a Gaussian posterior on, and know how they change its density.
+"""Normalizing flows: invertible maps that know how they change a density.
 
     y, log_det = flow(z)                     # log q(y) = log q(z) - log_det
     z = flow.inverse(y)
 
-`log_det` has the shape of z. Its sum over an example is log |det dy/dz| in nats; where the Jacobian is triangular, each
-element has its own term, else the sum is spread evenly over what it is of. Every flow takes vectors [b d]; those of
-`glow` and `conv_autoregressive` take feature maps [b h w d]. All is float32 and begins near the identity.
+`log_det` has the shape of z and sums to log |det dy/dz| over an example, in nats. Where the
+Jacobian is triangular each element has its own term; otherwise the sum is spread evenly over the
+elements it couples. Everything is float32, and flows are initialized near the identity.
+
+A recipe names a subclass of `chain.Chain`, made of a number of features and a key: "planar.Planar".
+These map vectors [b d]; `conv_autoregressive` maps feature maps [b h w d] and has a context.
 """

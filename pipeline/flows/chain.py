@@ -1,4 +1,4 @@
-"""Flows one after the other."""
+"""Composition of flows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,33 +9,29 @@ from jaxtyping import Array, Float
 
 
 class Chain(nnx.Module):
-    """The first flow first; log-determinants add."""
+    """Flows applied in order; their log-determinants add."""
 
     def __init__(self, flows: Sequence[Any]):
         self.flows = nnx.List(list(flows))
 
-    def __call__(
-        self, z: Float[Array, "b *s d"]
-    ) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
+    def __call__(self, z: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         total = jnp.zeros_like(z)
         for flow in self.flows:
             z, log_det = flow(z)
             total = total + log_det
         return z, total
 
-    def inverse(self, y: Float[Array, "b *s d"]) -> Float[Array, "b *s d"]:
+    def inverse(self, y: Float[Array, "b d"]) -> Float[Array, "b d"]:
         for flow in reversed(list(self.flows)):
             y = flow.inverse(y)
         return y
 
 
 class Reverse(nnx.Module):
-    """The last axis the other way round, so that the next flow's order is another one."""
+    """A reversal of the features, so that the next flow orders them differently."""
 
-    def __call__(
-        self, z: Float[Array, "b *s d"]
-    ) -> tuple[Float[Array, "b *s d"], Float[Array, "b *s d"]]:
+    def __call__(self, z: Float[Array, "b d"]) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         return jnp.flip(z, -1), jnp.zeros_like(z)
 
-    def inverse(self, y: Float[Array, "b *s d"]) -> Float[Array, "b *s d"]:
+    def inverse(self, y: Float[Array, "b d"]) -> Float[Array, "b d"]:
         return jnp.flip(y, -1)

@@ -1,22 +1,23 @@
-"""IAF on feature maps (Kingma et al., 1606.04934, section 5.2): masked convolutions, with a context of the encoder.
+"""IAF on feature maps (Kingma et al., 1606.04934, section 5.2): masked convolutions and a context.
 
-An element sees the pixels before its own in raster order, and of its own pixel the earlier channels.
+An element sees the pixels before its own in raster order, and, at its own pixel, the earlier
+channels.
 """
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pipeline.flows.autoregressive import gated, in_order, ungated
+from pipeline.flows.autoregressive import gated, solve_in_order, ungated
 from pipeline.nn.conv import Conv
 from pipeline.nn.init import LayerFactory
 from pipeline.nn.masked_conv import MaskedConv
 
 
 class ConvIAF(nnx.Module):
-    """Masked 3x3 convolutions with ELUs between; the context joins after the first one.
+    """Masked 3x3 convolutions with ELUs in between; the context is added after the first one.
 
-    `mirrored` reverses the order of the pixels, and not that of the channels.
+    `mirrored` reverses the order of the pixels but not of the channels.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class ConvIAF(nnx.Module):
     def inverse(
         self, y: Float[Array, "b h w d"], context: Float[Array, "b h w c"]
     ) -> Float[Array, "b h w d"]:
-        """As many sweeps as an example has elements: for tests and small maps."""
-        return in_order(lambda z: ungated(y, *self._scale_and_shift(z, context)), y, y[0].size)
+        """Invert in as many sweeps as an example has elements: for tests and small maps."""
+        return solve_in_order(
+            lambda z: ungated(y, *self._scale_and_shift(z, context)), y, y[0].size
+        )
 
     def _scale_and_shift(self, z: Array, context: Array) -> tuple[Array, Array]:
         x = nnx.elu(self.first(z) + self.context(context))

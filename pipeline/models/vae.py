@@ -1,10 +1,11 @@
-"""A flat convolutional VAE: one vector of latents, a diagonal Gaussian (arXiv 1312.6114), any likelihood.
+"""A flat convolutional VAE (arXiv 1312.6114): one vector of latents, any likelihood.
 
-Burgess et al.'s network (arXiv 1804.03599, appendix A) is channels=(32, 32, 32) at 32x32 or (32,) * 4 at
-64x64, with hidden=(256, 256), likelihood="bernoulli" and input_range=(0.0, 1.0), exactly. Weights of another
-library need its layout changed: feature maps are flattened as [h w c], transposed kernels are [height, width,
-in, out] applied as convolutions of the dilated input (torch's flipped in both directions), and the last
-encoder layer gives all means, then all log-variances.
+Burgess et al.'s network (arXiv 1804.03599, appendix A) is channels=(32, 32, 32) at 32x32 or (32,) *
+4 at 64x64, with hidden=(256, 256), likelihood="bernoulli" and input_range=(0.0, 1.0), exactly.
+Weights of another library need its layout changed: feature maps are flattened as [h w c],
+transposed kernels are [height, width, in, out] applied as convolutions of the dilated input
+(torch's flipped in both directions), and the last encoder layer gives all means, then all
+log-variances.
 """
 
 import itertools
@@ -18,14 +19,20 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from pipeline.backend.halo import with_halo_exchange
 from pipeline.core import pixels
+from pipeline.core.construct import construct
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
-from pipeline.distributions.continuous import clip_logvar, gaussian_kl, gaussian_sample
+from pipeline.distributions.continuous import (
+    clip_logvar,
+    gaussian_kl,
+    gaussian_log_prob,
+    gaussian_sample,
+)
 
 HE = nnx.initializers.he_uniform()
-# The layers that give parameters of distributions begin near zero: else a mixture of narrow logistics in the wrong
-# places costs hundreds of bits a value at the first step.
+# The layers that give parameters of distributions begin near zero: else a mixture of narrow
+# logistics in the wrong places costs hundreds of bits a value at the first step.
 NEAR_ZERO = nnx.initializers.variance_scaling(0.01, "fan_in", "uniform")
 
 
@@ -99,8 +106,8 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """The encoder mirrored: linear layers, then 4x4 transposed convolutions of stride 2.
 
-    With depth 0 the last of these gives the head's channels, and nothing follows it; else it keeps the width
-    of channels[0] and a 1x1 convolution follows the residual ones.
+    With depth 0 the last of these gives the head's channels, and nothing follows it; else it keeps
+    the width of channels[0] and a 1x1 convolution follows the residual ones.
     """
 
     def __init__(
@@ -122,7 +129,8 @@ class Decoder(nnx.Module):
         inits = [HE] * (len(channels) - 1) + [HE if depth else NEAR_ZERO]
         self.convs = nnx.List(
             [
-                # Padding 2 of the dilated input is torch's padding=1: the output is exactly twice as large.
+                # Padding 2 of the dilated input is torch's padding=1: the output is exactly twice
+                # as large.
                 nnx.ConvTranspose(
                     i,
                     o,
@@ -169,6 +177,9 @@ class VAE(nnx.Module):
       hidden: widths of the linear layers between the smallest feature map and the latents; may be empty.
       depth: residual 3x3 convolutions at each resolution; 0 is Burgess et al.'s network.
       likelihood: a name or dict for pipeline.distributions.heads.create.
+      flow: a flow of pipeline.flows that maps the posterior's Gaussian sample to z (arXiv
+        1505.05770), as dict(name="planar.Planar", depth=8); None keeps the Gaussian. Its parameters
+        do not depend on the image.
       input_range: where the network sees black and white.
 
     Attributes:
@@ -186,6 +197,7 @@ class VAE(nnx.Module):
         depth: int = 0,
         likelihood: str | Mapping[str, Any] = "discretized_gaussian",
         input_range: Sequence[float | int] = (-1.0, 1.0),
+        flow: Mapping[str, Any] | None = None,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
@@ -205,17 +217,34 @@ class VAE(nnx.Module):
         self.decoder = Decoder(
             *networks, num_outputs=self.head.num_channels, rngs=rngs, dtype=dtype
         )
+        self.flow = (
+            None
+            if flow is None
+            else construct(
+                "pipeline.flows", flow, where="model.flow", features=latent_dim, key=rngs.params()
+            )
+        )
 
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """The posterior of uint8 or [-1, 1] images: z is its mean, or with a key a sample."""
+        """Return the posterior of uint8 or [-1, 1] images.
+
+        z is a sample, or, without a key, the Gaussian's mean, mapped through the flow if there is
+        one. With a flow, `kl` is log q(z | x) - log p(z) of each element of that z.
+        """
         low, high = self.input_range
         mean, logvar = self.encoder((pixels.to_float(image) + 1) * ((high - low) / 2) + low)
         z = mean if key is None else gaussian_sample(jax.random.fold_in(key, 0), mean, logvar)
-        kl = gaussian_kl(mean, logvar)
         zeros = jnp.zeros_like(mean)
-        return (Latent(z, kl, mean, logvar, prior_mean=zeros, prior_logvar=zeros),)
+        if self.flow is None:
+            kl = gaussian_kl(mean, logvar)
+            return (Latent(z, kl, mean, logvar, prior_mean=zeros, prior_logvar=zeros),)
+        log_q0 = gaussian_log_prob(z, mean, logvar)
+        z, log_det = self.flow(z)
+        log_q = log_q0 - log_det
+        kl = log_q - gaussian_log_prob(z)
+        return (Latent(z, kl, mean, logvar, zeros, zeros, log_q=log_q),)
 
     def decode(
         self,
