@@ -26,7 +26,7 @@ def discriminator_factory(config: Mapping[str, Any]) -> Callable[[nnx.Rngs], nnx
 
 
 def gan_config(config: Mapping[str, Any]) -> GanConfig:
-    """Return the adversarial loss of config.objective.adversarial, of weight 0 without that section.
+    """Return the settings of config.objective.adversarial, of weight 0 without that section.
 
     Raises:
       ConfigError: a key is unknown, or a value is out of range.

@@ -114,7 +114,7 @@ def takes(config: ConfigDict, section: str, key: str, value: Any) -> bool:
 
 
 def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple[str, ...]] | None:
-    """Return the function whose arguments a section's keys are, and the arguments that are not keys.
+    """Return the function that takes a section's keys, and its arguments that are not keys.
 
     None means that all keys of the section are in DEFAULTS.
     """

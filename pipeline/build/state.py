@@ -33,7 +33,7 @@ def mesh(config: Mapping[str, Any]) -> Mesh:
 
 
 def extras(config: Mapping[str, Any]) -> Extras:
-    """Return what the state holds besides the model: a discriminator, parameters of the objective."""
+    """Return what the state holds besides the model: a discriminator, the objective's parameters."""
     if config["step"] == "elbo":
         return Extras(spectral=elbo.create(config["objective"]).spectral is not None)
     params = {codec.LOGVAR: 0.0} if config["objective"].get("logvar") == "learned" else {}
@@ -56,6 +56,6 @@ def abstract_state(
 def initial_state(config: Mapping[str, Any], shapes: TrainState) -> TrainState:
     """Return the state before the first step, with the shardings of `shapes`."""
     optimizer = update(config).optimizer
-    return states.initialise(
+    return states.initialize(
         model_factory(config), optimizer, shapes, config["seed"], extras(config)
     )

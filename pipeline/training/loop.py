@@ -91,7 +91,7 @@ class Run:
         self.reports: dict[int, Reports] = {}
 
     def resume(self) -> tuple[int, TrainState | None]:
-        """Return the newest checkpoint's step and state, or (0, None); open the log at that step."""
+        """Return the newest checkpoint's step and state, or (0, None); open the log there."""
         with self.phases("restore"):
             with cluster_status.raise_on_all_processes("looking for room"):
                 preflight.check_disk(self.checkpoints.folder, self.spec.shapes)
@@ -104,7 +104,7 @@ class Run:
         return start, state
 
     def steps(self, start: int, restored: TrainState | None) -> None:
-        """Train from the state after step `start`, or a new one, to the last step or an exception."""
+        """Train from the state after step `start`, or a new state, to the last step."""
         spec, divergence = self.spec, self.spec.divergence
         state: Any = spec.initial_state() if restored is None else restored
         judge = Judge(divergence.patience, divergence.spike_sigma)
@@ -128,7 +128,7 @@ class Run:
             log.drain()
 
     def _entered(self, step: int, state: TrainState) -> TrainState:
-        """Return the state before a step, with a new discriminator where a stage starts with one."""
+        """Return the state before a step: with a new discriminator if its stage starts with one."""
         stage, stages = self.spec.stage(step), self.spec.stages
         if step != stage.begin + 1 or len(stages) == 1:
             return state

@@ -1,4 +1,4 @@
-"""Optimisers and learning rates. Clipping and skipping belong to the step (steps/update.py), which knows the loss."""
+"""Optimizers and learning rates. Clipping and skipping are in update.py, which sees the loss."""
 
 import jax.numpy as jnp
 import optax
@@ -20,10 +20,13 @@ def create(
     weight_decay: float = 0.0,
     l2: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Gradients -> the direction to step against, before the learning rate; weight decay is decoupled (1711.05101).
+    """Create an optimizer, whose updates are to be scaled by the negative learning rate.
 
-    `l2` is not: l2 times the parameters is added to the gradients first. "adamax" has the infinity norm of NVAE
-    (2007.03898) and others: max(b2 * u, |g| + eps).
+    Args:
+      name: "adamw", or "adamax" with the infinity norm of NVAE (arXiv 2007.03898) and others:
+        max(b2 * u, |g| + eps).
+      weight_decay: decoupled from the gradient (arXiv 1711.05101).
+      l2: not decoupled: l2 times the parameters is added to the gradients first.
     """
     if name not in OPTIMIZERS:
         raise ConfigError(f"optimizer.name={name!r}: {nearest(name, OPTIMIZERS)}")
@@ -44,8 +47,11 @@ def learning_rate(
     num_steps: int,
     final: float = 0.0,
 ) -> Float[Array, ""]:
-    """The rate of step `step` (from 0): linear warm-up over `warmup_steps`, then constant, or down to `final`
-    at `num_steps` along a line or a half cosine."""
+    """Return the learning rate of a step, counted from 0.
+
+    The rate warms up linearly over `warmup_steps`. Then it stays at `peak` ("constant"), or falls
+    to `final` at `num_steps` along a line ("linear") or half a cosine ("cosine").
+    """
     if decay not in DECAYS:
         raise ConfigError(f"optimizer.decay={decay!r}: {nearest(decay, DECAYS)}")
     step = jnp.asarray(step, jnp.float32)

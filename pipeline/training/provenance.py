@@ -1,4 +1,4 @@
-"""What a run was made from: its config, its data and its frozen networks, written into checkpoints."""
+"""The origin of a run: its config, its data and its frozen networks, as written into checkpoints."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""One update of the state from a gradient: clip, skip or apply, and move the EMA, in a single pass over the arrays."""
+"""The update of a state from a gradient: clip, skip or apply, and EMA, in one pass over arrays."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -16,16 +16,17 @@ from pipeline.training.state.train_state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """How a gradient changes the state.
+    """The rules by which a gradient changes the state.
 
-    The gradient is clipped to a global norm of `clip_norm`. A step whose norm, before clipping, reaches
-    `skip_norm`, or whose loss or norm is not finite, changes nothing but the counters: not the parameters,
-    nor the optimiser's state, nor the EMA. VDVAE (2011.10650) trains so, with a threshold that can hold a
-    run up for ever; here, after `max_skips` large gradients in a row, clipped updates are applied until the
-    norm is below the threshold again. A non-finite one is never applied. 0 turns clip_norm or skip_norm off.
+    The gradient is clipped to a global norm of `clip_norm`. A step whose norm before clipping
+    reaches `skip_norm`, or whose loss or norm is not finite, changes only the counters: neither the
+    parameters, nor the optimizer's state, nor the EMA. VDVAE (arXiv 2011.10650) skips likewise, but
+    its threshold can stall a run forever. Here, after `max_skips` large gradients in a row, clipped
+    updates are applied until the norm is below the threshold again. A non-finite gradient is never
+    applied. 0 turns clip_norm or skip_norm off.
 
-    The EMA's decay is `ema`, but over the first steps no more than (1 + n) / (10 + n) after n applied ones: an average
-    over ten thousand steps would otherwise be of the initial weights for most of a short run.
+    The EMA's decay is `ema`, but at most (1 + n) / (10 + n) after n applied steps. Otherwise an
+    average over ten thousand steps would consist of the initial weights for most of a short run.
     """
 
     optimizer: optax.GradientTransformation
@@ -50,9 +51,13 @@ class Update:
         *,
         all_finite: Bool[Array, ""] | None = None,
     ) -> tuple[TrainState, dict[str, Array]]:
-        """The next state, and what happened, to log.
+        """Return the next state, and metrics to log.
 
-        `sound` tells whether all else that this step computes is finite: where it is not, this is taken not to be.
+        Args:
+          loss: the loss that the gradients are of.
+          model_state: the model's other variables after the step.
+          all_finite: whether everything else that the step computes is finite; if not, the update
+            is skipped.
         """
         layer_norms = jnp.stack([optax.tree.norm(layer) for layer in by_layer(gradients).values()])
         norm = jnp.linalg.norm(layer_norms)
@@ -67,12 +72,13 @@ class Update:
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
         applied = (state.step - state.skipped).astype(jnp.float32)
         decay = jnp.minimum(self.ema, (1 + applied) / (10 + applied))
-        # A discriminator has none.
+        # The state of a discriminator has no EMA.
         ema = {
             name: state.ema[name] * decay + params[name] * (1 - decay) for name in sorted(state.ema)
         }
 
-        # A select, not a branch: it fuses with the update, and donated buffers are written in place.
+        # A select, not a branch: it fuses with the update, and donated buffers are written in
+        # place.
         def keep(new, old):
             return jax.tree.map(lambda n, o: jnp.where(apply, n, o), new, old)
 
@@ -103,9 +109,9 @@ class Update:
 
 
 def by_layer(arrays: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Arrays by the layer that their name tells: decoder.blocks.7.prior.c1.kernel is of decoder.blocks.7.
+    """Group arrays by layer: decoder.blocks.7.prior.c1.kernel belongs to decoder.blocks.7.
 
-    Layers come in the order of a forward pass: encoders first, and blocks by their numbers.
+    Layers are in the order of a forward pass: encoders first, and blocks by their numbers.
     """
     layers: dict[str, list[Any]] = {}
     for name, array in arrays.items():

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and what may change between one start and the next.
+"""The folder of a run: which run it belongs to, and what may change when the run resumes.
 
 config.json  env.json  checkpoints/<step>/  metrics.jsonl  speed.jsonl  tb/  samples/  eval/  DONE
 """
@@ -11,19 +11,34 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 
-# What a resumed run may change without being another run: how long it is, how often things are done, on what it
-# runs, and where data and networks lie (fingerprints tell whether they are the same ones).
-FREE = ("num_steps", "checkpoint", "eval", "log", "sample", "mesh", "sharding",
-        "divergence", "watchdog", "preemption", "data.path", "data.eval_path",
-        "data.num_workers", "data.max_unreadable",
-        "objective.perceptual.weights", "objective.perceptual.heads", "objective.compatibility.codec")  # fmt: skip
+# Keys that may change when a run resumes: its length, its intervals, the machine it runs on, and
+# the paths of data and networks (whose fingerprints are compared instead).
+FREE = (
+    "num_steps",
+    "checkpoint",
+    "eval",
+    "log",
+    "sample",
+    "mesh",
+    "sharding",
+    "divergence",
+    "watchdog",
+    "preemption",
+    "data.path",
+    "data.eval_path",
+    "data.num_workers",
+    "data.max_unreadable",
+    "objective.perceptual.weights",
+    "objective.perceptual.heads",
+    "objective.compatibility.codec",
+)
 
 
 def claim(workdir: pathlib.Path, config: Mapping[str, Any], *, force: bool = False) -> None:
-    """Makes the folder this run's, by its config.json.
+    """Make the folder this run's by writing its config.json.
 
     Raises:
-      ConfigError: it holds something else, or a run of another config (and not `force`).
+      ConfigError: it holds something else, or a run of another config and `force` is not set.
     """
     path = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
@@ -32,7 +47,8 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any], *, force: bool = Fal
         refuse_changes(load(workdir), config, where=str(path), force=force)
     elif workdir.exists() and any(workdir.iterdir()):
         raise ConfigError(
-            f"--workdir {workdir} is not empty and holds no run (no config.json): give another folder"
+            f"--workdir {workdir} is not empty and holds no run (no config.json): give another "
+            "folder"
         )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -42,7 +58,11 @@ def claim(workdir: pathlib.Path, config: Mapping[str, Any], *, force: bool = Fal
 
 
 def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
-    """The config of the run in `workdir`. Raises ConfigError where there is none."""
+    """Return the config of the run in `workdir`.
+
+    Raises:
+      ConfigError: there is none, or it is damaged.
+    """
     path = pathlib.Path(workdir) / "config.json"
     try:
         return json.loads(path.read_text())
@@ -53,14 +73,18 @@ def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def checkpoint_folder(workdir: str | os.PathLike[str], folder: str = "") -> str:
-    """Return the folder of a run's checkpoints: `folder` (config.checkpoint.folder), or the workdir's own."""
+    """Return the folder of a run's checkpoints: config.checkpoint.folder, or the workdir's own."""
     return folder or str(pathlib.Path(workdir) / "checkpoints")
 
 
 def refuse_changes(
     saved: Mapping[str, Any], config: Mapping[str, Any], *, where: str, force: bool = False
 ) -> None:
-    """Raises ConfigError with the differences that would make it another run."""
+    """Check that a config is of the same run as a saved one, which messages call `where`.
+
+    Raises:
+      ConfigError: they differ in keys that may not change, and `force` is not set.
+    """
     changes = differences(saved, config)
     if changes and not force:
         shown = "; ".join(changes[:8]) + (
@@ -72,7 +96,7 @@ def refuse_changes(
 
 
 def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """ "key: old -> new" for each key that is not free to change."""
+    """Return "key: old -> new" for each difference in a key that may not change."""
     old, new = _flatten(saved), _flatten(json.loads(json.dumps(config)))
     return [
         f"{key}: {old.get(key, 'absent')!r} -> {new.get(key, 'absent')!r}"
@@ -82,7 +106,7 @@ def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes in one go: a reader sees the old file or the new one."""
+    """Write atomically: a reader sees the old file or the new one."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n")
     partial.replace(path)

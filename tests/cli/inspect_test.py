@@ -61,7 +61,7 @@ def run(tmp_path_factory) -> tuple[pathlib.Path, dict[int, str]]:
     _, shapes = states.abstract(create, update.optimizer, meshes.create())
     checkpoints, digests = Checkpoints(folder / "checkpoints"), {}
     for step in (1, 2):
-        state = states.initialise(create, update.optimizer, shapes, seed=step)
+        state = states.initialize(create, update.optimizer, shapes, seed=step)
         digests[step] = state_digest(state)
         checkpoints.save(step, state, {"config": CONFIG})
     checkpoints.close()

@@ -34,7 +34,7 @@ def compiled(recipe: str, devices: int):
     config = settings(recipe)
     create, update, extras = build.model_factory(config), build.update(config), build.extras(config)
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, config["sharding"], extras)
-    state = states.initialise(create, update.optimizer, shapes, 0, extras)
+    state = states.initialize(create, update.optimizer, shapes, 0, extras)
     where = sharding.batch_sharding(mesh)
 
     def batch(number: int) -> Any:

@@ -55,7 +55,7 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
         build.extras(settings),
     )
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, None, extras)
-    state = states.initialise(create, update.optimizer, shapes, settings["seed"], extras)
+    state = states.initialize(create, update.optimizer, shapes, settings["seed"], extras)
     function = build.step(settings, modeldef)
     step = jax.jit(function.program(function.variant(settings["num_steps"])))
     batch = batch_for(settings)

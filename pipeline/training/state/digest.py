@@ -1,4 +1,4 @@
-"""One number for a whole training state: two runs that agree in it agree in every bit of every array."""
+"""A digest of a training state: equal digests mean that every bit of every array is equal."""
 
 import hashlib
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 
 
 def state_digest(state: Any) -> str:
-    """sha256 over (path, dtype, shape, bytes) of all arrays of a pytree, in the order of their paths.
+    """Return the sha256 over (path, dtype, shape, bytes) of a pytree's arrays, sorted by path.
 
-    A TrainState and what Checkpoints.arrays reads back of it have the same digest: a path is the names joined by
-    dots, and "counters", the part in which a checkpoint keeps a state's scalars, is none. Bytes are row-major and
-    little-endian, whatever the machine and the sharding.
+    A TrainState and the arrays that `Checkpoints.arrays` reads back have the same digest: a path is
+    the names joined by dots, without "counters", the part of a checkpoint that holds the state's
+    scalars. Bytes are row-major and little-endian on every machine and for every sharding.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     named = {

@@ -1,4 +1,4 @@
-"""The mesh: `replica` across slices or nodes, `fsdp` within one, `context` along an activation's height."""
+"""The mesh: `replica` across slices or nodes, `fsdp` within one, `context` along the height."""
 
 import math
 import re
@@ -19,40 +19,46 @@ _AUTO = (AxisType.Auto,) * 3
 def create(
     *, replica: int = 1, fsdp: int = -1, context: int = 1, devices: Sequence[Any] | None = None
 ) -> Mesh:
-    """A mesh of these sizes over the devices; one size may be -1, and takes what is left.
+    """Create a mesh of these sizes over the devices; one size may be -1 and takes what is left.
 
-    Smaller sizes than there are devices leave the last ones idle, where one process has them all. Within a TPU's
-    slice neighbours on the mesh are neighbours on the torus; otherwise devices keep their order, in which a process
-    has its own together. Over several slices, or several processes with GPUs of their own (nodes), `replica` goes
-    across and the others stay within, where `replica` is a multiple of their number.
+    Sizes with a smaller product than the number of devices leave the last devices idle, if one
+    process has all devices. Within a TPU slice neighbours on the mesh are neighbours on the torus;
+    elsewhere devices keep their order, in which those of one process are contiguous. Across several
+    slices, or several processes with GPUs (nodes), `replica` goes across and the other axes stay
+    within, if `replica` is a multiple of their number.
 
     Axes are of type Auto: convolutions with sharded kernels raise under Explicit ones.
 
     Raises:
-      ConfigError: the sizes do not divide the devices, or several TPU slices do not divide `replica`.
+      ConfigError: the sizes do not divide the devices, or the number of TPU slices does not divide
+        `replica`.
     """
     devices = jax.devices() if devices is None else devices
     sizes = resolve(len(devices), replica=replica, fsdp=fsdp, context=context)
     total = math.prod(sizes.values())
     if total < len(devices) and jax.process_count() > 1:
         raise ConfigError(
-            f"mesh {_shown(sizes)} leaves some of the {len(devices)} devices of several processes idle"
+            f"mesh {_shown(sizes)} leaves some of the {len(devices)} devices of several processes "
+            "idle"
         )
     return Mesh(arrange(list(devices[:total]), sizes), AXES, axis_types=_AUTO)
 
 
 def abstract(*, replica: int = 1, fsdp: int = -1, context: int = 1) -> AbstractMesh:
-    """A mesh of these sizes without devices, to see how arrays would be split; -1 counts the devices that are there."""
+    """Create a mesh of these sizes without devices, to see how arrays would be split.
+
+    A size of -1 is filled in from the number of this machine's devices.
+    """
     sizes = {"replica": replica, "fsdp": fsdp, "context": context}
     count = jax.device_count() if -1 in sizes.values() else math.prod(sizes.values())
     return AbstractMesh(tuple(resolve(count, **sizes).values()), AXES, axis_types=_AUTO)
 
 
 def parse(text: str, sizes: Mapping[str, int]) -> dict[str, int]:
-    """`sizes` with those that `text` changes, such as "replica=-1,fsdp=8"; an empty text changes none.
+    """Return `sizes` with the changes in `text`, such as "replica=-1,fsdp=8" or "" for none.
 
     Raises:
-      ConfigError: it is not of this form.
+      ConfigError: `text` is not of this form.
     """
     changed = dict(sizes)
     for part in filter(None, text.split(",")):
@@ -66,10 +72,10 @@ def parse(text: str, sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def resolve(num_devices: int, *, replica: int, fsdp: int, context: int) -> dict[str, int]:
-    """The sizes with the one that is -1 filled in.
+    """Return the sizes with the one that is -1 filled in.
 
     Raises:
-      ConfigError: they cannot be, or do not divide so many devices.
+      ConfigError: a size is out of range, or their product does not divide `num_devices`.
     """
     sizes = {"replica": replica, "fsdp": fsdp, "context": context}
     shown = _shown(sizes)
@@ -87,12 +93,16 @@ def resolve(num_devices: int, *, replica: int, fsdp: int, context: int) -> dict[
 
 
 def arrange(devices: list[Any], sizes: dict[str, int]) -> np.ndarray:
-    """The devices as an array [replica fsdp context]."""
+    """Return the devices as an array [replica fsdp context].
+
+    Raises:
+      ConfigError: `fsdp` or `context` would span several TPU slices.
+    """
     shape = tuple(sizes.values())
     platform = devices[0].platform
     slices = {getattr(device, "slice_index", None) or 0 for device in devices}
     processes = {device.process_index for device in devices}
-    # On GPUs jax may tell slices (NVLink domains), or else a node is taken to be a process.
+    # On GPUs JAX may report slices (NVLink domains); where it does not, each process is a node.
     by_process = len(slices) == 1 and platform == "gpu"
     granules = len(processes) if by_process else len(slices)
     if granules > 1 and sizes["replica"] % granules == 0:
@@ -121,7 +131,11 @@ def _shown(sizes: dict[str, int]) -> str:
 def check_batch(
     mesh: Mesh, batch_size: int, *, grad_accum_steps: int = 1, key: str = "batch_size"
 ) -> None:
-    """Raises ConfigError where a global batch cannot be split over (replica, fsdp) and into `grad_accum_steps` parts."""
+    """Check that a global batch can be split over (replica, fsdp) and into microbatches.
+
+    Raises:
+      ConfigError: it cannot; the message names the nearest sizes that can.
+    """
     shards = mesh.shape["replica"] * mesh.shape["fsdp"]
     if grad_accum_steps < 1:
         raise ConfigError(f"grad_accum_steps={grad_accum_steps} must be 1 or more")
@@ -129,14 +143,19 @@ def check_batch(
     if batch_size < 1 or batch_size % unit:
         below, above = batch_size // unit * unit, -(-max(batch_size, 1) // unit) * unit
         raise ConfigError(
-            f"{key}={batch_size} must be a multiple of {unit}, such as {f'{below} or ' if below > 0 else ''}{above}: "
-            f"the mesh splits a batch over replica={mesh.shape['replica']} x fsdp={mesh.shape['fsdp']} devices, "
-            f"and each part into grad_accum_steps={grad_accum_steps}"
+            f"{key}={batch_size} must be a multiple of {unit}, such as "
+            f"{f'{below} or ' if below > 0 else ''}{above}: the mesh splits a batch over "
+            f"replica={mesh.shape['replica']} x fsdp={mesh.shape['fsdp']} devices, "
+            f"and each shard into grad_accum_steps={grad_accum_steps} microbatches"
         )
 
 
 def check_height(mesh: Mesh, height: int, *, key: str = "data.image_size") -> None:
-    """Raises ConfigError where images cannot be split over `context`."""
+    """Check that images of this height can be split over `context`.
+
+    Raises:
+      ConfigError: they cannot.
+    """
     context = mesh.shape["context"]
     if height % context:
         raise ConfigError(

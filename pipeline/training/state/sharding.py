@@ -1,4 +1,4 @@
-"""Which axis of the mesh each array is split over. Model code knows nothing of it."""
+"""Shardings of states and batches over the mesh. Model code does not depend on them."""
 
 import functools
 import math
@@ -18,22 +18,28 @@ from pipeline.core.errors import ConfigError
 BATCH = PartitionSpec(("replica", "fsdp"))
 IMAGES = PartitionSpec(("replica", "fsdp"), "context")
 CLIPS = PartitionSpec(("replica", "fsdp"), None, "context")
-# Below this many elements the collectives cost more than the memory is worth.
+# Collectives on arrays of fewer elements cost more than their memory is worth.
 MIN_SHARDED = 2**12
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The first dimension over all devices that hold different examples."""
+    """Return the sharding of a batch's rows, over all devices that hold different examples."""
     return NamedSharding(mesh, BATCH)
 
 
 def sharding_of(rows: NamedSharding, rank: int) -> NamedSharding:
-    """That of a batch's array of so many dimensions, given batch_sharding: images and clips are split in height too."""
+    """Return the sharding of a batch's array of this rank, given `batch_sharding`.
+
+    The height of images [b h w c] and clips [b t h w c] is also split, over `context`.
+    """
     return NamedSharding(rows.mesh, {4: IMAGES, 5: CLIPS}.get(rank, BATCH))
 
 
 def spec_for(shape: Sequence[int], fsdp: int, *, min_size: int = MIN_SHARDED) -> PartitionSpec:
-    """The largest dimension that `fsdp` divides is split; small arrays, and those without one, are replicated."""
+    """Return the spec of a parameter: the largest dimension that `fsdp` divides is split.
+
+    Arrays below `min_size` elements, and arrays without such a dimension, are replicated.
+    """
     if fsdp == 1 or math.prod(shape) < min_size:
         return PartitionSpec()
     divisible = [dim for dim, size in enumerate(shape) if size % fsdp == 0]
@@ -44,7 +50,7 @@ def spec_for(shape: Sequence[int], fsdp: int, *, min_size: int = MIN_SHARDED) ->
 
 
 def shard_bytes(shape: jax.ShapeDtypeStruct) -> int:
-    """Bytes that one device holds of an array with a sharding."""
+    """Return the bytes of one device's shard of a shape with a sharding."""
     return math.prod(shape.sharding.shard_shape(shape.shape)) * shape.dtype.itemsize
 
 
@@ -53,14 +59,15 @@ def state_shardings(
     state: Any,
     overrides: Mapping[str, Sequence[str | None]] | None = None,
 ) -> Any:
-    """A sharding for each array of a state of shapes: by the first override whose regex matches, or `spec_for`.
+    """Return a sharding for each array of a state of shapes.
 
-    Optimiser state follows the parameters, because the rule sees nothing but shapes. Overrides are
-    {regex: axes}, such as {"out_conv.kernel": [None, None, None, "fsdp"]}; the regex is searched in the
-    array's path, as "params.decoder.out_conv.kernel".
+    The first override whose regex matches decides, else `spec_for`. Optimizer state is split like
+    the parameters, because the rule depends on shapes alone. Overrides are {regex: axes}, such as
+    {"out_conv.kernel": [None, None, None, "fsdp"]}; the regex is searched in the array's path, such
+    as "params.decoder.out_conv.kernel".
 
     Raises:
-      ConfigError: an override that does not fit the array, or matches none.
+      ConfigError: an override does not fit the array, or matches none.
     """
     rules = [(re.compile(pattern), axes) for pattern, axes in (overrides or {}).items()]
     unused = {pattern.pattern for pattern, _ in rules}
@@ -89,7 +96,8 @@ def _override(
     for axis, size in zip(axes, shape):
         if axis is not None and (axis not in mesh.shape or size % mesh.shape[axis]):
             raise ConfigError(
-                f"sharding override {list(axes)} does not divide {name} {tuple(shape)} on {dict(mesh.shape)}"
+                f"sharding override {list(axes)} does not divide {name} {tuple(shape)} on "
+                f"{dict(mesh.shape)}"
             )
     return PartitionSpec(*axes)
 
@@ -97,10 +105,11 @@ def _override(
 def lower_step(
     step: Callable[..., Any], state: Any, batch: Any, *frozen: Any
 ) -> jax.stages.Lowered:
-    """A step (state, batch) -> (state, metrics), ready to compile for arrays or shapes with these shardings.
+    """Lower a step (state, batch, *frozen) -> (state, metrics) for arrays or shapes with shardings.
 
-    The next state takes over the buffers of this one, and so its shardings, which XLA is otherwise free to change.
-    `frozen` is, for a step that takes a third argument, what it reads and nothing changes.
+    The state is donated. The next state therefore needs the same shardings, which XLA would
+    otherwise be free to change. `frozen` is the third argument of steps that have one: arrays that
+    are only read.
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     options = compiler_options(target.backend())
@@ -112,7 +121,7 @@ def lower_step(
 
 
 def replicate(mesh: Mesh, arrays: Any) -> Any:
-    """Host arrays, whole on every device of the mesh."""
+    """Copy host arrays whole onto every device of the mesh."""
     where = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(
         lambda array: jax.make_array_from_callback(array.shape, where, array.__getitem__), arrays
@@ -120,7 +129,7 @@ def replicate(mesh: Mesh, arrays: Any) -> Any:
 
 
 def replicated_shapes(mesh: Mesh, arrays: Any) -> Any:
-    """The same as shapes, for devices that are not there."""
+    """Return the shapes of `replicate`'s result, for devices that need not exist."""
     where = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(
         lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where), arrays
@@ -128,10 +137,10 @@ def replicated_shapes(mesh: Mesh, arrays: Any) -> Any:
 
 
 def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Global arrays from this process's rows of a batch, those that `local_rows` tells, at their full height."""
-    # Of one row for each part of the batch, this process has as many as it has parts.
-    parts = math.prod(sharding.mesh.shape[axis] for axis in ("replica", "fsdp"))
-    num_rows = len(batch["index"]) * parts // len(local_rows(sharding, parts))
+    """Return global arrays from this process's rows of a batch (`local_rows`), at full height."""
+    # In a batch with one row per shard, this process has one row for each of its shards.
+    shards = math.prod(sharding.mesh.shape[axis] for axis in ("replica", "fsdp"))
+    num_rows = len(batch["index"]) * shards // len(local_rows(sharding, shards))
     numbers = local_rows(sharding, num_rows)
 
     def put(values: np.ndarray) -> jax.Array:
@@ -154,10 +163,14 @@ def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str,
 def local_rows(
     sharding: NamedSharding, batch_size: int, process_index: int | None = None
 ) -> Int[np.ndarray, " n"]:
-    """The rows of a global batch that this process (or another) must feed: those of its devices, in order.
+    """Return the rows of a global batch that a process feeds to its devices, in order.
 
-    Processes between which `context` splits images have the same ones. A process's rows need not be together: on a
-    TPU, neighbours on the mesh are neighbours on the torus, and hosts are tiles of it.
+    Processes between which `context` splits images feed the same rows. The rows need not be
+    contiguous: on a TPU, neighbours on the mesh are neighbours on the torus, and hosts are tiles
+    of it.
+
+    Args:
+      process_index: this process by default.
     """
     process_index = jax.process_index() if process_index is None else process_index
     return rows_of(sharding.devices_indices_map((batch_size,)), batch_size, process_index)
@@ -166,7 +179,7 @@ def local_rows(
 def rows_of(
     indices: Mapping[Any, tuple[slice, ...]], batch_size: int, process_index: int
 ) -> Int[np.ndarray, " n"]:
-    """The rows of a process, given those of every device."""
+    """Return the rows of a process, given the rows of every device."""
     own = {
         where.indices(batch_size)
         for device, (where,) in indices.items()

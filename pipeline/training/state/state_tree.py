@@ -1,4 +1,4 @@
-"""A training state as a checkpoint names its arrays: parts, and names in each."""
+"""Conversion between a TrainState and the named arrays of a checkpoint: {part: {name: array}}."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ _COUNTERS = ("step", "skipped", "consecutive_large_grads", "consecutive_nonfinit
 
 
 def to_tree(state: TrainState) -> Tree:
-    """A state, or one of shapes."""
+    """Return the named arrays of a state, or the named shapes of an abstract one."""
     return {
         "params": dict(state.params),
         "ema": dict(state.ema),
@@ -26,7 +26,7 @@ def to_tree(state: TrainState) -> Tree:
 
 
 def from_tree(shapes: TrainState, tree: Tree) -> TrainState:
-    """The state with these arrays, of the structure of `shapes`."""
+    """Return the state with these arrays and the structure of `shapes`."""
     return TrainState(
         params=tree["params"],
         ema=tree["ema"],
@@ -38,21 +38,21 @@ def from_tree(shapes: TrainState, tree: Tree) -> TrainState:
 
 
 def flat(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """part.name -> array."""
+    """Return {"part.name": array}."""
     return {
         f"{part}.{name}": leaf for part, leaves in tree.items() for name, leaf in leaves.items()
     }
 
 
 def described(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """part.name -> "float32[3, 4]"."""
+    """Return {"part.name": "float32[3, 4]"}."""
     return {
         name: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for name, leaf in flat(tree).items()
     }
 
 
 def without_empty(tree: Tree) -> Tree:
-    """Orbax saves no part that is empty."""
+    """Return the tree without its empty parts, which Orbax does not save."""
     return {part: leaves for part, leaves in tree.items() if leaves}
 
 

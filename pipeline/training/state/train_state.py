@@ -1,4 +1,4 @@
-"""All that a training run is, as one pytree of arrays: what a checkpoint holds and a step maps to the next."""
+"""The training state: the pytree of arrays that a step maps to the next and a checkpoint holds."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -22,13 +22,16 @@ from pipeline.training.state import sharding
 
 @flax.struct.dataclass
 class TrainState:
-    """Arrays by name (pipeline.core.parameters); counters are int32 scalars.
+    """Arrays by name (pipeline.core.parameters), and counters, which are int32 scalars.
 
-    `step` counts batches seen. Of these `skipped` changed nothing; `consecutive_large_grads` and `consecutive_nonfinite`
-    tell how the last ones went (pipeline.training.update).
-
-    `discriminator` is the same of a discriminator, whose `step` counts its own updates and whose `ema` is empty; None in a run
-    without one.
+    Attributes:
+      step: the number of batches seen.
+      model_state: the model's variables that are not parameters.
+      skipped: how many of these batches changed nothing.
+      consecutive_large_grads, consecutive_nonfinite: how many of the last batches had a large or a
+        non-finite gradient in a row (pipeline.training.update).
+      discriminator: the TrainState of the discriminator, or None without one. Its `step` counts its
+        own updates; its `ema` is empty.
     """
 
     step: Int[Array, ""] | Any
@@ -44,12 +47,15 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
-    """What a training step keeps in the state beside the model.
+    """What the state holds besides the model.
 
-    `params` are scalars of the objective that are trained with the model's parameters: name, which begins with
-    "objective.", and first value. `discriminator(rngs)` makes the discriminator, `discriminator_optimizer` is its own, and
-    `discriminator_state` are running values that belong to it: name and first value. `spectral` keeps a direction for each of
-    the model's convolutions among its other variables (pipeline.losses.spectral).
+    Attributes:
+      params: scalars of the objective that are trained with the model's parameters: initial value
+        by name, which begins with "objective.".
+      discriminator: creates the discriminator from its random streams.
+      discriminator_state: running values that belong to the discriminator: initial value by name.
+      spectral: whether model_state holds a direction for each of the model's convolutions
+        (pipeline.losses.spectral).
     """
 
     params: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
@@ -59,7 +65,7 @@ class Extras:
     spectral: bool = False
 
     def make_discriminator(self, key: Any) -> tuple[Arrays, Arrays] | None:
-        """Its parameters and other variables."""
+        """Return the discriminator's parameters and other variables, or None without one."""
         if self.discriminator is None:
             return None
         _, params, model_state = parameters.split(self.discriminator(nnx.Rngs(key)))
@@ -67,7 +73,7 @@ class Extras:
 
 
 NONE = Extras()
-# Folded into the seed of a run: the discriminator's weights are another draw than the model's.
+# Folded into a run's seed, so that the discriminator's weights are independent of the model's.
 _DISCRIMINATOR = 0x637269
 
 
@@ -79,9 +85,9 @@ def fresh(
     *,
     ema: bool = True,
 ) -> TrainState:
-    """The state before the first step; the EMA starts at the parameters."""
+    """Return the state before the first step; the EMA starts at the parameters."""
 
-    # A buffer of its own for each counter and the EMA: a donated buffer may appear only once.
+    # Each counter and the EMA get their own buffers, because a donated buffer may appear only once.
     def zero() -> Any:
         return jnp.zeros((), jnp.int32)
 
@@ -105,9 +111,11 @@ def abstract(
     overrides: Any = None,
     extras: Extras = NONE,
 ) -> tuple[ModelDef, TrainState]:
-    """The model's definition and the state as shapes with shardings, nothing allocated.
+    """Return the model's definition, and the state as shapes with shardings; allocates nothing.
 
-    `create(rngs)` makes the model.
+    Args:
+      create: creates the model from its random streams.
+      overrides: see `sharding.state_shardings`.
     """
     modeldef, params, model_state = parameters.abstract(lambda: create(nnx.Rngs(0)))
     if extras.spectral:
@@ -140,17 +148,18 @@ def _fresh_discriminator(
     return fresh(*discriminator, extras.discriminator_optimizer, ema=False)
 
 
-def initialise(
+def initialize(
     create: Any,
     optimizer: optax.GradientTransformation,
     shapes: TrainState,
     seed: int,
     extras: Extras = NONE,
 ) -> TrainState:
-    """The first state; no device holds more than its shards.
+    """Return the state before the first step; no device holds more than its shards.
 
-    The weights are made one by one in the host's memory: equal on every mesh and accelerator, and there in
-    seconds, where a program of a VDVAE's thousand initialisers takes XLA minutes to compile.
+    The weights are drawn one by one in host memory. They are therefore equal on every mesh and
+    accelerator, and ready in seconds, whereas XLA takes minutes to compile a program with the
+    thousand initializers of a VDVAE.
     """
     with jax.default_device(_host()):
         _, params, model_state = parameters.split(create(nnx.Rngs(jax.random.key(seed))))
@@ -165,7 +174,9 @@ def from_weights(
     seed: int = 0,
     extras: Extras = NONE,
 ) -> TrainState:
-    """The state before the first step with these arrays, NumPy's or JAX's, as its weights; `extras` begin afresh.
+    """Return the state before the first step with these NumPy or JAX arrays as its weights.
+
+    `extras` are newly initialized.
 
     Raises:
       CheckpointError: a name or a shape is not the model's.
@@ -189,7 +200,11 @@ def from_weights(
 
 
 def new_discriminator(extras: Extras, shapes: TrainState, seed: int, step: int = 0) -> TrainState:
-    """A discriminator before its first update; `step` is the run's, so that each new one is another draw."""
+    """Return a discriminator before its first update.
+
+    Args:
+      step: the run's step, so that each new discriminator is a different draw.
+    """
     with jax.default_device(_host()):
         made = extras.make_discriminator(
             jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _DISCRIMINATOR), step)
@@ -216,7 +231,7 @@ def _place(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, ja
     for name, shape in wanted.items():
         if arrays[name].shape != shape.shape:
             raise CheckpointError(
-                f"weight {name} is {arrays[name].shape}, and the model's {shape.shape}"
+                f"weight {name} has shape {arrays[name].shape}, and the model's {shape.shape}"
             )
         host = np.asarray(arrays[name], shape.dtype)
         placed[name] = jax.make_array_from_callback(host.shape, shape.sharding, host.__getitem__)
@@ -230,5 +245,5 @@ def _scalars(values: Mapping[str, float | int]) -> Arrays:
 def _host() -> jax.Device:
     try:
         return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS may leave out the CPU
+    except RuntimeError:  # JAX_PLATFORMS may exclude the CPU
         return jax.local_devices()[0]

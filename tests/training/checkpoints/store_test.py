@@ -38,7 +38,7 @@ def shapes_on(devices: int, **changes):
 def eight():
     """A state in eight parts."""
     settings, update, shapes = shapes_on(8)
-    return states.initialise(build.model_factory(settings), update.optimizer, shapes, 0), shapes
+    return states.initialize(build.model_factory(settings), update.optimizer, shapes, 0), shapes
 
 
 def test_a_state_comes_back_bit_for_bit_on_its_mesh_and_on_another(eight, tmp_path):
@@ -179,7 +179,7 @@ def test_killed_at_any_time_the_newest_checkpoint_loads(tmp_path, after):
 
 def test_a_model_for_inference_has_the_ema_or_the_last_weights(tmp_path):
     settings, update, shapes = shapes_on(1)
-    state = states.initialise(build.model_factory(settings), update.optimizer, shapes, 0)
+    state = states.initialize(build.model_factory(settings), update.optimizer, shapes, 0)
     state = state.replace(ema={name: value + 1 for name, value in state.ema.items()})
     claim(tmp_path / "run", settings)
     with pytest.raises(CheckpointError, match="no checkpoint"):

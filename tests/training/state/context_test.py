@@ -88,7 +88,7 @@ def first_step(settings: dict, mesh: jax.sharding.Mesh):
         update, optimizer=optax.identity(), learning_rate=lambda step: 1.0 + 0 * step
     )
     modeldef, shapes = states.abstract(create, update.optimizer, mesh)
-    state = states.initialise(create, update.optimizer, shapes, seed=0)
+    state = states.initialize(create, update.optimizer, shapes, seed=0)
     data = settings["data"]
     image = np.random.default_rng(0).integers(
         0, 256, (8, data["image_size"], data["image_size"], data["channels"]), np.uint8

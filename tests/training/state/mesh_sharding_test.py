@@ -157,7 +157,7 @@ def test_eight_devices_compute_what_one_does_with_the_state_in_eight_parts():
     for devices in (jax.devices()[:1], jax.devices()):
         mesh = meshes.create(fsdp=-1, devices=devices)
         modeldef, shapes = states.abstract(create, update.optimizer, mesh)
-        state = states.initialise(create, update.optimizer, shapes, seed=0)
+        state = states.initialize(create, update.optimizer, shapes, seed=0)
         batches = [
             sharding.place(batch_of(number), sharding.batch_sharding(mesh)) for number in range(2)
         ]

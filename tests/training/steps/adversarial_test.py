@@ -29,7 +29,7 @@ class Setup:
         self.modeldef, self.shapes = states.abstract(
             create, optimizer, self.mesh, None, self.extras
         )
-        self.start = states.initialise(create, optimizer, self.shapes, 0, self.extras)
+        self.start = states.initialize(create, optimizer, self.shapes, 0, self.extras)
         self.step = build.step(settings, self.modeldef, self.mesh)
         self.programs = {}
 

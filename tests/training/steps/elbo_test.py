@@ -20,7 +20,7 @@ def setup(**changes):
     modeldef, shapes = states.abstract(create, update.optimizer, mesh)
     return (
         modeldef,
-        states.initialise(create, update.optimizer, shapes, 0),
+        states.initialize(create, update.optimizer, shapes, 0),
         build.step(settings, modeldef),
     )
 
