@@ -1,85 +1,16 @@
 """Imports of AutoencoderKL and TAESD without torch: whole, in place, or told in a line; tests/parity compares."""
 
-import json
-
 import numpy as np
 import pytest
-import safetensors.numpy
 from flax import nnx
+from released_weights import WEIGHTS, autoencoder_kl, taesd
+from released_weights import write_diffusers as write
 
 from pipeline import Codec, cli, models
 from pipeline.core import parameters
 from pipeline.core.errors import CheckpointError, DataError
 from pipeline.importers import diffusers as diffusers_importer
 from pipeline.importers import taesd as taesd_importer
-
-SETTINGS = dict(
-    _class_name="AutoencoderKL",
-    block_out_channels=[8, 16],
-    norm_num_groups=4,
-    down_block_types=["DownEncoderBlock2D"] * 2,
-    up_block_types=["UpDecoderBlock2D"] * 2,
-    sample_size=8,
-)
-
-
-def noise(*shape):
-    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32) * 0.1
-
-
-def block(name, width, out):
-    tensors = {
-        f"{name}.norm{i}.{leaf}": noise(w)
-        for i, w in ((1, width), (2, out))
-        for leaf in ("weight", "bias")
-    }
-    tensors |= conv(f"{name}.conv1", width, out, 3) | conv(f"{name}.conv2", out, out, 3)
-    return tensors | (conv(f"{name}.conv_shortcut", width, out, 1) if width != out else {})
-
-
-def conv(name, width, out, size):
-    return {f"{name}.weight": noise(out, width, size, size), f"{name}.bias": noise(out)}
-
-
-def middle(name, width):
-    tensors = block(f"{name}.resnets.0", width, width) | block(f"{name}.resnets.1", width, width)
-    attention = f"{name}.attentions.0"
-    for part in ("to_q", "to_k", "to_v", "to_out.0"):
-        tensors |= {
-            f"{attention}.{part}.weight": noise(width, width),
-            f"{attention}.{part}.bias": noise(width),
-        }
-    return tensors | {f"{attention}.group_norm.{leaf}": noise(width) for leaf in ("weight", "bias")}
-
-
-def autoencoder_kl():
-    """By diffusers' names: two resolutions, of 8 and 16 channels, with one block."""
-    tensors = conv("encoder.conv_in", 3, 8, 3) | block("encoder.down_blocks.0.resnets.0", 8, 8)
-    tensors |= conv("encoder.down_blocks.0.downsamplers.0.conv", 8, 8, 3)
-    tensors |= block("encoder.down_blocks.1.resnets.0", 8, 16) | middle("encoder.mid_block", 16)
-    tensors |= (
-        conv("encoder.conv_out", 16, 8, 3)
-        | conv("decoder.conv_in", 4, 16, 3)
-        | middle("decoder.mid_block", 16)
-    )
-    for index, (width, out) in enumerate([(16, 16), (16, 8)]):
-        tensors |= block(f"decoder.up_blocks.{index}.resnets.0", width, out)
-        tensors |= block(f"decoder.up_blocks.{index}.resnets.1", out, out)
-    tensors |= conv("decoder.up_blocks.0.upsamplers.0.conv", 16, 16, 3) | conv(
-        "decoder.conv_out", 8, 3, 3
-    )
-    tensors |= conv("quant_conv", 8, 8, 1) | conv("post_quant_conv", 4, 4, 1)
-    ends = {f"encoder.conv_norm_out.{leaf}": noise(16) for leaf in ("weight", "bias")}
-    return (
-        tensors | ends | {f"decoder.conv_norm_out.{leaf}": noise(8) for leaf in ("weight", "bias")}
-    )
-
-
-def write(folder, tensors=None, **changes):
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(SETTINGS | changes))
-    safetensors.numpy.save_file(tensors or autoencoder_kl(), folder / diffusers_importer.WEIGHTS)
-    return folder
 
 
 def run(folder, out, *more):
@@ -154,39 +85,13 @@ def test_folders_that_cannot_be_read(tmp_path):
     ):
         with pytest.raises(DataError, match=said):
             diffusers_importer.load([str(path)])
-    file = folder / diffusers_importer.WEIGHTS
+    file = folder / WEIGHTS
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DataError, match="truncated or damaged"):
         diffusers_importer.load([str(folder)])
     file.unlink()
     with pytest.raises(DataError, match="no such file"):
         diffusers_importer.load([str(folder)])
-
-
-def taesd(channels, pool):
-    tensors = {}
-    for side, places in (
-        ("encoder", {1: 1, 3: 3, 7: 3, 11: 3}),
-        ("decoder", {3: 3, 8: 3, 13: 3, 18: 1}),
-    ):
-        lowest = 11 if side == "encoder" else 3
-        for first, count in places.items():
-            for name in (f"{side}.{place}" for place in range(first, first + count)):
-                for layer in (0, 2, 4):
-                    tensors |= conv(f"{name}.conv.{layer}", 64, 64, 3)
-                if pool and first == lowest:
-                    tensors |= {
-                        f"{name}.pool.0.weight": noise(256, 64, 1, 1),
-                        f"{name}.pool.1.weight": noise(256),
-                    }
-                    tensors |= {
-                        f"{name}.pool.1.bias": noise(256),
-                        f"{name}.pool.3.weight": noise(64, 256, 1, 1),
-                    }
-        for place in (2, 6, 10) if side == "encoder" else (7, 12, 17):
-            tensors[f"{side}.{place}.weight"] = noise(64, 64, 3, 3)
-    tensors |= conv("encoder.0", 3, 64, 3) | conv("encoder.14", 64, channels, 3)
-    return tensors | conv("decoder.1", channels, 64, 3) | conv("decoder.19", 64, 3, 3)
 
 
 @pytest.mark.parametrize("channels, pool", [(4, False), (32, True)])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch_zip
 from flax import nnx
+from released_weights import MNIST, burgess_tensors, noise, vdvae_tensors
 from tiny_codec import HIERARCHY
 
 from pipeline import models
@@ -13,92 +14,11 @@ from pipeline.formats import state_dict
 from pipeline.importers import disentangling_vae as disentangling_vae_importer
 from pipeline.importers import openai_vdvae as openai_vdvae_importer
 
-MNIST = dict(
-    name="vae.VAE",
-    image_size=32,
-    image_channels=1,
-    latent_dim=10,
-    hidden=(256, 256),
-    likelihood="bernoulli",
-)
 LARGE = dict(MNIST, image_size=64, image_channels=3, channels=(32,) * 4)
 
 
 def shapes_of(recipe):
     return parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))[1]
-
-
-def bottleneck(name, inputs, middle, outputs, size):
-    kernels = {
-        "c1": (middle, inputs, 1),
-        "c2": (middle, middle, size),
-        "c3": (middle, middle, size),
-    }
-    kernels["c4"] = (outputs, middle, 1)
-    return {f"{name}.{key}": (out, into, k, k) for key, (out, into, k) in kernels.items()}
-
-
-def vdvae_tensors(encoder=(8, 8, 4, 4, 1), decoder=(1, 4, 8, 8), width=8, zdim=2, mixtures=2):
-    """Random tensors by the authors' names, for tiny_codec.HIERARCHY."""
-    middle = width // 4
-    kernels = {
-        "encoder.in_conv": (width, 3, 3, 3),
-        "decoder.out_net.out_conv": (10 * mixtures, width, 1, 1),
-    }
-    for index, res in enumerate(encoder):
-        kernels |= bottleneck(
-            f"encoder.enc_blocks.{index}", width, middle, width, 3 if res > 2 else 1
-        )
-    for index, res in enumerate(decoder):
-        name, size = f"decoder.dec_blocks.{index}", 3 if res > 2 else 1
-        kernels |= bottleneck(f"{name}.enc", 2 * width, middle, 2 * zdim, size)
-        kernels |= bottleneck(f"{name}.prior", width, middle, 2 * zdim + width, size)
-        kernels |= bottleneck(f"{name}.resnet", width, middle, width, size)
-        kernels[f"{name}.z_proj"] = (width, zdim, 1, 1)
-    return random_tensors(kernels) | {
-        name: noise(shape)
-        for name, shape in {
-            "decoder.gain": (1, width, 1, 1),
-            "decoder.bias": (1, width, 1, 1),
-            **{
-                f"decoder.bias_xs.{i}": (1, width, res, res)
-                for i, res in enumerate(sorted(set(decoder)))
-            },
-        }.items()
-    }
-
-
-def burgess_tensors(size=32, channels=1, latents=10):
-    convs = {
-        "encoder.conv1": (32, channels, 4, 4),
-        "encoder.conv2": (32, 32, 4, 4),
-        "encoder.conv3": (32, 32, 4, 4),
-    }
-    convs |= {"decoder.convT1": (32, 32, 4, 4), "decoder.convT2": (32, 32, 4, 4)}
-    convs |= {"decoder.convT3": (32, channels, 4, 4)}
-    if size == 64:
-        convs |= {"encoder.conv_64": (32, 32, 4, 4), "decoder.convT_64": (32, 32, 4, 4)}
-    linears = {
-        "encoder.lin1": (256, 512),
-        "encoder.lin2": (256, 256),
-        "encoder.mu_logvar_gen": (2 * latents, 256),
-    }
-    linears |= {
-        "decoder.lin1": (256, latents),
-        "decoder.lin2": (256, 256),
-        "decoder.lin3": (512, 256),
-    }
-    tensors = random_tensors(convs | linears)
-    return tensors | {"decoder.convT3.bias": noise((channels,))}
-
-
-def random_tensors(weights):
-    tensors = {f"{name}.weight": noise(shape) for name, shape in weights.items()}
-    return tensors | {f"{name}.bias": noise((shape[0],)) for name, shape in weights.items()}
-
-
-def noise(shape):
-    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
 
 
 CASES = {
@@ -129,9 +49,9 @@ def test_what_does_not_fit_is_told(case):
     missing = {name: array for name, array in tensors.items() if name != first}
     for changed, said in (
         (missing, f"1 missing: {first}"),
-        (tensors | {"extra": noise((1,))}, "1 unknown to the recipe: extra"),
-        (tensors | {first: noise((3, 3, 1, 1))}, f"1 of another shape: {first}"),
-        (tensors | {first: noise((3,))}, f"1 of another shape: {first} [3]"),
+        (tensors | {"extra": noise(1)}, "1 unknown to the recipe: extra"),
+        (tensors | {first: noise(3, 3, 1, 1)}, f"1 of another shape: {first}"),
+        (tensors | {first: noise(3)}, f"1 of another shape: {first} [3]"),
     ):
         with pytest.raises(CheckpointError) as error:
             converter.convert(changed, shapes, path="file")
@@ -154,14 +74,14 @@ def test_a_weight_without_a_counterpart_stops_the_conversion():
 
 
 def test_feature_maps_are_flattened_with_channels_last():
-    features = noise((32, 4, 4))
+    features = noise(32, 4, 4)
     tensors = burgess_tensors()
     weights = disentangling_vae_importer.convert(tensors, shapes_of(MNIST), path="file")
     theirs = tensors["encoder.lin1.weight"] @ features.ravel()
     ours = features.transpose(1, 2, 0).ravel() @ weights["encoder.linears.0.kernel"]
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(weights["encoder.linears.0.bias"], tensors["encoder.lin1.bias"])
-    hidden = noise((256,))
+    hidden = noise(256)
     theirs = (tensors["decoder.lin3.weight"] @ hidden + tensors["decoder.lin3.bias"]).reshape(
         32, 4, 4
     )

@@ -1,77 +1,17 @@
 """The authors' names of WF-VAE's weights, built from the facts: every one found, and each used."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
-import safetensors.numpy
 from flax import nnx
+from released_weights import BASE, FLOW, LATENT, write_wf_vae
+from released_weights import wf_vae as tensors
 
 from pipeline import cli, models
 from pipeline.codec import folder
 from pipeline.core import parameters
 from pipeline.core.errors import CheckpointError, DataError
 from pipeline.importers import wf_vae as wf_vae_importer
-
-FLOW, BASE, LATENT = 4, 8, 2
-
-
-def tensors() -> dict[str, np.ndarray]:
-    """A state dict of their module with one block a stage: its tensors' names and shapes."""
-    random, made = np.random.default_rng(0), {}
-
-    def conv(name: str, i: int, o: int, *size: int) -> None:
-        made[f"{name}.weight"] = random.normal(size=(o, i, *size)).astype(np.float32)
-        made[f"{name}.bias"] = random.normal(size=o).astype(np.float32)
-
-    def norm(name: str, width: int) -> None:
-        made[f"{name}.norm.weight"], made[f"{name}.norm.bias"] = np.ones(width), np.zeros(width)
-
-    def block(name: str, i: int, o: int, flat: bool = False) -> None:
-        end, size = ("", (3, 3)) if flat else (".conv", (3, 3, 3))
-        norm(f"{name}.norm1", i), norm(f"{name}.norm2", o)
-        conv(f"{name}.conv1{end}", i, o, *size), conv(f"{name}.conv2{end}", o, o, *size)
-        if i != o:
-            conv(f"{name}.nin_shortcut{end}", i, o, *(1,) * len(size))
-
-    def middle(name: str, i: int, o: int) -> None:
-        wide = 4 * BASE
-        block(f"{name}.0", i, wide), block(f"{name}.2", wide, o), norm(f"{name}.1.norm", wide)
-        for part in ("q", "k", "v", "proj_out"):
-            conv(f"{name}.1.{part}.conv", wide, wide, 1, 1, 1)
-
-    conv("encoder.down1.0", 24, BASE, 3, 3), block("encoder.down1.1", BASE, BASE, flat=True)
-    conv("encoder.down1.2.conv", BASE, BASE, 3, 3)
-    conv("encoder.connect_l1", 12, FLOW, 3, 3), conv("encoder.connect_l2", 24, FLOW, 3, 3)
-    (
-        conv("encoder.down2.0", BASE + FLOW, 2 * BASE, 3, 3),
-        block("encoder.down2.1", 2 * BASE, 2 * BASE),
-    )
-    conv("encoder.down2.2.conv.conv", 2 * BASE, 2 * BASE, 3, 3, 3)
-    middle("encoder.mid", 2 * BASE + FLOW, 4 * BASE)
-    norm("encoder.norm_out", 4 * BASE), conv("encoder.conv_out.conv", 4 * BASE, 2 * LATENT, 3, 3, 3)
-    (
-        conv("decoder.conv_in.conv", LATENT, 4 * BASE, 3, 3, 3),
-        middle("decoder.mid", 4 * BASE, 4 * BASE + FLOW),
-    )
-    (
-        block("decoder.up2.0", 4 * BASE, 4 * BASE),
-        conv("decoder.up2.1.conv.conv", 4 * BASE, 4 * BASE, 3, 3, 3),
-    )
-    block("decoder.up2.2", 4 * BASE, 4 * BASE + FLOW)
-    block("decoder.up1.0", 4 * BASE, 2 * BASE), conv("decoder.up1.1.conv", 2 * BASE, 2 * BASE, 3, 3)
-    block("decoder.up1.2", 2 * BASE, 2 * BASE)
-    block("decoder.layer.0", 2 * BASE, BASE), block("decoder.layer.1", BASE, BASE)
-    for level, bands in (("1", 12), ("2", 24)):
-        (
-            block(f"decoder.connect_l{level}.0", FLOW, FLOW),
-            conv(f"decoder.connect_l{level}.1", FLOW, bands, 3, 3),
-        )
-    norm("decoder.norm_out", BASE), conv("decoder.conv_out", BASE, 24, 3, 3)
-    made["encoder.wavelet_transform_in.h_conv.conv.weight"] = np.full((1, 1, 2, 2, 2), 0.3536)
-    made["decoder.inverse_wavelet_transform_l1.aa"] = np.full((1, 1, 2, 2), 0.5)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +55,10 @@ def test_another_model_is_told():
         wf_vae_importer.recipe(["file"], {"conv.weight": np.zeros(1)})
 
 
-def saved(where, **settings):
-    """A folder as their save_pretrained writes it."""
-    where.mkdir()
-    given = {name: np.asarray(array, np.float32) for name, array in tensors().items()}
-    safetensors.numpy.save_file(given, where / "diffusion_pytorch_model.safetensors")
-    content = dict(
-        _class_name="WFVAEModel", base_channels=BASE, latent_dim=LATENT, t_interpolation="trilinear"
-    )
-    (where / "config.json").write_text(json.dumps(content | settings))
-    return where
-
-
 def test_what_the_folder_says_of_its_network_is_taken(tmp_path, shapes):
-    given = saved(tmp_path / "in", t_interpolation="nearest", scale=[0.5, 2.0], shift=[1.0, -1.0])
+    given = write_wf_vae(
+        tmp_path / "in", t_interpolation="nearest", scale=[0.5, 2.0], shift=[1.0, -1.0]
+    )
     assert (
         cli.dispatch(["import", "--from", "wf-vae", str(given), "--out", str(tmp_path / "out")])
         == 0
@@ -151,7 +81,7 @@ def test_scales_that_nobody_measured_are_left(tmp_path):
     for number, scale in enumerate(
         ([0.18215] * 4, [0.18215] * LATENT, [1.0, 0.0], [1.0, "a"], None)
     ):
-        given = saved(tmp_path / str(number), scale=scale, shift=[0] * len(scale or []))
+        given = write_wf_vae(tmp_path / str(number), scale=scale, shift=[0] * len(scale or []))
         assert wf_vae_importer.latent_statistics([str(given)]) == {}
 
 
@@ -172,17 +102,17 @@ def test_scales_that_nobody_measured_are_left(tmp_path):
 )
 def test_a_folder_of_another_network_is_told(settings, said, tmp_path):
     with pytest.raises(CheckpointError, match=said):
-        wf_vae_importer.recipe([str(saved(tmp_path / "in", **settings))], tensors())
+        wf_vae_importer.recipe([str(write_wf_vae(tmp_path / "in", **settings))], tensors())
 
 
 def test_a_damaged_config_is_told(tmp_path):
-    (saved(tmp_path / "in") / "config.json").write_text("{")
+    (write_wf_vae(tmp_path / "in") / "config.json").write_text("{")
     with pytest.raises(DataError, match=r"config\.json is damaged"):
         wf_vae_importer.recipe([str(tmp_path / "in")], tensors())
 
 
 def test_a_recipe_of_another_function_is_refused_with_what_to_give(tmp_path, capsys):
-    given, out = saved(tmp_path / "in"), tmp_path / "run"
+    given, out = write_wf_vae(tmp_path / "in"), tmp_path / "run"
     command = [
         "import",
         "--from",
