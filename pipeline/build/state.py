@@ -33,7 +33,7 @@ def mesh(config: Mapping[str, Any]) -> Mesh:
 
 
 def extras(config: Mapping[str, Any]) -> Extras:
-    """Return what the state holds besides the model: a discriminator, the objective's parameters."""
+    """Return what the state holds besides the model: a discriminator, parameters of the loss."""
     if config["step"] == "elbo":
         return Extras(spectral=elbo.create(config["objective"]).spectral is not None)
     params = {codec.LOGVAR: 0.0} if config["objective"].get("logvar") == "learned" else {}

@@ -1,4 +1,4 @@
-"""The origin of a run: its config, its data and its frozen networks, as written into checkpoints."""
+"""The origin of a run: its config, data and frozen networks, as written into checkpoints."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""A recipe is checked before anything runs: every key known, every value possible."""
+"""A recipe is checked before anything runs: every key is known and every value possible."""
 
 import pytest
 from flax import nnx
@@ -10,6 +10,7 @@ from pipeline.core.errors import ConfigError
 
 
 def changed(**values) -> ConfigDict:
+    """Return the quickstart recipe with changes: log__every=3 is a key of a section."""
     config = quickstart.get_config("tiny")
     with config.unlocked():
         for key, value in values.items():
@@ -19,6 +20,10 @@ def changed(**values) -> ConfigDict:
             else:
                 config[node] = value
     return config
+
+
+def create_model(config):
+    return build.model_factory(config)(nnx.Rngs(0))
 
 
 def test_missing_keys_get_their_defaults():
@@ -35,34 +40,41 @@ def test_missing_keys_get_their_defaults():
         (dict(checkpoint__evry=3), "config.checkpoint.evry is not known: did you mean 'every'"),
     ],
 )
-def test_bad_recipes(change, message):
+def test_impossible_recipes_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         build.complete(changed(**change))
 
 
 @pytest.mark.parametrize(
-    "change, make, message",
+    "change, create, message",
     [
         (
             dict(data__imagesize=3),
             build.dataset,
             "data.imagesize is not a setting of ImageData: did you mean 'image_size'",
         ),
-        (
-            dict(model__widht=3),
-            lambda c: build.model_factory(c)(nnx.Rngs(0)),
-            "model.widht .* did you mean 'width'",
-        ),
-        (
-            dict(model__name="vdvae.VDVEA"),
-            lambda c: build.model_factory(c)(nnx.Rngs(0)),
-            "did you mean 'VDVAE'",
-        ),
-        (dict(model__name="nothing.X"), lambda c: build.model_factory(c)(nnx.Rngs(0)), "no module"),
+        (dict(model__widht=3), create_model, "model.widht .* did you mean 'width'"),
+        (dict(model__name="vdvae.VDVEA"), create_model, "did you mean 'VDVAE'"),
+        (dict(model__name="nothing.X"), create_model, "no module"),
         (dict(optimizer__lr=3), build.update, "optimizer.lr is not a setting"),
         (dict(optimizer__decay="cosin"), build.update, "did you mean 'cosine'"),
     ],
 )
-def test_bad_parts(change, make, message):
+def test_impossible_sections_are_refused(change, create, message):
     with pytest.raises(ConfigError, match=message):
-        make(build.complete(changed(**change)))
+        create(build.complete(changed(**change)))
+
+
+def test_defaults_are_those_of_what_a_section_builds():
+    config = changed()
+    assert build.defaults(config, "optimizer")["b1"] == 0.9
+    assert "num_steps" not in build.defaults(config, "optimizer")
+    assert build.defaults(config, "log") == {"every": 50}
+    assert build.defaults(config, "")["ema"] == 0.9999
+
+
+def test_a_key_takes_values_of_the_types_that_it_is_annotated_with():
+    config = changed()
+    assert build.takes(config, "optimizer", "b1", 1)
+    assert not build.takes(config, "optimizer", "b1", "one")
+    assert build.takes(config, "log", "every", 3) and not build.takes(config, "log", "every", "x")

@@ -45,8 +45,8 @@ def upward_imports(imports: Imports, lines: Sequence[str]) -> list[str]:
             if package not in level:
                 found.append(f"{package} has no line")
             elif level[package] >= level[own]:
-                where = "beside" if level[package] == level[own] else "above"
-                found.append(f"{module} imports {other}, which is {where} it")
+                where = "on its line" if level[package] == level[own] else "above it"
+                found.append(f"{module} imports {other}, which is {where}")
     return sorted(set(found))
 
 

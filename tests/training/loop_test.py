@@ -1,4 +1,4 @@
-"""Runs of the command: an interrupted run ends as an uninterrupted one, and a changed one is refused."""
+"""`strata train`: an interrupted run ends as an uninterrupted one; a changed one is refused."""
 
 import json
 import os
@@ -16,7 +16,7 @@ STRATA = [sys.executable, "-c", "from pipeline.cli import main; main()"]
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    """tiny_run's recipe as a file of its own, as a user has it."""
+    """Write tiny_run's recipe to a file, as a user would."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.py"
     path.write_text(
         f"import sys\nsys.path.insert(0, {str(RECIPE.parent)!r})\nimport tiny_run\n"
@@ -49,14 +49,14 @@ def metrics(workdir: pathlib.Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def straight(recipe, tmp_path_factory) -> pathlib.Path:
-    """20 steps without a stop."""
+    """Train 20 steps without interruption."""
     workdir = tmp_path_factory.mktemp("runs") / "straight"
     done = strata("train", "--config", recipe, "--workdir", workdir)
     assert done.returncode == 0, done.stderr
     return workdir
 
 
-def test_a_run_leaves_what_is_promised(straight):
+def test_a_run_leaves_the_promised_files(straight):
     names = {path.name for path in straight.iterdir()}
     assert {"config.json", "env.json", "checkpoints", "metrics.jsonl", "tb", "DONE"} <= names
     assert {path.name for path in (straight / "checkpoints").iterdir() if path.name.isdigit()} == {
@@ -67,7 +67,7 @@ def test_a_run_leaves_what_is_promised(straight):
     assert json.loads((straight / "env.json").read_text())["packages"]["jax"]
 
 
-# The command, killed with signal 9 as soon as step 13 has been dispatched and the save of step 10 is on disk.
+# The command, killed with SIGKILL once step 13 is dispatched and the save of step 10 is on disk.
 KILLED_AT_13 = """
 import os, pathlib, signal, sys, time
 from pipeline.cli import main
@@ -132,7 +132,7 @@ def test_a_finished_run_has_nothing_to_do(recipe, straight):
         ),
     ],
 )
-def test_what_cannot_be_is_one_line_and_loses_nothing(recipe, straight, flags, code, message):
+def test_an_impossible_change_is_one_line_and_loses_nothing(recipe, straight, flags, code, message):
     before = sorted(path.name for path in (straight / "checkpoints").iterdir())
     done = strata("train", "--config", recipe, "--workdir", straight, *flags)
     assert done.returncode == code, done.stderr

@@ -1,6 +1,6 @@
-"""Runs of two processes: equal to one process's, stopped together, and told of each other's faults.
+"""Runs of two processes equal one process's run, stop together, and report each other's errors.
 
-The whole matrix of faults is benchmarks/faults.py; what is here takes a minute.
+benchmarks/faults.py has the whole matrix of faults; these tests take a minute.
 """
 
 import json
@@ -20,7 +20,7 @@ from pipeline.training.runtime import distributed
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory) -> faults.Cluster:
-    """A run of two processes, one device each."""
+    """Train with two processes of one device each."""
     cluster = faults.Cluster(tmp_path_factory.mktemp("pair"))
     outcome = cluster.run()
     assert outcome.codes == [0, 0], outcome.said
@@ -60,7 +60,7 @@ def test_two_processes_train_as_one(pair, tmp_path):
     assert pictures == {path.name for path in (alone.workdir / "samples").iterdir()}
 
 
-def test_a_preempted_pair_saves_one_step_and_ends_as_if_nothing_had_been(pair, tmp_path):
+def test_a_preempted_pair_saves_the_same_step_and_resumes_exactly(pair, tmp_path):
     cluster = faults.Cluster(tmp_path)
     patch = faults.PATCHES["term in {phase}"].replace("{phase!r}", "'evaluate'")
     stopped = cluster.run(patch=patch)
@@ -74,7 +74,7 @@ def test_a_preempted_pair_saves_one_step_and_ends_as_if_nothing_had_been(pair, t
     assert goodput["starts"] == 2 and 0 < goodput["goodput"] < 1
 
 
-def test_one_process_that_fails_is_named_by_all(tmp_path):
+def test_all_processes_name_the_one_that_failed(tmp_path):
     outcome = faults.Cluster(tmp_path).run(patch=faults.PATCHES["no data"])
     assert outcome.codes == [65, 65]
     assert outcome.said.count("process 1 on") == 2 and "/data: No such file" in outcome.said
@@ -96,7 +96,7 @@ def call(number: int, processes: int, port: int, results: dict, timeout_s: int) 
         ([0, 1, 1], "was given to two"),
     ],
 )
-def test_the_roll_says_who_is_missing(present, said):
+def test_the_roll_call_names_missing_processes(present, said):
     port, results = 21000 + os.getpid() % 10000, {}
     threads = [
         threading.Thread(target=call, args=(number, 3, port, results, 2)) for number in present
@@ -108,7 +108,7 @@ def test_the_roll_says_who_is_missing(present, said):
     assert all(said in result for result in results.values()), results
 
 
-def test_process_0_missing_is_told_by_the_others():
+def test_other_processes_report_that_process_0_is_missing():
     results: dict = {}
     call(1, 2, 21000 + os.getpid() % 10000, results, 1)
     assert "did not reach process 0 at 127.0.0.1" in results[1]

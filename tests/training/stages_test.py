@@ -1,4 +1,4 @@
-"""Runs with a discriminator and in stages: a kill and a resume anywhere leave no trace."""
+"""Runs with a discriminator, also in stages: interrupting and resuming one changes nothing."""
 
 import json
 import os
@@ -12,9 +12,6 @@ import pytest
 import tiny_gan
 from train_run import train
 
-from pipeline import build
-from pipeline.build import stages
-from pipeline.core.errors import ConfigError
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.monitoring.step_log import TrainLog
 from pipeline.training.state.digest import state_digest
@@ -37,7 +34,7 @@ STAGES = [
 def recipe(in_stages: bool):
     config = tiny_gan.recipe()
     config.checkpoint.every = 3
-    # The first program of the three is enough for most of a run.
+    # Without R1, two programs are compiled instead of three.
     config.objective.adversarial = dict(weight=0.5, start=4, lecam=0.01)
     config.eval = dict(every=10, num_examples=8)
     config.sample = dict(every=10, num=2)
@@ -56,14 +53,14 @@ def lines(folder: pathlib.Path) -> list[dict]:
 
 @pytest.fixture(scope="module", params=[False, True], ids=["one", "stages"])
 def straight(request, tmp_path_factory) -> tuple[bool, pathlib.Path]:
-    """20 steps without a stop."""
+    """Train 20 steps without interruption."""
     folder = tmp_path_factory.mktemp("straight")
     train(recipe(request.param), folder)
     return request.param, folder
 
 
 def train_until(monkeypatch, config, folder: pathlib.Path, last: int) -> None:
-    """Stops like a kill would, when the checkpoint of step `last` is there and later steps have been taken."""
+    """Stop as a kill would, after the checkpoint of step `last` and two more steps."""
 
     class Stop(Exception):
         pass
@@ -82,9 +79,9 @@ def train_until(monkeypatch, config, folder: pathlib.Path, last: int) -> None:
     assert Checkpoints(folder / "checkpoints").latest() == last
 
 
-# In the first stage, before the discriminator's start; at the end of the first and of the second; in the last one.
+# In the first stage before the discriminator starts, at the end of the first two, in the last.
 @pytest.mark.parametrize("last", [3, 6, 12, 15])
-def test_a_run_stopped_anywhere_ends_as_one_that_was_not(straight, tmp_path, monkeypatch, last):
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(straight, tmp_path, monkeypatch, last):
     in_stages, folder = straight
     train_until(monkeypatch, recipe(in_stages), tmp_path / "run", last)
     train(recipe(in_stages), tmp_path / "run")
@@ -92,11 +89,11 @@ def test_a_run_stopped_anywhere_ends_as_one_that_was_not(straight, tmp_path, mon
     assert lines(tmp_path / "run") == lines(folder)
 
 
-def test_what_a_run_leaves(straight):
+def test_a_run_leaves_state_and_metrics(straight):
     in_stages, folder = straight
     arrays = Checkpoints(folder / "checkpoints").arrays(20)
     assert {"params", "ema", "opt_state", "counters", "discriminator"} <= arrays.keys()
-    # The discriminator's updates since it began at step 5, or anew at step 7.
+    # The discriminator is updated from step 5 on, or from step 7, where it is reset.
     assert int(arrays["discriminator"]["step"]) == (20 - 6 if in_stages else 20 - 4)
     train = [line["train"] for line in lines(folder) if "train" in line]
     assert ["discriminator" in values for values in train] == [False] * 4 + [True] * 16
@@ -105,7 +102,7 @@ def test_what_a_run_leaves(straight):
     assert np.isfinite([values["loss"] for values in train]).all()
 
 
-def test_the_weights_alone_are_those_of_the_model(straight):
+def test_a_run_loads_for_inference(straight):
     _, folder = straight
     from pipeline.build.trained import load_for_inference
 
@@ -153,41 +150,3 @@ def test_killed_by_the_system_and_resumed_by_the_same_command(tmp_path):
         done = run(plain, workdir)
         assert done.returncode == 0, done.stderr
     assert digest(tmp_path / "killed") == digest(tmp_path / "straight")
-
-
-def test_stages_of_a_recipe():
-    found = stages.split(build.complete(recipe(True)))
-    assert [(stage.begin, stage.end, stage.reset_discriminator) for stage in found] == [
-        (0, 6, False),
-        (6, 12, True),
-        (12, 20, False),
-    ]
-    assert (
-        found[1].config["data"]["image_size"] == 12 and found[2].config["data"]["image_size"] == 8
-    )
-    assert found[2].config["objective"]["adversarial"]["weight"] == 0.1
-
-
-@pytest.mark.parametrize(
-    "given, message",
-    [
-        ([dict(num_steps=3)], r"config\.stages have 3 steps together, and config\.num_steps=20"),
-        ([dict(num_frames=3)], r"config\.stages\[0\] must be a dict with num_steps"),
-        ([dict(num_steps=20, seed=1)], r"config\.stages\[0\]: 'seed' cannot be changed by a stage"),
-        ([{"num_steps": 20, "batch_size.x": 1}], "batch_size is a single value"),
-    ],
-)
-def test_stages_that_cannot_be(given, message):
-    config = tiny_gan.recipe()
-    config.stages = given
-    with pytest.raises(ConfigError, match=message):
-        build.complete(config)
-
-
-def test_a_stage_of_another_model_is_refused_at_the_start(tmp_path):
-    config = tiny_gan.recipe()
-    config.stages = [dict(num_steps=10), {"num_steps": 10, "discriminator.channels": 16}]
-    with pytest.raises(
-        ConfigError, match=r"config\.stages\[1\] is of another model, discriminator or optimiser"
-    ):
-        train(config, tmp_path / "run")

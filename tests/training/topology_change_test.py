@@ -1,4 +1,4 @@
-"""Saved on eight devices in two processes, restored on any others, bit for bit, and trained on from the exact batch."""
+"""A checkpoint of eight devices in two processes restores on any others, bit for bit."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from pipeline.training.state import mesh as meshes
 from pipeline.training.state.digest import state_digest
 from pipeline.training.state.state_tree import to_tree
 
-# Of two processes with four devices each: restores the checkpoint of a folder, and says what came.
+# For two processes with four devices each: restores a folder's checkpoint and saves it again.
 RESTORE = """
 import sys
 from pipeline.training.runtime import distributed
@@ -39,7 +39,7 @@ distributed.shutdown()
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> faults.Cluster:
-    """Ten steps on two processes with four devices each."""
+    """Train ten steps on two processes with four devices each."""
     cluster = faults.Cluster(tmp_path_factory.mktemp("eight"), devices=4)
     cluster.recipe.write_text(
         f"import sys\nsys.path.insert(0, {str(faults.ROOT / 'tests/helpers')!r})\nimport tiny_run\n"
@@ -79,12 +79,12 @@ def test_two_processes_restore_onto_another_mesh_and_save_again(saved):
     assert state_digest(Checkpoints(folder + "_again").arrays(10)) == saved.digest()
 
 
-def test_one_device_goes_on_with_the_exact_next_batch(saved, tmp_path):
-    """Losses are those of eight devices to rounding, which batches of other examples would not give."""
+def test_one_device_continues_with_the_exact_next_batch(saved, tmp_path):
+    """Its losses equal those of eight devices to rounding, so the batches are the same."""
     whole = faults.Cluster(tmp_path / "whole", processes=1, devices=8)
     whole.recipe.write_text(saved.recipe.read_text())
     assert whole.run().codes == [0], whole.said()
-    alone = faults.Cluster(tmp_path / "generator_only", processes=1)
+    alone = faults.Cluster(tmp_path / "alone", processes=1)
     alone.recipe, alone.workdir = saved.recipe, saved.workdir
     outcome = alone.run()
     assert outcome.codes == [0] and "resuming after step 10" in outcome.said

@@ -1,4 +1,4 @@
-"""Whatever happens to the files of a checkpoint, what is restored is what was saved, or an older one is, by name."""
+"""A damaged checkpoint is never restored: the state is what was saved, or an older checkpoint's."""
 
 import os
 import pathlib
@@ -44,16 +44,16 @@ def flip(path: pathlib.Path) -> None:
     path.write_bytes(bytes(data))
 
 
-HARM = {
+DAMAGE = {
     "flipped": flip,
     "cut": lambda path: os.truncate(path, path.stat().st_size // 2),
     "deleted": os.unlink,
 }
 
 
-@pytest.mark.parametrize("how", HARM)
-def test_harm_to_any_file_is_found_or_does_not_matter(pristine, tmp_path, capfd, how):
-    """Each file of the newest step in turn."""
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damage_to_any_file_is_found_or_harmless(pristine, tmp_path, capfd, how):
+    """Damage each file of the newest step in turn."""
     files = [
         path.relative_to(pristine) for path in sorted((pristine / "2").rglob("*")) if path.is_file()
     ]
@@ -64,13 +64,13 @@ def test_harm_to_any_file_is_found_or_does_not_matter(pristine, tmp_path, capfd,
     for number, file in enumerate(files):
         folder = tmp_path / str(number)
         shutil.copytree(pristine, folder)
-        HARM[how](folder / file)
+        DAMAGE[how](folder / file)
         checkpoints = Checkpoints(folder)
         step, state = checkpoints.restore_newest(shapes_of(make_state()))
         assert_same(state, make_state(step))
         if step == 1:
             found += 1
-            # A deleted manifest leaves what a kill in the middle of a save would have.
+            # Without a manifest, a checkpoint looks like one whose save was killed.
             assert (folder / "2.damaged").is_dir() or (how, file.name) == (
                 "deleted",
                 "manifest.json",
@@ -78,8 +78,8 @@ def test_harm_to_any_file_is_found_or_does_not_matter(pristine, tmp_path, capfd,
             assert checkpoints.steps() == [1]
         shutil.rmtree(folder)
     assert found == len(files) if how != "flipped" else found > len(files) // 2
-    told = capfd.readouterr().err.strip().splitlines()
-    assert all("is damaged: " in line and "passed over" in line for line in told)
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert all("is damaged: " in line and "passed over" in line for line in lines)
 
 
 def test_the_damaged_array_is_named(folder):
@@ -96,7 +96,7 @@ def test_the_damaged_array_is_named(folder):
         Checkpoints(folder).arrays(2)
 
 
-def test_nothing_good_left_is_an_error_and_no_new_beginning(folder):
+def test_no_good_checkpoint_left_is_an_error_and_not_a_fresh_start(folder):
     for step in (1, 2):
         flip(folder / str(step) / "manifest.json")
     for _ in range(2):
@@ -142,7 +142,7 @@ def test_every_mesh_gets_the_same_state(pristine, sizes):
     )
 
 
-def test_a_save_that_keeps_failing_ends_the_run(tmp_path, monkeypatch, capfd):
+def test_saves_that_keep_failing_end_the_run(tmp_path, monkeypatch, capfd):
     from orbax.checkpoint import v1 as ocp
 
     checkpoints, attempts = Checkpoints(tmp_path, max_failures=2), []
@@ -155,7 +155,7 @@ def test_a_save_that_keeps_failing_ends_the_run(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(ocp, "save_checkpointables", full)
     checkpoints.save(1, make_state(1), {})
     checkpoints.wait()
-    assert checkpoints.failures == 1 and len(attempts) == 2, "tried twice, told once"
+    assert checkpoints.failures == 1 and len(attempts) == 2, "tried twice, reported once"
     monkeypatch.setattr(ocp, "save_checkpointables", save)
     checkpoints.save(2, make_state(2), {})
     checkpoints.wait()
@@ -173,7 +173,7 @@ def test_a_save_that_keeps_failing_ends_the_run(tmp_path, monkeypatch, capfd):
     assert len(capfd.readouterr().err.strip().splitlines()) == 2
 
 
-def test_what_stays():
+def test_retention():
     steps, metrics = (
         [10, 20, 30, 40, 50],
         {10: {"bpd": 3.0}, 20: {"bpd": 1.0}, 30: {"bpd": 2.0}, 40: {"bpd": np.nan}},
@@ -189,7 +189,7 @@ def test_what_stays():
         Retention(keep_every=-1)
 
 
-def test_the_best_and_the_last_stay_on_disk(tmp_path):
+def test_the_best_and_the_last_are_kept_on_disk(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=1, best="psnr")
     for step, psnr in ((1, 20.0), (2, 25.0), (3, 21.0), (4, 22.0)):
         checkpoints.save(step, make_state(1), {}, {"psnr": psnr})

@@ -1,4 +1,4 @@
-"""What a gradient does to the state: clipped, skipped, escaped from, and followed by the EMA."""
+"""Updates: clipping, skipping large or non-finite gradients, the escape from skipping, the EMA."""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ def test_an_applied_step_is_optax_adamw_and_moves_the_ema():
     tx = optax.adam(0.1)
     expected, _ = tx.update({"w": jnp.array([1.0, -2.0])}, tx.init(start().params))
     np.testing.assert_allclose(state.params["w"], start().params["w"] + expected["w"], rtol=1e-6)
-    # Warming up: after n steps the decay is at most (1 + n) / (10 + n), and then the 0.5 that was asked for.
+    # The decay is at most (1 + n) / (10 + n) after n steps, and later the given 0.5.
     np.testing.assert_allclose(
         state.ema["w"], 0.1 * start().params["w"] + 0.9 * state.params["w"], rtol=1e-6
     )
@@ -60,7 +60,7 @@ def test_clipping_scales_to_the_norm():
 @pytest.mark.parametrize(
     "gradient, loss", [([np.nan, 1.0], 1.0), ([np.inf, 1.0], 1.0), ([1.0, 1.0], np.nan)]
 )
-def test_a_non_finite_step_changes_nothing_but_counters(gradient, loss):
+def test_a_non_finite_step_changes_only_counters(gradient, loss):
     before = start()
     after, report = apply(update(clip_norm=1.0, skip_norm=5.0, max_skips=0), before, gradient, loss)
     for part in ("params", "ema", "opt_state", "model_state"):
@@ -74,7 +74,7 @@ def test_a_non_finite_step_changes_nothing_but_counters(gradient, loss):
     assert int(again.consecutive_nonfinite) == 0 and not same(again.params, before.params)
 
 
-def test_large_gradients_are_skipped_until_the_escape_applies_them_clipped():
+def test_large_gradients_are_skipped_max_skips_times_and_then_applied_clipped():
     rule, state = update(clip_norm=1.0, skip_norm=5.0, max_skips=2), start()
     moved = []
     for _ in range(4):
@@ -88,7 +88,7 @@ def test_large_gradients_are_skipped_until_the_escape_applies_them_clipped():
     assert same(after.params, state.params)
 
 
-def test_adamax_has_nvae_s_infinity_norm():
+def test_adamax_has_the_infinity_norm_of_nvae():
     tx = optim.create("adamax", b1=0.9, b2=0.5, eps=0.1)
     opt_state = tx.init({"w": jnp.zeros(1)})
     norm, mean = 0.0, 0.0
@@ -124,7 +124,7 @@ def test_learning_rate_warms_up_and_decays():
     )
 
 
-def test_settings_that_cannot_be():
+def test_impossible_settings_are_refused():
     with pytest.raises(ConfigError, match="did you mean 'adamw'"):
         optim.create("adamv")
     with pytest.raises(ConfigError, match=r"optimizer\.decay"):

@@ -1,4 +1,4 @@
-"""A folder belongs to one run; its metrics file is cut back to the step that is resumed from."""
+"""A folder belongs to one run; its metrics are cut back to the step that the run resumes from."""
 
 import json
 
@@ -12,14 +12,14 @@ from pipeline.training.monitoring.writer import MetricWriter
 
 def test_a_folder_is_claimed_once_and_refuses_another_config(tmp_path):
     workdir.claim(tmp_path / "run", tiny())
-    workdir.claim(tmp_path / "run", tiny(log={"every": 7}))  # free to change
+    workdir.claim(tmp_path / "run", tiny(log={"every": 7}))  # may change
     with pytest.raises(ConfigError, match=r"batch_size: 8 -> 16; seed: 0 -> 1"):
         workdir.claim(tmp_path / "run", tiny(batch_size=16, seed=1))
     workdir.claim(tmp_path / "run", tiny(batch_size=16), force=True)
     assert workdir.load(tmp_path / "run")["batch_size"] == 16
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_a_folder_of_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ConfigError, match="holds no run"):
         workdir.claim(tmp_path, tiny())
@@ -38,7 +38,7 @@ def test_metrics_are_cut_back_on_resume_and_nan_is_null(tmp_path):
         )
     writer.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 3, "tra')  # what a kill leaves
+        file.write('{"step": 3, "tra')  # as a kill leaves it
     MetricWriter(tmp_path, resume_step=2).close()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines == [
@@ -56,7 +56,7 @@ def test_other_processes_write_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_outlives_a_log_that_cannot_be_written(tmp_path, capfd):
+def test_a_run_survives_a_log_that_cannot_be_written(tmp_path, capfd):
     writer = MetricWriter(tmp_path, resume_step=0)
     writer._files["metrics"] = open("/dev/full", "a")  # noqa: SIM115
     writer.scalars(1, "train", {"loss": 1.0})

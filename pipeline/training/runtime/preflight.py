@@ -82,7 +82,7 @@ def check_same_state(run: TrainState, stage: TrainState, where: str) -> None:
     )
     if different:
         raise ConfigError(
-            f"{where} is of another model, discriminator or optimiser than the run: {different[0]} differs"
+            f"{where} has another model, discriminator or optimizer than the run: {different[0]} differs"
         )
 
 

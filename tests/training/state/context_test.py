@@ -1,4 +1,4 @@
-"""Images split in height over `context`: the same loss and gradients, and nothing is gathered whole."""
+"""Images sharded in height over `context` give the same loss and gradients, without gathers."""
 
 import dataclasses
 import math
@@ -30,7 +30,7 @@ def mesh_of(sizes: dict) -> jax.sharding.Mesh:
 
 
 def gathered(hlo: str) -> list[tuple[int, ...]]:
-    """Shapes that come out of all-gathers."""
+    """Return the shapes of all-gathers' results."""
     found = re.findall(r"= \(?(\S+?\[[\d,]*\]).*? all-gather(?:-start)?\(", hlo)
     return [tuple(int(size) for size in re.findall(r"\d+", shape.split("[")[1])) for shape in found]
 
@@ -81,9 +81,9 @@ def vdvae() -> dict:
 
 
 def first_step(settings: dict, mesh: jax.sharding.Mesh):
-    """The state after a step of plain gradient descent, its metrics, and the program."""
+    """Return the gradients of a first step, its metrics and its program."""
     create, update = build.model_factory(settings), build.update(settings)
-    # Adam's first step is the gradient's sign, and would show rounding where a gradient is zero.
+    # Adam's first step is the gradient's sign, which amplifies rounding where a gradient is 0.
     update = dataclasses.replace(
         update, optimizer=optax.identity(), learning_rate=lambda step: 1.0 + 0 * step
     )
@@ -113,7 +113,7 @@ def test_models_have_the_loss_and_gradients_of_one_device(settings):
                 gradients[name], gradient, rtol=1e-4, atol=1e-6, err_msg=f"{sizes} {name}"
             )
         assert "collective-permute" in hlo and "all-to-all" not in hlo
-        # Heights that are too small to split come together; images and larger feature maps do not.
+        # Only feature maps whose height is too small to split are gathered.
         activations = [
             shape for shape in gathered(hlo) if len(shape) == 4 and shape[0] == 8 // sizes["fsdp"]
         ]
@@ -127,7 +127,11 @@ def test_models_have_the_loss_and_gradients_of_one_device(settings):
 )
 @pytest.mark.parametrize("height, size", [(1, 3), (2, 3), (4, 3), (4, 5), (8, 5), (2, 1)])
 def test_small_heights_keep_their_gradients(sizes, height, size):
-    """Left to XLA, a 3x3 kernel's gradient at 4 rows over 8 devices is wrong, and an input's at 2 rows over 2 x 2."""
+    """XLA's own partitioning is wrong here.
+
+    It fails for a 3x3 kernel's gradient at 4 rows over 8 devices, and an input's at 2 rows over
+    2 x 2 devices.
+    """
 
     def loss(kernel, x):
         x = average_pool(x, 8 // height)
@@ -147,7 +151,7 @@ def test_small_heights_keep_their_gradients(sizes, height, size):
     )
 
 
-def test_an_autoencoder_with_group_norms_and_attention_is_the_same_split():
+def test_sharding_preserves_an_autoencoder_with_group_norms_and_attention():
     recipe = dict(
         name="kl_f8.AutoencoderKL", image_size=32, channels=(8, 16), num_blocks=1, groups=4
     )

@@ -1,4 +1,4 @@
-"""The state's digest: equal for equal arrays however they lie, different for any other bit, name, shape or dtype."""
+"""A digest is the same for every layout of a state, and differs for any other bit or name."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from pipeline.training.state.digest import state_digest
 from pipeline.training.state.state_tree import to_tree
 
 
-def test_sharding_and_place_do_not_matter():
+def test_sharding_and_device_do_not_matter():
     digests = {state_digest(make_state(1, devices=devices)) for devices in (1, 2, 8)}
     digests.add(state_digest(jax.device_get(make_state(1))))
     digests.add(state_digest(to_tree(make_state(1))))
@@ -23,7 +23,7 @@ def test_the_order_of_names_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    "model_state",
+    "other",
     [
         {"a": np.array([[0, 1], [2, 4]], np.int32)},
         {"a": np.array([[0, 1], [2, 3]], np.uint32)},
@@ -33,17 +33,17 @@ def test_the_order_of_names_does_not_matter():
         {"a": np.array([[0, 1], [2, 3]], np.int32), "b": np.zeros(0, np.int32)},
     ],
 )
-def test_every_difference_shows(other):
+def test_every_difference_changes_the_digest(other):
     assert state_digest(other) != state_digest({"a": np.array([[0, 1], [2, 3]], np.int32)})
 
 
-def test_bits_not_values():
+def test_bits_are_compared_and_not_values():
     assert state_digest({"a": np.float32(0.0)}) != state_digest({"a": np.float32(-0.0)})
     nan = np.array([np.nan], np.float32)
     assert state_digest({"a": nan}) == state_digest({"a": nan.copy()})
 
 
-def test_layout_and_byte_order_are_not_the_arrays():
+def test_layout_and_byte_order_do_not_matter():
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     expected = state_digest({"a": array})
     assert state_digest({"a": np.asfortranarray(array)}) == expected

@@ -1,4 +1,4 @@
-"""Mesh sizes, what is split over fsdp, and that one device and eight compute the same."""
+"""Sizes of meshes, shardings, and equal results on one device and on eight."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from pipeline.training.state import sharding
 from pipeline.training.state import train_state as states
 
 
-def test_one_axis_takes_the_devices_that_are_left():
+def test_one_axis_takes_the_remaining_devices():
     assert dict(meshes.create(replica=2, fsdp=-1, context=1).shape) == {
         "replica": 2,
         "fsdp": 4,
@@ -27,14 +27,14 @@ def test_one_axis_takes_the_devices_that_are_left():
 @pytest.mark.parametrize(
     "sizes", [dict(fsdp=3), dict(replica=-1, fsdp=-1), dict(fsdp=0), dict(replica=16, fsdp=-1)]
 )
-def test_sizes_that_cannot_be_are_refused(sizes):
+def test_impossible_sizes_are_refused(sizes):
     with pytest.raises(ConfigError, match="mesh"):
         meshes.create(**sizes)
 
 
 @dataclasses.dataclass(frozen=True)
 class FakeDevice:
-    """As much of a device as its place on a mesh depends on."""
+    """The attributes of a device that decide its position on a mesh."""
 
     id: int
     process_index: int
@@ -44,7 +44,7 @@ class FakeDevice:
 
 
 def test_replica_goes_across_nodes_and_fsdp_stays_within_one():
-    # Their order is mixed up, as a cluster's may be: every row must still be of one node.
+    # Devices come in any order, as on a cluster; every row must still be one node's.
     devices = [FakeDevice(id=4 * (i % 2) + i // 2, process_index=i % 2) for i in range(8)]
     sizes = meshes.resolve(8, replica=-1, fsdp=4, context=1)
     nodes = np.vectorize(lambda device: device.process_index)(meshes.arrange(devices, sizes))
@@ -73,7 +73,7 @@ def test_processes_of_cpus_keep_their_order():
     assert [device.id for device in arranged.ravel()] == list(range(8))
 
 
-def test_the_default_of_recipes_for_pods():
+def test_sizes_of_meshes_for_pods():
     assert meshes.resolve(64, replica=-1, fsdp=8, context=1) == {
         "replica": 8,
         "fsdp": 8,
@@ -87,20 +87,20 @@ def test_the_default_of_recipes_for_pods():
 
 
 def test_a_process_feeds_the_rows_of_its_devices():
-    # Process 1 has the parts 1 and 3 of four, as on a torus; both processes share part 0 through `context`.
-    parts = {
+    # Process 1 has shards 1 and 3 of four, as on a torus; `context` splits shard 0 between both.
+    shards = {
         FakeDevice(0, 0): 0,
         FakeDevice(1, 0): 2,
         FakeDevice(2, 1): 3,
         FakeDevice(3, 1): 1,
         FakeDevice(4, 1): 0,
     }
-    indices = {device: (slice(2 * part, 2 * part + 2),) for device, part in parts.items()}
+    indices = {device: (slice(2 * shard, 2 * shard + 2),) for device, shard in shards.items()}
     assert sharding.rows_of(indices, 8, 0).tolist() == [0, 1, 4, 5]
     assert sharding.rows_of(indices, 8, 1).tolist() == [0, 1, 2, 3, 6, 7]
 
 
-def test_one_process_feeds_all_rows_whatever_the_mesh():
+def test_a_single_process_feeds_all_rows_on_every_mesh():
     for sizes in (dict(fsdp=8), dict(replica=2, fsdp=2, context=2), dict(fsdp=1, context=8)):
         where = sharding.batch_sharding(meshes.create(**sizes))
         assert sharding.local_rows(where, 16).tolist() == list(range(16))
@@ -121,7 +121,7 @@ def test_images_are_split_in_height_over_context():
         meshes.check_height(mesh, 6)
 
 
-def test_a_batch_must_divide():
+def test_a_batch_must_be_divisible():
     mesh = meshes.create(fsdp=8)
     meshes.check_batch(mesh, 16, grad_accum_steps=2)
     with pytest.raises(ConfigError, match="batch_size=12 must be a multiple of 8, such as 8 or 16"):
@@ -137,7 +137,7 @@ def test_the_largest_divisible_dimension_is_split():
     assert sharding.spec_for((64,), 8) == PartitionSpec()
 
 
-def test_overrides_choose_by_name_and_must_match():
+def test_overrides_select_by_name_and_must_match():
     mesh = meshes.create(fsdp=8)
     state = {"params": {"a.kernel": jax.ShapeDtypeStruct((64, 256), jnp.float32)}}
     chosen = sharding.state_shardings(mesh, state, {r"a\.kernel": ["fsdp", None]})
@@ -150,7 +150,7 @@ def test_overrides_choose_by_name_and_must_match():
         )
 
 
-def test_eight_devices_compute_what_one_does_with_the_state_in_eight_parts():
+def test_eight_devices_with_a_sharded_state_compute_what_one_does():
     settings = tiny()
     create, update = build.model_factory(settings), build.update(settings)
     results = []
@@ -171,7 +171,7 @@ def test_eight_devices_compute_what_one_does_with_the_state_in_eight_parts():
                 jax.tree.map(lambda array, shape: array.sharding == shape.sharding, state, shapes)
             )
         )
-        # Weights come together and gradients are summed; activations stay where their examples are.
+        # Weights are gathered and gradients summed; activations stay with their examples.
         assert "all-to-all" not in step.as_text() and "collective-permute" not in step.as_text()
         results.append((state, metrics))
     (one, metrics_one), (eight, metrics_eight) = results
