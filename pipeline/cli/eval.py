@@ -1,12 +1,12 @@
-"""Evaluates a run on its held-out examples: bits per dimension, use of the latents, how close reconstructions come.
+"""Evaluate a run on its held-out examples: bits per dimension, use of the latents, reconstructions.
 
 strata eval --workdir D [--step N] [--num_importance_samples K] [--num_examples N] [--json F]
             [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
             [--features.network N --features.weights FILE]
 
-With the files of a perceptual network, given here or in the recipe's objective.perceptual, LPIPS is measured too. The
-Frechet distance is of the features of a network given by its file (inception: rfid; i3d: fvd), or else of a random one,
-and is named so.
+LPIPS is measured with the files of a perceptual network, given here or in the recipe's
+objective.perceptual. The Frechet distance is named for its network: rfid for Inception v3 and fvd for
+I3D, from their files, and random_feature_distance without a file.
 
 The result is also written to D/eval/<step>.json.
 """
@@ -20,14 +20,13 @@ from absl import flags
 from pipeline.cli import flags as cli_flags
 from pipeline.cli import frozen_networks
 from pipeline.core.errors import ConfigError
-
-_FURTHER = ("ms_ssim", "flicker", "lpips", "squeezenet")  # beginnings of names of figures
+from pipeline.metrics import catalogue
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command described in the module's docstring; return its exit code."""
     values = _flags()
-    rest = cli_flags.parse(values, argv, __doc__)
+    rest = cli_flags.parse(values, argv, f"{__doc__}\nmetrics:\n{catalogue.help_table()}\n")
     if rest is None:
         return 0
     if rest:
@@ -49,43 +48,41 @@ def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
     flags.DEFINE_integer(
-        "step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0
+        "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )
     flags.DEFINE_integer(
         "num_importance_samples",
         0,
-        "Samples of the importance-weighted bound, a pass over the examples each; 0 leaves it out.",
+        "Samples of the importance-weighted bound, one pass over the examples each; 0 skips it.",
         flag_values=values,
         lower_bound=0,
     )
     flags.DEFINE_integer(
         "num_examples",
         None,
-        "The first so many; all when not given.",
+        "Number of examples to use, from the first; default: all.",
         flag_values=values,
         lower_bound=1,
     )
     flags.DEFINE_integer(
-        "batch_size", None, "That of the recipe when not given.", flag_values=values, lower_bound=1
+        "batch_size", None, "Default: the recipe's.", flag_values=values, lower_bound=1
     )
     flags.DEFINE_bool(
-        "ema", True, "Average weights, rather than the last step's.", flag_values=values
+        "ema", True, "Use the EMA weights instead of the last step's.", flag_values=values
     )
     frozen_networks.define_perceptual(values)
     frozen_networks.define_features(values)
-    flags.DEFINE_integer("seed", 0, "Of the latents' noise.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of the latents' noise.", flag_values=values)
     flags.DEFINE_string(
-        "json", None, "Where to write the result; - is standard output.", flag_values=values
+        "json", None, "File for the result; - is standard output.", flag_values=values
     )
     return values
 
 
 def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
-    import jax
-
     from pipeline import build
     from pipeline.build.trained import load_for_inference
-    from pipeline.evaluators import likelihood, reconstruction
+    from pipeline.evaluators import reconstruction
 
     config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
     perceptual = frozen_networks.perceptual(values, config["objective"].get("perceptual"))
@@ -97,33 +94,38 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     bounds: dict[str, Any] = {}
     if config.get("step", "elbo") == "elbo":
         with data.evaluate(batch_size, values.num_examples) as batches:
-            bounds = likelihood.evaluate(
-                model,
-                batches,
-                key=jax.random.key(values.seed),
-                num_importance_samples=values.num_importance_samples,
-                **where,
-            )
+            bounds = _bounds(model, batches, values, where)
     with data.evaluate(batch_size, values.num_examples) as batches:
         quality = reconstruction.evaluate(
             model, batches, features=features, **where, **_perceptual(perceptual)
         )
-    protocol = "; ".join(
-        [
-            *([bounds.pop("protocol")] if bounds else []),
-            quality.pop("protocol"),
-            *([perceptual.meaning] if perceptual else []),
-            f"{'EMA' if values.ema else 'last'} weights of step {step}",
-            f"held-out split of data={config['data']}",
-            f"seed {values.seed}, batches of {batch_size}",
-        ]
+    protocol = [
+        *([bounds.pop("protocol")] if bounds else []),
+        quality.pop("protocol"),
+        *([f"{perceptual.name}: {perceptual.detail}"] if perceptual else []),
+        f"{'EMA' if values.ema else 'last'} weights of step {step}",
+        f"held-out split of data={config['data']}",
+        f"seed {values.seed}, batches of {batch_size}",
+    ]
+    about = dict(unreadable=list(data.unreadable), protocol="; ".join(protocol))
+    seconds = round(time.monotonic() - began, 2)
+    return dict(step=step, **bounds) | quality | about | dict(seconds=seconds)
+
+
+def _bounds(
+    model: Any, batches: Any, values: flags.FlagValues, where: dict[str, Any]
+) -> dict[str, Any]:
+    import jax
+
+    from pipeline.evaluators import likelihood
+
+    return likelihood.evaluate(
+        model,
+        batches,
+        key=jax.random.key(values.seed),
+        num_importance_samples=values.num_importance_samples,
+        **where,
     )
-    result = (
-        dict(step=step, **bounds)
-        | quality
-        | dict(unreadable=list(data.unreadable), protocol=protocol)
-    )
-    return result | dict(seconds=round(time.monotonic() - began, 2))
 
 
 def _perceptual(given: frozen_networks.Perceptual | None) -> dict[str, Any]:
@@ -131,7 +133,10 @@ def _perceptual(given: frozen_networks.Perceptual | None) -> dict[str, Any]:
 
 
 def _spread(model: Any, batch_size: int) -> tuple[Any, dict[str, Any]]:
-    """The model on every device and how batches get there, where there are several that the batch divides."""
+    """Return the model on every device, and how batches are placed there.
+
+    A single device, or a batch that the devices do not divide, leaves the model where it is.
+    """
     import jax
     from flax import nnx
     from jax.sharding import NamedSharding, PartitionSpec
@@ -153,47 +158,14 @@ def _print_table(result: dict[str, Any], json_path: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"step {result['step']}, {result['num_examples']} examples"
-    table = Table(title=title, title_justify="left", show_header=False)
+    title = [f"step {result['step']}", f"{result['num_examples']} examples"]
+    if "likelihood" in result:
+        title.append(f"likelihood {result['likelihood']}")
+    if "num_importance_samples" in result:
+        title.append(f"{result['num_importance_samples']} importance samples")
+    table = Table(title=", ".join(title), title_justify="left", show_header=False)
     table.add_column("")
     table.add_column("", justify="right")
-    rows = [
-        ("PSNR of reconstructions", f"{result['psnr']:.2f} dB"),
-        ("SSIM", f"{result['ssim']:.4f}"),
-    ]
-    rows += [(name, f"{value:.5f}") for name, value in result.items() if name.startswith(_FURTHER)]
-    name, value = next(iter(result["feature_distance"].items()))
-    rows += [] if value is None else [(name, f"{value:.4f}")]
-    if "codebook_perplexity" in result:
-        rows.append(
-            ("perplexity of the codes, by layer", _numbers(result["codebook_perplexity"], ".1f"))
-        )
-        rows.append(("share of codes used, by layer", _numbers(result["codebook_used"], ".3f")))
-    if "bits_per_dim" in result:
-        rows = _likelihood_rows(result, rows)
-    for row in rows:
-        table.add_row(*row)
+    for metric, value in catalogue.reported(result).items():
+        table.add_row(metric.label, metric.format_value(value))
     Console(file=cli_flags.report_stream(json_path)).print(table)
-
-
-def _numbers(values: list[float], form: str) -> str:
-    return " ".join(format(value, form) for value in values)
-
-
-def _likelihood_rows(
-    result: dict[str, Any], quality: list[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    rows = [
-        (f"negative ELBO ({result['likelihood']})", f"{result['bits_per_dim']:.4f} bits/dim"),
-        ("  distortion + rate", f"{result['distortion']:.2f} + {result['rate']:.2f} nats an image"),
-        *quality,
-    ]
-    if "active_units" in result:
-        units = result["active_units"]
-        layers = len(result["active_units_per_layer"])
-        shown = f"{units['by_variance']} | {units['by_kl']} of {units['units']} in {layers} layers"
-        rows.append(("active units, by variance | by KL", shown))
-    if "iwae_bits_per_dim" in result:
-        label = f"importance-weighted bound, K={result['num_importance_samples']}"
-        rows.insert(2, (label, f"{result['iwae_bits_per_dim']:.4f} bits/dim"))
-    return rows

@@ -17,15 +17,11 @@ from absl import flags
 from pipeline import __version__
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError, StrataError
+from pipeline.metrics import catalogue
 
 PREVIEW_COLUMNS = 8
-_METRICS = ("bits_per_dim", "distortion", "rate", "iwae_bits_per_dim", "num_importance_samples", "likelihood", "psnr",
-            "ssim", "flicker", "feature_distance", "num_examples")  # fmt: skip
-_METRICS_FROM = (
-    "ms_ssim",
-    "lpips",
-    "squeezenet",
-)  # beginnings of names, which go on with scales or a network
+# What the figures of `strata eval` refer to, exported with them.
+_CONTEXT = ("num_importance_samples", "likelihood", "feature_distance", "num_examples")
 
 
 def run(argv: list[str]) -> int:
@@ -169,11 +165,8 @@ def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] |
     if f"{'EMA' if ema else 'last'} weights of step {step}" not in protocol:
         return None
     public = [part for part in protocol if "data={" not in part]
-    known = {
-        key: value
-        for key, value in result.items()
-        if key in _METRICS or key.startswith(_METRICS_FROM)
-    }
+    scalars = {each.name for each in catalogue.reported(result) if not each.per_layer}
+    known = {key: value for key, value in result.items() if key in scalars or key in _CONTEXT}
     return known | {"protocol": "; ".join(public)}
 
 

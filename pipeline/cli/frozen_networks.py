@@ -24,7 +24,7 @@ class Perceptual:
     distance: Callable[..., Any]  # (weights, a, b) -> one value an image
     weights: Mapping[str, Any]
     fingerprint: str
-    meaning: str
+    detail: str
 
     def __call__(self, a: Any, b: Any) -> Any:
         """Of images [b h w c], one value each."""
@@ -86,9 +86,8 @@ def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str
 
     distance, arrays = lpips.create(network, weights=weights, heads=heads, where=where)
     fingerprint = fingerprint_of(arrays)
-    kind = "learned heads" if heads else "every channel alike, which is not LPIPS"
-    meaning = f"{distance.shown}: mean over frames; {network}, {kind}; sha256 of its weights {fingerprint[:12]}"
-    return Perceptual(distance.shown, jit(distance), jax.device_put(arrays), fingerprint, meaning)
+    detail = f"sha256 of its weights {fingerprint[:12]}"
+    return Perceptual(distance.shown, jit(distance), jax.device_put(arrays), fingerprint, detail)
 
 
 def define_features(values: flags.FlagValues) -> None:

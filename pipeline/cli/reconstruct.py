@@ -23,23 +23,11 @@ from absl import flags
 from pipeline.cli import file_batch, frozen_networks
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import DataError
+from pipeline.metrics import catalogue
 
 PROTOCOL = (
     "of each whole picture or frame against the pixels that were encoded, 8 bits, before any video codec; means over a "
     "file's frames, then over the files that have the figure (num_files)"
-)
-# Keys of a file's result that are no figures of its quality.
-_ABOUT = (
-    "path",
-    "out",
-    "frames",
-    "height",
-    "width",
-    "fps",
-    "seconds",
-    "how",
-    "remarks",
-    "done_before",
 )
 
 
@@ -78,45 +66,43 @@ def run(argv: list[str]) -> int:
         codec,
         settings,
         work,
-        line=lambda result: _told(_figures(result)),
+        line=_line,
         stream=stream,
     )
     summary = _summary(results, perceptual)
     if results:
-        print(f"mean of {len(results)} files: {_told(_figures(summary))}: {out}", file=stream)
+        print(f"mean of {len(results)} files: {_line(summary)}: {out}", file=stream)
     content = {"codec": folder, "files": results, "failed": failures, **summary}
     cli_flags.write_json(content, values.json)
     return DataError.exit_code if failures else 0
 
 
 def _figures(result: dict[str, Any]) -> dict[str, float]:
-    """What a result tells of quality."""
-    return {
-        key: value
-        for key, value in result.items()
-        if isinstance(value, float) and key not in _ABOUT
-    }
+    """Return the metrics of a result, by name."""
+    return {name: value for name, value in result.items() if name in catalogue.by_name()}
 
 
-def _told(figures: dict[str, float]) -> str:
-    from pipeline.metrics import quality
-
-    return ", ".join(quality.shown(name, value) for name, value in figures.items())
+def _line(result: dict[str, Any]) -> str:
+    """Return a result's metrics for people."""
+    return ", ".join(
+        f"{catalogue.find(name).label} {catalogue.find(name).format_value(value)}"
+        for name, value in _figures(result).items()
+    )
 
 
 def _summary(results: list[dict[str, Any]], perceptual: Any) -> dict[str, Any]:
-    """Means over the files that have a figure, how many these are, and what the figures are."""
-    from pipeline.metrics import quality
-
+    """Return means over the files that have a metric, their numbers, and how metrics are computed."""
     figures = [_figures(result) for result in results]
     names = dict.fromkeys(name for found in figures for name in found) or dict.fromkeys(
-        ("psnr", "ssim")
+        metric.name
+        for metric in catalogue.entries()
+        if metric.in_summary and metric.modality == "image"
     )
     values = {name: [found[name] for found in figures if name in found] for name in names}
     means = {name: sum(found) / len(found) if found else None for name, found in values.items()}
-    further = {perceptual.name: perceptual.meaning} if perceptual else {}
+    details = {perceptual.name: perceptual.detail} if perceptual else {}
     about = {"num_files": {name: len(found) for name, found in values.items()}}
-    return means | about | {"protocol": f"{quality.protocol(names, further)}; {PROTOCOL}"}
+    return means | about | {"protocol": f"{catalogue.protocol(names, details)}; {PROTOCOL}"}
 
 
 def _work(

@@ -1,46 +1,39 @@
-"""The model card (README.md) of a codec folder: what it is, how to load it, what it cannot do."""
+"""The model card (README.md) of a codec folder: what it is, how to load it, and its limits."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.codec import any_size_card, fixed_size_card
+from pipeline.metrics import catalogue
+from pipeline.metrics.catalogue import Metric
 
-_METRICS = {
-    "bits_per_dim": ("negative ELBO", "bits per dimension", 4),
-    "psnr": ("PSNR of reconstructions", "dB", 2),
-    "ssim": ("SSIM of reconstructions", "", 4),
-    "ms_ssim": ("MS-SSIM of reconstructions", "", 4),
-    "lpips": ("LPIPS of reconstructions", "", 4),
-    "lpips_squeeze": ("LPIPS on SqueezeNet of reconstructions", "", 4),
-    "squeezenet_caffe": ("distance by SqueezeNet's features (not LPIPS) of reconstructions", "", 4),
-    "flicker": ("temporal flicker error of reconstructions", "", 5),
-}
+Config = Mapping[str, Any]  # the content of config.json
 
 
-def render(config: Mapping[str, Any]) -> str:
-    """Markdown with a YAML front matter, from the content of config.json."""
-    kind = any_size_card if "codec" in config else fixed_size_card
-    parts = [_front_matter(config), kind.summary(config), _preview(config), kind.usage(config)]
-    parts += [_training(config), _evaluation(config), kind.limits(config)]
+def render(config: Config) -> str:
+    """Return the card as Markdown with a YAML front matter, from the content of config.json."""
+    any_size = "codec" in config
+    summary = _any_size_summary if any_size else _fixed_size_summary
+    usage = _any_size_usage if any_size else _fixed_size_usage
+    limits = _any_size_limits if any_size else _fixed_size_limits
+    parts = [_front_matter(config), summary(config), _preview(config), usage(config)]
+    parts += [_training(config), _evaluation(config), limits(config)]
     return "\n".join(part for part in parts if part)
 
 
-def _front_matter(config: Mapping[str, Any]) -> str:
-    what = (
-        "video-reconstruction"
-        if config.get("codec", {}).get("is_video")
-        else "image-reconstruction"
-    )
-    tags = ["strata", "jax", "vae", what, config["model"]["name"].split(".")[0]]
+def _front_matter(config: Config) -> str:
+    is_video = config.get("codec", {}).get("is_video")
+    task = "video-reconstruction" if is_video else "image-reconstruction"
+    tags = ["strata", "jax", "vae", task, config["model"]["name"].split(".")[0]]
     lines = ["---", f"license: {config.get('license', 'unknown')}", "library_name: strata", "tags:"]
     return "\n".join([*lines, *(f"- {tag}" for tag in dict.fromkeys(tags)), "---", ""])
 
 
-def _preview(config: Mapping[str, Any]) -> str:
-    return "![originals above what comes back](preview.png)\n" if config.get("preview") else ""
+def _preview(config: Config) -> str:
+    return "![originals above reconstructions](preview.png)\n" if config.get("preview") else ""
 
 
-def _training(config: Mapping[str, Any]) -> str:
+def _training(config: Config) -> str:
     training = config.get("training")
     if not training:
         return ""
@@ -56,37 +49,153 @@ def _training(config: Mapping[str, Any]) -> str:
         lines.append(f"- Data: {data['num_examples']:,} examples (source `{data.get('source')}`)")
     elif data.get("source"):
         lines.append(f"- Data: source `{data['source']}`")
-    lines.append(
-        f"- Batch size {training.get('batch_size')}, optimizer `{training.get('optimizer', {}).get('name')}`"
-    )
+    optimizer = training.get("optimizer", {}).get("name")
+    lines.append(f"- Batch size {training.get('batch_size')}, optimizer `{optimizer}`")
     return "\n".join([*lines, ""])
 
 
-def _evaluation(config: Mapping[str, Any]) -> str:
-    metrics = config.get("metrics")
-    if not metrics:
+def _evaluation(config: Config) -> str:
+    result = config.get("metrics")
+    if not result:
         return ""
-    known = _METRICS | {
-        key: (_few_scales(key), "", 4) for key in metrics if key.startswith("ms_ssim_")
-    }
     rows = [
-        f"| {name} | {f'{metrics[key]:.{digits}f} {unit}'.strip()} |"
-        for key, (name, unit, digits) in known.items()
-        if metrics.get(key) is not None
+        f"| {_label(metric, result)} | {metric.format_value(value)} | {metric.better} |"
+        for metric, value in catalogue.reported(result).items()
+        if not metric.per_layer
     ]
-    rows += _feature_distance(metrics.get("feature_distance") or {})
-    count = f"On {metrics['num_examples']} held-out examples. {metrics.get('protocol', '')}".strip()
-    return "\n".join(["## Evaluation", "", "| | |", "|---|---|", *rows, "", count, ""])
+    header = ["## Evaluation", "", "| Metric | Value | Better |", "|---|---|---|"]
+    count = f"On {result['num_examples']} held-out examples. {result.get('protocol', '')}".strip()
+    return "\n".join([*header, *rows, "", count, ""])
 
 
-def _few_scales(key: str) -> str:
-    return f"MS-SSIM, {key.removeprefix('ms_ssim_').replace('_', ' ')} only, of reconstructions"
+def _label(metric: Metric, result: Mapping[str, Any]) -> str:
+    """Return the metric's label; the number of vectors belongs to a Frechet distance."""
+    label = metric.label
+    if metric.modality in ("image", "video") and "reconstruction" not in label:
+        label += " of reconstructions"
+    report = result.get("feature_distance") or {}
+    return f"{label}, {report.get('num_examples')} vectors" if metric.name in report else label
 
 
-def _feature_distance(report: Mapping[str, Any]) -> list[str]:
-    """The row of what evaluators.feature_distance reports; how many vectors it is of belongs to the figure."""
-    return [
-        f"| {name.replace('_', ' ')} of reconstructions, {report.get('num_examples')} vectors | {value:.4f} |"
-        for name, value in report.items()
-        if name.endswith("_feature_distance") and value is not None
+def _name(config: Config) -> str:
+    return f"{config['model']['name'].split('.')[-1]} codec"
+
+
+def _any_size_summary(config: Config) -> str:
+    codec = config["codec"]
+    space, time, channels = (
+        codec["spatial_factor"],
+        codec["temporal_factor"],
+        codec["latent_channels"],
+    )
+    ratio = 3 * space**2 * time / channels
+    block = f"{time}x{space}x{space}" if codec["is_video"] else f"{space}x{space}"
+    return f"""# {_name(config)}
+
+A variational autoencoder of {"clips" if codec["is_video"] else "images"}: each block of {block} pixels \
+becomes one latent of {channels} numbers, {ratio:g} times fewer.
+{config.get("num_parameters", 0):,} parameters.
+"""
+
+
+def _fixed_size_summary(config: Config) -> str:
+    shapes = config.get("latent_shapes", [])
+    layers = f"{len(shapes)} stochastic layers" if len(shapes) > 1 else "one stochastic layer"
+    numbers = sum(math.prod(shape) for shape in shapes)
+    return f"""# {_name(config)}
+
+A variational autoencoder of images [{_image_shape(config)}] (height, width, channels): \
+{config.get("num_parameters", 0):,} parameters, {layers}, {numbers:,} latent numbers per image.
+"""
+
+
+_LOADING = """## Use
+
+```python
+from pipeline import Codec
+
+codec = Codec.from_pretrained("path/to/this/folder")
+"""
+_VIDEO_USAGE = """\
+z = codec.encode(video, chunk=8, tile=256).mode()     # video [b t h w 3], uint8, or float in [-1, 1]
+video = codec.decode(z, chunk=2, tile=256)            # uint8
+for frame in codec.decode_frames(codec.encode_frames(frames)):
+    ...                                               # any length, in constant memory
+```
+
+Files: `strata reconstruct --codec path/to/this/folder film.mp4 --out DIR`.
+"""
+_IMAGE_USAGE = """\
+z = codec.encode(images, tile=512).mode()     # images [b h w 3], uint8, or float in [-1, 1]
+images = codec.decode(z, tile=512)            # uint8
+```
+
+Files: `strata reconstruct --codec path/to/this/folder photo.jpg --out DIR`.
+"""
+
+
+def _any_size_usage(config: Config) -> str:
+    return _LOADING + (_VIDEO_USAGE if config["codec"]["is_video"] else _IMAGE_USAGE)
+
+
+def _fixed_size_usage(config: Config) -> str:
+    several = len(config.get("latent_shapes", [])) > 1
+    what = "a tuple of arrays, top first" if several else "an array"
+    shape = _image_shape(config)
+    return f"""{_LOADING}\
+z = codec.encode(images).mode()     # images [b {shape}], uint8, or float in [-1, 1]; z is {what}
+images = codec.decode(z)            # uint8 [b {shape}]
+```
+
+Image files of any size and mode: `strata reconstruct --codec path/to/this/folder photo.jpg --out DIR`.
+"""
+
+
+def _any_size_limits(config: Config) -> str:
+    codec = config["codec"]
+    factor, frames = codec["spatial_factor"], codec["temporal_factor"]
+    lines = [f"Heights and widths are padded to multiples of {factor} and cropped back."]
+    if codec["is_video"]:
+        lines += [
+            f"Lengths are padded to 1 + {frames}k frames by repeating the last one, and cropped back.",
+            _chunk_limits(codec["encoder_causal"], codec["decoder_causal"]),
+        ]
+    lines += [
+        "Tiles are blended where they overlap; the result differs slightly from that of whole frames.",
+        "Pictures unlike those of its training come out worse.",
+        "Latents are float32 numbers, not a compressed bit stream.",
     ]
+    return "\n".join(["## Limits", "", *(f"- {line}" for line in lines), ""])
+
+
+def _chunk_limits(encoder_causal: bool, decoder_causal: bool) -> str:
+    if encoder_causal and decoder_causal:
+        return (
+            "Chunks of any number of frames give the same result as the whole clip, to 1e-5 when "
+            "computed in float32."
+        )
+    if encoder_causal:
+        return (
+            "Chunks of any number of frames give the latents of the whole clip, to 1e-5 when computed "
+            "in float32. The decoder is not causal: chunks of latents give other frames than the whole."
+        )
+    return "It is not causal: chunks of time give other results than the whole clip."
+
+
+def _fixed_size_limits(config: Config) -> str:
+    height, width, channels = config["input"]["image_shape"]
+    bits = config["input"].get("bits", 8)
+    depth = f" It uses the leading {bits} bits of each 8-bit value." if bits < 8 else ""
+    colour = "grey" if channels == 1 else "RGB"
+    return f"""## Limits
+
+- It takes {colour} images of {height}x{width}.{depth} The command cuts other sizes into tiles of that
+  size, which are coded independently: seams can show. `--fit resize` shrinks and crops instead.
+- Images unlike those of its training come out worse.
+- Reconstructions are lossy, and samples may show what the training images showed, people included.
+- Latents are float32 numbers, not a compressed bit stream.
+"""
+
+
+def _image_shape(config: Config) -> str:
+    return " ".join(map(str, config["input"]["image_shape"]))

@@ -1,4 +1,4 @@
-"""How far the features of all reconstructions are from those of all originals, as two distributions (rFID, FVD)."""
+"""Frechet distance between the features of all reconstructions and those of all originals (rFID, FVD)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipeline.metrics.functions.frechet import FeatureMoments
 
 
 class FeatureDistance:
-    """Collects features of both sides, batch by batch."""
+    """The features of originals and reconstructions, collected batch by batch."""
 
     def __init__(self, embedding: Embedding):
         self._embedding = embedding
@@ -23,20 +23,26 @@ class FeatureDistance:
         reconstructions: Float[Array | np.ndarray, "n d"],
         mask: Float[Array | np.ndarray, " b"],
     ) -> None:
-        """Features of both; several rows may be the frames of one example of the mask."""
+        """Add a batch's features; one example of the mask may have several rows, its frames."""
         counts = np.repeat(np.asarray(mask) > 0, len(originals) // len(mask))
         self._originals.add(np.asarray(originals)[counts])
         self._reconstructions.add(np.asarray(reconstructions)[counts])
 
     def report(self) -> dict[str, Any]:
-        """The distance by its name, or None of less than two examples; num_examples, dimensions, and a protocol."""
+        """Return the distance by its name, num_examples, dimensions, rank_deficient and protocol.
+
+        The distance is None for fewer than two examples.
+        """
         count = self._originals.count
         value = frechet.distance(self._originals, self._reconstructions) if count > 1 else None
         dimensions = len(self._originals.mean)
-        protocol = self._embedding.meaning
+        protocol = self._embedding.protocol
         if self._originals.rank_deficient:
-            protocol += f"; {count} vectors of {dimensions} numbers have singular covariances: a figure to be wary of"
+            protocol += (
+                f"; {count} vectors of {dimensions} numbers have singular covariances, so the "
+                "figure is unreliable"
+            )
         about = dict(
             num_examples=count, dimensions=dimensions, rank_deficient=self._originals.rank_deficient
         )
-        return {self._embedding.shown: value, **about, "protocol": protocol}
+        return {self._embedding.metric: value, **about, "protocol": protocol}

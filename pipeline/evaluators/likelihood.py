@@ -1,8 +1,8 @@
-"""How many bits a model needs for images it has not seen, and where they go."""
+"""Evaluation of bounds on the likelihood of a set, and of how much its latents hold."""
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.struct
@@ -16,6 +16,7 @@ from pipeline.backend.jit import jit
 from pipeline.core.errors import DataError
 from pipeline.core.reduce import layer_rates
 from pipeline.core.types import Batch
+from pipeline.metrics import catalogue
 from pipeline.metrics.functions.active_units import ActiveUnits, UnitMoments
 from pipeline.metrics.functions.average import Averages, masked_sum
 from pipeline.metrics.functions.bits_per_dim import bits_per_dim
@@ -31,28 +32,30 @@ def evaluate(
     place: Callable[[Batch], Batch] = lambda batch: batch,
     replicated: jax.sharding.Sharding | None = None,
 ) -> dict[str, Any]:
-    """Bounds on the likelihood of a set, and what the latents hold of it.
+    """Bound the likelihood of a set, and measure what the latents hold of it.
 
-    Each example whose mask is not 0 counts once. The noise is a function of the key, the batch's number and
-    the sample's, so the same batches give the same figures.
+    Each example whose mask is not 0 counts once. The noise is a function of the key, the batch's
+    number and the sample's, so the same batches give the same figures.
 
     Args:
       model: any model of pipeline.models that has a likelihood.
       batches: host batches, with their masks.
       key: for the latents' samples.
-      num_importance_samples: K of the importance-weighted bound, K passes over the set; 0 leaves it out.
+      num_importance_samples: K of the importance-weighted bound, K passes over the set; 0 leaves it
+        out.
       place: puts a host batch on the devices, for a model that is sharded over a mesh.
-      replicated: then also the sharding of what is to be read back, so that every process can.
+      replicated: sharding for the sums, so that every process can read them.
 
     Returns:
-      bits_per_dim; nats (the negative ELBO: one sample of the latents an example, KL in closed form),
-      distortion and rate (its two terms, in nats); kl_per_layer (nats) and kl_per_layer_bits_per_dim, top
-      first; active_units (over all layers; see metrics/functions/active_units.py) and active_units_per_layer, of
-      Gaussian layers; likelihood, num_examples, protocol. With importance samples also iwae_bits_per_dim, iwae_nats and
+      bits_per_dim; nats (the negative ELBO: one sample of the latents per example, KL in closed
+      form); distortion and rate (its two terms, in nats); kl_per_layer (nats) and
+      kl_per_layer_bits_per_dim, top first; active_units (over all layers, see
+      metrics/functions/active_units.py) and active_units_per_layer, of Gaussian layers; likelihood,
+      num_examples, protocol. With importance samples also iwae_bits_per_dim, iwae_nats and
       num_importance_samples.
 
     Raises:
-      DataError: there was no example.
+      DataError: there are no examples.
     """
     graph, state = nnx.split(model)
     averages, units, sums, dims = Averages(), [], None, 1
@@ -74,14 +77,16 @@ def evaluate(
         raise DataError("evaluation: there is no example to evaluate on")
     report = _likelihood_report(averages, dims, num_importance_samples) | _units_report(units)
     about = dict(
-        likelihood=sums.likelihood, num_examples=averages.count, protocol=_protocol(sums.likelihood)
+        likelihood=sums.likelihood,
+        num_examples=averages.count,
+        protocol=_protocol(sums.likelihood, report),
     )
     return report | about
 
 
 @flax.struct.dataclass
 class _Sums:
-    """Of a batch: sums over its examples, each Gaussian layer's moments, and the name of the likelihood's class."""
+    """Sums over a batch's examples, moments of its Gaussian layers, and the likelihood's class."""
 
     values: dict[str, Array]
     count: Float[Array, ""]
@@ -178,9 +183,9 @@ def _units_report(units: list[ActiveUnits]) -> dict[str, Any]:
     return dict(active_units=total, active_units_per_layer=layers)
 
 
-def _protocol(likelihood: str) -> str:
+def _protocol(likelihood: str, report: Mapping[str, Any]) -> str:
     return (
-        f"negative ELBO of {likelihood}: one posterior sample an example, KL in closed form (or, of a posterior "
-        "with a flow, of that sample), summed over an example's values, mean over examples, each counted once; "
-        "iwae: -log mean_k p(x, z_k) / q(z_k | x)"
+        f"negative ELBO of {likelihood}: one posterior sample per example, KL in closed form (or of "
+        "that sample, for a posterior with a flow), each example counted once; "
+        + catalogue.protocol(metric.name for metric in catalogue.reported(report))
     )

@@ -1,4 +1,4 @@
-"""How close reconstructions come to images and clips."""
+"""Evaluation of how close reconstructions come to images and clips."""
 
 import dataclasses
 import functools
@@ -14,21 +14,19 @@ from pipeline.backend.jit import jit
 from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.types import Batch, Latent, Likelihood, pixels_of
-from pipeline.distances.flicker import flicker
-from pipeline.distances.pixel_error import mse
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.evaluators.feature_distance import FeatureDistance
-from pipeline.metrics import quality
+from pipeline.metrics import catalogue
 from pipeline.metrics.functions import codebook_usage
 from pipeline.metrics.functions.average import Averages, masked_sum
 from pipeline.metrics.functions.embedding import Embedding
 
 PROTOCOL = (
-    "reconstruction: the likelihood's mean at the posterior means (or the most probable codes) of all layers, rounded "
-    "to 8 bits, against the image "
-    "at the likelihood's bit depth; figures of each image, averaged, of a clip those of its frames, averaged"
+    "reconstruction: the likelihood's mean at the posterior means (or the most probable codes) of "
+    "all layers, rounded to 8 bits, against the image at the likelihood's bit depth; one figure per "
+    "image, or the mean over a clip's frames, averaged over examples"
 )
-_FEATURES = "features"  # whose weights are beside those of the perceptual distances
+_FEATURES = "features"  # key of the embedding's weights, next to those of perceptual distances
 Perceptual = Callable[[Any, Array, Array], Float[Array, " b"]]  # (weights, images, reconstructions)
 
 
@@ -41,24 +39,35 @@ def evaluate(
     perceptual: Mapping[str, tuple[Perceptual, Any]] | None = None,
     features: tuple[Embedding, Any] | None = None,
 ) -> dict[str, Any]:
-    """psnr (dB), ssim, mse (of values in [0, 1]), ms_ssim and flicker as there can be; num_examples, protocol.
+    """Measure reconstructions of a set by the catalogue's image, video and codebook metrics.
 
-    Of a model with discrete layers also codebook_perplexity and codebook_used, lists of one a layer, top first, of the
-    most probable codes of all positions of all examples (pipeline.metrics.functions.codebook_usage).
+    Each example whose mask is not 0 counts once.
 
-    The first arguments are those of likelihood.evaluate. `perceptual` are further distances of images by name, each
-    with its weights. With `features`, a network and its weights, "feature_distance" is a report of its own, see
-    feature_distance.FeatureDistance.
+    Args:
+      model: any model of pipeline.models.
+      batches: host batches of images or clips, with their masks.
+      place: puts a host batch on the devices, for a model that is sharded over a mesh.
+      replicated: sharding for the sums, so that every process can read them.
+      perceptual: distances of images by name, each with its weights.
+      features: a network and its weights, whose Frechet distance is reported.
+
+    Returns:
+      psnr (dB), ssim, mse (of values in [0, 1]); ms_ssim, or the name with fewer scales, where frames
+      are large enough; flicker for clips; num_examples; protocol. Models with discrete layers also
+      have codebook_perplexity and codebook_used, lists with one number per layer, top first, of the
+      most probable codes of all positions of all examples. With `features`, "feature_distance" is a
+      report of its own (`FeatureDistance.report`).
 
     Raises:
-      DataError: there was no example.
+      DataError: there are no examples.
     """
     graph, state = nnx.split(model)
-    given = perceptual or {}
+    distances = perceptual or {}
     networks = _Networks(
-        tuple((name, distance) for name, (distance, _) in given.items()), features and features[0]
+        tuple((name, distance) for name, (distance, _) in distances.items()),
+        features and features[0],
     )
-    weights = {name: arrays for name, (_, arrays) in given.items()} | {
+    weights = {name: arrays for name, (_, arrays) in distances.items()} | {
         _FEATURES: features and features[1]
     }
     collected = None if features is None else FeatureDistance(features[0])
@@ -78,34 +87,39 @@ def evaluate(
             collected.add(*vectors)
     if not averages.count:
         raise DataError("evaluation: there is no example to evaluate on")
-    names = [name for name in sums if name != "count"]
-    means = {name: float(averages.mean(name)) for name in names}
-    result: dict[str, Any] = dict(means)
+    return _report(averages, [name for name in sums if name != "count"], codes, collected)
+
+
+def reconstruct(model: Any, image: UInt8[Array, "b *t h w c"]) -> UInt8[Array, "b *t h w c"]:
+    """Return the model's reconstructions through the posterior means of all layers."""
+    return pixels.to_uint8(_decode_means(model, model.encode(image)).mean())
+
+
+def _report(
+    averages: Averages, names: Sequence[str], codes: list[Any], collected: FeatureDistance | None
+) -> dict[str, Any]:
+    result: dict[str, Any] = {name: float(averages.mean(name)) for name in names}
     result |= {
         name: np.asarray(values).tolist()
         for name, values in codebook_usage.of_layers(codes).items()
     }
-    result |= dict(num_examples=averages.count, protocol=f"{PROTOCOL}; {quality.protocol(names)}")
+    protocol = f"{PROTOCOL}; {catalogue.protocol(names)}"
+    result |= dict(num_examples=averages.count, protocol=protocol)
     return result if collected is None else result | dict(feature_distance=collected.report())
-
-
-def reconstruct(model: Any, image: UInt8[Array, "b *t h w c"]) -> UInt8[Array, "b *t h w c"]:
-    """What the model makes of images or clips, through the posterior means of all layers."""
-    return pixels.to_uint8(_decode_means(model, model.encode(image)).mean())
 
 
 def _decode_means(model: Any, latents: Sequence[Latent]) -> Likelihood | Reconstruction:
     return model.decode([latent.z for latent in latents])
 
 
-def _of_examples(
-    distance: Callable[[Array, Array], Array],
+def _per_example(
+    metric: Callable[[Array, Array], Array],
     a: UInt8[Array, "b *t h w c"],
     b: UInt8[Array, "b *t h w c"],
 ) -> Float[Array, " b"]:
-    """Of clips, the mean over their frames."""
+    """Return a frame metric of each image, or its mean over the frames of each clip."""
     frames = [x.reshape(-1, *x.shape[-3:]) for x in (a, b)]
-    return distance(*frames).reshape(a.shape[0], -1).mean(axis=1)
+    return metric(*frames).reshape(a.shape[0], -1).mean(axis=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,19 +137,19 @@ def _quality_sums(
     weights: Mapping[str, Any],
     batch: Batch,
 ) -> tuple[dict[str, Float[Array, ""]], tuple[Array, ...], list[Float[Array, " _"]]]:
-    """Sums over a batch's examples; the features of both sides, with the mask; how often each code came."""
+    """Return sums over a batch's examples, features of both sides with the mask, and code counts."""
     image, mask = pixels_of(batch), batch["mask"]
     model: Any = nnx.merge(graph, state)
     latents = model.encode(image)
     likelihood = _decode_means(model, latents)
     recon, target = (pixels.to_uint8(x) for x in (likelihood.mean(), likelihood.target(image)))
-    measures = quality.of_frames(*image.shape[-3:-1]) | dict(mse=mse)
-    measures |= {
+    metrics = catalogue.frame_metrics(*image.shape[-3:-1], restated=True) | {
         name: functools.partial(distance, weights[name]) for name, distance in networks.perceptual
     }
-    values = {name: _of_examples(measure, recon, target) for name, measure in measures.items()}
+    values = {name: _per_example(metric, recon, target) for name, metric in metrics.items()}
     if image.ndim == 5 and image.shape[1] > 1:
-        values["flicker"] = flicker(recon, target)
+        clips = catalogue.metrics_of("video")
+        values |= {name: metric(recon, target) for name, metric in clips.items()}
     sums = {name: masked_sum(value, mask) for name, value in values.items()}
     sums["count"] = masked_sum(mask, mask)
     vectors = ()

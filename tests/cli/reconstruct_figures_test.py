@@ -72,7 +72,7 @@ def test_lpips_of_each_file_and_of_all(place, tmp_path, capsys):
         and "2 finest scales" in result["protocol"]
     )
     assert "LPIPS" not in result["protocol"].split("lpips_squeeze:")[0]
-    assert "lpips squeeze 0." in capsys.readouterr().out or mean >= 1
+    assert "LPIPS on SqueezeNet 0." in capsys.readouterr().out or mean >= 1
     # Other figures are another job: the files are done again.
     assert reconstruct(place, tmp_path / "out", "--side_by_side") == 0
     assert "lpips_squeeze" not in json.loads((tmp_path / "out.json").read_text())

@@ -73,7 +73,7 @@ def test_evaluated_exported_with_statistics_and_used(workdir, tmp_path):
     }
     assert expected.items() <= config["metrics"].items()
     card = (out / "README.md").read_text()
-    assert "3 scales only, of reconstructions | 0.9870 |" in card and "not LPIPS" in card
+    assert "3-scale MS-SSIM of reconstructions | 0.9870 | higher |" in card and "not LPIPS" in card
     assert (
         f"vectors | {distance['squeezenet_caffe_feature_distance']:.4f} |" in card
         and str(network) not in card

@@ -71,7 +71,7 @@ def test_a_file_of_a_user_gives_its_networks_features_and_name(tmp_path):
     network, weights = embedding.create(
         "squeezenet", weights=str(file), is_video=True, where="--features"
     )
-    assert network.shown == "squeezenet_feature_distance" and "neither FID" in network.meaning
+    assert network.metric == "squeezenet_feature_distance" and "neither FID" in network.protocol
     x = jnp.asarray(clips(0, 2)).repeat(4, 2).repeat(4, 3)
     frames = jax.jit(network)(weights, x)
     assert frames.shape == (6, 512), "a vector a frame"
@@ -125,7 +125,7 @@ def test_the_networks_of_fid_and_fvd(monkeypatch, network, shown, rows, dimensio
         (
             dict(network="i3d", weights="v.pt", is_video=False),
             ConfigError,
-            "i3d sees clips, and the model is of images",
+            "i3d needs clips, but the model is of images",
         ),
         (dict(network="vg16", weights="v.pth"), ConfigError, "did you mean 'vgg16'"),
         (

@@ -93,5 +93,5 @@ def test_clips_have_flicker_scales_and_further_distances():
     np.testing.assert_allclose(result["mine"], -3 * 10 * 2 / 5, rtol=1e-4)
     assert (
         "flicker: mean" in result["protocol"]
-        and "too small for MS-SSIM; its 2 finest" in result["protocol"]
+        and "too small for MS-SSIM: its 2 finest" in result["protocol"]
     )

@@ -176,13 +176,21 @@ def test_saves_that_keep_failing_end_the_run(tmp_path, monkeypatch, capfd):
 def test_retention():
     steps, metrics = (
         [10, 20, 30, 40, 50],
-        {10: {"bpd": 3.0}, 20: {"bpd": 1.0}, 30: {"bpd": 2.0}, 40: {"bpd": np.nan}},
+        {
+            10: {"bits_per_dim": 3.0},
+            20: {"bits_per_dim": 1.0},
+            30: {"bits_per_dim": 2.0},
+            40: {"bits_per_dim": np.nan},
+        },
     )
     assert Retention(keep=0).superfluous(steps, {}) == []
     assert Retention(keep=2).superfluous(steps, {}) == [10, 20, 30]
     assert Retention(keep=1, keep_every=20).superfluous(steps, {}) == [10, 30]
-    assert Retention(keep=1, best="bpd").superfluous(steps, metrics) == [10, 30, 40]
-    assert Retention(keep=1, best="bpd", keep_best=2).superfluous(steps, metrics) == [10, 40]
+    assert Retention(keep=1, best="bits_per_dim").superfluous(steps, metrics) == [10, 30, 40]
+    assert Retention(keep=1, best="bits_per_dim", keep_best=2).superfluous(steps, metrics) == [
+        10,
+        40,
+    ]
     psnr = {step: {"psnr": float(step)} for step in (10, 20)}
     assert Retention(keep=1, best="psnr").superfluous(steps, psnr) == [10, 30, 40]
     with pytest.raises(ConfigError, match="keep_every"):

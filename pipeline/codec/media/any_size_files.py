@@ -17,8 +17,7 @@ from pipeline.codec.media.video_io import Timing, is_video
 from pipeline.codec.tiling.chunks import Chunk
 from pipeline.core.errors import DataError
 from pipeline.data.listing import is_image
-from pipeline.metrics.functions.frame_quality import FrameQuality
-from pipeline.metrics.quality import Measure
+from pipeline.metrics.functions.frame_quality import FrameMetric, FrameQuality
 
 _STILL = Timing(fractions.Fraction(1), fractions.Fraction(1))
 Image = UInt8[np.ndarray, "h w c"]
@@ -42,7 +41,7 @@ def reconstruct(
     tile: int | None,
     chunk: Chunk,
     side_by_side: bool,
-    further: Mapping[str, Measure] | None = None,
+    further: Mapping[str, FrameMetric] | None = None,
     advance: code_video.Advance,
 ) -> dict[str, Any]:
     """Write the reconstruction of an image or a video; see code_video.reconstruct."""

@@ -20,8 +20,7 @@ from pipeline.codec.media.video_io import VideoReader, VideoWriter
 from pipeline.codec.tiling import chunks
 from pipeline.codec.tiling.chunks import Chunk
 from pipeline.core.errors import DataError
-from pipeline.metrics.functions.frame_quality import FrameQuality
-from pipeline.metrics.quality import Measure
+from pipeline.metrics.functions.frame_quality import FrameMetric, FrameQuality
 
 Frame = UInt8[np.ndarray, "h w 3"]
 Advance = Callable[[int, int | None], None]  # frames done, and the expected total
@@ -35,7 +34,7 @@ def reconstruct(
     tile: int | None = None,
     chunk: Chunk = "auto",
     side_by_side: bool = False,
-    further: Mapping[str, Measure] | None = None,
+    further: Mapping[str, FrameMetric] | None = None,
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
     """Write an mp4 of a video's reconstruction, with its times and sound, and measure its quality.

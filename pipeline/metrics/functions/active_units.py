@@ -1,13 +1,15 @@
-"""How many latent units a model uses, by two definitions that papers mix.
+"""Number of latent units that a model uses, by two definitions that papers mix.
 
-A unit is one element of a latent: a dimension of a vector, one channel at one position of a map. It is active
+A unit is one element of a latent: a dimension of a vector, or one channel at one position of a map. It
+is active
 
-- by variance: Var_x(mean_q(x)) > 0.01, of the posterior mean over examples (Burda et al., 1509.00519, 5.2);
+- by variance: Var_x(mean_q(x)) > 0.01, of the posterior mean over examples (Burda et al., 1509.00519,
+  section 5.2);
 - by KL: mean_x KL(q || p) > 0.01 nats.
 
-A hierarchy's prior moves with the latents above, and its scale is not 1. There the variance is that of
-(mean_q - mean_p) / sigma_p, which is 0 for a unit whose posterior is its prior, and is Burda's under a
-standard normal.
+A hierarchy's prior moves with the latents above it, and its scale is not 1. There the variance is
+taken of (mean_q - mean_p) / sigma_p, which is 0 for a unit whose posterior is its prior, and equals
+Burda's under a standard normal prior.
 """
 
 import flax.struct
@@ -23,16 +25,20 @@ THRESHOLD = 0.01
 
 @flax.struct.dataclass
 class UnitMoments:
-    """Sums over the examples of one batch, for each unit of a layer; made on the device."""
+    """Sums over the examples of one batch for each unit of a layer, computed on the device."""
 
     count: Float[Array, ""]
-    mean: Float[Array, "..."]  # of the standardised posterior means
+    mean: Float[Array, "..."]  # of the standardized posterior means
     squares: Float[Array, "..."]  # sum of their squared deviations from `mean`
     kl: Float[Array, "..."]  # sum
 
     @classmethod
     def of(cls, latent: Latent, mask: Shaped[Array, " b"]) -> "UnitMoments":
-        """The moments of a batch. Raises ValueError for a latent that has no mean."""
+        """Return the moments of a batch.
+
+        Raises:
+          ValueError: the latent has no mean.
+        """
         if latent.mean is None:
             raise ValueError("active units need a Gaussian latent: this one has no mean")
         deviation = latent.mean
@@ -45,24 +51,27 @@ class UnitMoments:
 
 
 class ActiveUnits:
-    """One layer's moments over all batches so far, in float64 on the host; any split is as good."""
+    """Moments of one layer over all batches so far, in float64 on the host.
+
+    The result does not depend on how examples are split into batches.
+    """
 
     def __init__(self):
         self.count = 0.0
         self.mean, self.squares, self.kl = (np.float64(0) for _ in range(3))
 
     def add(self, other: "UnitMoments | ActiveUnits") -> None:
-        """Merges the moments of further examples (Chan's parallel update)."""
+        """Merge the moments of more examples (Chan's parallel update)."""
         count, mean, squares, kl = (np.asarray(x, np.float64) for x in vars(other).values())
         total = max(self.count + float(count), 1.0)
-        gap = mean - self.mean
-        self.squares = self.squares + squares + gap**2 * self.count * count / total
-        self.mean = self.mean + gap * count / total
+        shift = mean - self.mean
+        self.squares = self.squares + squares + shift**2 * self.count * count / total
+        self.mean = self.mean + shift * count / total
         self.kl = self.kl + kl
         self.count += float(count)
 
     def result(self) -> dict[str, int]:
-        """Units in all, and those active by either definition."""
+        """Return the number of units, and how many are active by each definition."""
         count = max(self.count, 1.0)
         return dict(
             units=int(np.size(self.kl)),

@@ -1,4 +1,4 @@
-"""Nats to bits per dimension."""
+"""Conversion of nats to bits per dimension."""
 
 import math
 
@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 
 
 def bits_per_dim(nats: Float[Array, "*shape"] | float, dims: int) -> Float[Array, "*shape"] | float:
-    """Nats of a whole image to bits for each of its `dims` = height * width * channels values.
+    """Convert the nats of a whole image to bits for each of its `dims` values.
 
-    Of 8-bit images a uniform distribution has 8.
+    `dims` is height * width * channels. A uniform distribution over 8-bit images has 8 bits.
     """
     return nats / (dims * math.log(2))

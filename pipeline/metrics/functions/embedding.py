@@ -1,10 +1,12 @@
-"""One vector an image or clip, by a frozen network: what a Frechet distance compares sets of.
+"""Feature vectors of images and clips from a frozen network, for Frechet distances.
 
-    embedding, weights = embedding.create("inception", weights="pt_inception-2015-12-05-6726825d.pth", is_video=False)
+    embedding, weights = embedding.create(
+        "inception", weights="pt_inception-2015-12-05-6726825d.pth", is_video=False, where="--features"
+    )
     embedding(weights, images)          # [n d]
 
-The name of a distance tells the network: "rfid" is of Inception v3 and "fvd" of I3D, from their files;
-"random_feature_distance" where there is no file, "vgg16_feature_distance" and so on are neither.
+Each network has its own metric in the catalogue: Inception v3 gives "rfid" and I3D gives "fvd". The
+other trunks and the random network, which needs no file, give neither.
 """
 
 import dataclasses
@@ -21,87 +23,83 @@ from pipeline.core.errors import ConfigError
 from pipeline.formats import weight_files
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.frozen import i3d, inception, lpips, random_network
+from pipeline.metrics import catalogue
 
 RANDOM = "random"
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Features of images, or of clips, in [-1, 1], and what is to be said of them."""
+    """A network with a file of weights, and the metric that its features give.
 
-    features: Callable[
-        [Mapping[str, Array], Array], Array
-    ]  # a map, whose mean over pixels (or time) is the vector
+    Attributes:
+      features: maps (weights, x), images or clips in [-1, 1], to a feature map; its mean over pixels
+        (or time) is the vector.
+      convert: maps the file's tensors and its path to `weights`.
+      source: address of the file.
+      metric: name of the Frechet distance in the catalogue.
+      of_clips: whether an example is a clip instead of an image.
+    """
+
+    features: Callable[[Mapping[str, Array], Array], Array]
     convert: Callable[..., dict[str, np.ndarray]]
     source: str
-    shown: str
-    meaning: str
+    metric: str
     of_clips: bool = False
 
 
 def _trunk(name: str) -> Network:
-    given = lpips.NETWORKS[name]
+    network = lpips.NETWORKS[name]
     return Network(
-        lambda weights, x: given.trunk.features(weights, given.scale(x))[-1],
-        given.convert,
-        given.source,
+        lambda weights, x: network.trunk.features(weights, network.scale(x))[-1],
+        network.convert,
+        network.source,
         f"{name}_feature_distance",
-        "the mean of the last map of its trunk; it is neither FID nor FVD",
     )
 
 
 NETWORKS = {name: _trunk(name) for name in lpips.NETWORKS} | {
-    "inception": Network(
-        inception.features,
-        inception.convert,
-        inception.SOURCE,
-        "rfid",
-        "Inception v3's 2048 pooled features of 299x299 pixels, resized bilinearly as TensorFlow 1 does; FID, of "
-        "reconstructions; published figures are of 50,000 images",
-    ),
-    "i3d": Network(
-        i3d.features,
-        i3d.convert,
-        i3d.SOURCE,
-        "fvd",
-        "I3D's 400 logits, averaged over time, of 224x224 pixels, resized bilinearly as TensorFlow 1 does; FVD, of "
-        "reconstructions; published figures depend on the number of clips and their length",
-        of_clips=True,
-    ),
+    "inception": Network(inception.features, inception.convert, inception.SOURCE, "rfid"),
+    "i3d": Network(i3d.features, i3d.convert, i3d.SOURCE, "fvd", of_clips=True),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedding:
-    """The last map of a network, averaged over its pixels (and frames); `fingerprint` is of its file's weights."""
+    """The last map of a network, averaged over its pixels (and frames).
+
+    Attributes:
+      network: its name, or RANDOM.
+      of_clips: whether an example is a whole clip, or each of its frames.
+      fingerprint: sha256 of the weights from the network's file.
+    """
 
     network: str
-    of_clips: bool  # whether an example is a clip, or each of its frames
+    of_clips: bool
     fingerprint: str = ""
 
     @property
-    def shown(self) -> str:
-        """What a distance of these vectors is called."""
-        return "random_feature_distance" if self.network == RANDOM else NETWORKS[self.network].shown
+    def metric(self) -> str:
+        """Return the catalogue's name for a Frechet distance of these vectors."""
+        if self.network == RANDOM:
+            return f"{RANDOM}_feature_distance"
+        return NETWORKS[self.network].metric
 
     @property
-    def meaning(self) -> str:
-        """What it is, in words."""
-        what = "clip" if self.of_clips else "image or frame"
-        layer = "the mean of the last of three random layers; it is neither FID nor FVD"
-        if self.network != RANDOM:
-            layer = (
-                f"{NETWORKS[self.network].meaning}; sha256 of its weights {self.fingerprint[:12]}"
-            )
-        return (
-            f"{self.shown}: squared Frechet distance between originals and reconstructions, {self.network} network, "
-            f"one vector a {what}: {layer}"
-        )
+    def protocol(self) -> str:
+        """Return how a Frechet distance of these vectors is computed, and from which weights."""
+        details = [f"one vector per {'clip' if self.of_clips else 'image or frame'}"]
+        if self.fingerprint:
+            details.append(f"sha256 of its weights {self.fingerprint[:12]}")
+        return catalogue.protocol([self.metric], {self.metric: ", ".join(details)})
 
     def __call__(
         self, weights: Mapping[str, Array], x: Shaped[Array, "b *t h w c"]
     ) -> Float[Array, "n d"]:
-        """Of each clip, or of each image and frame; uint8 or [-1, 1], grey ones as three equal channels."""
+        """Return one vector per clip, or per image and frame.
+
+        `x` is uint8 or in [-1, 1]; grey images are used as three equal channels.
+        """
         x = pixels.to_float(x)
         x = x if x.shape[-1] == 3 else jnp.repeat(x, 3, axis=-1)
         x = x if self.of_clips else x.reshape(-1, *x.shape[-3:])
@@ -115,16 +113,19 @@ class Embedding:
 def create(
     network: str, *, weights: str, is_video: bool, where: str
 ) -> tuple[Embedding, dict[str, Any]]:
-    """An embedding and its arrays; of clips as such for the random network and I3D, else frame by frame.
+    """Return an embedding and its arrays.
+
+    The random network and I3D embed whole clips; every other network embeds frames.
 
     Raises:
-      ConfigError: an unknown network, one without its file, or one of clips for a model of images. DataError: a file
-        that is not the network's.
+      ConfigError: an unknown network, one without its file, or one of clips for a model of images.
+      DataError: a file that does not hold the network's weights.
     """
     if network == RANDOM:
         if weights:
             raise ConfigError(
-                f"{where}.network is missing: whose weights {weights} are, of {', '.join(NETWORKS)}"
+                f"{where}.network is missing: name the network of {weights}, one of "
+                f"{', '.join(NETWORKS)}"
             )
         return Embedding(RANDOM, of_clips=is_video), random_network.create(is_video=is_video)
     if network not in NETWORKS:
@@ -132,7 +133,7 @@ def create(
     chosen = NETWORKS[network]
     if chosen.of_clips and not is_video:
         raise ConfigError(
-            f"{where}.network={network} sees clips, and the model is of images: such as inception"
+            f"{where}.network={network} needs clips, but the model is of images: use inception"
         )
     if not weights:
         raise ConfigError(f"{where}.weights is missing: {network} needs its file ({chosen.source})")

@@ -1,8 +1,8 @@
-"""The Frechet distance between two sets of features, each seen as one Gaussian (FID, arXiv 1706.08500, eq. 6).
+"""Frechet distance between two sets of features, each taken as one Gaussian (arXiv 1706.08500, eq. 6).
 
     d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))
 
-Numbers are float64 on the host, and sets go by in batches of any size.
+Everything is float64 on the host, and sets arrive in batches of any size.
 """
 
 import numpy as np
@@ -10,9 +10,10 @@ from jaxtyping import Float
 
 
 class FeatureMoments:
-    """Mean and covariance of features that come in batches.
+    """Mean and covariance of features that arrive in batches.
 
-    Batches are merged by their own means (Chan et al. 1979), since sums of squares less squares of sums cancel.
+    Batches are merged by their own means (Chan et al. 1979), because sums of squares minus squares of
+    sums cancel.
     """
 
     def __init__(self):
@@ -21,7 +22,7 @@ class FeatureMoments:
         self._scatter: Float[np.ndarray, "d d"] = np.zeros((0, 0))
 
     def add(self, features: Float[np.ndarray, "n d"]) -> None:
-        """The next examples."""
+        """Add examples."""
         features = np.asarray(features, np.float64)
         if not len(features):
             return
@@ -38,24 +39,31 @@ class FeatureMoments:
 
     @property
     def covariance(self) -> Float[np.ndarray, "d d"]:
-        """Of the examples, unbiased; raises ValueError where there are fewer than two."""
+        """Return the unbiased covariance of the examples.
+
+        Raises:
+          ValueError: there are fewer than two examples.
+        """
         if self.count < 2:
             raise ValueError(f"a covariance needs two examples or more, and there are {self.count}")
         return self._scatter / (self.count - 1)
 
     @property
     def variance(self) -> Float[np.ndarray, " d"]:
-        """Of each feature, about the mean of these examples and no unbiased estimate of others."""
+        """Return the variance of each feature about the mean of these examples (not unbiased)."""
         return np.diagonal(self._scatter) / self.count
 
     @property
     def rank_deficient(self) -> bool:
-        """Whether there are too few examples for the covariance to have all its directions."""
+        """Whether there are too few examples for a covariance of full rank."""
         return self.count <= len(self.mean)
 
 
 def distance(a: FeatureMoments, b: FeatureMoments) -> float:
-    """d^2 of two sets. Of few examples it is too large; with `rank_deficient` sets it also leaves directions out."""
+    """Return d^2 of two sets.
+
+    It is biased upwards for few examples, and leaves directions out for `rank_deficient` sets.
+    """
     return gaussian_distance(a.mean, a.covariance, b.mean, b.covariance)
 
 
@@ -65,11 +73,12 @@ def gaussian_distance(
     mean2: Float[np.ndarray, " d"],
     covariance2: Float[np.ndarray, "d d"],
 ) -> float:
-    """d^2 of two Gaussians, 0 or more.
+    """Return d^2 of two Gaussians, 0 or more.
 
-    (C1 C2)^(1/2) has the trace of (S C2 S)^(1/2) with S = C1^(1/2), whose argument is symmetric: its eigenvalues are
-    real, also where the covariances are singular, and those that rounding makes negative are 0. The square root of the
-    product itself is what other implementations take, and add to the diagonal, or drop imaginary parts, to get it.
+    (C1 C2)^(1/2) has the trace of (S C2 S)^(1/2) with S = C1^(1/2), whose argument is symmetric: its
+    eigenvalues are real even where the covariances are singular, and eigenvalues that rounding makes
+    negative are set to 0. Other implementations take the square root of the product itself, and add
+    to the diagonal or drop imaginary parts to obtain it.
     """
     values, vectors = np.linalg.eigh(covariance1)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

@@ -1,19 +1,23 @@
-"""Which checkpoints stay."""
+"""Rules for which checkpoints are kept."""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
 from pipeline.core.errors import ConfigError
-
-_LARGER_IS_BETTER = ("psnr", "ssim", "ms_ssim")
+from pipeline.metrics import catalogue
 
 
 @dataclasses.dataclass(frozen=True)
 class Retention:
-    """The last `keep` steps (0: all), all multiples of `keep_every` (0: none), and the `keep_best` best by a metric.
+    """The checkpoints to keep.
 
-    `best` names a metric of the evaluation, "bits_per_dim" or "psnr"; steps without one are no candidates.
+    These are the last `keep` steps (0: all), all multiples of `keep_every` (0: none), and the
+    `keep_best` best ones by the evaluation metric `best`, such as "psnr". Steps that were not
+    evaluated by it cannot be the best.
+
+    Raises:
+      ConfigError: a number below 0, or a `best` that is no metric or has no better direction.
     """
 
     keep: int = 0
@@ -24,11 +28,16 @@ class Retention:
     def __post_init__(self):
         if min(self.keep, self.keep_every, self.keep_best) < 0:
             raise ConfigError("checkpoint.keep, keep_every and keep_best are 0 or more")
+        if self.best and self._larger_is_better is None:
+            raise ConfigError(
+                f"checkpoint.best={self.best!r}: neither a higher nor a lower value is better; name "
+                "a metric with a direction, such as 'psnr' (strata eval --help lists them)"
+            )
 
     def superfluous(
         self, steps: Sequence[int], metrics: Mapping[int, Mapping[str, float]]
     ) -> list[int]:
-        """Those of `steps`, oldest first, that may go; never the newest."""
+        """Return the steps to delete, from all `steps` in ascending order; never the newest."""
         if not self.keep:
             return []
         stay = set(steps[-self.keep :]) | set(self.best_of(metrics)[: self.keep_best])
@@ -37,8 +46,14 @@ class Retention:
         return [step for step in steps[:-1] if step not in stay]
 
     def best_of(self, metrics: Mapping[int, Mapping[str, float]]) -> list[int]:
-        """Steps that have the metric, the best first, and of equal ones the newest."""
-        sign = -1 if self.best in _LARGER_IS_BETTER else 1
+        """Return the steps that have the metric, best first; among equals the newest comes first."""
+        if not self.best:
+            return []
+        sign = -1 if self._larger_is_better else 1
         values = {step: each[self.best] for step, each in metrics.items() if self.best in each}
         good = {step: sign * value for step, value in values.items() if math.isfinite(value)}
         return sorted(good, key=lambda step: (good[step], -step))
+
+    @property
+    def _larger_is_better(self) -> bool | None:
+        return catalogue.find(self.best, where="checkpoint.best").larger_is_better

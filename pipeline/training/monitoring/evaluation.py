@@ -12,6 +12,7 @@ from pipeline.backend.jit import jit
 from pipeline.core import grids
 from pipeline.core.types import pixels_of
 from pipeline.evaluators import likelihood, reconstruction
+from pipeline.metrics import catalogue
 from pipeline.training.monitoring.progress import Progress
 from pipeline.training.monitoring.writer import MetricWriter
 from pipeline.training.run_spec import StageRun
@@ -45,22 +46,21 @@ class Reports:
         """The held-out examples, or config.eval.num_examples of them: reconstructions, and the ELBO if there is one."""
         model = self._modeldef.merge(state.ema, state.model_state)
         where: Any = dict(place=self._place, replicated=self._replicated)
-        scalars, shown = {}, ""
+        result: dict[str, Any] = {}
         if self._options.likelihood:
-            result = likelihood.evaluate(model, self._batches(), key=self._key, **where)
-            scalars = {
-                name: result[name]
-                for name in ("bits_per_dim", "distortion", "rate", "kl_per_layer")
-            }
-            shown = f"{result['bits_per_dim']:.4f} bits/dim, "
-        quality = reconstruction.evaluate(model, self._batches(), **where)
-        scalars |= {
-            name: value for name, value in quality.items() if name not in ("mse", "protocol")
-        }
+            result |= likelihood.evaluate(model, self._batches(), key=self._key, **where)
+        result |= reconstruction.evaluate(model, self._batches(), **where)
+        metrics = catalogue.reported(result)
+        logged = {metric.name for metric in metrics} | {"num_examples"}
+        scalars = {name: value for name, value in result.items() if name in logged}
         self._writer.scalars(step, "eval", scalars)
+        summary = ", ".join(
+            f"{metric.label} {metric.format_value(value)}"
+            for metric, value in metrics.items()
+            if metric.in_summary
+        )
         self._progress.say(
-            f"step {step}: eval {shown}psnr {quality['psnr']:.2f} dB, ssim {quality['ssim']:.4f} "
-            f"({quality['num_examples']} held-out examples, EMA weights)"
+            f"step {step}: eval {summary} ({result['num_examples']} held-out examples, EMA weights)"
         )
         return scalars
 

@@ -1,0 +1,31 @@
+"""How much of its codebook each discrete layer uses.
+
+Neither direction is better: a count describes a model's codes.
+"""
+
+from pipeline.metrics.catalogue import Metric
+
+METRICS = (
+    Metric(
+        name="codebook_perplexity",
+        label="perplexity of the codes, by layer",
+        function="pipeline.metrics.functions.codebook_usage.perplexity",
+        unit="codes",
+        larger_is_better=None,
+        format=".1f",
+        protocol="exp of the entropy of how often each code is chosen, all positions of all examples",
+        modality="codebook",
+        per_layer=True,
+    ),
+    Metric(
+        name="codebook_used",
+        label="share of codes used, by layer",
+        function="pipeline.metrics.functions.codebook_usage.used",
+        unit="",
+        larger_is_better=None,
+        format=".3f",
+        protocol="share of codes that are chosen at least once, all positions of all examples",
+        modality="codebook",
+        per_layer=True,
+    ),
+)

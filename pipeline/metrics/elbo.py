@@ -1,0 +1,66 @@
+"""The evidence lower bound and its terms."""
+
+from pipeline.metrics.catalogue import Metric
+
+METRICS = (
+    Metric(
+        name="bits_per_dim",
+        label="negative ELBO",
+        function="pipeline.metrics.functions.bits_per_dim.bits_per_dim",
+        unit="bits/dim",
+        larger_is_better=False,
+        format=".4f",
+        protocol="nats over the number of values of an example and log 2",
+        modality="likelihood",
+        in_summary=True,
+    ),
+    Metric(
+        name="nats",
+        label="negative ELBO",
+        unit="nats",
+        larger_is_better=False,
+        format=".2f",
+        protocol="distortion + rate",
+        modality="likelihood",
+        restates="bits_per_dim",
+    ),
+    Metric(
+        name="distortion",
+        label="distortion",
+        unit="nats",
+        larger_is_better=False,
+        format=".2f",
+        protocol="-log p(x | z) of one posterior sample, summed over an example, mean over examples",
+        modality="likelihood",
+    ),
+    Metric(
+        name="rate",
+        label="rate",
+        unit="nats",
+        larger_is_better=None,
+        format=".2f",
+        protocol="KL of all layers, summed over an example, mean over examples",
+        modality="likelihood",
+    ),
+    Metric(
+        name="kl_per_layer",
+        label="KL by layer",
+        unit="nats",
+        larger_is_better=None,
+        format=".2f",
+        protocol="KL of each layer, summed over an example, mean over examples",
+        modality="likelihood",
+        per_layer=True,
+    ),
+    Metric(
+        name="kl_per_layer_bits_per_dim",
+        label="KL by layer",
+        unit="bits/dim",
+        larger_is_better=None,
+        format=".4f",
+        protocol="kl_per_layer over the number of values of an example and log 2",
+        modality="likelihood",
+        per_layer=True,
+        restates="kl_per_layer",
+    ),
+)
