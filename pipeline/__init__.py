@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that `strata --help` does not wait for jax.
+    # Imported on first use, so that `strata --help` does not wait for jax.
     if name == "Codec":
         from pipeline.codec.fixed_size import Codec
 

@@ -1,4 +1,4 @@
-"""The command `strata`: finds the module of a subcommand, and turns a StrataError into one line and an exit code."""
+"""The `strata` command: run a subcommand, and turn a StrataError into a line and an exit code."""
 
 import glob
 import importlib
@@ -8,28 +8,31 @@ import sys
 
 from pipeline.core.errors import ConfigError, StrataError
 
-# Subcommand -> (module in pipeline.cli, what it does). Modules are imported only when they are run.
+# Subcommand -> (module in pipeline.cli, purpose). A module is imported only when it is run.
 COMMANDS = {
-    "train": ("train", "train a model; the same command again resumes"),
-    "eval": ("eval", "bits per dimension, reconstruction quality, active units of a run"),
-    "sample": ("sample", "a grid of samples from a run"),
-    "inspect": ("inspect", "parameters, latents and state of a recipe, a run or a codec"),
-    "plan": ("plan", "compile for a pod that is not there: memory, collectives, days"),
+    "train": ("train", "train a model; the same command resumes a run"),
+    "eval": (
+        "eval",
+        "measure bits per dimension, reconstruction quality and active units of a run",
+    ),
+    "sample": ("sample", "draw a grid of samples from a run"),
+    "inspect": ("inspect", "show parameters, latents and state of a recipe, a run or a codec"),
+    "plan": ("plan", "compile for machines you do not have: memory, collectives, days"),
     "checkpoint": ("checkpoint", "list or verify the checkpoints of a run"),
     "export": ("export", "turn a run into a codec folder"),
     "reconstruct": ("reconstruct", "encode and decode images and videos with a codec"),
-    "encode": ("encode", "images and videos to latents"),
-    "decode": ("decode", "latents to images and videos"),
-    "data": ("data", "pack a dataset, or look at its examples"),
-    "import": ("import_weights", "other people's weights as a run at step 0"),
-    "bench": ("bench", "time training, data or checkpoints"),
+    "encode": ("encode", "turn images and videos into latents"),
+    "decode": ("decode", "turn latents into images and videos"),
+    "data": ("data", "pack a dataset, or show its examples"),
+    "import": ("import_weights", "turn released weights into a run at step 0 or a codec"),
+    "bench": ("bench", "time training, data loading or checkpoints"),
 }
 
 
 def usage() -> str:
-    """What `strata --help` prints."""
+    """Return the text of `strata --help`."""
     lines = [
-        "usage: strata COMMAND [flags]     (strata COMMAND --help tells a command's flags)",
+        "usage: strata COMMAND [flags]     (strata COMMAND --help lists the flags of a command)",
         "",
     ]
     lines += [f"  {command:<12} {purpose}" for command, (_, purpose) in COMMANDS.items()]
@@ -41,7 +44,7 @@ def usage() -> str:
 
 
 def dispatch(argv: list[str]) -> int:
-    """Runs `argv` (without the program's name) and returns the exit code."""
+    """Run `argv` (without the program's name) and return the exit code."""
     if not argv:
         print(usage(), file=sys.stderr)
         return ConfigError.exit_code
@@ -66,16 +69,18 @@ def dispatch(argv: list[str]) -> int:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    _pass_over_tpu_compiler()
+    """Run the console script."""
+    _hide_tpu_compiler()
     sys.exit(dispatch(sys.argv[1:]))
 
 
-def _pass_over_tpu_compiler() -> None:
-    """Where the wheel that `strata plan` compiles with is installed and there is no TPU, jax starts without it.
+def _hide_tpu_compiler() -> None:
+    """Keep jax from loading the libtpu wheel on a machine without a TPU.
 
-    Otherwise jax would try it at every start, and it would complain of the machine on standard error. What is no
-    library jax passes over in silence; `strata plan` takes the name away again (planning/topology.py).
+    `strata plan` compiles with that wheel. Any other command would have jax try it at every start,
+    which prints complaints about the machine to standard error. jax silently ignores a
+    TPU_LIBRARY_PATH that is not a library; `strata plan` removes the variable again
+    (planning/topology.py).
     """
     if (
         "JAX_PLATFORMS" in os.environ
@@ -84,6 +89,6 @@ def _pass_over_tpu_compiler() -> None:
     ):
         return
     found = importlib.util.find_spec("libtpu")
-    # Newer TPUs are behind VFIO, as other devices may be; jax can tell them apart.
+    # Newer TPUs, and other devices, are behind VFIO: leave it to jax to tell them apart.
     if found is not None and found.origin is not None and not glob.glob("/dev/vfio/[0-9]*"):
         os.environ["TPU_LIBRARY_PATH"] = found.origin

@@ -1,10 +1,11 @@
-"""Times training, the data pipeline or checkpoints on this machine.
+"""Time training, data loading or checkpoints on this machine.
 
 strata bench train       --config F [--config.a.b=v ...] [--steps 20] --json F
-strata bench data        [--path DIR] [--source records] [--image_size 32] [--batch_size 128] --json F
+strata bench data        [--path DIR] [--source records] [--image_size 32] [--batch_size 128]
+                         --json F
 strata bench checkpoint  [--megabytes 300] [--dir DIR] --json F
 
-`--json -` prints the result on standard output.
+`--json -` prints the result to standard output.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
-    """`argv` begins with what to time."""
+    """Run the benchmark that `argv[0]` names with the flags that follow."""
     benches = {"train": _train, "data": _data, "checkpoint": _checkpoint}
     if not argv or argv[0] in ("-h", "--help", "--helpfull", "help"):
         print((__doc__ or "").strip())
@@ -40,7 +41,7 @@ def run(argv: list[str]) -> int:
 def _train(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
     cli_flags.define_config(values, argv)
     flags.DEFINE_integer(
-        "steps", 20, "Steps to time, after two that are not.", flag_values=values, lower_bound=1
+        "steps", 20, "Steps to time, after two to warm up.", flag_values=values, lower_bound=1
     )
     if not _parse(values, argv, "train"):
         return None
@@ -52,16 +53,16 @@ def _train(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
 
 def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
     flags.DEFINE_string(
-        "path", "", "Dataset; without one, packed crops of photographs.", flag_values=values
+        "path", "", "Dataset; by default, packed crops of two photographs.", flag_values=values
     )
     flags.DEFINE_string(
-        "source", "records", "Its kind, as data.source in a recipe.", flag_values=values
+        "source", "records", "Kind of the dataset, as data.source in a recipe.", flag_values=values
     )
     for name, default, purpose in (
-        ("image_size", 32, "Height and width."),
-        ("batch_size", 128, "Images a batch."),
-        ("num_workers", 0, "Worker processes."),
-        ("num_batches", 500, "Batches to time, three times."),
+        ("image_size", 32, "Height and width in pixels."),
+        ("batch_size", 128, "Images per batch."),
+        ("num_workers", 0, "Worker processes; 0 loads in this process."),
+        ("num_batches", 500, "Batches of each of three measurements."),
     ):
         flags.DEFINE_integer(name, default, purpose, flag_values=values)
     if not _parse(values, argv, "data"):
@@ -76,10 +77,13 @@ def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
 
 def _checkpoint(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
     flags.DEFINE_integer(
-        "megabytes", 300, "Size of the state to save.", flag_values=values, lower_bound=1
+        "megabytes", 300, "Size of the state in 10^6 bytes.", flag_values=values, lower_bound=1
     )
     flags.DEFINE_string(
-        "dir", None, "Where to write; a temporary folder by default.", flag_values=values
+        "dir",
+        None,
+        "Folder to write to; the system's temporary folder by default.",
+        flag_values=values,
     )
     if not _parse(values, argv, "checkpoint"):
         return None
@@ -89,7 +93,7 @@ def _checkpoint(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | N
 
 
 def _parse(values: flags.FlagValues, argv: list[str], name: str) -> bool:
-    """False after showing help."""
+    """Parse the flags; return False after showing help."""
     rest = cli_flags.parse(values, argv, __doc__)
     if rest:
         raise ConfigError(f"bench {name} takes no argument {rest[0]!r}")

@@ -1,4 +1,4 @@
-"""Times how long a training loop stands still for a checkpoint, beside a plain synchronous save of the same state."""
+"""Time how long a checkpoint blocks a training loop, against a plain synchronous save by Orbax."""
 
 import itertools
 import math
@@ -23,21 +23,22 @@ from pipeline.training.state import train_state as states
 from pipeline.training.state.state_tree import to_tree, without_empty
 from pipeline.training.state.train_state import TrainState
 
-_COPIES = 4  # the state holds every parameter, its average and Adam's two moments
+_COPIES = 4  # the state holds every parameter, its EMA and Adam's two moments
 _WIDTH = 512
 
 
 def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) -> dict[str, Any]:
-    """Saves a made-up state of `megabytes` (10^6 bytes), ours and plainly in turn: A B A B.
+    """Save a synthetic state of `megabytes` (10^6 bytes), alternating ours and Orbax's: A B A B.
 
-    A, `blocked_s`, is what Checkpoints.save holds its caller, who then donates the state to the next step:
-    the copy of the arrays to the host, with the bookkeeping of some thousand of them. Compressing and writing
-    go on in a thread, and are `write_s`. `next_step_s` is how much longer that next step takes than others: it
-    shares the machine with the writing, on a CPU its cores. B, `synchronous_s`, is Orbax's save of the same
-    arrays. `ratio` is the median over pairs of A / B, and `checksum_share` the time of all checksums over B.
+    A, `blocked_s`, is how long Checkpoints.save blocks its caller, who then donates the state to
+    the next step: it copies the arrays to the host and does the bookkeeping of a few thousand of
+    them. A thread compresses and writes them meanwhile, in `write_s`. `next_step_s` is by how much
+    the next step is slower than other steps, because it shares the machine (on a CPU, its cores)
+    with the writer. B, `synchronous_s`, is Orbax's save of the same arrays. `ratio` is the median
+    of A / B over pairs, and `checksum_share` is the time of all checksums divided by B.
 
-    `restore_ratio` is the same for restoring, our side with every checksum compared; `restore_memory_ratio` the peak of
-    the host's memory that a restore takes, over the bytes of the state.
+    `restore_ratio` is the same ratio for restoring, where ours verifies every checksum.
+    `restore_memory_ratio` is the peak host memory of a restore divided by the bytes of the state.
     """
     if folder is not None and not pathlib.Path(folder).is_dir():
         raise ConfigError(f"--dir {folder} is not a folder")
@@ -48,7 +49,7 @@ def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) 
     rows = []
     with tempfile.TemporaryDirectory(dir=folder) as place:
         checkpoints = Checkpoints(pathlib.Path(place) / "ours", keep=1)
-        # The first pair pays for imports, threads and the allocator, and is left out.
+        # The first pair pays for imports, threads and the allocator: it is not counted.
         for number in range(1 + pairs):
             state, row = _ours(checkpoints, number, state, step)
             row["synchronous_s"] = _plain(pathlib.Path(place) / "plain" / str(number), state)
@@ -66,7 +67,7 @@ def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) 
 def _restores(
     checkpoints: Checkpoints, plain: pathlib.Path, state: TrainState, pairs: int
 ) -> dict[str, Any]:
-    """Restoring with every checksum compared, and Orbax's plain restore of the same arrays, in turn."""
+    """Alternate our restore, which verifies every checksum, with Orbax's of the same arrays."""
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
     )
@@ -94,23 +95,24 @@ def _checksums(state: TrainState) -> float:
     return time.perf_counter() - began
 
 
-# A process of its own: memory that was freed still counts in the peak of one that has saved before.
+# In a new process: memory that was freed still counts in the peak of a process that has saved.
 _RESTORE = """
-from pipeline.training import heaps
-heaps.limit()  # as `strata train` does
+from pipeline.training.runtime import malloc
+malloc.limit()  # as `strata train` does
 import sys
 import jax, jax.numpy as jnp
 from pipeline.cli.bench_checkpoint import state_of
-from pipeline.training import mesh, sharding
 from pipeline.training.checkpoints.store import Checkpoints
-from pipeline.training.checkpoints.checksum import of_array
+from pipeline.training.state import mesh, sharding
 shapes = jax.eval_shape(lambda: state_of(int(sys.argv[2])))
 placed = sharding.state_shardings(mesh.create(), shapes)
-shapes = jax.tree.map(lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, placed)
+shapes = jax.tree.map(
+    lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), shapes, placed
+)
 jnp.zeros(8).block_until_ready()
 def kilobytes(what):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what))
-open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
+open("/proc/self/clear_refs", "w").write("5")  # resets the peak
 before = kilobytes("VmRSS")
 checkpoints = Checkpoints(sys.argv[1])
 state = jax.block_until_ready(checkpoints.restore(checkpoints.latest(), shapes))
@@ -119,7 +121,7 @@ print(1024 * (kilobytes("VmHWM") - before) / sum(x.nbytes for x in jax.tree.leav
 
 
 def _memory(folder: Any, megabytes: int) -> float | None:
-    """The host's peak memory that a restore takes, over the bytes of the state. None where the system is not Linux."""
+    """Return a restore's peak host memory over the bytes of the state; None if not on Linux."""
     command = [sys.executable, "-c", _RESTORE, str(folder), str(megabytes * 10**6)]
     done = subprocess.run(command, capture_output=True, text=True)
     return round(float(done.stdout), 3) if done.returncode == 0 else None
@@ -155,9 +157,9 @@ def _plain(path: pathlib.Path, state: TrainState) -> float:
 
 
 def state_of(size: int) -> TrainState:
-    """A state of about `size` bytes, in arrays of many sizes."""
+    """Return a state of about `size` bytes, in arrays of many sizes."""
     shapes, left = {}, size // 4 // _COPIES // _WIDTH
-    # As in a deep network: for each large kernel some smaller ones and biases.
+    # Like a deep network: for each large kernel, some smaller ones and biases.
     for rows in itertools.cycle((512, 64, 64, 1, 1, 1)):
         if left <= 0:
             break
@@ -171,7 +173,7 @@ def state_of(size: int) -> TrainState:
 
 
 def _state(size: int) -> TrainState:
-    """The same over all devices, as a run's is."""
+    """Return `state_of(size)` sharded over all devices, like the state of a run."""
     state = state_of(size)
     return jax.device_put(state, sharding.state_shardings(meshes.create(), state))
 

@@ -1,4 +1,4 @@
-"""Times the data pipeline alone: from storage to batches in this process, ready to be put on a device."""
+"""Time the data pipeline alone: from storage to batches in this process, ready for a device."""
 
 import pathlib
 import statistics
@@ -21,9 +21,10 @@ def measure(
     num_batches: int = 500,
     repeats: int = 3,
 ) -> dict[str, Any]:
-    """Images a second of the training stream, with flips, after a warm-up; the median of `repeats`.
+    """Return the images per second of the training stream, with flips: the median of `repeats`.
 
-    Without a `path` the images are 5,000 packed crops of scikit-learn's photographs, made on the spot.
+    A tenth of `num_batches` warms up. Without a `path`, the images are 5,000 crops of
+    scikit-learn's photographs that are packed first.
     """
     with tempfile.TemporaryDirectory() as folder:
         where = path or _packed_crops(pathlib.Path(folder), image_size)

@@ -1,4 +1,4 @@
-"""Times a recipe's training step on made-up images: neither a dataset nor anything that reads one is needed."""
+"""Time a recipe's training step on random images, without a dataset or code that reads one."""
 
 import math
 import resource
@@ -19,11 +19,12 @@ _WARMUP = 2
 
 
 def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
-    """Compiles and runs the step of a recipe.
+    """Compile and run the training step of a recipe.
 
-    compile_s never comes from the compilation cache. flops_per_step is XLA's count for one device's program;
-    peak_bytes the devices' own peak where they tell, else this process's peak of resident memory, which
-    includes what compiling took; planned_bytes XLA's plan for arguments, results and temporaries together.
+    `compile_s` never uses the compilation cache. `flops_per_step` is XLA's count for the program of
+    one device. `peak_bytes` is the peak that a device reports or, if it reports none, the peak
+    resident memory of this process, which includes compilation. `planned_bytes` is XLA's plan for
+    arguments, results and temporaries together.
     """
     settings = build.complete(config)
     mesh = build.mesh(settings)
@@ -35,13 +36,13 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     began = time.perf_counter()
     function = build.step(settings, modeldef, mesh)
     frozen = () if function.frozen is None else (sharding.replicate(mesh, function.frozen),)
-    # Of a run with a discriminator, the program that its last step takes.
+    # With a discriminator, time the program of the last step, where it is active.
     program = function.program(function.variant(settings["num_steps"]))
     lowered = sharding.lower_step(program, shapes, batch, *frozen)
     traced = time.perf_counter()
     step = lowered.compile()
     compiled = time.perf_counter()
-    malloc.trim()  # as a run does
+    malloc.trim()  # as `strata train` does
 
     state = build.initial_state(settings, shapes)
     seconds = []
@@ -72,7 +73,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
 
 
 def _batch(settings: dict[str, Any], rows: int) -> dict[str, np.ndarray]:
-    """This process's rows of a batch, with the shapes of the recipe's data."""
+    """Return this process's rows of a random batch with the shapes of the recipe's data."""
     data = settings["data"]
     shape = (rows, data["image_size"], data["image_size"], data.get("channels", 3))
     random = np.random.default_rng(settings["seed"])
@@ -102,6 +103,6 @@ def _peak_bytes(device: jax.Device) -> int:
     stats = device.memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"]
-    # Linux counts in KiB, macOS in bytes.
+    # ru_maxrss is in KiB on Linux and in bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,10 +1,10 @@
-"""Looks at the checkpoints of a run, or of a folder of them, without building a model.
+"""List or verify checkpoints, without building a model.
 
 strata checkpoint list   D [--json F]
 strata checkpoint verify D [--step N] [--json F]
 
-D is a run's folder or the folder of its checkpoints. `verify` reads every array and compares it with its checksum;
-it exits with 65 if a checkpoint is not what was saved.
+D is the folder of a run or a folder of checkpoints. `verify` reads every array and compares it
+with its checksum, and exits with 65 if a checkpoint is damaged.
 """
 
 import datetime
@@ -21,11 +21,9 @@ _VERBS = ("list", "verify")
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command of the module's docstring."""
     values = cli_flags.new()
-    flags.DEFINE_integer(
-        "step", None, "Which checkpoint to verify; all by default.", flag_values=values
-    )
+    flags.DEFINE_integer("step", None, "Checkpoint to verify; all by default.", flag_values=values)
     flags.DEFINE_string(
         "json", None, "File for the result; - for standard output.", flag_values=values
     )
@@ -33,10 +31,10 @@ def run(argv: list[str]) -> int:
     if rest is None:
         return 0
     if len(rest) != 2 or rest[0] not in _VERBS:
-        raise ConfigError("say which: strata checkpoint list D, or strata checkpoint verify D")
+        raise ConfigError("give an action: strata checkpoint list D, or strata checkpoint verify D")
     verb, folder = rest
     if verb == "list" and values.step is not None:
-        raise ConfigError("--step belongs to verify")
+        raise ConfigError("--step is for verify, not for list")
     checkpoints = _open(folder)
     result = listing(checkpoints) if verb == "list" else verification(checkpoints, values.step)
     _print(result, verb, values.json)
@@ -45,9 +43,9 @@ def run(argv: list[str]) -> int:
 
 
 def listing(checkpoints: Any) -> dict[str, Any]:
-    """What lies in the folder: {checkpoints: [{name, state, bytes, written, metrics}]}, oldest first.
+    """Describe the folder: {checkpoints: [{name, state, bytes, written, metrics}]}, oldest first.
 
-    `state` is "whole" (by its files; `verify` looks at the arrays), "damaged", or "unfinished".
+    `state` is "damaged", "unfinished" or "whole" (judged by its files; `verify` reads the arrays).
     """
     entries = []
     for path in sorted(
@@ -79,7 +77,11 @@ def listing(checkpoints: Any) -> dict[str, Any]:
 
 
 def verification(checkpoints: Any, step: int | None = None) -> dict[str, Any]:
-    """{good, steps: [{step, good, arrays, why}]}. Raises CheckpointError where there is no (such) step."""
+    """Compare every array with its checksum: {good, steps: [{step, good, arrays, why}]}.
+
+    Raises:
+      CheckpointError: there is no checkpoint, or not this one.
+    """
     steps = checkpoints.steps() if step is None else [step]
     if not steps:
         raise CheckpointError(f"{checkpoints.folder} has no checkpoint")
@@ -115,7 +117,8 @@ def _print(result: Mapping[str, Any], verb: str, json_path: str | None) -> None:
     if verb == "list":
         for entry in result["checkpoints"]:
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in entry["metrics"].items())
-            line = f"{entry['name']:<12} {entry['state']:<10} {entry['bytes'] / 1e6:10.1f} MB  {entry['written']}"
+            size = f"{entry['bytes'] / 1e6:10.1f} MB"
+            line = f"{entry['name']:<12} {entry['state']:<10} {size}  {entry['written']}"
             print(f"{line}  {metrics}".rstrip(), file=stream)
     else:
         for each in result["steps"]:

@@ -1,9 +1,10 @@
-"""Decodes latents that `strata encode` wrote into PNG files, and those of videos into mp4 files.
+"""Decode the latents that `strata encode` wrote, images into PNG files and videos into mp4 files.
 
 strata decode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk LATENT_FRAMES] [--json F]
 
-IN are .safetensors files and folders of them. A file that is no good is named and the others are done; the exit code
-is then 65. The same command again does only what is missing, or whose file has changed.
+IN are .safetensors files and folders of them. Files that cannot be decoded are reported and
+skipped, and the exit code is then 65. The same command resumes: it only decodes files that are
+missing in the output or have changed.
 """
 
 import pathlib
@@ -17,13 +18,13 @@ from pipeline.core.errors import DataError
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command of the module's docstring."""
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
     file_batch.define_parts(values)
     flags.DEFINE_string(
-        "json", None, "Where to write the result; - is standard output.", flag_values=values
+        "json", None, "File for the result; - for standard output.", flag_values=values
     )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -49,7 +50,7 @@ def run(argv: list[str]) -> int:
         "decode", inputs, out, codec, settings, work, line=line, stream=stream
     )
     if results:
-        print(f"{len(results)} files: {out}", file=stream)
+        print(f"wrote {len(results)} files to {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
     return DataError.exit_code if failures else 0
 
@@ -57,14 +58,14 @@ def run(argv: list[str]) -> int:
 def _work(
     codec: Any, out: pathlib.Path, values: flags.FlagValues
 ) -> tuple[file_batch.Work, dict[str, Any]]:
-    """What is done with each file, and the settings that this depends on."""
+    """Return the work on each file, and the settings that its result depends on."""
     if not file_batch.has_any_size(codec, values):
         return lambda path, name, advance: _of_one_size(codec, path, out / f"{name}.png"), {}
 
     from pipeline.codec.media import any_size_files
 
     parts = file_batch.parts(codec, values, frames_to_one=1)
-    file_batch.tell_of_chunks("decode", codec, parts["chunk"], causal=codec.decoder_causal)
+    file_batch.warn_of_chunks("decode", codec, parts["chunk"], causal=codec.decoder_causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         return any_size_files.decode(codec, path, out / name, **parts, advance=advance)

@@ -1,9 +1,11 @@
-"""Encodes image and video files into latents: one safetensors file each, which `strata decode` makes files of again.
+"""Encode image and video files into latents, one safetensors file each, for `strata decode`.
 
-strata encode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk FRAMES] [--fit tile|resize] [--json F]
+strata encode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk FRAMES] [--fit tile|resize]
+              [--json F]
 
-The latents are the posterior means, float32. A file that cannot be read is named and the others are done; the exit
-code is then 65. The same command again does only what is missing, or whose file has changed.
+The latents are the posterior means in float32. Files that cannot be read are reported and skipped,
+and the exit code is then 65. The same command resumes: it only encodes files that are missing in
+the output or have changed.
 """
 
 import math
@@ -18,14 +20,14 @@ from pipeline.core.errors import DataError
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command of the module's docstring."""
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the latents.", flag_values=values)
     file_batch.define_fit(values)
     file_batch.define_parts(values)
     flags.DEFINE_string(
-        "json", None, "Where to write the result; - is standard output.", flag_values=values
+        "json", None, "File for the result; - for standard output.", flag_values=values
     )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -48,7 +50,7 @@ def run(argv: list[str]) -> int:
         "encode", inputs, out, codec, settings, work, line=line, stream=stream
     )
     if results:
-        print(f"latents of {len(results)} files: {out}", file=stream)
+        print(f"wrote the latents of {len(results)} files to {out}", file=stream)
     cli_flags.write_json({"codec": folder, "files": results, "failed": failures}, values.json)
     return DataError.exit_code if failures else 0
 
@@ -56,7 +58,7 @@ def run(argv: list[str]) -> int:
 def _work(
     codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues
 ) -> tuple[list[tuple[pathlib.Path, str]], file_batch.Work, dict[str, Any]]:
-    """The input files, what is done with each, and the settings that this depends on."""
+    """Return the input files, the work on each, and the settings that its result depends on."""
     from pipeline.codec.media import image_files
 
     if not file_batch.has_any_size(codec, values):
@@ -75,7 +77,7 @@ def _work(
     inputs = image_files.find(rest, any_size_files.accepts)
     image_files.refuse_overwriting(inputs, out, ".safetensors")
     if any(is_video(path.name) for path, _ in inputs):
-        file_batch.tell_of_chunks("encode", codec, parts["chunk"], causal=codec.encoder_causal)
+        file_batch.warn_of_chunks("encode", codec, parts["chunk"], causal=codec.encoder_causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         target = out / f"{name}.safetensors"

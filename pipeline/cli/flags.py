@@ -1,4 +1,4 @@
-"""What the subcommands share: their own set of flags each, recipes with overrides, and JSON results."""
+"""Helpers of the subcommands: flags of one command, recipes with overrides, and JSON results."""
 
 import json
 import sys
@@ -12,26 +12,28 @@ from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 
 _CONFIG_HELP = (
-    "Recipe: a Python file with get_config, as FILE or FILE:argument; --config.a.b=value overrides."
+    "Recipe: a Python file that defines get_config, as FILE or FILE:argument; "
+    "--config.a.b=value overrides a setting."
 )
 
 
 def new() -> flags.FlagValues:
-    """An empty set of flags, so that --help shows a command's own and nothing else."""
+    """Return an empty set of flags, so that --help shows the flags of one command only."""
     return flags.FlagValues()
 
 
 def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[str] | None:
-    """Parses `argv`; returns the arguments that are no flags, or None after showing help.
+    """Parse `argv`; return the arguments that are not flags, or None after showing help.
 
     Raises:
-      ConfigError: an unknown flag, or a value of the wrong type.
+      ConfigError: a flag is unknown, or its value has the wrong type.
     """
     if {"--help", "-h", "--helpfull"} & set(argv):
-        print(f"{(doc or '').strip()}\n{values.get_help()}")
+        own = values.get_help().partition("\nabsl.flags:")[0]  # without --flagfile and --undefok
+        print(f"{(doc or '').strip()}\n{own.rstrip()}")
         return None
     try:
-        # A recipe is loaded by now; what is left for absl are its overrides, in any order.
+        # The recipe is already loaded: leave only its overrides, in any order, to absl.
         loaded = "config" in values and isinstance(values["config"].value, ConfigDict)
         return values(["strata", *(_without_config(argv) if loaded else argv)])[1:]
     except (flags.Error, OSError) as error:
@@ -39,7 +41,7 @@ def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[st
 
 
 def with_optional_value(argv: list[str], name: str) -> list[str]:
-    """`argv` with --name, where nothing or another flag follows, as --name= (an empty value)."""
+    """Return `argv` with --name replaced by --name= (an empty value) unless a value follows it."""
     following = [*argv[1:], "--"]
     return [
         f"--{name}=" if argument == f"--{name}" and after.startswith("-") else argument
@@ -48,10 +50,10 @@ def with_optional_value(argv: list[str], name: str) -> list[str]:
 
 
 def define_config(values: flags.FlagValues, argv: list[str]) -> None:
-    """Adds --config F[:arg] with overrides --config.a.b=v, also of keys that the recipe leaves at their defaults.
+    """Add --config F[:arg] with overrides --config.a.b=v, also of keys that the recipe leaves out.
 
     Raises:
-      ConfigError: the recipe cannot be loaded, or an override names a key that there is not.
+      ConfigError: the recipe cannot be loaded, or an override names an unknown key.
     """
     path, overrides = _config_arguments(argv)
     if path is None:
@@ -70,14 +72,14 @@ def define_config(values: flags.FlagValues, argv: list[str]) -> None:
 
 
 def config_of(values: flags.FlagValues) -> ConfigDict:
-    """The recipe given. Raises ConfigError where none was."""
+    """Return the recipe that --config names, or raise ConfigError if there is none."""
     if values.config is None:
         raise ConfigError("--config FILE is missing: give a recipe, such as configs/quickstart.py")
     return values.config
 
 
 def required(values: flags.FlagValues, name: str) -> str:
-    """The flag's value. Raises ConfigError where it was not given."""
+    """Return the value of a flag, or raise ConfigError if it was not given."""
     value = values[name].value
     if not value:
         raise ConfigError(f"--{name} is missing")
@@ -85,7 +87,7 @@ def required(values: flags.FlagValues, name: str) -> str:
 
 
 def write_json(result: Mapping[str, Any], path: str | None) -> None:
-    """Writes a result to the file named, `-` for standard output; does nothing without a path."""
+    """Write a result to a file, or to standard output for `-`; do nothing without a path."""
     if path == "-":
         print(json.dumps(result))
     elif path:
@@ -98,12 +100,12 @@ def write_json(result: Mapping[str, Any], path: str | None) -> None:
 
 
 def report_stream(json_path: str | None):
-    """Where the text for people goes: standard error when the JSON takes standard output."""
+    """Return the stream for readable text: standard error if the JSON is on standard output."""
     return sys.stderr if json_path == "-" else sys.stdout
 
 
 def _config_arguments(argv: list[str]) -> tuple[str | None, list[tuple[str, str]]]:
-    """The recipe, and its overrides: their keys and what is given for them."""
+    """Return the path of the recipe, and its overrides as (key, text) pairs."""
     path, overrides = None, []
     for argument, after in zip(argv, [*argv[1:], None]):
         name, equals, value = argument.partition("=")
@@ -119,7 +121,7 @@ def _config_arguments(argv: list[str]) -> tuple[str | None, list[tuple[str, str]
 
 
 def _load(path: str) -> ConfigDict:
-    """The recipe without overrides, its failures told in a line."""
+    """Load the recipe without overrides; raise ConfigError with one line if it fails."""
     values = flags.FlagValues()
     config_flags.DEFINE_config_file(
         "config", None, "", flag_values=values, sys_argv=["strata", f"--config={path}"]
@@ -128,7 +130,7 @@ def _load(path: str) -> ConfigDict:
     try:
         values(["strata", f"--config={path}"])
         config = values.config
-        getattr(config, "keys", None)  # a file that could not be read is told at the first use
+        getattr(config, "keys", None)  # ml_collections reports an unreadable file at first use
     except OSError:
         raise ConfigError(f"--config {file}: there is no such recipe file") from None
     except (flags.Error, SyntaxError, AttributeError) as error:
@@ -153,7 +155,7 @@ def _without_config(argv: list[str]) -> list[str]:
 
 
 def _ensure_key(config: ConfigDict, key: str) -> None:
-    """Gives a key that the recipe lacks its default, so that an override has a value and a type to start from."""
+    """Set a key that the recipe leaves out to its default, so that its override has a type."""
     node: Any = config
     parts = key.split(".")
     for depth, part in enumerate(parts):
@@ -161,7 +163,7 @@ def _ensure_key(config: ConfigDict, key: str) -> None:
         if not isinstance(node, ConfigDict):
             raise ConfigError(f"--config.{key}: {where} is a single value")
         if part not in node:
-            from pipeline import build  # slow to import, and seldom needed
+            from pipeline import build  # slow to import and rarely needed
 
             defaults = build.defaults(config, ".".join(parts[:depth]))
             if part not in defaults:
@@ -172,7 +174,7 @@ def _ensure_key(config: ConfigDict, key: str) -> None:
                 default = defaults[part]
                 node[part] = ConfigDict(default) if isinstance(default, Mapping) else default
         value = node[part]
-        if isinstance(value, list):  # which flags have no notation for
+        if isinstance(value, list):  # flags have no notation for lists
             as_tuple = tuple(value)
             with node.unlocked():
                 del node[part]
@@ -181,9 +183,10 @@ def _ensure_key(config: ConfigDict, key: str) -> None:
 
 
 def _retype(config: ConfigDict, key: str, text: str) -> None:
-    """Lets an override of one number or word be of another type than the recipe's value, where the key takes it.
+    """Let an override change the type of a number or a word, if the key accepts the new type.
 
-    A flag reads its text as what is there: fps=0 would take no 23.976, and logvar=0.0 no "learned".
+    A flag parses its text as the type of the current value: fps=0 would reject 23.976, and
+    logvar=0.0 would reject "learned".
     """
     section, _, name = key.rpartition(".")
     node: Any = config[section] if section else config
@@ -191,7 +194,7 @@ def _retype(config: ConfigDict, key: str, text: str) -> None:
     readable = {int: (int,), float: (int, float), str: (str,)}.get(type(current))
     if readable is None or isinstance(wanted, readable):
         return
-    from pipeline import build  # slow to import, and seldom needed
+    from pipeline import build  # slow to import and rarely needed
 
     if build.takes(config, section, name, wanted):
         with node.unlocked():

@@ -1,13 +1,13 @@
-"""Shows what a recipe, a run or a codec is: parameters, latents, and a run's step and state digest.
+"""Show parameters and latents of a recipe, run or codec, and the step and state digest of a run.
 
 strata inspect --config F[:arg] [--config.a.b=v ...] [--json F]
 strata inspect --config F[:arg] --mesh [replica=1,fsdp=8,context=1] [--json F]
 strata inspect --workdir D [--step N] [--json F]
 strata inspect --codec D [--json F]
 
---mesh prints each array of the training state, how it is split and the bytes of a device, on that mesh or else on the
-recipe's. No weight of a model is allocated, and no device needed. state_sha256 covers every bit of every array of the
-training state.
+--mesh lists each array of the training state, how it is sharded and its bytes per device, on that
+mesh or, without a value, on the recipe's. No weight of the model is allocated and no device is
+needed. state_sha256 covers every bit of every array of the training state.
 """
 
 import itertools
@@ -22,20 +22,23 @@ from absl import flags
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError
 
-_OF_WHAT = ("config", "workdir", "codec")
+_SUBJECTS = ("config", "workdir", "codec")
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command of the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
     flags.DEFINE_string("workdir", None, "Folder of a run.", flag_values=values)
     flags.DEFINE_integer(
-        "step", None, "Which checkpoint of the run; the newest by default.", flag_values=values
+        "step", None, "Checkpoint of the run; the newest by default.", flag_values=values
     )
     flags.DEFINE_string("codec", None, "Folder of a codec.", flag_values=values)
     flags.DEFINE_string(
-        "mesh", None, "Show arrays on this mesh, or bare on the recipe's.", flag_values=values
+        "mesh",
+        None,
+        "List the arrays on this mesh; without a value, on the recipe's.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "json", None, "File for the result; - for standard output.", flag_values=values
@@ -45,13 +48,13 @@ def run(argv: list[str]) -> int:
         return 0
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata inspect --help")
-    if sum(values[name].value is not None for name in _OF_WHAT) != 1:
+    if sum(values[name].value is not None for name in _SUBJECTS) != 1:
         raise ConfigError("give one of --config F, --workdir D and --codec D")
     if values.step is not None and values.workdir is None:
-        raise ConfigError("--step belongs to --workdir")
+        raise ConfigError("--step needs --workdir")
     if values.mesh is not None:
         if values.config is None:
-            raise ConfigError("--mesh belongs to --config")
+            raise ConfigError("--mesh needs --config")
         return _on_mesh(values)
     if values.workdir is not None:
         result = of_workdir(values.workdir, values.step)
@@ -77,10 +80,10 @@ def _on_mesh(values: flags.FlagValues) -> int:
 
 
 def of_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model that config["model"] names is; only its shapes are made.
+    """Return a description of the model that config["model"] names, without allocating its weights.
 
-    `parts` counts the parameters of each of its modules; latent_shapes are those of one example, the top of a
-    hierarchy first.
+    `parts` counts the parameters of each module of the model. `latent_shapes` are the shapes for
+    one example, from the top of a hierarchy down.
     """
     from flax import nnx
 
@@ -111,10 +114,13 @@ def of_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
-    """The model of a run, and its checkpoint's step and digest: both None before the first checkpoint.
+    """Return a description of a run's model, and the step and digest of its checkpoint.
+
+    Step and digest are None before the first checkpoint.
 
     Raises:
-      ConfigError: the folder holds no run. CheckpointError: there is no such step, or it does not load.
+      ConfigError: the folder holds no run.
+      CheckpointError: there is no such step, or it does not load.
     """
     from pipeline.training import workdir as workdirs
     from pipeline.training.checkpoints.store import Checkpoints
@@ -131,16 +137,20 @@ def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
 
 
 def of_codec(folder: str) -> dict[str, Any]:
-    """The model of a codec folder. Raises ConfigError where there is none."""
+    """Return a description of the model of a codec folder.
+
+    Raises:
+      ConfigError: the folder is not a codec.
+    """
     path = pathlib.Path(folder) / "config.json"
     try:
         config = json.loads(path.read_text())
     except OSError as error:
-        raise ConfigError(f"--codec {folder} is no codec: {path}: {error.strerror}") from None
+        raise ConfigError(f"--codec {folder} is not a codec: {path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{path} is damaged: {error}") from None
     if not isinstance(config, dict) or "model" not in config:
-        raise ConfigError(f"--codec {folder} is no codec: {path} has no 'model'")
+        raise ConfigError(f"--codec {folder} is not a codec: {path} has no 'model'")
     return of_config(config) | {"codec": str(folder)}
 
 
@@ -150,7 +160,7 @@ def _print(result: Mapping[str, Any], json_path: str | None) -> None:
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column()
-    table.add_column(overflow="fold")  # a digest cut short is no digest
+    table.add_column(overflow="fold")  # never truncate a digest
     for key in ("workdir", "codec", "model"):
         if key in result:
             table.add_row(key, str(result[key]))
@@ -159,7 +169,7 @@ def _print(result: Mapping[str, Any], json_path: str | None) -> None:
         table.add_row(f"  {part}", f"{count:,}")
     table.add_row("image", _size(result["image_shape"]))
     table.add_row("stochastic layers", str(result["stochastic_layers"]))
-    table.add_row("latents, top first", f"{result['latent_size']:,} numbers an image")
+    table.add_row("latents, top first", f"{result['latent_size']:,} numbers per image")
     for shape, same in itertools.groupby(result["latent_shapes"]):
         table.add_row(f"  {_size(shape)}", str(len(list(same))))
     if "steps" in result:
@@ -168,7 +178,7 @@ def _print(result: Mapping[str, Any], json_path: str | None) -> None:
         table.add_row("step", str(result["step"]))
         table.add_row("state sha256", result["state_sha256"])
     stream = cli_flags.report_stream(json_path)
-    width = None if stream.isatty() else 160  # in a file or a pipe, a digest stays on its line
+    width = None if stream.isatty() else 160  # keeps a digest on one line in a file or a pipe
     Console(file=stream, highlight=False, width=width).print(table)
 
 

@@ -1,4 +1,4 @@
-"""What `strata inspect --mesh` shows: how each array of a training state is split over a mesh, without its devices."""
+"""Output of `strata inspect --mesh`: how a mesh shards the training state, without its devices."""
 
 import math
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from pipeline.cli import flags as cli_flags
 
 
 def of_mesh(settings: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """Every array of the state on the mesh that `text` describes, over the recipe's where it leaves an axis out.
+    """Describe every array of the state on the mesh `text`, whose missing axes are the recipe's.
 
-    `spec` is the axis of the mesh for each split dimension, and null for one that is whole. `batch_rows_per_device`
-    is null where the mesh cannot split the recipe's batch.
+    `spec` has one entry per dimension: the axis of the mesh that shards it, or None.
+    `batch_rows_per_device` is None if the mesh cannot split the recipe's batch.
 
     Raises:
-      ConfigError: a mesh that cannot be, or an override of config.sharding that does not fit.
+      ConfigError: the mesh is impossible, or an override in config.sharding does not fit.
     """
     import jax
 
@@ -49,14 +49,14 @@ def of_mesh(settings: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 
 def show(result: Mapping[str, Any], json_path: str | None) -> None:
-    """The table and its totals."""
+    """Print the table of arrays and its totals."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("array", "shape", "dtype", "split"):
+    for name in ("array", "shape", "dtype", "sharding"):
         table.add_column(name, no_wrap=True)
-    table.add_column("bytes a device", justify="right")
+    table.add_column("bytes per device", justify="right")
     for array in result["arrays"]:
         shape = "x".join(map(str, array["shape"])) or "scalar"
         split = f"P({', '.join(map(str, array['spec']))})"
@@ -67,9 +67,13 @@ def show(result: Mapping[str, Any], json_path: str | None) -> None:
     mesh = " x ".join(f"{axis}={size}" for axis, size in result["mesh"].items())
     share = result["state_bytes_per_device"] / result["state_bytes"]
     rows = result["batch_rows_per_device"]
+    split_batch = (
+        "cannot be split over replica x fsdp" if rows is None else f"{rows} examples per device"
+    )
     console.print(
-        f"{len(result['arrays'])} arrays of {result['model']}, {result['parameters']:,} parameters, on mesh {mesh}\n"
-        f"state: {result['state_bytes']:,} bytes, {result['state_bytes_per_device']:,} a device: "
-        f"{share:.4f}, and 1/fsdp is {1 / result['mesh']['fsdp']:.4f}\n"
-        f"batch: {'cannot be split over replica x fsdp' if rows is None else f'{rows} examples a device'}"
+        f"{len(result['arrays'])} arrays of {result['model']}, "
+        f"{result['parameters']:,} parameters, on mesh {mesh}\n"
+        f"state: {result['state_bytes']:,} bytes, {result['state_bytes_per_device']:,} per device: "
+        f"a share of {share:.4f}, where 1/fsdp is {1 / result['mesh']['fsdp']:.4f}\n"
+        f"batch: {split_batch}"
     )

@@ -1,13 +1,16 @@
-"""Compiles a recipe's training steps for a machine that is not there, and tells what the run would take of it.
+"""Compile a recipe's training step for machines you do not have, and report what the run needs.
 
-strata plan --config F[:arg] --topology v5p:4x4x4 [--mesh replica=1,fsdp=64,context=1] [--config.a.b=v ...]
-            [--quick] [--utilisation 0.4] [--preemptions_per_day 1] [--save_seconds 5] [--json F]
+strata plan --config F[:arg] --topology v5p:4x4x4 [--mesh replica=1,fsdp=64,context=1]
+            [--config.a.b=v ...] [--quick] [--utilisation 0.4] [--preemptions_per_day 1]
+            [--save_seconds 5] [--json F]
 
-Topologies: TPU slices as v4:2x2x2, v5e:4x4, v5p:4x4x4, v6e:16x16, several as 2*v5e:16x16; cpu:8; h100:8, where there is
-such a GPU. Memory, FLOPs and collectives are the compiler's, of the program of one device; times are estimates by the
-formulas that are printed. Of a recipe in stages each stage's step is compiled, unless it is the program of another one:
-memory is that of the stage that needs most, and days are of all. Compiling takes minutes: --quick has the compiler try
-less hard, and memory is then an upper bound.
+Topologies: TPU slices as v4:2x2x2, v5e:4x4, v5p:4x4x4 and v6e:16x16, several slices as
+2*v5e:16x16; cpu:8; and h100:8 on a machine that has such a GPU.
+
+Memory, FLOPs and collectives are the compiler's figures for the program of one device. Times are
+estimates from the formulas that are printed. For a recipe with stages, the step of each stage is
+compiled once per distinct program; memory is the maximum over stages, and days are the sum.
+Compilation takes minutes: with --quick the compiler optimises less, and memory is an upper bound.
 """
 
 import math
@@ -21,18 +24,20 @@ from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command of the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
-    flags.DEFINE_string("topology", None, "Machine, such as v5p:4x4x4.", flag_values=values)
-    flags.DEFINE_string("mesh", None, "Mesh instead of the recipe's.", flag_values=values)
-    flags.DEFINE_bool("quick", False, "Compile with less effort.", flag_values=values)
+    flags.DEFINE_string("topology", None, "Machines, such as v5p:4x4x4.", flag_values=values)
+    flags.DEFINE_string("mesh", None, "Mesh to use instead of the recipe's.", flag_values=values)
+    flags.DEFINE_bool("quick", False, "Compile with less optimisation.", flag_values=values)
     flags.DEFINE_float(
-        "utilisation", 0.4, "Share of peak FLOP/s that is assumed.", flag_values=values
+        "utilisation", 0.4, "Assumed fraction of the peak FLOP/s.", flag_values=values
     )
-    flags.DEFINE_float("preemptions_per_day", 1.0, "Of the whole job.", flag_values=values)
     flags.DEFINE_float(
-        "save_seconds", 5.0, "How long a checkpoint keeps the loop waiting.", flag_values=values
+        "preemptions_per_day", 1.0, "Assumed preemptions of the whole job.", flag_values=values
+    )
+    flags.DEFINE_float(
+        "save_seconds", 5.0, "Seconds that a checkpoint blocks the loop.", flag_values=values
     )
     flags.DEFINE_string(
         "json", None, "File for the result; - for standard output.", flag_values=values
@@ -61,57 +66,62 @@ def run(argv: list[str]) -> int:
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:
-    """The plan as text."""
+    """Return the lines that describe a plan to people."""
     mesh = " x ".join(f"{axis}={size}" for axis, size in result["mesh"].items())
     shown = [
-        f"{result['model']}, {result['parameters']:,} parameters, batch {result['batch_size']}, {result['dtype']}, "
-        f"on {result['topology']} ({result['devices']} devices), mesh {mesh}",
-        f"compiled in {result['compile_s']:.0f} s{', with less effort (--quick)' if result['quick'] else ''}",
+        f"{result['model']}, {result['parameters']:,} parameters, batch {result['batch_size']}, "
+        f"{result['dtype']}, on {result['topology']} ({result['devices']} devices), mesh {mesh}",
+        f"compiled in {result['compile_s']:.0f} s"
+        f"{', with less optimisation (--quick)' if result['quick'] else ''}",
         *_stages(result),
         "",
-        f"a device   state        {_size(result['state_bytes_per_device'])}",
-        f"           temporary    {_size(result['temp_bytes_per_device'])}",
-        f"           all at once  {_size(result['total_bytes_per_device'])}{_verdict(result)}",
-        *(f"             {change}" for change in result["advice"]),
-        f"           FLOPs        {_number(result['flops_per_device'])} a step",
-        f"           touched      {_size(result['accessed_bytes_per_device'])} a step",
+        f"per device   state        {_size(result['state_bytes_per_device'])}",
+        f"             temporary    {_size(result['temp_bytes_per_device'])}",
+        f"             peak         {_size(result['total_bytes_per_device'])}{_verdict(result)}",
+        *(f"               {change}" for change in result["advice"]),
+        f"             FLOPs        {_number(result['flops_per_device'])} per step",
+        f"             accessed     {_size(result['accessed_bytes_per_device'])} per step",
     ]
     for kind, entry in (result["collectives"] or {}).items():
         shown.append(
-            f"           {kind:<20} {entry['count']:>6} of {_size(entry['bytes'])} together, "
+            f"             {kind:<20} {entry['count']:>6}, {_size(entry['bytes'])} in total, "
             f"{_size(entry['moved_bytes'])} sent"
         )
     return shown + ([] if result["estimate"] is None else ["", *_estimate(result["estimate"])])
 
 
 def _stages(result: Mapping[str, Any]) -> list[str]:
-    """A line a stage, where there are several, and which of them the figures below are of."""
+    """Return one line per stage and the stage of the figures below; nothing for a single stage."""
     if len(result["stages"]) == 1:
         return []
     shown = [""]
     for stage in result["stages"]:
         batch = "x".join(map(str, stage["batch_shape"][:-1]))
-        seconds = "" if stage["step_seconds"] is None else f", {stage['step_seconds']:.4g} s a step"
+        seconds = "" if stage["step_seconds"] is None else f", {stage['step_seconds']:.4g} s/step"
         same = (
             ""
             if stage["same_program_as"] is None
-            else f", the program of stage {stage['same_program_as']}"
+            else f", same program as stage {stage['same_program_as']}"
         )
         verdict = {None: "", True: ": fits", False: ": DOES NOT FIT"}[stage["fits"]]
         shown.append(
             f"stage {stage['stage']}    {stage['num_steps']:,} steps of {batch}, "
-            f"{_size(stage['total_bytes_per_device'])} a device{verdict}{seconds}{same}"
+            f"{_size(stage['total_bytes_per_device'])} per device{verdict}{seconds}{same}"
         )
     return [
         *shown,
-        f"below: stage {result['worst_stage']}, which needs most memory; days are of all stages",
+        f"figures below: stage {result['worst_stage']}, which needs the most memory; "
+        "days cover all stages",
     ]
 
 
 def _estimate(given: Mapping[str, Any]) -> list[str]:
     from pipeline.planning.estimates import INTERVAL_FORMULA
 
-    rate = f"{given['preemptions_per_day']:g} preemptions a day, {given['save_seconds']:g} s a checkpoint"
+    rate = (
+        f"{given['preemptions_per_day']:g} preemptions per day, "
+        f"{given['save_seconds']:g} s per checkpoint"
+    )
     return [
         "estimates from published peaks, not measured:",
         f"  step  {given['formula']}",
@@ -121,12 +131,14 @@ def _estimate(given: Mapping[str, Any]) -> list[str]:
         *(
             []
             if math.isclose(given["mean_step_seconds"], given["step_seconds"])
-            else [f"        {given['mean_step_seconds']:.4g} s in the mean over all stages"]
+            else [f"        {given['mean_step_seconds']:.4g} s on average over all stages"]
         ),
-        f"  run   {given['num_steps']:,} steps: {given['days']:.3g} days, {given['chip_hours']:,.0f} chip-hours",
-        f"  lost  {given['lost_steps']:,} steps with a checkpoint every {given['checkpoint_every']:,} ({rate})",
-        f"        {given['lost_steps_at_best']:,} with one every {given['best_checkpoint_every']:,}, "
-        f"which loses least: {INTERVAL_FORMULA}",
+        f"  run   {given['num_steps']:,} steps: {given['days']:.3g} days, "
+        f"{given['chip_hours']:,.0f} chip-hours",
+        f"  lost  {given['lost_steps']:,} steps with a checkpoint every "
+        f"{given['checkpoint_every']:,} steps ({rate})",
+        f"        {given['lost_steps_at_best']:,} with one every "
+        f"{given['best_checkpoint_every']:,} steps, the minimum: {INTERVAL_FORMULA}",
     ]
 
 
@@ -134,7 +146,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
     if result["fits"] is None:
         return ""
     of = f" of {_size(result['memory_bytes'])}"
-    return f"{of}: fits" if result["fits"] else f"{of}: DOES NOT FIT; what may help:"
+    return f"{of}: fits" if result["fits"] else f"{of}: DOES NOT FIT; try:"
 
 
 def _size(count: int | float | None) -> str:

@@ -134,7 +134,7 @@ def _work(
     for suffix in (".png", ".mp4"):
         image_files.refuse_overwriting(inputs, out, suffix)
     if any(is_video(path.name) for path, _ in inputs):
-        file_batch.tell_of_chunks("reconstruct", codec, parts["chunk"], causal=codec.causal)
+        file_batch.warn_of_chunks("reconstruct", codec, parts["chunk"], causal=codec.causal)
 
     def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
         target = any_size_files.target_of(path, out / name)

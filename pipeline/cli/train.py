@@ -1,9 +1,10 @@
-"""Trains a model. The same command again resumes from the newest checkpoint.
+"""Train a model. The same command resumes from the newest checkpoint.
 
 strata train --config F[:arg] --workdir D [--config.a.b=v ...] [--force_config]
              [--coordinator_address HOST:PORT --num_processes N --process_id I]
 
-Under SLURM, Open MPI, Kubernetes and on Cloud TPU the processes of a run find each other; elsewhere each is told.
+Under SLURM, Open MPI and Kubernetes and on Cloud TPU, the processes of a run find each other.
+Elsewhere, give each process the flags of the last line.
 """
 
 import errno
@@ -24,20 +25,20 @@ from pipeline.core.errors import (
     StrataError,
 )
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command of the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
     flags.DEFINE_string(
-        "workdir", None, "Folder of the run; made if it is not there.", flag_values=values
+        "workdir", None, "Folder of the run, created if it does not exist.", flag_values=values
     )
     flags.DEFINE_bool(
         "force_config",
         False,
-        "Go on though the config or the dataset is not that of the run.",
+        "Resume even if the config or the dataset differs from the run's.",
         flag_values=values,
     )
     _define_processes(values)
@@ -67,7 +68,7 @@ def run(argv: list[str]) -> int:
     except StrataError as error:
         if group is None:
             raise
-        # Others may be waiting for this process, and must not keep it from telling how it ended.
+        # Print first: other processes may be waiting for this one, and leaving can take a while.
         if group.process_id == 0 or not _is_shared(error):
             print(f"strata train: {error}", file=sys.stderr)
         distributed.leave(error.exit_code, wait_s=50 if _is_shared(error) else 5)
@@ -76,7 +77,7 @@ def run(argv: list[str]) -> int:
             raise
         if _is_lost_peer(error):
             reason = str(error).splitlines()[0][:200]
-            print(f"strata train: another process of the run is gone: {reason}", file=sys.stderr)
+            print(f"strata train: lost another process of the run: {reason}", file=sys.stderr)
             distributed.leave(Hung.exit_code, wait_s=5)
         traceback.print_exc()
         distributed.leave(1, wait_s=5)
@@ -94,17 +95,17 @@ def _train(config: Any, workdir: str, force_config: bool) -> None:
         environment.use_compilation_cache()  # before anything is compiled, which building does
         loop.train(build.run_spec(complete), workdir, force_config=force_config)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {_what_is_kept(workdir)}") from None
+        raise Interrupted(f"interrupted; {_resume_hint(workdir)}") from None
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _DISK_FULL:
             raise
         raise CheckpointError(
-            f"{error.filename or workdir}: {error.strerror}; {_what_is_kept(workdir)}"
+            f"{error.filename or workdir}: {error.strerror}; {_resume_hint(workdir)}"
         ) from None
 
 
 def _is_lost_peer(error: BaseException) -> bool:
-    """Whether a collective found nobody at the other end."""
+    """Return whether an error means that another process of the run is gone."""
     text = str(error).lower()
     return type(error).__name__ == "JaxRuntimeError" and any(
         sign in text for sign in ("gloo", "connection", "nccl", "peer", "heartbeat")
@@ -112,41 +113,39 @@ def _is_lost_peer(error: BaseException) -> bool:
 
 
 def _is_shared(error: StrataError) -> bool:
-    """Whether all processes stop with it."""
+    """Return whether all processes stop with this error."""
     return isinstance(error, Preempted | Diverged)
 
 
 def _define_processes(values: flags.FlagValues) -> None:
     flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0.", flag_values=values)
-    flags.DEFINE_integer(
-        "num_processes", None, "How many processes the run has.", flag_values=values
-    )
-    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", flag_values=values)
+    flags.DEFINE_integer("num_processes", None, "Number of processes.", flag_values=values)
+    flags.DEFINE_integer("process_id", None, "Index of this process, from 0.", flag_values=values)
     flags.DEFINE_integer(
         "initialization_timeout",
         300,
-        "Seconds to wait for the other processes.",
+        "Seconds to wait at the start for the other processes.",
         lower_bound=1,
         flag_values=values,
     )
     flags.DEFINE_integer(
         "heartbeat_timeout",
         100,
-        "Seconds until a silent process counts as dead.",
+        "Seconds after which a silent process counts as dead.",
         lower_bound=1,
         flag_values=values,
     )
 
 
-def _what_is_kept(workdir: str) -> str:
+def _resume_hint(workdir: str) -> str:
     from pipeline.training import workdir as workdirs
     from pipeline.training.checkpoints.store import Checkpoints
 
     try:
         folder = workdirs.load(workdir)["checkpoint"]["folder"]
         step = Checkpoints(workdirs.checkpoint_folder(workdir, folder)).latest()
-    except ConfigError:  # it did not come as far as that
+    except ConfigError:  # interrupted before config.json was written
         step = None
     if step is None:
-        return "there is no checkpoint yet, and the same command starts again"
+        return "there is no checkpoint yet, so the same command starts from step 0"
     return f"the same command resumes after step {step}"

@@ -1,4 +1,4 @@
-"""export, reconstruct, encode and decode as a user runs them, on a run of a few steps."""
+"""`strata export`, `reconstruct`, `encode` and `decode` on a run of a few steps."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ from pipeline.distances.ssim import ssim
 
 RECIPE = "configs/quickstart.py:tiny"
 SIZE = 16
-TILED = "tiled 2x3 of 16x16, padded to 32x48"  # what is done to a picture of 20x37
+TILED = "tiled 2x3 of 16x16, padded to 32x48"  # how an image of 20x37 is coded
 
 
 def noise(seed, height, width):
@@ -60,7 +60,7 @@ def pictures(tmp_path):
     return folder
 
 
-def test_a_codec_has_the_averaged_weights_and_says_what_it_is(workdir, codec, capsys):
+def test_a_codec_has_the_ema_weights_and_describes_itself(workdir, codec, capsys):
     from pipeline.build.trained import load_for_inference
     from pipeline.core import parameters
 
@@ -79,13 +79,13 @@ def test_a_codec_has_the_averaged_weights_and_says_what_it_is(workdir, codec, ca
         assert preview.width > 8 * SIZE
 
 
-def test_raw_weights_and_another_export_over_a_codec(workdir, codec, tmp_path, capsys):
+def test_export_of_raw_weights_and_over_an_existing_folder(workdir, codec, tmp_path, capsys):
     out = tmp_path / "codec"
     export = ["export", "--workdir", str(workdir), "--out", str(out)]
     assert cli.dispatch([*export, "--raw_weights"]) == 0
     raw = Codec.from_pretrained(out)
     assert raw.fingerprint != Codec.from_pretrained(codec).fingerprint
-    assert raw.config["metrics"] is None  # those there are of the averaged weights
+    assert raw.config["metrics"] is None  # the evaluation measured the EMA weights
     assert cli.dispatch(export) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert cli.dispatch([*export, "--overwrite"]) == 0
@@ -101,7 +101,7 @@ def test_raw_weights_and_another_export_over_a_codec(workdir, codec, tmp_path, c
     assert "something else than a codec" in capsys.readouterr().err
 
 
-def test_reconstruct_keeps_the_size_and_measures_what_it_wrote(codec, pictures, tmp_path, capsys):
+def test_reconstruct_keeps_the_size_and_measures_its_output(codec, pictures, tmp_path, capsys):
     out, result = tmp_path / "out", tmp_path / "result.json"
     command = [
         "reconstruct",
@@ -152,7 +152,7 @@ def test_side_by_side_and_resize(codec, pictures, tmp_path):
         assert small.size == (SIZE, SIZE)
 
 
-def test_a_bad_file_is_named_and_the_others_are_done(codec, pictures, tmp_path, capsys):
+def test_a_bad_file_is_reported_and_skipped(codec, pictures, tmp_path, capsys):
     (pictures / "bad.png").write_bytes(b"no image")
     out, result = tmp_path / "out", tmp_path / "result.json"
     for command, suffix in (("reconstruct", "png"), ("encode", "safetensors")):
@@ -172,7 +172,7 @@ def test_a_bad_file_is_named_and_the_others_are_done(codec, pictures, tmp_path, 
     assert (tmp_path / "back" / "whole.png").exists()
 
 
-def test_each_command_goes_on_where_it_was_stopped(codec, pictures, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_command_resumes(codec, pictures, tmp_path, monkeypatch, capsys):
     source = pictures
     for command in ("reconstruct", "encode", "decode"):
         saved, save = [], image_files.save
@@ -210,7 +210,7 @@ def test_each_command_goes_on_where_it_was_stopped(codec, pictures, tmp_path, mo
     assert "done before" not in capsys.readouterr().out
 
 
-def test_nothing_readable_at_all(codec, tmp_path):
+def test_without_a_readable_file_the_result_is_empty(codec, tmp_path):
     result = tmp_path / "result.json"
     arguments = [
         "--codec",
@@ -226,7 +226,7 @@ def test_nothing_readable_at_all(codec, tmp_path):
     assert content["files"] == [] and content["psnr"] is None
 
 
-def test_decoding_what_was_encoded_is_reconstructing(codec, pictures, tmp_path):
+def test_encode_then_decode_equals_reconstruct(codec, pictures, tmp_path):
     latents, back, recon = (str(tmp_path / name) for name in ("latents", "back", "recon"))
     with_codec = ["--codec", str(codec)]
     assert cli.dispatch(["encode", *with_codec, str(pictures), "--out", latents]) == 0
@@ -239,10 +239,10 @@ def test_decoding_what_was_encoded_is_reconstructing(codec, pictures, tmp_path):
         assert file.get_slice("layer_000").get_shape() == [6, 1, 1, 4]
 
 
-def test_mistakes_are_told_in_a_line(codec, workdir, pictures, tmp_path, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "torch", raising=False)  # another test may have needed it
+def test_errors_are_one_line(codec, workdir, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # another test may have imported it
     out = ["--out", str(tmp_path / "out")]
-    for arguments, code, said in (
+    for arguments, code, message in (
         (["reconstruct", "--codec", str(codec), str(pictures)], 2, "--out is missing"),
         (["reconstruct", str(pictures), *out], 2, "--codec is missing"),
         (["reconstruct", "--codec", str(codec), *out], 2, "name the files"),
@@ -261,5 +261,5 @@ def test_mistakes_are_told_in_a_line(codec, workdir, pictures, tmp_path, capsys,
     ):
         assert cli.dispatch(arguments) == code, arguments
         error = capsys.readouterr().err.strip()
-        assert said in error and "\n" not in error, arguments
+        assert message in error and "\n" not in error, arguments
     assert "torch" not in sys.modules

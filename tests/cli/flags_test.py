@@ -1,4 +1,4 @@
-"""Bad flags and recipes are one line each; recipes and overrides come in any order."""
+"""Flags: recipes and overrides in any order; one line for each bad flag or recipe."""
 
 import sys
 
@@ -17,21 +17,21 @@ def parsed(*argv: str):
     return flags.config_of(values)
 
 
-def test_overrides_stand_anywhere_and_keep_their_type():
+def test_overrides_may_precede_the_recipe_and_keep_their_type():
     config = parsed(
         "--config.batch_size=4", "--config", f"{QUICKSTART}:tiny", "--config.data.flip=false"
     )
     assert config.batch_size == 4 and config.data.flip is False and config.num_steps == 4
 
 
-def test_a_list_is_given_as_a_tuple():
+def test_a_list_is_overridden_by_a_tuple():
     recipe = "configs/wf_vae/s_4ch.py"
     assert parsed(f"--config={recipe}", "--config.stages=()").stages == ()
     (stage,) = parsed(f"--config={recipe}", '--config.stages=({"num_steps": 5},)').stages
     assert dict(stage) == {"num_steps": 5}
 
 
-def test_an_override_may_be_of_any_type_that_its_key_takes(tmp_path):
+def test_an_override_may_have_any_type_that_its_key_accepts(tmp_path):
     recipe = "--config=configs/wf_vae/s_4ch.py"
     config = parsed(
         recipe,
@@ -41,14 +41,16 @@ def test_an_override_may_be_of_any_type_that_its_key_takes(tmp_path):
         "--config.seed=3",
     )
     assert config.data.fps == 23.976 and config.objective.logvar == "learned" and config.seed == 3
-    # A whole number stays one: a dataset's fingerprint tells 24 from 24.0.
+    # An integer stays an integer: a dataset's fingerprint distinguishes 24 from 24.0.
     assert repr(parsed(recipe, "--config.data.fps=24").data.fps) == "24"
     assert parsed(recipe, "--config.data.path=2024").data.path == "2024"
     learned = tmp_path / "learned.py"
     learned.write_text(
         "import ml_collections\n"
         "def get_config(arg=''):\n"
-        "    return ml_collections.ConfigDict(dict(step='adversarial', objective=dict(logvar='learned')))\n"
+        "    return ml_collections.ConfigDict(\n"
+        "        dict(step='adversarial', objective=dict(logvar='learned'))\n"
+        "    )\n"
     )
     assert parsed(f"--config={learned}", "--config.objective.logvar=-0.5").objective.logvar == -0.5
     assert parsed(recipe, "--config.watchdog.minutes=0.5").watchdog.minutes == 0.5
@@ -90,7 +92,7 @@ def test_bad_flags_are_one_line(argv, message):
     ],
 )
 def test_broken_recipes_are_one_line(tmp_path, monkeypatch, content, message):
-    # ml_collections loads every recipe into the module of this name, where an earlier one's get_config would remain.
+    # ml_collections loads every recipe into this module, where an earlier get_config would remain.
     monkeypatch.delitem(sys.modules, "config_config", raising=False)
     path = tmp_path / "recipe.py"
     path.write_text(content)
@@ -99,7 +101,7 @@ def test_broken_recipes_are_one_line(tmp_path, monkeypatch, content, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_commands_have_codes_and_a_nearest_name(capsys):
+def test_commands_have_exit_codes_and_suggest_the_nearest_name(capsys):
     assert dispatch([]) == 2 and dispatch(["--help"]) == 0
     capsys.readouterr()
     assert dispatch(["trian"]) == 2

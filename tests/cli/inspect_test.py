@@ -1,4 +1,4 @@
-"""strata inspect: the published models' exact sizes without their weights; a run's step and digest."""
+"""`strata inspect`: exact sizes of published models without weights; a run's step and digest."""
 
 import json
 import pathlib
@@ -54,7 +54,7 @@ def test_published_sizes(capsys, recipe, parameters, layers):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> tuple[pathlib.Path, dict[int, str]]:
-    """A run with checkpoints 1 and 2, and their digests."""
+    """Return a run with checkpoints 1 and 2, and the digests of both."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     claim(folder, CONFIG)
     create, update = build.model_factory(CONFIG), build.update(CONFIG)
@@ -68,7 +68,7 @@ def run(tmp_path_factory) -> tuple[pathlib.Path, dict[int, str]]:
     return folder, digests
 
 
-def test_a_run_has_a_step_and_a_digest(capsys, run):
+def test_a_run_reports_its_step_and_digest(capsys, run):
     folder, digests = run
     result = inspect(capsys, "--workdir", folder)
     assert (result["step"], result["state_sha256"], result["steps"]) == (2, digests[2], [1, 2])
@@ -82,19 +82,19 @@ def test_a_run_has_a_step_and_a_digest(capsys, run):
     assert result["latent_shapes"] == [[4]] and result["stochastic_layers"] == 1
 
 
-def test_a_run_before_its_first_checkpoint(capsys, tmp_path):
+def test_a_run_without_a_checkpoint_reports_no_step(capsys, tmp_path):
     claim(tmp_path / "run", CONFIG)
     result = inspect(capsys, "--workdir", tmp_path / "run")
     assert result["step"] is None and result["state_sha256"] is None and result["steps"] == []
 
 
-def test_a_codec(capsys, tmp_path):
+def test_a_codec_reports_its_model(capsys, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model": MODEL}))
     result = inspect(capsys, "--codec", tmp_path)
     assert result["model"] == "vae.VAE" and result["codec"] == str(tmp_path)
 
 
-def test_the_table_for_people_goes_beside_the_json(capsys, tmp_path):
+def test_the_table_is_printed_next_to_the_json_file(capsys, tmp_path):
     assert (
         dispatch(
             ["inspect", "--config", str(VDVAE / "cifar10.py"), "--json", str(tmp_path / "out.json")]
@@ -106,7 +106,7 @@ def test_the_table_for_people_goes_beside_the_json(capsys, tmp_path):
     assert json.loads((tmp_path / "out.json").read_text())["parameters"] == 39_145_700
 
 
-def test_state_on_a_mesh_that_is_not_there(capsys):
+def test_state_on_a_mesh_without_its_devices(capsys):
     recipe = VDVAE / "imagenet64.py"
     result = inspect(capsys, "--config", recipe, "--mesh", "replica=2,fsdp=8,context=2")
     assert result["parameters"] == 125_005_860 and result["devices"] == 32
@@ -122,7 +122,7 @@ def test_state_on_a_mesh_that_is_not_there(capsys):
     assert split["bytes_per_device"] * 8 == split["bytes"] == 3 * 3 * 3 * 512 * 4
 
 
-def test_bare_mesh_is_the_recipe_s(capsys):
+def test_mesh_without_a_value_is_the_recipes(capsys):
     recipe = VDVAE / "cifar10.py:tiny"
     assert inspect(capsys, "--config", recipe, "--mesh")["mesh"] == {
         "replica": 1,
@@ -133,20 +133,20 @@ def test_bare_mesh_is_the_recipe_s(capsys):
     assert changed["mesh"]["fsdp"] == 4
     assert dispatch(["inspect", "--config", str(recipe), "--mesh", "fsdp=2"]) == 0
     shown = capsys.readouterr().out
-    assert "params.decoder.gain" in shown and "and 1/fsdp is 0.5000" in shown
+    assert "params.decoder.gain" in shown and "where 1/fsdp is 0.5000" in shown
 
 
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        (["--workdir", "{run}", "--mesh"], 2, "--mesh belongs to --config"),
+        (["--workdir", "{run}", "--mesh"], 2, "--mesh needs --config"),
         (["--config", str(VDVAE / "cifar10.py"), "--mesh", "fsdp"], 2, "'fsdp' is not AXIS=SIZE"),
         ([], 2, "give one of --config F, --workdir D and --codec D"),
         (["--workdir", "{run}", "--codec", "x"], 2, "give one of"),
-        (["--codec", "x", "--step", "2"], 2, "--step belongs to --workdir"),
+        (["--codec", "x", "--step", "2"], 2, "--step needs --workdir"),
         (["--workdir", "{run}", "extra"], 2, "extra"),
         (["--workdir", "/nowhere"], 2, "/nowhere holds no run"),
-        (["--codec", "/nowhere"], 2, "/nowhere is no codec"),
+        (["--codec", "/nowhere"], 2, "/nowhere is not a codec"),
         (["--workdir", "{run}", "--step", "7"], 65, "no checkpoint of step 7"),
         (["--config", "/nowhere.py"], 2, "no such recipe"),
     ],

@@ -1,4 +1,4 @@
-"""strata plan: machines by name, and the numbers of a small step on host devices and on TPUs that are not there."""
+"""`strata plan`: names of machines, and figures of a small step on host devices and absent TPUs."""
 
 import importlib.util
 import itertools
@@ -41,7 +41,7 @@ def plan(capsys, *arguments: str) -> dict:
         ("H100:8", "gpu", (8,), 8),
     ],
 )
-def test_machines_by_name(text, platform, shape, devices):
+def test_topologies_are_parsed(text, platform, shape, devices):
     machine = topology.parse(text)
     assert (machine.platform, machine.shape, machine.num_devices) == (platform, shape, devices)
 
@@ -49,12 +49,12 @@ def test_machines_by_name(text, platform, shape, devices):
 @pytest.mark.parametrize(
     "text", ["v5e", "v5p:4x4", "v5e:4x4x4", "v5e:0x4", "tpu:8", "cpu:2x2", "2*cpu:4", "", "v5e:4,4"]
 )
-def test_other_names_are_refused_with_examples(text):
+def test_unknown_topologies_are_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="such as"):
         topology.parse(text)
 
 
-def test_a_step_on_host_devices(capsys):
+def test_plan_of_a_step_on_host_devices(capsys):
     result = plan(capsys, "--topology", "cpu:8", "--mesh", "fsdp=4,context=2")
     assert result["mesh"] == {"replica": 1, "fsdp": 4, "context": 2} and result["devices"] == 8
     assert result["parameters"] > 0 and result["flops_per_device"] > 0 and result["compile_s"] > 0
@@ -79,7 +79,7 @@ def get_config(arg=""):
 """
 
 
-def test_stages_that_are_one_program_are_compiled_once(capsys, tmp_path, monkeypatch):
+def test_stages_with_the_same_program_are_compiled_once(capsys, tmp_path, monkeypatch):
     file, compiled = tmp_path / "staged.py", []
     file.write_text(IN_STAGES)
     compile_one = compiling._compile
@@ -109,10 +109,10 @@ def test_stages_that_are_one_program_are_compiled_once(capsys, tmp_path, monkeyp
     assert result["compile_s"] == pytest.approx(
         sum(stage["compile_s"] for stage in result["stages"])
     )
-    assert "20 steps of 8x16x16" in output.err and "the program of stage 1" in output.err
+    assert "20 steps of 8x16x16" in output.err and "same program as stage 1" in output.err
 
 
-def test_the_largest_stage_decides_and_days_add_up(monkeypatch):
+def test_memory_is_the_largest_stage_and_days_are_the_sum(monkeypatch):
     def stage(number, steps, total, flops):
         figures = dict.fromkeys(report._FIGURES) | dict(
             compiled=True, accessed_bytes_per_device=1.0, collectives={}
@@ -137,14 +137,14 @@ def test_the_largest_stage_decides_and_days_add_up(monkeypatch):
         monkeypatch.setattr(topology, "devices", lambda _: jax.devices())
         return report.plan(settings, "v5e:2x4")
 
-    result = planned(2**30, 20 * 2**30)  # of 16 GiB
+    result = planned(2**30, 20 * 2**30)  # a v5e has 16 GiB
     assert [each["fits"] for each in result["stages"]] == [True, False]
     assert result["fits"] is False and result["worst_stage"] == 1 and result["advice"]
     assert result["estimate"]["step_seconds"] == pytest.approx(3.0)
     assert result["estimate"]["days"] * 86_400 == pytest.approx(70 * 1.0 + 30 * 3.0)
     assert result["estimate"]["mean_step_seconds"] == pytest.approx(1.6)
     assert result["compile_s"] == 4.0
-    assert "1.6 s in the mean" in "\n".join(plan_command.lines(result))
+    assert "1.6 s on average" in "\n".join(plan_command.lines(result))
     first = planned(3 * 2**30, 2**30)
     assert (
         first["fits"]
@@ -154,13 +154,13 @@ def test_the_largest_stage_decides_and_days_add_up(monkeypatch):
 
 
 @needs_libtpu
-def test_a_step_on_a_tpu_that_is_not_there(capsys):
+def test_plan_of_a_step_on_absent_tpus(capsys):
     result = plan(
         capsys, "--topology", "v5e:2x2", "--mesh", "fsdp=2,context=2", "--config.dtype=bfloat16"
     )
     assert result["fits"] and result["memory_bytes"] == 16 * 2**30
     assert result["temp_bytes_per_device"] is not None and result["flops_per_device"] > 0
-    # Convolutions exchange halos.
+    # A collective-permute is a halo exchange of a convolution.
     assert {"all-reduce", "collective-permute"} <= result["collectives"].keys()
     step = result["estimate"]
     assert (
@@ -173,18 +173,18 @@ def test_a_step_on_a_tpu_that_is_not_there(capsys):
 
 
 @needs_libtpu
-def test_a_loop_over_parts_of_the_batch_computes_as_much(capsys):
-    whole, parts = (
+def test_gradient_accumulation_does_not_change_the_flops(capsys):
+    whole, accumulated = (
         plan(capsys, "--topology", "v5e:1x1", f"--config.grad_accum_steps={n}") for n in (1, 4)
     )
-    assert parts["flops_per_device"] == pytest.approx(whole["flops_per_device"], rel=0.35)
+    assert accumulated["flops_per_device"] == pytest.approx(whole["flops_per_device"], rel=0.35)
 
 
 @needs_libtpu
-def test_slices_of_tpus():
+def test_tpu_slices_are_laid_out_along_replica():
     machines = topology.devices(topology.parse("2*v5e:4x4"))
     assert len(machines) == 32 and {device.slice_index for device in machines} == {0, 1}
-    assert len(topology.devices(topology.parse("v4:2x2x1"))) == 4  # one device a chip
+    assert len(topology.devices(topology.parse("v4:2x2x1"))) == 4  # one device per chip
     mesh = meshes.create(replica=-1, fsdp=8, devices=machines)
     assert [{device.slice_index for device in row.flat} for row in mesh.devices] == [
         {0},
@@ -200,7 +200,7 @@ def test_slices_of_tpus():
 @pytest.mark.parametrize(
     "sizes", [dict(fsdp=16), dict(replica=4, fsdp=4), dict(fsdp=8, context=2)], ids=str
 )
-def test_hosts_of_a_torus_feed_every_row(sizes):
+def test_the_hosts_of_a_torus_load_every_row_of_a_batch(sizes):
     where = sharding.batch_sharding(
         meshes.create(**sizes, devices=topology.devices(topology.parse("v5e:4x4")))
     )
@@ -210,7 +210,7 @@ def test_hosts_of_a_torus_feed_every_row(sizes):
         assert len(set(itertools.chain(*hosts))) == sum(map(len, hosts))
         assert any(
             rows != list(range(rows[0], rows[0] + len(rows))) for rows in hosts
-        )  # not together
+        )  # the rows of a host are not contiguous
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_errors_are_one_line(capsys, arguments, message):
     assert message in shown and "\n" not in shown and shown.startswith("strata plan: ")
 
 
-def test_without_the_compiler(capsys, monkeypatch):
+def test_missing_libtpu_is_reported_with_the_command_to_install_it(capsys, monkeypatch):
     monkeypatch.setattr(topology.importlib.util, "find_spec", lambda name: None)
     assert dispatch(["plan", "--config", RECIPE, "--topology", "v5e:4x4"]) == 2
     assert "pip install strata[plan]" in capsys.readouterr().err
@@ -252,17 +252,17 @@ def test_without_the_compiler(capsys, monkeypatch):
         ("RESOURCE_EXHAUSTED: in another way", {}),
     ],
 )
-def test_how_much_was_missing(message, needed):
+def test_the_memory_that_a_program_needs_is_read_from_the_compilers_error(message, needed):
     assert compiling.needed_bytes(message) == pytest.approx(needed)
 
 
 @needs_libtpu
-def test_a_step_that_does_not_fit(capsys):
+def test_a_step_that_does_not_fit_gets_advice(capsys):
     result = plan(capsys, "--topology", "v5e:2x2", "--config.batch_size=33554432")
     assert result["fits"] is False and result["estimate"] is None and result["advice"]
 
 
-def test_what_to_change_where_it_does_not_fit():
+def test_advice_names_the_settings_that_save_memory():
     settings = dict(
         model=dict(name="vdvae.VDVAE"), dtype="float32", batch_size=32, grad_accum_steps=1
     )

@@ -1,4 +1,4 @@
-"""`strata train` on files of videos: packed as clips, in batches by buckets of aspect."""
+"""`strata train` on video files: packed into clips, and batched in buckets of aspect ratios."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from pipeline.cli import dispatch
 RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py") + ":tiny"
 
 
-def test_buckets_that_the_model_cannot_code_are_told_before_anything_is_compiled(tmp_path, capsys):
+def test_bad_buckets_are_refused_before_compilation(tmp_path, capsys):
     write_video(tmp_path / "in.mp4", 6, height=24, width=24)
     command = [
         "train",
@@ -29,24 +29,26 @@ def test_buckets_that_the_model_cannot_code_are_told_before_anything_is_compiled
         "--config.data.eval_fraction=0.0",
         "--config.eval.every=0",
     ]
-    for buckets, said in (
+    for buckets, message in (
         (
             "[[20, 16]]",
-            "data.buckets: 20x16 must be multiples of 8, the pixels per latent of wf_vae.WFVAE along each side",
+            "data.buckets: 20x16 must be multiples of 8, the pixels per latent of wf_vae.WFVAE "
+            "along each side",
         ),
         ("[16]", "data.buckets: 16 must be a height and a width, such as [192, 336]"),
         (
             "[[16, 16]]",
-            "there are 1 training examples, fewer than batch_size=2: lower batch_size or add videos",
+            "there are 1 training examples, fewer than batch_size=2: lower batch_size or add "
+            "videos",
         ),
     ):
         dispatch([*command, f"--config.data.buckets={buckets}"])
         error = capsys.readouterr().err.strip()
-        assert said in error and "\n" not in error
+        assert message in error and "\n" not in error
 
 
 @pytest.mark.slow
-def test_packed_clips_in_buckets_of_aspect(tmp_path):
+def test_trains_on_packed_clips_in_two_buckets(tmp_path):
     for split, count in (("train", 2), ("eval", 1)):
         (tmp_path / split).mkdir()
         for number in range(count):
@@ -81,7 +83,7 @@ def test_packed_clips_in_buckets_of_aspect(tmp_path):
     ]
     losses = [line["train"]["loss"] for line in lines if "train" in line]
     assert len(losses) == 4 and np.isfinite(losses).all()
-    # Both shapes were among the batches, which are the same for whoever asks.
+    # Batches only depend on the seed, so that these are the ones of the run: both shapes occur.
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     with build.dataset(config).train(config["batch_size"], seed=config["seed"]) as batches:
         shapes = {batch["video"].shape for batch in itertools.islice(batches, 4)}

@@ -1,4 +1,4 @@
-"""The train command from outside: Ctrl-C, a full disk, longer and diverging runs, all told in a line."""
+"""`strata train` from outside: Ctrl-C, a full disk, longer and diverging runs end in one line."""
 
 import functools
 import json
@@ -17,10 +17,10 @@ from pipeline.cli import dispatch
 
 ROOT = pathlib.Path(__file__).parents[2]
 STRATA = [sys.executable, "-c", "from pipeline.cli import main; main()"]
-# The recipe of tests/training/tiny_run.py, as a file of its own, as a user has it.
+# The recipe of tests/helpers/tiny_run.py, in a file, as users have one.
 RECIPE = f"""
 import sys
-sys.path.insert(0, {str(ROOT / "tests" / "training")!r})
+sys.path.insert(0, {str(ROOT / "tests" / "helpers")!r})
 import tiny_run
 def get_config(arg=""):
     return tiny_run.recipe()
@@ -35,7 +35,7 @@ def recipe(tmp_path_factory):
 
 
 def train(capfd, recipe, workdir, *overrides) -> tuple[int, list[str]]:
-    """Exit code and standard error, in this process: starting one takes longer than the run."""
+    """Run the command in this process; return its exit code and lines on standard error."""
     capfd.readouterr()
     code = dispatch(["train", "--config", str(recipe), "--workdir", str(workdir), *overrides])
     return code, capfd.readouterr().err.splitlines()
@@ -47,7 +47,7 @@ def checkpoints(workdir) -> list[int]:
     )
 
 
-def test_a_run_is_made_longer_and_again_marked_done(capfd, recipe, tmp_path):
+def test_a_finished_run_can_be_extended(capfd, recipe, tmp_path):
     for steps in (2, 3):
         code, lines = train(capfd, recipe, tmp_path, f"--config.num_steps={steps}")
         assert code == 0, lines
@@ -57,7 +57,7 @@ def test_a_run_is_made_longer_and_again_marked_done(capfd, recipe, tmp_path):
     assert [line["step"] for line in logged] == [1, 2, 3]
 
 
-def test_ctrl_c_ends_in_a_line_that_tells_where_it_resumes(recipe, tmp_path):
+def test_ctrl_c_ends_in_one_line_with_the_step_to_resume_from(recipe, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     overrides = [
         "--config.num_steps=1000000",
@@ -65,7 +65,7 @@ def test_ctrl_c_ends_in_a_line_that_tells_where_it_resumes(recipe, tmp_path):
         "--config.log.every=100",
     ]
     command = [*STRATA, "train", "--config", str(recipe), "--workdir", str(tmp_path), *overrides]
-    # A shell starts what runs in its background with SIGINT ignored, and children inherit that.
+    # A shell starts background jobs with SIGINT ignored, which their children inherit.
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     run = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=listen
@@ -79,33 +79,30 @@ def test_ctrl_c_ends_in_a_line_that_tells_where_it_resumes(recipe, tmp_path):
     finally:
         run.kill()
     assert run.returncode == 130
-    assert (
-        lines[-1]
-        == f"strata train: interrupted; the same command resumes after step {checkpoints(tmp_path)[-1]}"
-    )
+    step = checkpoints(tmp_path)[-1]
+    assert lines[-1] == f"strata train: interrupted; the same command resumes after step {step}"
     assert "Traceback" not in "\n".join(lines) and not (tmp_path / "DONE").exists()
 
 
-def test_a_full_disk_loses_no_earlier_checkpoint(capfd, recipe, tmp_path):
+def test_a_full_disk_keeps_earlier_checkpoints(capfd, recipe, tmp_path):
     assert train(capfd, recipe, tmp_path, "--config.num_steps=1")[0] == 0
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as on a full disk, writes fail
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # writes fail, as on a full disk
     try:
         code, lines = train(capfd, recipe, tmp_path, "--config.num_steps=3")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    told = [line for line in lines if line.startswith("strata")]
+    message = [line for line in lines if line.startswith("strata")][-1]
     assert code == 65 and "Traceback" not in "\n".join(lines), lines
-    assert "the checkpoint of step 3 was not written: File too large" in told[-1], told
-    assert (
-        "step 1" in told[-1] and checkpoints(tmp_path) == [1] and not (tmp_path / "DONE").exists()
-    )
+    assert "the checkpoint of step 3 was not written: File too large" in message
+    assert "step 1" in message and checkpoints(tmp_path) == [1]
+    assert not (tmp_path / "DONE").exists()
     code, lines = train(capfd, recipe, tmp_path, "--config.num_steps=3")
     assert code == 0 and any("resuming after step 1" in line for line in lines)
 
 
 def test_a_diverged_run_ends_with_its_code(capfd, recipe, tmp_path):
-    # An infinite weight of the KL makes the first loss non-finite, and every one after it.
+    # An infinite weight of the KL makes every loss non-finite.
     code, lines = train(
         capfd, recipe, tmp_path, "--config.objective.beta=inf", "--config.num_steps=1000"
     )
@@ -113,7 +110,7 @@ def test_a_diverged_run_ends_with_its_code(capfd, recipe, tmp_path):
     assert "not finite, for 20 steps in a row; 3 rollbacks to step 0 have not helped" in lines[-1]
 
 
-def test_another_dataset_is_refused_until_it_is_forced(capfd, recipe, tmp_path):
+def test_a_changed_dataset_is_refused_without_force_config(capfd, recipe, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
     np.save(tmp_path / "images.npy", images)
     data = ["--config.data.source=arrays", f"--config.data.path={tmp_path / 'images.npy'}"]

@@ -1,4 +1,4 @@
-"""reconstruct, encode and decode on videos and pictures with a codec that takes any size."""
+"""`strata reconstruct`, `encode` and `decode` on videos and images, with a codec of any size."""
 
 import json
 import warnings
@@ -40,13 +40,12 @@ def inputs(tmp_path):
 
 def run(*arguments: str) -> int:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", UserWarning
-        )  # what is filled is a remark of the file, not a warning
+        # Padding is a remark of the file, not a warning.
+        warnings.simplefilter("error", UserWarning)
         return dispatch(list(arguments))
 
 
-def test_reconstructions_keep_frames_times_and_size(codec, inputs, tmp_path, capsys):
+def test_reconstructions_keep_frames_timestamps_and_size(codec, inputs, tmp_path, capsys):
     out, report = tmp_path / "out", tmp_path / "r.json"
     command = (
         "reconstruct",
@@ -87,7 +86,7 @@ def test_reconstructions_keep_frames_times_and_size(codec, inputs, tmp_path, cap
                 seconds[0] - seconds[0][0], seconds[1] - seconds[1][0], atol=2e-3
             )
     assert Image.open(out / "picture.png").size == (18, 20)
-    # The same command does nothing twice.
+    # The same command again does nothing.
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert run(*command) == 0
     assert capsys.readouterr().out.count("done before") == 3
@@ -95,7 +94,7 @@ def test_reconstructions_keep_frames_times_and_size(codec, inputs, tmp_path, cap
     assert json.loads(report.read_text())["psnr"] == result["psnr"]
 
 
-def test_decoding_what_was_encoded_is_reconstructing(codec, inputs, tmp_path, monkeypatch):
+def test_encode_then_decode_equals_reconstruct(codec, inputs, tmp_path, monkeypatch):
     moved: list[tuple[int, int]] = []
     monkeypatch.setattr(
         rich.progress.Progress,
@@ -109,20 +108,16 @@ def test_decoding_what_was_encoded_is_reconstructing(codec, inputs, tmp_path, mo
         run("decode", *common, str(tmp_path / "z"), "--out", str(tmp_path / "d"), "--chunk", "1")
         == 0
     )
-    # Bars of three commands over films of 6 and 11 frames, each from its first frames to its last.
-    assert [done for done, of in moved if done == of] == 3 * [6, 11]
-    assert (
-        {of for _, of in moved} == {6, 11}
-        and all(1 <= done <= of for done, of in moved)
-        and len(moved) > 20
-    )
+    # Each of three commands moves a progress bar over videos of 6 and 11 frames to the end.
+    assert [done for done, total in moved if done == total] == 3 * [6, 11]
+    assert {total for _, total in moved} == {6, 11} and len(moved) > 20
+    assert all(1 <= done <= total for done, total in moved)
     for name in ("plain.mp4", "irregular.mp4"):
         with VideoReader(tmp_path / "r" / name) as one, VideoReader(tmp_path / "d" / name) as other:
             pairs = list(zip(one, other, strict=True))
             assert one.pts == other.pts
-        assert (
-            max(np.abs(a.astype(int) - b).max() for a, b in pairs) <= 12
-        )  # both went through x264
+        # Not equal, because x264 compressed both.
+        assert max(np.abs(a.astype(int) - b).max() for a, b in pairs) <= 12
     same = [
         np.asarray(Image.open(tmp_path / folder / "picture.png")).astype(int) for folder in "rd"
     ]
@@ -173,16 +168,16 @@ def test_sound_is_kept(codec, inputs, tmp_path):
         assert sum(frame.samples for frame in result.decode(result.streams.audio[0])) >= 9600
 
 
-def test_what_is_no_video_is_named_and_the_others_are_done(codec, inputs, tmp_path, capsys):
+def test_unreadable_videos_are_reported_and_skipped(codec, inputs, tmp_path, capsys):
     (inputs / "empty.mp4").write_bytes(b"")
     (inputs / "text.mkv").write_bytes(b"no video at all" * 100)
     content = (inputs / "plain.mp4").read_bytes()
     (inputs / "cut.mp4").write_bytes(content[: len(content) // 2])
     out = tmp_path / "out"
     assert run("reconstruct", "--codec", codec, str(inputs), "--out", str(out)) == 65
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 3 and all(
-        any(name in line for line in said) for name in ("empty.mp4", "text.mkv", "cut.mp4")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3 and all(
+        any(name in line for line in lines) for name in ("empty.mp4", "text.mkv", "cut.mp4")
     )
     assert {path.name for path in out.glob("*.*4")} == {"plain.mp4", "irregular.mp4"}
 
@@ -192,21 +187,21 @@ def test_what_is_no_video_is_named_and_the_others_are_done(codec, inputs, tmp_pa
     [
         ("reconstruct", ("--fit", "resize"), "--fit is for codecs of one size"),
         ("reconstruct", ("--chunk", "6"), "--chunk 6 must be a multiple of 4 frames"),
-        ("encode", ("--chunk", "2"), "such as 4; or 0, for whole clips"),
+        ("encode", ("--chunk", "2"), "such as 4, or 0 for whole clips"),
         ("reconstruct", ("--tile", "9"), "--tile 9 must be a multiple of 8 pixels"),
-        ("decode", ("--tile", "8"), "from 16 on"),
+        ("decode", ("--tile", "8"), "at least 16"),
         ("decode", ("--chunk", "-1"), "chunk"),
     ],
 )
-def test_flags_that_cannot_be(codec, tmp_path, capsys, command, flags, message):
+def test_bad_flags_are_one_line(codec, tmp_path, capsys, command, flags, message):
     for name in ("one.mp4", "two.mp4", "z.safetensors"):
-        (tmp_path / name).write_bytes(b"what would be told of, if it were opened")
+        (tmp_path / name).write_bytes(b"not a video: opening it would be an error")
     assert run(command, "--codec", codec, str(tmp_path), "--out", str(tmp_path / "o"), *flags) == 2
-    said = capsys.readouterr().err.strip()
-    assert message in said and "\n" not in said and not (tmp_path / "o").exists()
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error and not (tmp_path / "o").exists()
 
 
-def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys):
+def test_an_interrupted_command_resumes(tmp_path, monkeypatch, capsys):
     worked: list[str] = []
     stop = False
 
@@ -214,9 +209,8 @@ def test_each_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch, capsys
         if stop and worked:
             raise KeyboardInterrupt
         worked.append(source.name)
-        target = (
-            target if target.suffix else target.with_suffix(".mp4")
-        )  # as decode, which learns it from the file
+        # decode learns the suffix from the file
+        target = target if target.suffix else target.with_suffix(".mp4")
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(b"")
         about = {
@@ -289,7 +283,7 @@ def cv_vae(folder, *, norm_per_frame: bool) -> ConvCodec:
     return made
 
 
-def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tmp_path, capsys):
+def test_chunks_of_a_codec_that_is_not_causal_warn_and_whole_clips_are_exact(tmp_path, capsys):
     made = cv_vae(tmp_path / "codec", norm_per_frame=False)
     film, report = tmp_path / "film.mp4", tmp_path / "r.json"
     write_video(film, 9, width=16)
@@ -308,9 +302,9 @@ def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tm
         )
         assert run(*line, "--chunk", chunk, "--json", str(report)) == 0
         (entry,) = json.loads(report.read_text())["files"]
-        said = capsys.readouterr().err
+        warning = capsys.readouterr().err
         assert (
-            ("not causal" in said)
+            ("not causal" in warning)
             == ("chunks of 4 frames" in " ".join(entry["remarks"]))
             == (chunk == "4")
         )
@@ -319,14 +313,14 @@ def test_a_codec_that_is_not_causal_says_what_chunks_do_and_takes_clips_whole(tm
     assert difference["0"] < 1e-5 < 1e-3 < difference["4"]
 
 
-def test_of_an_encoder_that_is_causal_nothing_is_said_of_chunks(tmp_path, capsys):
+def test_chunks_only_warn_for_the_part_that_is_not_causal(tmp_path, capsys):
     cv_vae(tmp_path / "codec", norm_per_frame=True)
     write_video(tmp_path / "film.mp4", 9, width=16)
     common, report = (
         ("--codec", str(tmp_path / "codec"), "--json", str(tmp_path / "r.json")),
         tmp_path / "r.json",
     )
-    for command, source, said in (("encode", "film.mp4", False), ("decode", "encode", True)):
+    for command, source, warns in (("encode", "film.mp4", False), ("decode", "encode", True)):
         chunk = "4" if command == "encode" else "1"
         out = str(tmp_path / command)
         assert run(command, *common, str(tmp_path / source), "--out", out, "--chunk", chunk) == 0
@@ -334,5 +328,5 @@ def test_of_an_encoder_that_is_causal_nothing_is_said_of_chunks(tmp_path, capsys
         assert (
             ("not causal" in capsys.readouterr().err)
             == ("in chunks" in " ".join(entry["remarks"]))
-            == said
+            == warns
         )

@@ -1,4 +1,4 @@
-"""A video codec from the recipe that runs anywhere: trained, resumed, evaluated, exported with statistics, and used."""
+"""A video codec from the quickstart recipe: train, evaluate, export with statistics, and use it."""
 
 import json
 import pathlib
@@ -24,14 +24,14 @@ def workdir(tmp_path_factory):
     return folder
 
 
-def test_the_run_has_what_every_run_has(workdir):
+def test_the_run_has_metrics_samples_and_a_done_file(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert any("train" in line and np.isfinite(line["train"]["loss"]) for line in lines)
     assert any("eval" in line and line["eval"]["psnr"] > 0 for line in lines)
     assert list((workdir / "samples").glob("*.png")) and (workdir / "DONE").exists()
 
 
-def test_evaluated_exported_with_statistics_and_used(workdir, tmp_path):
+def test_evaluation_export_with_statistics_and_use(workdir, tmp_path):
     report, network = tmp_path / "eval.json", tmp_path / "squeezenet.safetensors"
     safetensors.numpy.save_file(caffe(), network)
     flags = [
@@ -54,7 +54,7 @@ def test_evaluated_exported_with_statistics_and_used(workdir, tmp_path):
         "squeezenet_caffe:" in measured["protocol"]
         and "neither FID nor FVD" in distance["protocol"]
     )
-    # Nothing of this is lost on the way to the card; these frames are too small for more than SSIM's one scale.
+    # The card keeps every figure, also MS-SSIM, which these small frames have no 3 scales for.
     step = workdir / "eval" / f"{measured['step']}.json"
     step.write_text(json.dumps(measured | {"ms_ssim_3_scales": 0.987}))
     out = tmp_path / "codec"

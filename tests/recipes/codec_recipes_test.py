@@ -1,4 +1,4 @@
-"""The published codecs' recipes: parameters as their files configure them, the papers' stages, the authors' eps."""
+"""Recipes of published codecs: exact parameter counts, the papers' stages and the authors' eps."""
 
 import math
 import pathlib
@@ -45,7 +45,7 @@ def test_published_parameter_counts(recipe, encoder, total):
 
 
 @pytest.mark.parametrize("size", ["s_4ch", "s_8ch", "m_4ch", "l_4ch", "l_16ch"])
-def test_wf_vae_has_the_papers_stages(size):
+def test_wf_vae_follows_the_papers_stages(size):
     settings = complete(f"wf_vae/{size}")
     found = stages.split(settings)
     assert [(stage.begin, stage.end) for stage in found] == [
@@ -91,8 +91,8 @@ def test_wf_vae_has_the_papers_stages(size):
         ("taesd/taesd", 1e-8, False),
     ],
 )
-def test_eps_is_the_authors_beside_their_loss(recipe, eps, summed):
-    """Whose loss is a sum over a frame, or a mean; what we differentiate is divided by a frame's values."""
+def test_eps_has_the_authors_ratio_to_the_loss(recipe, eps, summed):
+    """The authors' loss is a sum over a frame or a mean; ours is divided by a frame's values."""
     settings = complete(recipe)
     side = settings["data"]["image_size"]
     divided = 3 * side * side if summed else 1

@@ -1,4 +1,4 @@
-"""Every recipe: its `:tiny` mode trains and keeps the model's contract; its full form can be built."""
+"""Every recipe: its `:tiny` mode trains and keeps the model's contract; the full model is built."""
 
 import importlib.util
 import pathlib
@@ -74,7 +74,7 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
         again = model(batch, key=key, train=False)
         few = model.decode(tuple(latent.z for latent in latents[:1]), key=key)
         recon = model.decode(tuple(latent.z for latent in latents))
-        # What a codec gives back is no likelihood, and may leave [-1, 1].
+        # A codec's reconstruction is not a likelihood and may leave [-1, 1].
         log_prob = recon.log_prob(image) if hasattr(recon, "log_prob") else None
         return latents, again.latents, few.mean(), recon.mean(), log_prob
 
@@ -84,11 +84,11 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     )
     assert len(latents) == model.num_layers == len(model.latent_shapes)
     for latent, twin, shape in zip(latents, again, model.latent_shapes):
-        discrete = latent.indices is not None  # then it has one KL a position
+        discrete = latent.indices is not None  # then there is one KL per position
         assert latent.z.shape[1:] == shape
         assert latent.kl.shape == ((*latent.z.shape[:-1], 1) if discrete else latent.z.shape)
-        if discrete or latent.log_q is None:  # else it is of one sample
-            assert float(latent.kl.min()) >= -1e-4, "an element's KL is negative"
+        if discrete or latent.log_q is None:  # with log_q the KL is estimated from one sample
+            assert float(latent.kl.min()) >= -1e-4, "the KL of an element is negative"
         np.testing.assert_allclose(latent.z, twin.z, atol=1e-5)
     assert (
         few.shape == recon.shape == pixels_of(batch).shape
@@ -101,9 +101,9 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
-def test_the_full_recipe_is_complete_and_says_what_to_run(path: pathlib.Path):
+def test_the_full_recipe_builds_and_documents_its_command(path: pathlib.Path):
     module, config = load(path)
     settings = build.complete(config)
     build.update(settings)
     nnx.eval_shape(lambda: build.model_factory(settings)(nnx.Rngs(0)))
-    assert str(path.relative_to(ROOT)) in (module.__doc__ or ""), "the docstring gives the command"
+    assert str(path.relative_to(ROOT)) in (module.__doc__ or ""), "the docstring has no command"

@@ -1,4 +1,4 @@
-"""The published VDVAE recipes: loaded as the command loads them, as a package, and whole."""
+"""Recipes of the published VDVAEs: loaded by path or as modules, with the authors' settings."""
 
 import importlib
 import pathlib
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict, config_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ["cifar10", "imagenet32", "imagenet64", "ffhq256", "ffhq1024"]
-# The authors' hps.py; batches are theirs over all GPUs.
+# From the authors' hps.py: width, rate, batch over all GPUs, ema, clip, skip, mixtures.
 PUBLISHED = {
     "cifar10": (384, 2e-4, 32, 0.9999, 200, 400, 10),
     "imagenet32": (512, 1.5e-4, 256, 0.999, 200, 300, 10),
@@ -21,7 +21,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("argument", ["", ":tiny"])
-def test_loads_by_path_from_anywhere(name, argument, tmp_path, monkeypatch):
+def test_loads_by_path_from_any_folder(name, argument, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", flag_values=values)

@@ -231,10 +231,10 @@ def test_the_command_lists_and_verifies(folder, capsys):
 @pytest.mark.parametrize(
     "argv, code, message",
     [
-        (["list"], 2, "say which"),
+        (["list"], 2, "give an action"),
         (["verify", "/nowhere"], 2, "neither a run nor a folder"),
-        (["list", "/tmp", "--step=1"], 2, "--step belongs to verify"),
-        (["prune", "/tmp"], 2, "say which"),
+        (["list", "/tmp", "--step=1"], 2, "--step is for verify, not for list"),
+        (["prune", "/tmp"], 2, "give an action"),
     ],
 )
 def test_bad_arguments_are_one_line(capsys, argv, code, message):
