@@ -2,7 +2,7 @@
 
     strata train --config configs/quickstart.py --workdir runs/quickstart
 
-Takes a few minutes on two CPU cores. docs/benchmarks.md lists the figures that it reaches.
+Takes a few minutes on two CPU cores. docs/benchmarks/hierarchies.md lists its figures.
 """
 
 from pathlib import Path

@@ -7,8 +7,8 @@ The file holds `images` [n 28 28] uint8. Pixels are drawn anew in each epoch, wi
 as probabilities; a sixth of the images is held out for evaluation and binarised once. Training
 takes 2,000 epochs, and the weight of the KL grows over the first 200. Expected figure, the paper's
 (Sønderby et al.) and not ours: 82.12 nats (importance-weighted bound of 5,000 samples, test
-images). docs/benchmarks.md has a run of minutes on two CPU cores, and the same run with bottom-up
-inference (mnist_bottom_up.py).
+images). docs/benchmarks/hierarchies.md has a run of minutes on two CPU cores, and the same run with
+bottom-up inference (mnist_bottom_up.py).
 """
 
 from pathlib import Path
@@ -25,7 +25,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config = common["defaults"]()
     config.num_steps = 2000 * epoch
     config.batch_size = 256
-    # No EMA: the running statistics of batch norm belong to the last weights (docs/benchmarks.md).
+    # No EMA: batch norm's running statistics belong to the last weights
+    # (docs/benchmarks/hierarchies.md).
     config.ema = 0.0
 
     config.data.source = "arrays"

@@ -5,7 +5,7 @@
 
 4 groups instead of 30, 16 channels instead of 128, batches of 8. The rest is as in
 configs/nvae/cifar10.py: flows, spectral norms, balancing, batch norm, Adamax. 2,000 steps take ten
-minutes on a CPU core. docs/benchmarks.md lists the figures that it reaches.
+minutes on a CPU core. docs/benchmarks/hierarchies.md lists the figures that it reaches.
 """
 
 from pathlib import Path

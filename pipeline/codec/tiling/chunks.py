@@ -12,7 +12,8 @@ FRAMES, PIXELS = 8, 128**2
 def default_chunk(height: int, width: int, *, tile: int | None, causal: bool) -> int:
     """Return the default frames per chunk: 8, or up to 32 if they have at most 8 * 128**2 pixels.
 
-    A chunk of few pixels spends longer reading the weights than using them (docs/benchmarks.md).
+    A chunk of few pixels spends longer reading the weights than using them
+    (docs/benchmarks/video.md).
     The output of a network that is not causal depends on the chunks, so there it is 8 at any size.
     """
     pixels = min(height, tile or height) * min(width, tile or width)
