@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Runs one process of a run, under every scheduler: launch/entry.sh COMMAND...
 #
-# The command's exit code is the script's. TERM and INT are passed on, followed by KILL after a grace period, because a
-# process that waits for its peers may be deaf to TERM. The environment tells the rest:
+# Exits with the command's exit code. TERM and INT are passed on, followed by KILL after a grace
+# period, because a process that waits for its peers may not react to TERM. Environment variables:
 #   STRATA_GRACE        seconds from TERM to KILL (120)
-#   STRATA_COORDINATOR  HOST:PORT of process 0: the command gets --coordinator_address, --num_processes (of
-#                       STRATA_NUM_PROCESSES) and --process_id (of STRATA_PROCESS_ID, or of JOB_COMPLETION_INDEX)
-#   STRATA_CODES        folder in which the exit code is left, in a file named by the process's number
-#   STRATA_XLA_FLAGS    flags for XLA_FLAGS, of which those that this jaxlib does not know are left out
-#   STRATA_SETTLE       seconds that a process waits before it exits with 1 or 134, which is how processes end whose peer
-#                       has died, so that a scheduler which judges by the first code sees that peer's (0)
+#   STRATA_COORDINATOR  HOST:PORT of process 0: adds --coordinator_address, --num_processes (from
+#                       STRATA_NUM_PROCESSES) and --process_id (from STRATA_PROCESS_ID, or else
+#                       JOB_COMPLETION_INDEX) to the command
+#   STRATA_CODES        folder for the exit code, in a file named by the process's number
+#   STRATA_XLA_FLAGS    flags to add to XLA_FLAGS; flags that this jaxlib does not know are left out
+#   STRATA_SETTLE       seconds to wait before exiting with 1 or 134, the codes of a process whose
+#                       peer died, so that a scheduler that acts on the first code sees the peer's (0)
 set -euo pipefail
 
 die() {
@@ -33,7 +34,7 @@ if [[ -n ${STRATA_COORDINATOR-} ]]; then
   set -- "$@" "--coordinator_address=$STRATA_COORDINATOR" "--num_processes=$STRATA_NUM_PROCESSES" "--process_id=$number"
 fi
 
-# An unknown flag aborts jax at its first use, with a dump of flags. The CPU backend reads the same ones.
+# An unknown flag aborts jax on first use, with a dump of flags. The CPU backend knows the same flags.
 known() {
   XLA_FLAGS="${XLA_FLAGS-} $*" JAX_PLATFORMS=cpu "${STRATA_PYTHON:-python3}" -c 'import jax; jax.devices()' >/dev/null 2>&1
 }
@@ -56,8 +57,8 @@ early=
 killer=
 signalled=
 
-# Reached through the traps, once for each signal; a second one changes nothing. The command may be running, and a
-# signal come, before this shell has noted its process id: such a signal is passed on as soon as it has.
+# Called by the traps, once for each signal; a second signal changes nothing. A signal that arrives
+# before this shell knows the command's process id is passed on as soon as it does.
 # shellcheck disable=SC2329
 pass_on() {
   signalled=1
@@ -76,14 +77,15 @@ pass_on() {
 trap 'pass_on TERM' TERM
 trap 'pass_on INT' INT
 
-# A process group of its own: KILL ends the command's data workers too, and a scheduler's signal comes once, through us.
+# In a separate process group, KILL ends the command's data workers too, and a scheduler's signal
+# arrives once, through this script.
 set -m
 "$@" </dev/null &
 child=$!
 set +m
 if [[ -n $early ]]; then pass_on "$early"; fi
 
-# A trap ends the wait with the signal's own code; the command's comes from waiting again.
+# A trap ends `wait` with the signal's code; waiting again gives the command's.
 while :; do
   signalled=
   code=0

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Flags of the launchers, sourced: --some-flag VALUE or --some-flag=VALUE sets $some_flag, what follows -- is ${extra[@]}.
-# Bad input is one line on standard error and exit code 2, before anything has started.
+# Parses the launchers' flags; sourced. --some-flag VALUE or --some-flag=VALUE sets $some_flag, and
+# words after -- go to ${extra[@]}. Bad input gives one line on standard error and exit code 2,
+# before anything starts.
 
 # shellcheck disable=SC2034  # read by the scripts
 launch=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) extra=()
@@ -14,9 +15,9 @@ die() {
   exit 2
 }
 
-# Locals begin with _, so that a flag may have any name.
+# Local variables begin with _, so that they cannot clash with a flag.
 
-# parse_flags "NAMES THAT TAKE A VALUE" "NAMES THAT TAKE NONE" ARGUMENTS...; $short_x names the flag that -x stands for.
+# parse_flags "NAMES WITH A VALUE" "NAMES WITHOUT" ARGUMENTS...; $short_x names the long form of -x.
 parse_flags() {
   local _with_value=" $1 " _without=" $2 " _word _name _variable _value
   shift 2
@@ -32,7 +33,7 @@ parse_flags() {
       -h | --help) usage && exit 0 ;;
       --*) _name=${_word%%=*} ;;
       -[a-z]) _name=short_${_word#-} && _name=--${!_name-} ;;
-      *) die "there is no argument '$_word'; what the command is to get comes after --" ;;
+      *) die "there is no argument '$_word'; arguments of the command come after --" ;;
     esac
     _variable=${_name#--}
     _variable=${_variable//-/_}
@@ -57,19 +58,19 @@ parse_flags() {
   done
 }
 
-# Whether a word is one of the script's own flags, rather than a value that happens to begin with dashes.
+# Succeeds if a word is a flag of the script, and not a value that begins with dashes.
 _is_flag() {
   local name=${1%%=*}
   name=${name#--}
   [[ $1 == -- || $1 == --* && " $2 " == *" ${name//-/_} "* ]]
 }
 
-# The comment at the top of the script.
+# Prints the comment at the top of the script.
 usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
 is_given() { [[ $given == *" $1 "* ]]; }
 
-# positive NAME... / natural NAME...: whole numbers from 1, or from 0.
+# positive NAME... / natural NAME...: checks for whole numbers from 1, or from 0.
 positive() { local _one; for _one in "$@"; do _number "$_one" 1; done; }
 natural() { local _one; for _one in "$@"; do _number "$_one" 0; done; }
 
@@ -79,17 +80,17 @@ _number() {
   fi
 }
 
-# matches NAME REGEX WHAT: the flag's value looks like WHAT.
+# matches NAME REGEX WHAT: checks that the flag's value is WHAT.
 matches() { [[ ${!1} =~ ^($2)$ ]] || die "$(_flag "$1") '${!1}' is not $3"; }
 
-# one_of NAME CHOICE...
+# one_of NAME CHOICE...: checks that the flag's value is one of the choices.
 one_of() {
   local _choice
   for _choice in "${@:2}"; do [[ ${!1} != "$_choice" ]] || return 0; done
   die "$(_flag "$1") '${!1}' is none of: ${*:2}"
 }
 
-# required NAME...: must be given; a dry run shows the name in its place.
+# required NAME...: checks that flags are given; a dry run uses the name as a placeholder.
 required() {
   local _one _shown
   for _one in "$@"; do
@@ -101,7 +102,7 @@ required() {
   done
 }
 
-# The recipe of --config F[:ARG] must be a file here. Names of a dry run's placeholders pass.
+# Checks that the recipe of --config F[:ARG] is a file here, or a dry run's placeholder.
 recipe_exists() {
   local file=$config
   [[ -f $file ]] || file=${config%:*}
@@ -112,7 +113,7 @@ absolute() { case $1 in /* | *://*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 
 _flag() { echo "--${1//_/-}"; }
 
-# Words as the shell takes them, on one line.
+# Prints words on one line, quoted for the shell.
 words() {
   local word line='' quote="'" escaped="'\\''"
   for word in "$@"; do
@@ -122,7 +123,7 @@ words() {
   echo "${line% }"
 }
 
-# Runs a command, or says which with --dry-run.
+# Runs a command, or prints it with --dry-run.
 act() {
   if ((dry_run)); then words "$@"; else "$@"; fi
 }

@@ -1,16 +1,18 @@
 # shellcheck shell=bash
-# What to do after a run's processes have left, sourced: the exit-code contract, and a limit on restarts without progress.
+# Decides what to do when a run's processes have ended; sourced. Implements the exit-code contract,
+# and a limit on restarts without progress.
 #
 #     0                                     done
 #     75 preempted after a save             again
-#     70 hung, 1 or a signal (134, ...)     again, while the newest checkpoint moves on between restarts
+#     70 hung, 1 or a signal (134, ...)     again, while restarts bring newer checkpoints
 #     2 usage or config, 65 bad data or checkpoint, 76 diverged, 126 and 127 no such command, 130 interrupted   stop
 
-# One process's failure makes its peers abort (134) or lose a connection (1), so that the codes differ: the first of these
-# that occurs is the run's, then 70, then other crashes before the aborts they cause; 75 only where all else is 75 or 0.
+# One process's failure makes its peers abort (134) or lose a connection (1), so the codes differ.
+# The run's code is a fatal one, in the order above, if any process has one; then 70; then other
+# crashes before the aborts they cause; 75 only if all others are 75 or 0.
 _fatal="2 65 76 127 126 130"
 
-# winner CODE...: the run's code.
+# winner CODE...: prints the run's code.
 winner() {
   local code rank best=0
   for code in "$@"; do
@@ -36,7 +38,7 @@ _rank() {
   echo 4
 }
 
-# verdict CODE: done, again or stop.
+# verdict CODE: prints done, again or stop.
 verdict() {
   if [[ $1 == 0 ]]; then
     echo "done"
@@ -47,7 +49,7 @@ verdict() {
   fi
 }
 
-# newest_step WORKDIR: the newest checkpoint's step, -1 where there is none. gs:// is asked through gcloud.
+# newest_step WORKDIR: prints the newest checkpoint's step, or -1. Lists gs:// with gcloud.
 newest_step() {
   local names newest=-1 name
   case $1 in
@@ -62,8 +64,9 @@ newest_step() {
   echo "$newest"
 }
 
-# may_restart WORKDIR FILE LIMIT CODE: whether a run that ended with CODE may start again, and why not. FILE keeps the
-# newest checkpoint's step and how many restarts in a row have found it there; being preempted never counts.
+# may_restart WORKDIR FILE LIMIT CODE: succeeds if a run that ended with CODE may start again, and
+# prints why if not. FILE keeps the newest checkpoint's step and how many restarts in a row found
+# it; preemptions do not count.
 may_restart() {
   local step before=-2 count=0
   step=$(newest_step "$1")

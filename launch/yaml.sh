@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2016
-# Templates of YAML, sourced: ${NAME} stands for the variable NAME.
+# Fills templates of YAML, in which ${NAME} stands for the variable NAME; sourced.
 
-# fill FILE: prints it with every ${NAME} replaced. A placeholder alone on its line may stand for several lines, which
-# take its indentation, or for none.
+# fill FILE: prints FILE with every ${NAME} replaced. A placeholder alone on its line may stand for
+# several lines, which get its indentation, or for none.
 fill() {
   local line name value indent
   while IFS= read -r line; do
@@ -14,17 +14,17 @@ fill() {
     fi
     while [[ $line =~ \$\{([A-Z_]+)\} ]]; do
       name=${BASH_REMATCH[1]}
-      # Values hold no placeholder: quoted() sees to it.
+      # quoted() ensures that values hold no placeholder.
       line=${line/"\${$name}"/"${!name}"}
     done
     printf '%s\n' "$line"
   done <"$1"
 }
 
-# Replacements are variables: bash's versions differ on backslashes in them.
+# Use variables for replacements: bash versions treat backslashes in them differently.
 _backslash=\\ _quote='"' _newline=$'\n' _tab=$'\t' _placeholder='${' _expansion='$('
 
-# quoted TEXT: as a YAML string of one line, which is one of JSON.
+# quoted TEXT: prints TEXT as a one-line YAML string, in JSON's syntax.
 quoted() {
   local text=$1 escaped
   escaped=$_backslash$_backslash && text=${text//"$_backslash"/"$escaped"}
@@ -35,7 +35,8 @@ quoted() {
   printf '"%s"' "$text"
 }
 
-# list TEXT...: as a YAML list of such strings, for a container's command: Kubernetes replaces $(NAME) in those.
+# list TEXT...: prints a YAML list of such strings for a container's command, where Kubernetes
+# would replace $(NAME).
 list() {
   local text line='' escaped='$$('
   for text in "$@"; do

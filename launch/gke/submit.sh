@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Submits a run to Kubernetes as a JobSet: restarted when it was preempted, hung or crashed, it resumes by itself.
+# Submits a run to Kubernetes as a JobSet, which restarts and resumes after preemption, hang or crash.
 #
 #   launch/gke/submit.sh --kind tpu --accelerator tpu-v5p-slice --topology 4x4x4 --slices 2 \
 #       --name NAME --image IMAGE --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] [-- FLAGS OF strata train]
 #   launch/gke/submit.sh --kind gpu --accelerator nvidia-h100-80gb --nodes 8 --gpus-per-node 8 ...
 #   launch/gke/submit.sh --kind rbac [--namespace N]
 #
-#   --config F[:ARG], --workdir D   as for strata train, as they are called in the image; D where all pods see it
+#   --config F[:ARG], --workdir D   as for strata train, as paths in the image; all pods must see D
 #   --image IMAGE          has strata on its PATH, and launch/entry.sh at --entry (/strata/launch/entry.sh)
 #   --topology T           of a TPU slice, in chips, e.g. 4x4x4;  --slices N: slices (1);  --chips-per-host C (4)
 #   --nodes N              GPU nodes (1);  --gpus-per-node G (8)
 #   --name J               the JobSet's name: small letters, digits and -, up to 40
 #   --namespace N          (default)
 #   --queue Q              Kueue's LocalQueue
-#   --grace S              seconds between TERM and KILL: more than one step and a save take (300); the pod gets 30 more
-#   --max-restarts R       restarts altogether: Kubernetes knows nothing of progress, and preemptions count (50)
-#   --volume CLAIM:PATH    a PersistentVolumeClaim, seen at PATH
-#   --service-account A    of the pods
-#   --host-network         pods use their nodes' network, which is the faster one
+#   --grace S              seconds between TERM and KILL: longer than a step and a save (300); the pod gets 30 more
+#   --max-restarts R       total restarts, preemptions included: Kubernetes does not see progress (50)
+#   --volume CLAIM:PATH    a PersistentVolumeClaim, mounted at PATH
+#   --service-account A    service account of the pods
+#   --host-network         pods use their nodes' network, which is faster
 #   --spot                 on spot nodes
 #   --dry-run              prints the manifest instead of applying it
 set -euo pipefail
@@ -58,7 +58,7 @@ if [[ $kind != rbac ]]; then
   ! is_given volume || matches volume "$dns:/[^:]+" "CLAIM:PATH"
 fi
 
-# How many hosts a slice has: the product of its topology, by chips of a host.
+# Number of hosts of a slice: the product of its topology over the chips of a host.
 hosts() {
   local chips=1 side
   for side in ${topology//x/ }; do ((chips *= side)); done
@@ -73,9 +73,9 @@ prepare() {
   ACCELERATOR=$(quoted "$accelerator") TOPOLOGY=$(quoted "$topology")
   CHIPS_PER_HOST=$chips_per_host NODES=$nodes GPUS_PER_NODE=$gpus_per_node MAX_RESTARTS=$max_restarts
   HOSTS=1 GRACE=$(quoted "$grace") POD_GRACE=$((grace + 30)) PROCESSES=$(quoted "$nodes")
-  # Those of launch/verdict.sh after which it does not start again.
+  # Exit codes that launch/verdict.sh does not restart.
   FATAL_CODES="[2, 65, 76, 126, 127, 130]"
-  # JobSet's name for pod 0 of the replicated job `node`, in the headless service that it makes.
+  # The name that JobSet gives pod 0 of the replicated job `node` in its headless service.
   COORDINATOR=$(quoted "$name-node-0-0.$name:8476")
   COMMAND=$(list "$entry" strata train "--config=$config" "--workdir=$workdir" ${extra[@]+"${extra[@]}"})
   LABELS=${queue:+labels:$'\n'  kueue.x-k8s.io/queue-name: $(quoted "$queue")}

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Runs a command as N processes on this machine, with M host devices each, joined into one run over gloo:
+# Runs a command on this machine as N processes with M host devices each, joined over gloo:
 #
 #   launch/local/run.sh -n 4 -d 2 -- strata train --config configs/quickstart.py --workdir runs/four
 #
 #   -n, --processes N   processes (1)
-#   -d, --devices M     host devices of each (1)
-#   --port P            process 0's port (a free one)
+#   -d, --devices M     host devices per process (1)
+#   --port P            port of process 0 (a free one)
 #   --grace S           seconds from TERM to KILL, and from one process's failure to the end of the others (60)
-#   --restarts R        restarts in a row that bring no newer checkpoint (0: never start again; needs --workdir)
-#   --workdir D         the run's folder, to see its checkpoints; D.launch keeps count
+#   --restarts R        limit of restarts in a row without a newer checkpoint (0: never restart;
+#                       needs --workdir)
+#   --workdir D         the run's folder, to find checkpoints; D.launch counts restarts
 #   --dry-run           prints the commands
 #
-# Each line of output is prefixed with its process. TERM and INT go to all. The exit code is that of the process whose
-# fault it was: see launch/verdict.sh. On a machine with accelerators set JAX_PLATFORMS; without it the CPU is used.
+# Each line of output is prefixed with its process. TERM and INT go to all. The exit code is that of
+# the process at fault: see launch/verdict.sh. Set JAX_PLATFORMS on a machine with accelerators;
+# without it the CPU is used.
 set -euo pipefail
 # shellcheck source=launch/flags.sh
 source "$(dirname "$0")/../flags.sh"
@@ -34,7 +36,7 @@ fi
 ((restarts == 0)) || is_given workdir || die "--restarts needs --workdir"
 ((dry_run)) || command -v "${extra[0]}" >/dev/null || die "there is no command ${extra[0]}"
 
-# A port that nothing listens on; below the range from which the system hands out ports to others.
+# Prints a free port, below the range from which the system assigns ports.
 free_port() {
   local candidate
   while :; do
@@ -70,13 +72,13 @@ tell_all() {
 trap 'tell_all TERM' TERM
 trap 'tell_all INT' INT
 
-# Starts the processes and waits for all; $code is the run's.
+# Starts the processes and waits for all; sets $code to the run's code.
 run_once() {
   local codes=() i left=$processes deadline=0 status
   STRATA_COORDINATOR=127.0.0.1:${port:-$(free_port)}
   export STRATA_COORDINATOR
   pids=()
-  set -m # or the processes would ignore INT
+  set -m # without it the processes would ignore INT
   for ((i = 0; i < processes; i++)); do
     STRATA_PROCESS_ID=$i "$launch/entry.sh" "${extra[@]}" \
       > >(trap '' INT TERM && exec sed -u "s/^/[$i] /") 2> >(trap '' INT TERM && exec sed -u "s/^/[$i] /" >&2) &
@@ -94,7 +96,7 @@ run_once() {
       ((left -= 1)) || true
       if ((status != 0 && status != 75 && deadline == 0)); then deadline=$((SECONDS + grace)); fi
     done
-    # The others may wait for the one that left: in the roll call for minutes, in a collective for ever.
+    # The others may wait for the process that ended: minutes at startup, forever in a collective.
     if ((left && deadline && SECONDS >= deadline)); then
       tell_all TERM
       deadline=0

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# The body of a batch script, sourced on a job's first node: runs the processes as one step, passes TERM on to them, and
-# requeues the job where the exit codes allow. slurm/submit.sh sets:
-#   srun=(...) command=(...)  the step;  workdir, logs, max_restarts, launch, and STRATA_GRACE in the environment
+# The body of a batch script, sourced on a job's first node: runs the processes as one step, passes
+# TERM on to them, and requeues the job if the exit codes allow. slurm/submit.sh sets:
+#   srun=(...) command=(...)  the step
+#   workdir, logs, max_restarts, launch, and STRATA_GRACE in the environment
 set -uo pipefail
 : "${workdir:?}" "${logs:?}" "${max_restarts:?}"
 # shellcheck source=launch/verdict.sh
@@ -9,14 +10,15 @@ source "${launch:?}/verdict.sh"
 
 export STRATA_CODES=$logs/codes-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}
 mkdir -p "$STRATA_CODES"
-[[ -n ${SLURM_RESTART_COUNT-} ]] || rm -f "$logs/restarts" # a new job counts anew
+[[ -n ${SLURM_RESTART_COUNT-} ]] || rm -f "$logs/restarts" # a new job starts counting at 0
 say() { echo "$(date +%FT%T) attempt ${SLURM_RESTART_COUNT:-0}: $*"; }
 
 signalled=
 messenger=
 
-# TERM comes before the time limit and from whoever preempts. The processes may still be starting when it does, so it is
-# repeated; they take the first one only. Each is killed by its own entry.sh after the grace, and the step after that.
+# TERM comes before the time limit and on preemption. It is repeated, because the processes may
+# still be starting; they react to the first one only. After the grace each is killed by its
+# entry.sh, and after that the step.
 # shellcheck disable=SC2329
 pass_on() {
   signalled=1
@@ -49,7 +51,7 @@ done
 if [[ -n $messenger ]]; then kill "$messenger" 2>/dev/null; fi
 trap '' TERM
 
-# srun's own code is the largest of its tasks', which need not be the one that matters.
+# srun exits with the largest code of its tasks, which need not be the run's.
 codes=$(cat "$STRATA_CODES"/* 2>/dev/null)
 missing=$((SLURM_NTASKS - $(wc -w <<<"$codes")))
 if ((missing > 0)); then codes+=" $((srun_code ? srun_code : 137))"; fi

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Submits a run to SLURM: it is requeued when it was preempted, hung or crashed, and resumes by itself.
+# Submits a run to SLURM, requeued and resumed after preemption, hang or crash.
 #
 #   launch/slurm/submit.sh --nodes 8 --gpus-per-node 8 --config F[:ARG] --workdir D [FLAGS] [-- FLAGS OF strata train]
 #
 #   --config F[:ARG], --workdir D   as for strata train; D on a file system that all nodes share
 #   --nodes N              nodes (1)
-#   --gpus-per-node G      GPUs of each (0)
-#   --tasks-per-node T     processes of each: 1, or one for each GPU (1)
-#   --cpus-per-task C      CPU cores of each process (SLURM's default)
+#   --gpus-per-node G      GPUs per node (0)
+#   --tasks-per-node T     processes per node: 1, or one per GPU (1)
+#   --cpus-per-task C      CPU cores per process (SLURM's default)
 #   --time T               SLURM's time limit, e.g. 24:00:00 or 2-00:00:00 (the partition's)
-#   --partition P, --account A, --qos Q, --job-name J   as for sbatch (J: strata-, and the workdir's name)
+#   --partition P, --account A, --qos Q, --job-name J   as for sbatch (J: strata-WORKDIR'S NAME)
 #   --sbatch "WORDS"       more flags for sbatch, e.g. "--mem=0 --exclusive"
-#   --grace S              seconds between TERM and KILL: more than one step and a save take (300)
-#   --max-restarts R       restarts in a row that bring no newer checkpoint, after which the job ends (3)
+#   --grace S              seconds between TERM and KILL: longer than a step and a save (300)
+#   --max-restarts R       limit of restarts in a row without a newer checkpoint (3)
 #   --logs D               folder for logs and the count of restarts (WORKDIR.launch)
 #   --dry-run              prints the batch script instead of submitting it
 #
 # The software is a virtual environment on the shared file system, or a container:
-#   --venv D               virtual environment with strata in it (.venv of this checkout)
-#   --container IMAGE      container with strata in it, under --runtime pyxis or apptainer (pyxis)
-#   --mounts A:B,...       more folders to see in the container; the workdir, the logs and launch/ are there
+#   --venv D               virtual environment with strata (.venv of this checkout)
+#   --container IMAGE      container with strata, run by --runtime pyxis or apptainer (pyxis)
+#   --mounts A:B,...       more folders to mount besides the workdir, the logs and launch/
 set -euo pipefail
 # shellcheck source=launch/flags.sh
 source "$(dirname "$0")/../flags.sh"
@@ -49,7 +49,7 @@ case $workdir in
 esac
 logs=$(absolute "${logs:-$workdir.launch}")
 [[ $logs != *://* ]] || die "--logs $logs is not on a file system"
-# sbatch reads % in a log's name as a pattern, and its directives end at a space.
+# sbatch expands % in the name of a log, and a directive ends at a space.
 for flag in workdir logs; do matches "$flag" '[A-Za-z0-9_./:=+@-]+' "a path of letters, digits and _ . / : = + @ -"; done
 if [[ -z $container ]]; then
   recipe_exists
@@ -63,9 +63,9 @@ directives=(
   "--nodes=$nodes" "--ntasks-per-node=$tasks_per_node"
   ${cpus_per_task:+"--cpus-per-task=$cpus_per_task"}
   ${time:+"--time=$time"} ${partition:+"--partition=$partition"} ${account:+"--account=$account"} ${qos:+"--qos=$qos"}
-  # A minute more than the processes get, for the requeue.
+  # Leave a minute after the processes' grace for the requeue.
   --requeue "--signal=B:TERM@$((grace + 60))" --open-mode=append
-  # One job of a workdir at a time.
+  # Only one job per workdir at a time.
   --dependency=singleton
   "--output=$logs/%j.log"
 )
@@ -73,7 +73,7 @@ directives=(
 read -ra more <<<"$sbatch"
 directives+=(${more[@]+"${more[@]}"})
 
-# A task that leaves early must not end the others while they save.
+# A task that ends early must not end the others while they save.
 srun=(srun --kill-on-bad-exit=0 "--wait=$((grace > 120 ? grace : 120))" "--output=$logs/%j-%n-%t.log" --open-mode=append)
 ((gpus_per_node == 0)) || srun+=("--gpus-per-node=$gpus_per_node")
 [[ -z $cpus_per_task ]] || srun+=("--cpus-per-task=$cpus_per_task")
@@ -83,7 +83,7 @@ if [[ -n $container ]]; then
   [[ $workdir == *://* ]] || binds+=",$(dirname "$workdir")"
   binds+=${mounts:+,$mounts}
   if [[ $runtime == pyxis ]]; then
-    # pyxis wants A:B where apptainer takes A alone.
+    # pyxis needs A:B where apptainer accepts A alone.
     binds=$(tr , '\n' <<<"$binds" | sed 's/^\([^:]*\)$/\1:\1/' | paste -sd ,)
     srun+=("--container-image=$container" "--container-mounts=$binds")
   else
@@ -99,7 +99,7 @@ render() {
   echo
   [[ -n $container ]] || echo "export PATH=$(words "$venv/bin"):\"\$PATH\""
   echo "export STRATA_GRACE=$grace"
-  # Without it jax gives each process one GPU under SLURM.
+  # By default jax gives each process one GPU under SLURM.
   ((gpus_per_node < 2 || tasks_per_node > 1)) || echo "export JAX_LOCAL_DEVICE_IDS=$(seq -s , 0 $((gpus_per_node - 1)))"
   echo "workdir=$(words "$workdir") logs=$(words "$logs") max_restarts=$max_restarts launch=$(words "$launch")"
   echo "srun=($(words "${srun[@]}"))"

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Keeps a run going on a TPU VM: creates it, sets it up, starts the run, and does so again whenever it is taken away or
-# the run was preempted, hung or crashed. Ends with the run's exit code, and leaves the TPU VM for you to delete.
+# Keeps a run going on a TPU VM: creates it, sets it up and starts the run, and repeats what is needed
+# when the TPU VM is lost or the run is preempted, hangs or crashes. Exits with the run's exit code,
+# and leaves it to you to delete the TPU VM.
 #
 #   launch/tpu_vm/babysit.sh --name N --zone Z --type v5p-128 --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] \
 #       [-- FLAGS OF strata train]
 #
 #   --type, --version, --spot, --python, --grace, --project   as for create.sh, setup.sh and run.sh
-#   --interval S      seconds between looks (60)
-#   --max-restarts R  restarts in a row that bring no newer checkpoint, after which it gives up (3)
-#   --dry-run         prints what it would do where there is no TPU VM yet
+#   --interval S      seconds between checks (60)
+#   --max-restarts R  limit of restarts in a row without a newer checkpoint (3)
+#   --dry-run         prints what it would do if there were no TPU VM yet
 set -euo pipefail
 # shellcheck source=launch/tpu_vm/common.sh
 source "$(dirname "$0")/common.sh"
@@ -41,7 +42,7 @@ fi
 counts=$(mktemp -d)
 trap 'rm -rf "$counts"' EXIT
 
-# READY, another state, ABSENT, or UNKNOWN where gcloud itself failed.
+# Prints READY, another state, ABSENT, or UNKNOWN if gcloud failed.
 state() {
   local said
   if said=$(tpu describe "--format=value(state)" 2>&1); then
@@ -54,10 +55,10 @@ state() {
   fi
 }
 
-# What all hosts say, as words: codes, running, none.
+# Prints one word for each host: its code, running or none.
 answers() { on_all "cd strata && launch/tpu_vm/host.sh code" 2>/dev/null | grep -xE '[0-9]+|running|none' || true; }
 
-# Whether this TPU VM is prepared, and the run on it ours to judge: what an older one left behind is not.
+# Whether this TPU VM is set up and its run started by this script: an older run is not judged.
 ours=
 while :; do
   found=$(state)
@@ -83,7 +84,7 @@ while :; do
   elif [[ -z $ours ]]; then
     if setup && run; then ours=1; else say "not started; trying again in $interval s"; fi
   elif [[ -n $said ]]; then
-    # All hosts have left: their codes decide. A host without one was rebooted, which is no more than a crash.
+    # All hosts have ended: their codes decide. A host without a code was rebooted: count a crash.
     # shellcheck disable=SC2086  # words
     code=$(winner ${said//none/137})
     case $(verdict "$code") in

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of tpu_vm/ share, sourced: the flags that say which TPU VM, and gcloud.
+# Shared by the scripts of tpu_vm/: the flags that select a TPU VM, and gcloud; sourced.
 # shellcheck source=launch/flags.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../flags.sh"
 
@@ -15,13 +15,13 @@ check_tpu() {
   needs_program gcloud
 }
 
-# The recipe lies in the checkout that setup.sh copies.
+# The recipe must be in the checkout that setup.sh copies.
 recipe_is_here() {
   [[ $config == CONFIG || -f $(dirname "$launch")/${config%:*} ]] ||
     die "--config $config: there is no file ${config%:*} in this checkout"
 }
 
-# tpu VERB WORDS...: gcloud's command on this TPU VM.
+# tpu VERB WORDS...: runs a gcloud command on this TPU VM.
 tpu() { act gcloud compute tpus tpu-vm "$1" "$name" "--zone=$zone" ${project:+"--project=$project"} "${@:2}"; }
 
 on_all() { tpu ssh --worker=all "--command=$1"; }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Creates a TPU VM, of one host or many.
+# Creates a TPU VM of one or more hosts.
 #
 #   launch/tpu_vm/create.sh --name N --zone Z --type v5p-128 [FLAGS]
 #
 #   --type T          accelerator type, e.g. v5litepod-16, v5p-128, v6e-64
 #   --version V       software image (v2-alpha-tpuv5 for v5p, v2-alpha-tpuv5-lite for v5e, v2-alpha-tpuv6e for v6e)
 #   --project P       (gcloud's own)
-#   --spot            may be taken away at any time, and costs less
+#   --spot            cheaper, and may be preempted at any time
 #   --dry-run         prints the command
 set -euo pipefail
 # shellcheck source=launch/tpu_vm/common.sh

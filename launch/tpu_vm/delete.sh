@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Stops a run with TERM, so that it saves, and deletes its TPU VM.
+# Stops a run with TERM, so that it saves, then deletes its TPU VM.
 #
 #   launch/tpu_vm/delete.sh --name N --zone Z
 #
-#   --wait S          seconds to give the run for its save (120); 0 deletes at once
+#   --wait S          seconds to wait for the save (120); 0 deletes at once
 #   --project P       (gcloud's own)
 #   --dry-run         prints the commands
 set -euo pipefail

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What runs on a TPU VM's hosts, in ~/strata: host.sh start COMMAND... | host.sh code | host.sh stop
+# Runs on each host of a TPU VM, in ~/strata: host.sh start COMMAND... | host.sh code | host.sh stop
 #
-#   start   starts the command in the background, unless it runs; output goes to ~/strata-run/log
-#   code    prints the exit code it left, "running", or "none" where it left none and does not run
-#   stop    TERM, and KILL after the grace that it was started with; returns at once
+#   start   starts the command in the background if none is running; logs to ~/strata-run/log
+#   code    prints its exit code, "running", or "none" if it ended without a code
+#   stop    sends TERM, then KILL after the grace it was started with; returns at once
 set -euo pipefail
 state=$HOME/strata-run
 
-# The keeper outlives the command, until its code is on disk.
+# The keeper outlives the command until its code is on disk.
 is_running() { [[ -f $state/keeper && ! -f $state/code ]] && kill -0 "$(cat "$state/keeper")" 2>/dev/null; }
 
 case ${1-} in

@@ -3,9 +3,9 @@
 #
 #   launch/tpu_vm/logs.sh --name N --zone Z [--host H] [--lines L]
 #
-#   --host H          which one (0)
-#   --lines L         how many lines back to begin (100)
-#   --no-follow       prints them and leaves
+#   --host H          the host (0)
+#   --lines L         number of past lines to print first (100)
+#   --no-follow       prints the past lines only
 #   --project P       (gcloud's own)
 #   --dry-run         prints the command
 set -euo pipefail

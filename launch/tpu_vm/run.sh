@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Starts a run on every host of a TPU VM that setup.sh has prepared, and returns; it goes on without a connection.
+# Starts a run in the background on every host of a TPU VM that setup.sh has prepared, and returns.
 #
 #   launch/tpu_vm/run.sh --name N --zone Z --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] [-- FLAGS OF strata train]
 #
 #   --config F[:ARG]  a recipe of the checkout, e.g. configs/vdvae/imagenet64.py
-#   --workdir D       where all hosts see it
+#   --workdir D       a folder that all hosts see
 #   --grace S         seconds from TERM to KILL (120)
 #   --project P       (gcloud's own)
 #   --dry-run         prints the command
 #
-# See its output with logs.sh. Where it is running already nothing is started. babysit.sh does all this for you.
+# logs.sh shows its output. Starts nothing on hosts where it is already running. babysit.sh does all
+# of this for you.
 set -euo pipefail
 # shellcheck source=launch/tpu_vm/common.sh
 source "$(dirname "$0")/common.sh"

@@ -3,11 +3,11 @@
 #
 #   launch/tpu_vm/setup.sh --name N --zone Z [FLAGS]
 #
-#   --python P        Python 3.11 or newer on the hosts, installed with apt-get where it is missing (python3.11)
+#   --python P        Python 3.11 or newer on the hosts, installed with apt-get if missing (python3.11)
 #   --project P       (gcloud's own)
 #   --dry-run         prints the commands
 #
-# What git tracks is copied, as it is in the working tree.
+# Copies the files that git tracks, as they are in the working tree.
 set -euo pipefail
 # shellcheck source=launch/tpu_vm/common.sh
 source "$(dirname "$0")/common.sh"

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Submits a run through xpk, which makes the JobSet for a cluster of its own: launch/gke/ without YAML.
+# Submits a run through xpk, which creates the JobSet on a cluster that xpk manages.
 #
 #   launch/xpk/submit.sh --cluster C --tpu-type v5p-128 --slices 2 --workload NAME --image IMAGE \
 #       --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] [-- FLAGS OF strata train]
 #
-#   --config F[:ARG], --workdir D   as for strata train, as they are called in the image
+#   --config F[:ARG], --workdir D   as for strata train, as paths in the image
 #   --image IMAGE          has strata on its PATH, and launch/entry.sh at --entry (/strata/launch/entry.sh)
-#   --tpu-type T           e.g. v5p-128, v6e-256;  --slices N: how many of them (1)
-#   --device-type T        instead of --tpu-type, for GPUs, e.g. h100-80gb-8;  --nodes N: how many of them (1)
+#   --tpu-type T           e.g. v5p-128, v6e-256;  --slices N: number of slices (1)
+#   --device-type T        instead of --tpu-type, for GPUs, e.g. h100-80gb-8;  --nodes N: number of nodes (1)
 #   --project P, --zone Z  of the cluster (gcloud's own)
 #   --priority P           very-low, low, medium, high or very-high (medium)
-#   --grace S              seconds between TERM and KILL: more than one step and a save take (300); the pod gets 30 more
-#   --max-restarts R       restarts altogether (50)
+#   --grace S              seconds between TERM and KILL: longer than a step and a save (300); the pod gets 30 more
+#   --max-restarts R       total restarts (50)
 #   --dry-run              prints the command instead of running it
 set -euo pipefail
 # shellcheck source=launch/flags.sh
@@ -42,7 +42,8 @@ else
 fi
 
 needs_program xpk
-# xpk restarts on 42 and 127 to 255 by itself. Its pods run the command in a shell: exec, so that TERM arrives.
+# xpk restarts on 42 and 127 to 255. Its pods run the command in a shell: use exec, so that TERM
+# reaches it.
 act xpk workload create "--cluster=$cluster" "--workload=$workload" "${size[@]}" "--docker-image=$image" \
   ${project:+"--project=$project"} ${zone:+"--zone=$zone"} "--priority=$priority" "--max-restarts=$max_restarts" \
   --restart-on-exit-codes=1,70,75 "--termination-grace-period-seconds=$((grace + 30))" \

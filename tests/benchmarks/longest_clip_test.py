@@ -1,4 +1,4 @@
-"""The search for the longest clip: it finds the edge wherever it is, and asks seldom."""
+"""Tests that the search for the longest clip finds the edge in few compilations."""
 
 import longest_clip
 import pytest

@@ -1,4 +1,4 @@
-"""Codecs of models with random weights, shared by the tests."""
+"""Fixed-size codecs with random weights, shared by tests."""
 
 import functools
 
@@ -28,7 +28,7 @@ FLAT = dict(
 
 @functools.cache
 def tiny_codec(kind: str, bits: int = 8) -> Codec:
-    """A "hierarchy" of RGB 8x8 images or a "flat" model of grey ones; every weight is random, none zero."""
+    """Return a "hierarchy" of 8x8 RGB images or a "flat" model of grey ones; no weight is zero."""
     recipe = dict(HIERARCHY if kind == "hierarchy" else FLAT)
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     keys = jax.random.split(jax.random.key(1), len(params))
@@ -57,7 +57,7 @@ def tiny_codec(kind: str, bits: int = 8) -> Codec:
 
 
 def images(codec: Codec, batch: int = 3, seed: int = 0):
-    """uint8 noise of the codec's size."""
+    """Return uint8 noise of the codec's image size."""
     return jax.random.randint(jax.random.key(seed), (batch, *codec.image_shape), 0, 256).astype(
         jnp.uint8
     )

@@ -1,4 +1,4 @@
-"""launch/entry.sh: the command's exit code, TERM followed by KILL, and what it adds to a command."""
+"""Tests of launch/entry.sh: exit codes, TERM followed by KILL, and the flags that it adds."""
 
 import os
 import signal
@@ -35,12 +35,12 @@ def test_a_signals_exit_code_is_the_shells(number, code, tmp_path):
     ).read_text() == f"{code}\n"
 
 
-def test_a_command_that_is_not_there():
+def test_a_missing_command():
     assert run("entry.sh", "no-such-program-here").returncode == 127
 
 
 def started(script: str, entry: tuple[str, ...] = (ENTRY,), **environment: str) -> subprocess.Popen:
-    """Starts a bash script through entry.sh, and returns when it has said "up"."""
+    """Start a bash script through entry.sh, and return when it has printed "up"."""
     process = subprocess.Popen(
         [*entry, "bash", "-c", script],
         stdout=subprocess.PIPE,
@@ -53,20 +53,20 @@ def started(script: str, entry: tuple[str, ...] = (ENTRY,), **environment: str) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_reach_the_command_which_may_take_its_time(number):
+def test_signals_reach_the_command_and_wait_for_it(number):
     name = number.name.removeprefix("SIG")
-    # A shell cannot trap what was ignored when it began, as SIGINT is in the background of another.
+    # A shell cannot trap a signal that was ignored at its start, as SIGINT is in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = started(
         f"trap 'sleep 1; exit 75' {name}; echo up; while :; do sleep 0.05; done", STRATA_GRACE="30"
     )
     process.send_signal(number)
     time.sleep(0.3)
-    process.send_signal(number)  # a scheduler that repeats itself
+    process.send_signal(number)  # schedulers may repeat a signal
     assert process.wait(timeout=20) == 75
 
 
-def test_deaf_to_term_is_killed_with_its_children_after_the_grace():
+def test_a_command_that_ignores_term_is_killed_with_its_children_after_the_grace():
     process = started(
         "trap '' TERM; sleep 1000 & echo up; echo $! >&2; wait; sleep 1000", STRATA_GRACE="1"
     )
@@ -84,7 +84,7 @@ def test_deaf_to_term_is_killed_with_its_children_after_the_grace():
 
 
 @pytest.mark.parametrize("answer, code", [("trap 'exit 75' TERM", 75), ("trap '' TERM", 137)])
-def test_a_signal_may_come_before_the_process_id_is_noted(answer, code, tmp_path):
+def test_a_signal_before_the_process_id_is_known_is_passed_on(answer, code, tmp_path):
     slow = tmp_path / "entry.sh"
     slow.write_text(
         (LAUNCH / "entry.sh").read_text().replace("\nchild=$!\n", "\nsleep 1\nchild=$!\n")
@@ -96,7 +96,7 @@ def test_a_signal_may_come_before_the_process_id_is_noted(answer, code, tmp_path
     assert process.wait(timeout=20) == code
 
 
-def test_nothing_is_left_of_the_grace_when_the_command_leaves():
+def test_the_grace_timer_ends_with_the_command():
     process = started(
         "trap 'exit 75' TERM; echo up; while :; do sleep 0.05; done", STRATA_GRACE="77777"
     )
@@ -106,7 +106,7 @@ def test_nothing_is_left_of_the_grace_when_the_command_leaves():
     assert left.stdout == ""
 
 
-def test_the_processes_place_in_the_run_becomes_flags():
+def test_the_process_number_becomes_flags():
     places = dict(
         STRATA_COORDINATOR="job-0.job:8476", STRATA_NUM_PROCESSES="4", JOB_COMPLETION_INDEX="2"
     )
@@ -125,14 +125,14 @@ def test_bad_environment_is_one_line(name):
 
 
 @pytest.mark.parametrize("end, code", [("kill -ABRT $$", 134), ("exit 1", 1)])
-def test_who_may_have_lost_a_peer_can_be_made_to_wait_for_its_code(end, code):
+def test_a_process_that_may_have_lost_a_peer_waits_before_it_exits(end, code):
     before = time.monotonic()
     assert run("entry.sh", "bash", "-c", end, STRATA_SETTLE="1").returncode == code
     assert time.monotonic() - before >= 1
 
 
 @pytest.mark.parametrize("code", [0, 2, 65, 75])
-def test_others_never_wait(code):
+def test_other_exit_codes_do_not_wait(code):
     before = time.monotonic()
     assert run("entry.sh", "bash", "-c", f"exit {code}", STRATA_SETTLE="20").returncode == code
     assert time.monotonic() - before < 10

@@ -1,4 +1,4 @@
-"""launch/gke/: the manifests parse, satisfy Kubernetes' schemas and JobSet's fields, and say what the flags said."""
+"""Tests that the manifests of launch/gke/ satisfy Kubernetes' and JobSet's schemas and the flags."""
 
 import subprocess
 from typing import Any
@@ -73,7 +73,7 @@ def container_of(jobset: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("options", [[], OPTIONS], ids=["plain", "all options"])
 @pytest.mark.parametrize("kind", [TPU, GPU], ids=["tpu", "gpu"])
-def test_what_every_jobset_has(kind, options):
+def test_fields_of_every_jobset(kind, options):
     (jobset,) = manifest(*kind, *options, "--", "--config.batch_size=64")
     check(jobset)
     job, pod, container = job_of(jobset), pod_of(jobset), container_of(jobset)
@@ -120,7 +120,7 @@ def test_tpu_slices():
     (replicated,) = jobset["spec"]["replicatedJobs"]
     assert (
         replicated["replicas"] == 2 and job_of(jobset)["completions"] == 16
-    )  # 64 chips, 4 of a host
+    )  # 64 chips, 4 per host
     assert pod_of(jobset)["nodeSelector"] == {
         "cloud.google.com/gke-tpu-accelerator": "tpu-v5p-slice",
         "cloud.google.com/gke-tpu-topology": "4x4x4",
@@ -133,7 +133,7 @@ def test_tpu_slices():
     assert job_of(single)["completions"] == 1
 
 
-def test_gpu_nodes_find_process_0_without_asking_kubernetes():
+def test_gpu_nodes_find_process_0_without_the_kubernetes_api():
     (jobset,) = manifest(*GPU)
     assert job_of(jobset)["completions"] == 4
     assert pod_of(jobset)["nodeSelector"] == {
@@ -141,7 +141,7 @@ def test_gpu_nodes_find_process_0_without_asking_kubernetes():
     }
     assert container_of(jobset)["resources"]["limits"] == {"nvidia.com/gpu": 8}
     environment = {variable["name"]: variable["value"] for variable in container_of(jobset)["env"]}
-    # <JobSet>-<replicated job>-<job>-<pod>.<subdomain>, the subdomain being the JobSet's name.
+    # <JobSet>-<replicated job>-<job>-<pod>.<subdomain>; the subdomain is the JobSet's name.
     (replicated,) = jobset["spec"]["replicatedJobs"]
     assert environment["STRATA_COORDINATOR"] == f"vdvae-{replicated['name']}-0-0.vdvae:8476"
     assert environment["STRATA_NUM_PROCESSES"] == "4"
@@ -152,7 +152,7 @@ def test_gpu_nodes_find_process_0_without_asking_kubernetes():
 
 
 @pytest.mark.parametrize("kind", [TPU, GPU], ids=["tpu", "gpu"])
-def test_the_exit_codes_are_those_of_the_verdict(kind):
+def test_the_exit_codes_match_the_verdict(kind):
     (jobset,) = manifest(*kind)
     (rule,) = job_of(jobset)["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob" and rule["onExitCodes"]["operator"] == "In"
@@ -176,14 +176,14 @@ def test_rbac():
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    # What jax's detection asks for: lists of pods and services, and the pod's Job.
+    # What jax's detection queries: lists of pods and services, and the pod's Job.
     assert {("pods", "list"), ("services", "list"), ("jobs", "get")} <= allowed
     assert not {verb for _, verb in allowed} - {"get", "list"}
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [dict(kind="ServiceAccount", **account["metadata"])]
 
 
-def test_the_schemas_would_object():
+def test_the_schemas_reject_errors():
     (jobset,) = manifest(*GPU)
     job_of(jobset)["template"]["spec"]["gracePeriod"] = 3
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -198,7 +198,7 @@ def test_the_schemas_would_object():
     "text",
     ['a"b', "a\\b", "a: b # c", "{a}", "${NAME}", "*a", "a&b", "é", "true", "$1 `x`", "a\nb\tc"],
 )
-def test_any_text_arrives_as_it_is(text):
+def test_any_text_arrives_unchanged(text):
     (jobset,) = manifest(*GPU, "--", f"--config.note={text}")
     check(jobset)
     assert container_of(jobset)["command"][-1] == f"--config.note={text}"
@@ -215,7 +215,7 @@ def test_names_stay_text(name):
     assert jobset["metadata"] == dict(name=name, namespace="123")
 
 
-def test_what_a_dry_run_shows_is_what_is_applied(tmp_path):
+def test_a_dry_run_shows_what_is_applied(tmp_path):
     fakes = Fakes(tmp_path, "kubectl")
     done = run("gke/submit.sh", *TPU, *OPTIONS, **fakes.environment)
     assert done.returncode == 0, done.stderr

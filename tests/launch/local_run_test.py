@@ -1,4 +1,4 @@
-"""launch/local/run.sh with real processes: 2 x 2 devices train, are preempted together, and one process goes on."""
+"""Tests of launch/local/run.sh: 2 x 2 devices train and are preempted, and one process resumes."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ RUN = str(LAUNCH / "local" / "run.sh")
 
 @pytest.fixture(scope="module")
 def strata(tmp_path_factory) -> dict[str, str]:
-    """An environment in which `strata` is this checkout's."""
+    """Return an environment in which `strata` runs this checkout."""
     folder = tmp_path_factory.mktemp("strata")
     return {"PATH": f"{strata_program(folder)}:{os.environ['PATH']}", "XLA_FLAGS": ""}
 
@@ -50,10 +50,10 @@ def test_two_processes_train_are_preempted_and_resume(strata, tmp_path):
             break
     rest = first.communicate(timeout=120)[0]
     assert first.returncode == 75, said + rest
-    assert "mesh replica=1 x fsdp=4 x context=1" in said  # 2 processes of 2 devices
+    assert "mesh replica=1 x fsdp=4 x context=1" in said  # 2 processes with 2 devices each
     (saved,) = steps(workdir)
     assert 5 <= saved < 100000
-    # One process is enough for the rest: a checkpoint does not know how many wrote it.
+    # One process is enough for the rest: checkpoints do not depend on the number of processes.
     finish = [f"--config.num_steps={saved + 5}", *flags[1:]]
     done = run(
         "local/run.sh",
@@ -85,8 +85,8 @@ def test_one_failure_ends_the_others_and_its_code_wins():
     assert "[0] entry.sh: process 0 is still there" in done.stderr
 
 
-def test_it_starts_again_until_restarts_bring_nothing(tmp_path):
-    # Ends with 134 for ever; the second attempt leaves a newer checkpoint than the first.
+def test_it_restarts_until_restarts_bring_no_checkpoint(tmp_path):
+    # Always ends with 134; the second attempt leaves a newer checkpoint than the first.
     script = f"echo attempt >>{tmp_path}/attempts; n=$(wc -l <{tmp_path}/attempts); "
     script += f"[[ $n != 2 ]] || mkdir -p {tmp_path}/run/checkpoints/7; kill -ABRT $$"
     limits = ["--restarts", "2", "--workdir", tmp_path / "run"]
@@ -97,7 +97,7 @@ def test_it_starts_again_until_restarts_bring_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("code, attempts", [(0, 1), (2, 1), (65, 1), (76, 1), (75, 3), (70, 3)])
-def test_only_what_a_restart_may_cure_starts_again(code, attempts, tmp_path):
+def test_only_failures_that_a_restart_may_fix_are_restarted(code, attempts, tmp_path):
     script = f"echo attempt >>{tmp_path}/attempts; n=$(wc -l <{tmp_path}/attempts); ((n < 3)) && exit {code}; exit 0"
     limits = ["--restarts", "5", "--workdir", tmp_path / "run"]
     done = run("local/run.sh", *limits, "--", "bash", "-c", script)

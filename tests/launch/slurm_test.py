@@ -1,4 +1,4 @@
-"""A real SLURM of two nodes on this machine: submit, preempt, requeue, resume. Run by make slurm-test."""
+"""Tests on a real SLURM of two nodes on this machine, run by `make slurm-test`."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ pytestmark = [
 ]
 CLUSTER = str(pathlib.Path(__file__).parent / "slurm_cluster.sh")
 
-# In place of strata: each process does what `plan` in the workdir's parent says, and says where it is.
+# Stands in for strata: each process follows `plan` in the workdir's parent, and logs its node.
 PLAN = """#!/usr/bin/env bash
 for word in "$@"; do case $word in --workdir=*) workdir=${word#*=} ;; esac; done
 restarts=${SLURM_RESTART_COUNT:-0}
@@ -31,7 +31,7 @@ source "$(dirname "$workdir")/plan"
 
 
 class Slurm:
-    """The cluster: its commands, and one job."""
+    """Commands of the cluster, for one job at a time."""
 
     def __init__(self, folder: pathlib.Path):
         self.environment = {
@@ -64,14 +64,14 @@ class Slurm:
             time.sleep(0.3)
 
     def start_now(self, job: str) -> None:
-        """A requeued job waits for some minutes."""
+        """Release a requeued job, which would wait for minutes."""
         self.wait(job, "PENDING")
         self("scontrol", "update", f"jobid={job}", "StartTime=now")
 
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    # munge wants a folder in which no user but root can write, and sockets want short names.
+    # munge needs a folder that only root can write, and sockets need short names.
     folder = pathlib.Path(
         subprocess.run(
             ["mktemp", "-d", "/tmp/slurm.XXXXXX"], capture_output=True, text=True
@@ -91,7 +91,7 @@ def slurm(tmp_path_factory):
 
 @pytest.fixture
 def planned(slurm, tmp_path):
-    """Submits a job whose two processes follow a plan; returns the job and its folder of logs."""
+    """Submit a job whose two processes follow a plan; return the job and its folder of logs."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "strata").write_text(PLAN)
     (tmp_path / "bin" / "strata").chmod(0o755)
@@ -149,7 +149,7 @@ def test_strata_is_preempted_requeued_and_resumes(slurm, tmp_path):
 
     slurm("scancel", "--signal=TERM", "--batch", job)
     slurm.start_now(job)
-    assert codes(logs, job, 0) == [75, 75]  # both, and there is one checkpoint:
+    assert codes(logs, job, 0) == [75, 75]  # both processes, which share one checkpoint:
     (saved,) = [
         int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()
     ]
@@ -179,7 +179,7 @@ def test_a_fatal_code_wins_over_its_peers_abort(slurm, planned):
     assert "ended with 65: not started again" in (logs / f"{job}.log").read_text()
 
 
-def test_deaf_to_term_is_killed_after_the_grace_and_restarts_end(slurm, planned):
+def test_a_process_that_ignores_term_is_killed_and_restarts_end(slurm, planned):
     deaf = "trap '' TERM; echo up; while :; do sleep 0.1; done"
     job, logs = planned(deaf, "--grace", "2", "--max-restarts", "1")
     for attempt in range(2):
@@ -217,7 +217,7 @@ def test_slurms_own_requeue_resumes_too(slurm, planned):
     )
 
 
-def test_one_job_of_a_workdir_at_a_time(slurm, planned):
+def test_a_workdir_has_one_job_at_a_time(slurm, planned):
     first, logs = planned("echo up; sleep 1000", "--grace", "5")
     second, _ = planned("echo up; sleep 1000", "--grace", "5")
     wait_for(lambda: "up\n" in output(logs, first, 0))

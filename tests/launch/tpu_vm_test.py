@@ -1,4 +1,4 @@
-"""launch/tpu_vm/ and launch/xpk/ with fakes of gcloud and xpk: what is called, and what comes of the answers."""
+"""Tests of launch/tpu_vm/ and launch/xpk/ with fake gcloud and xpk commands."""
 
 import os
 import shlex
@@ -19,7 +19,7 @@ def gcloud(tmp_path) -> Fakes:
 
 
 def verbs(fakes: Fakes) -> list[str]:
-    """What was asked of the TPU VM; of ssh's commands, what they are for."""
+    """Return the verbs of the calls to the TPU VM, and for ssh the purpose of the command."""
     found = []
     for call in fakes.calls():
         if call["name"] != "gcloud":
@@ -94,7 +94,7 @@ def test_setup_copies_what_git_tracks_and_installs_it(gcloud, tmp_path):
     assert not os.path.exists(copy[4])
 
 
-def test_run_quotes_for_the_far_shell(gcloud):
+def test_run_quotes_for_the_remote_shell(gcloud):
     run(
         "tpu_vm/run.sh",
         *TPU,
@@ -138,7 +138,7 @@ def test_logs_and_delete(gcloud):
     assert len(gcloud.calls()) == before + 1
 
 
-# A gcloud that plays through a story: files `states` and `codes` in $ANSWERS hold a line for each time it is asked.
+# A fake gcloud: files `states` and `codes` in $ANSWERS hold one line for each query.
 STORY = """
 next() {
   head -n 1 "$ANSWERS/$1"
@@ -184,7 +184,7 @@ def test_babysit_creates_sets_up_runs_and_is_done(gcloud):
     assert verbs(gcloud) == ["describe", "create", "describe", *looks, *UP, *looks, *looks]
 
 
-def test_babysit_creates_a_preempted_tpu_again_and_goes_on(gcloud):
+def test_babysit_recreates_a_preempted_tpu_and_resumes(gcloud):
     done = babysit(
         gcloud,
         "READY READY PREEMPTED READY READY",
@@ -198,7 +198,7 @@ def test_babysit_creates_a_preempted_tpu_again_and_goes_on(gcloud):
     assert "--spot" in create and "--accelerator-type=v5p-16" in create
 
 
-def test_babysit_starts_again_after_a_preemption_or_a_crash_and_not_for_ever(gcloud):
+def test_babysit_restarts_after_preemptions_and_a_limited_number_of_crashes(gcloud):
     codes = "none,none running,running 75,75 134,137 70,134 134,none"
     done = babysit(gcloud, "READY " * 6, codes, "--max-restarts", "2")
     assert done.returncode == 137, done.stderr
@@ -206,7 +206,7 @@ def test_babysit_starts_again_after_a_preemption_or_a_crash_and_not_for_ever(gcl
     assert "2 restarts in a row brought no checkpoint" in done.stderr
 
 
-def test_babysit_counts_anew_when_there_is_a_newer_checkpoint(gcloud):
+def test_babysit_resets_its_count_at_a_newer_checkpoint(gcloud):
     listing = 'next steps | sed "s,.*,gs://bucket/run/checkpoints/&/,"'
     story = STORY.replace('*"storage ls"*) exit 1', f'*"storage ls"*) {listing}')
     (gcloud.answers / "steps").write_text("10\n20\n20\n20\n")
@@ -218,13 +218,13 @@ def test_babysit_counts_anew_when_there_is_a_newer_checkpoint(gcloud):
 
 
 @pytest.mark.parametrize("codes, code", [("65,134", 65), ("2,2", 2), ("134,76", 76)])
-def test_babysit_ends_with_what_a_restart_does_not_cure(gcloud, codes, code):
+def test_babysit_ends_at_failures_that_a_restart_does_not_fix(gcloud, codes, code):
     done = babysit(gcloud, "READY READY", f"running,running {codes}")
     assert done.returncode == code and "not started again" in done.stderr
     assert {"delete", "create", "host.sh start"}.isdisjoint(verbs(gcloud))
 
 
-def test_babysit_does_not_judge_a_run_by_what_an_older_one_left(gcloud):
+def test_babysit_ignores_the_state_of_an_older_run(gcloud):
     done = babysit(gcloud, "READY READY", "65,65 0,0")
     assert done.returncode == 0 and verbs(gcloud).count("host.sh start") == 1
 
@@ -245,7 +245,7 @@ def test_babysit_dry_run_shows_the_three_steps(gcloud):
     assert steps == ["create", "scp", "ssh", "ssh"] and gcloud.calls() == []
 
 
-def test_a_host_runs_one_command_tells_its_code_and_passes_term_on(tmp_path):
+def test_a_host_runs_one_command_reports_its_code_and_passes_term_on(tmp_path):
     def host(*arguments: str) -> str:
         command = [str(LAUNCH / "tpu_vm" / "host.sh"), *arguments]
         environment = os.environ | {"HOME": str(tmp_path), "STRATA_GRACE": "20"}
@@ -280,7 +280,7 @@ def test_a_host_runs_one_command_tells_its_code_and_passes_term_on(tmp_path):
     assert code_when_it_left() == "75" and "saved" in log.read_text()
     host("start", "bash", "-c", "exit 65")
     assert code_when_it_left() == "65"
-    # A host that was rebooted has a process number of old, and no code.
+    # A rebooted host has a stale process id, and no code.
     (tmp_path / "strata-run" / "code").unlink()
     process = subprocess.Popen(["true"])
     process.send_signal(signal.SIGKILL)
@@ -310,7 +310,7 @@ def test_xpk(tmp_path):
     (call,) = fakes.calls()
     words = call["arguments"]
     assert words[:2] == ["workload", "create"]
-    # Each is a flag of `xpk workload create`, in src/xpk/parser/workload.py of AI-Hypercomputer/xpk.
+    # Flags of `xpk workload create`, in src/xpk/parser/workload.py of AI-Hypercomputer/xpk.
     given = dict(
         word.removeprefix("--").split("=", 1) for word in words[2:] if not word.startswith("--env")
     )
@@ -324,7 +324,7 @@ def test_xpk(tmp_path):
         "zone": "us-east5-a",
         "priority": "medium",
         "max-restarts": "50",
-        # xpk's own are 42 and 127 to 255.
+        # xpk itself restarts on 42 and 127 to 255.
         "restart-on-exit-codes": "1,70,75",
         "termination-grace-period-seconds": "90",
     }

@@ -1,4 +1,4 @@
-"""launch/verdict.sh: which of the processes' exit codes is the run's, and whether the run starts again."""
+"""Tests of launch/verdict.sh: the exit code of a run, and whether it restarts."""
 
 import subprocess
 
@@ -25,7 +25,7 @@ def test_verdict(code, verdict):
     assert verdicts(f"verdict {code}").stdout.strip() == verdict
 
 
-def test_the_codes_are_the_commands():
+def test_the_codes_match_the_command():
     again = [errors.Preempted, errors.Hung]
     stop = [
         errors.ConfigError,
@@ -60,14 +60,14 @@ def test_a_fatal_code_wins_over_the_aborts_that_it_causes(codes, winner):
     assert verdicts(f"winner {codes}").stdout.strip() == str(winner)
 
 
-def test_the_newest_checkpoint_is_told_by_its_number(tmp_path):
+def test_the_newest_checkpoint_has_the_largest_number(tmp_path):
     assert verdicts(f"newest_step {tmp_path}").stdout.strip() == "-1"
     for name in ("9", "10", "100.partial", "quarantined-200"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     assert verdicts(f"newest_step {tmp_path}").stdout.strip() == "10"
 
 
-def test_restarts_end_when_they_bring_nothing_and_preemptions_do_not_count(tmp_path):
+def test_restarts_without_a_checkpoint_end_and_preemptions_do_not_count(tmp_path):
     count = tmp_path / "state" / "restarts"
 
     def may(code: int) -> bool:
