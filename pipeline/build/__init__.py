@@ -7,6 +7,7 @@ A recipe is first completed (`complete`); the other functions take the complete 
 from pipeline.build.data import dataset
 from pipeline.build.model import model_factory
 from pipeline.build.optimizer import update
+from pipeline.build.outline import run_outline
 from pipeline.build.run import run_spec
 from pipeline.build.schema import complete, defaults, takes
 from pipeline.build.state import abstract_state, extras, initial_state, mesh
@@ -21,6 +22,7 @@ __all__ = [
     "initial_state",
     "mesh",
     "model_factory",
+    "run_outline",
     "run_spec",
     "step",
     "takes",

@@ -118,9 +118,10 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
 
     None means that all keys of the section are in DEFAULTS.
     """
+    if section == "data":
+        return data.dataset_class(config.to_dict().get("data", {}).get("source")), ()
     elbo_step = config.get("step", "elbo") == "elbo"
     targets: dict[str, Any] = {
-        "data": data.dataset_class(config.to_dict().get("data", {}).get("source")),
         "optimizer": optimizer_update,
         "discriminator.optimizer": optimizer_update,
         "objective": elbo.elbo if elbo_step else codec.codec,

@@ -59,7 +59,7 @@ def run(argv: list[str]) -> int:
         name: values[name].value
         for name in ("utilisation", "preemptions_per_day", "save_seconds", "quick")
     }
-    result = plan(settings, description, **rates)
+    result = plan(build.run_outline(settings), description, **rates)
     print("\n".join(lines(result)), file=cli_flags.report_stream(values.json))
     cli_flags.write_json(result, values.json)
     return 0

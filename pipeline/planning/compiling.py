@@ -10,7 +10,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
-from pipeline.build import stages
+from pipeline.build.outline import RunOutline, StageOutline
 from pipeline.planning import loop_cost
 from pipeline.planning.collectives import collectives
 from pipeline.planning.lowering import batch_shapes, fingerprint, lower
@@ -31,7 +31,7 @@ _NEEDED = {
 
 
 def compile_stages(
-    settings: Mapping[str, Any], topology: Topology, devices: list[Any], *, quick: bool = False
+    run: RunOutline, topology: Topology, devices: list[Any], *, quick: bool = False
 ) -> list[dict[str, Any]]:
     """Return the figures of each stage's step, in order, as the recipe would run on these devices.
 
@@ -52,21 +52,18 @@ def compile_stages(
     Raises:
       ConfigError: the recipe, its mesh and its batch do not fit each other.
     """
-    mesh = meshes.create(**settings["mesh"], devices=devices)
-    parts = stages.split(settings)
-    for part in parts:  # check all stages before the minutes of the first compilation
-        meshes.check_batch(
-            mesh, part.config["batch_size"], grad_accum_steps=part.config["grad_accum_steps"]
-        )
-        meshes.check_height(mesh, part.config["data"]["image_size"])
+    mesh = meshes.create(**run.mesh, devices=devices)
+    for stage in run.stages:  # check all stages before the minutes of the first compilation
+        meshes.check_batch(mesh, stage.batch_size, grad_accum_steps=stage.grad_accum_steps)
+        meshes.check_height(mesh, stage.image_size)
     found: list[dict[str, Any]] = []
     programs: dict[str, int] = {}  # fingerprint -> number of the first stage
     first = None
-    for part in parts:
+    for stage in run.stages:
         began = time.perf_counter()
-        shapes, lowered = lower(part, mesh, topology.platform)
+        shapes, lowered = lower(stage, mesh, topology.platform)
         first = shapes if first is None else first
-        preflight.check_same_state(first, shapes, f"config.stages[{part.number}]")
+        preflight.check_same_state(first, shapes, f"config.stages[{stage.number}]")
         key = fingerprint(lowered)
         traced = {
             "trace_s": round(time.perf_counter() - began, 1),
@@ -75,26 +72,26 @@ def compile_stages(
         if key in programs:
             numbers = found[programs[key]] | {"compile_s": 0.0}
         else:
-            programs[key] = part.number
+            programs[key] = stage.number
             numbers = {"state_bytes_per_device": device_bytes(shapes)} | _compiled(
-                part, lowered, topology, mesh, quick
+                stage, lowered, topology, mesh, quick
             )
             numbers["parameters"] = sum(math.prod(leaf.shape) for leaf in shapes.params.values())
-        found.append(numbers | traced | _about(part, mesh))
+        found.append(numbers | traced | _about(stage, mesh))
     return found
 
 
-def _about(part: stages.Stage, mesh: Mesh) -> dict[str, Any]:
-    batch = batch_shapes(part.config, mesh)
+def _about(stage: StageOutline, mesh: Mesh) -> dict[str, Any]:
+    batch = batch_shapes(stage, mesh)
     return {
-        "stage": part.number,
-        "num_steps": part.end - part.begin,
+        "stage": stage.number,
+        "num_steps": stage.num_steps,
         "batch_shape": list(next(batch[key].shape for key in ("video", "image") if key in batch)),
     }
 
 
 def _compiled(
-    part: stages.Stage, lowered: jax.stages.Lowered, topology: Topology, mesh: Mesh, quick: bool
+    stage: StageOutline, lowered: jax.stages.Lowered, topology: Topology, mesh: Mesh, quick: bool
 ) -> dict[str, Any]:
     """Return the figures of the compiled program, or of the compiler's out-of-memory error."""
     began = time.perf_counter()
@@ -104,7 +101,7 @@ def _compiled(
     runs = run_counts(hlo)
     result["collectives"] = None if compiled is None else collectives(hlo, mesh.size, runs)
     if result["flops_per_device"] and max(runs.values()) > 1:
-        growth = loop_cost.growth(part, topology.platform)
+        growth = loop_cost.growth(stage, topology.platform)
         result["flops_per_device"] *= growth["flops"]
         result["accessed_bytes_per_device"] *= growth["bytes accessed"]
     return result

@@ -1,17 +1,16 @@
 """Correct XLA's cost analysis of a step for its loops: XLA counts the body of a loop only once."""
 
-import dataclasses
 from typing import Any
 
 import jax
 
 from pipeline.backend import target
-from pipeline.build.stages import Stage
+from pipeline.build.outline import StageOutline
 from pipeline.planning.lowering import lower
 from pipeline.training.state import mesh as meshes
 
 
-def growth(stage: Stage, platform: str) -> dict[str, float]:
+def growth(stage: StageOutline, platform: str) -> dict[str, float]:
     """Return the factor by which "flops" and "bytes accessed" grow when every iteration counts.
 
     Measured on the unpartitioned step for one device: once with its loops over layers and
@@ -19,11 +18,10 @@ def growth(stage: Stage, platform: str) -> dict[str, float]:
     """
     rolled = _cost(stage, platform)
     with target.unrolling_layers():
-        config = dict(stage.config) | {"grad_accum_steps": 1}
-        unrolled = _cost(dataclasses.replace(stage, config=config), platform)
+        unrolled = _cost(stage.with_whole_batches(), platform)
     return {key: unrolled[key] / rolled[key] for key in ("flops", "bytes accessed")}
 
 
-def _cost(stage: Stage, platform: str) -> Any:
+def _cost(stage: StageOutline, platform: str) -> Any:
     mesh = meshes.create(replica=1, fsdp=1, context=1, devices=jax.devices("cpu")[:1])
     return lower(stage, mesh, platform)[1].cost_analysis()

@@ -4,10 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from pipeline import build
-from pipeline.build import stages
+from pipeline.build.outline import RunOutline, StageOutline
 from pipeline.core.chips import Chip
 from pipeline.core.errors import ConfigError
 from pipeline.planning import estimates, topology
@@ -30,7 +27,7 @@ _FIGURES = (
 
 
 def plan(
-    settings: Mapping[str, Any],
+    run: RunOutline,
     description: str,
     *,
     utilisation: float = 0.4,
@@ -54,29 +51,28 @@ def plan(
         raise ConfigError("--preemptions_per_day must be 0 or more, and --save_seconds above 0")
     machine = topology.parse(description)
     devices = topology.devices(machine)
-    found = compile_stages(settings, machine, devices, quick=quick)
-    times = [_judge(stage, machine.chip, settings["dtype"], utilisation) for stage in found]
-    mesh = meshes.create(**settings["mesh"], devices=devices)
+    found = compile_stages(run, machine, devices, quick=quick)
+    step_times = [_judge(stage, machine.chip, run.dtype, utilisation) for stage in found]
+    mesh = meshes.create(**run.mesh, devices=devices)
     result: dict[str, Any] = {
-        "model": settings["model"]["name"],
+        "model": run.model,
         "topology": machine.name,
-        "dtype": settings["dtype"],
+        "dtype": run.dtype,
         "quick": quick,
         "mesh": dict(mesh.shape),
         "devices": mesh.size,
         "memory_bytes": None if machine.chip is None else machine.chip.memory,
     }
     result |= _together(found)
-    own = stages.split(settings)[result["worst_stage"]].config
-    result["advice"] = advice(own, result) if result["fits"] is False else []
+    worst = run.stages[result["worst_stage"]]
+    result["advice"] = advice(worst, run.dtype, result) if result["fits"] is False else []
     result["estimate"] = None
-    known = [step for step in times if step is not None]
+    known = [step for step in step_times if step is not None]
     if len(known) == len(found):
-        run = estimates.Run(
-            [(stage["num_steps"], step) for stage, step in zip(found, known)], result["worst_stage"]
-        )
+        steps = [(stage["num_steps"], step) for stage, step in zip(found, known)]
+        times = estimates.Run(steps, result["worst_stage"])
         rates = dict(preemptions_per_day=preemptions_per_day, save_seconds=save_seconds)
-        result["estimate"] = estimate(settings, run, mesh.size, utilisation=utilisation, **rates)
+        result["estimate"] = estimate(run, times, mesh.size, utilisation=utilisation, **rates)
     return result
 
 
@@ -118,8 +114,8 @@ def _judge(
 
 
 def estimate(
-    settings: Mapping[str, Any],
-    run: estimates.Run,
+    run: RunOutline,
+    times: estimates.Run,
     num_devices: int,
     *,
     utilisation: float,
@@ -131,12 +127,9 @@ def estimate(
     The breakdown of a step's time belongs to the stage that needs the most memory; checkpoint
     intervals and losses are in mean steps.
     """
-    num_steps, every = (
-        settings["num_steps"],
-        settings["checkpoint"]["every"] or settings["num_steps"],
-    )
-    step, mean = run.shown, run.seconds / num_steps
-    days = run.seconds / estimates.SECONDS_A_DAY
+    num_steps, every = run.num_steps, run.checkpoint_every or run.num_steps
+    step, mean = times.shown, times.seconds / num_steps
+    days = times.seconds / estimates.SECONDS_A_DAY
     rates: Any = dict(
         num_steps=num_steps,
         step_seconds=mean,
@@ -165,22 +158,21 @@ def estimate(
     }
 
 
-def advice(settings: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """Return changes to a recipe that does not fit, the most promising first."""
+def advice(stage: StageOutline, dtype: str, result: Mapping[str, Any]) -> list[str]:
+    """Return changes to a recipe whose stage does not fit, the most promising first."""
     mesh, memory = result["mesh"], result["memory_bytes"]
     changes = []
     if result["state_bytes_per_device"] > memory / 2:
         changes.append(f"shard the state over more devices: mesh.fsdp above {mesh['fsdp']}")
-    arguments = build.defaults(ConfigDict(settings), "model") | settings["model"]
-    if arguments.get("remat") is False:
+    if stage.remat is False:
         changes.append("recompute activations: --config.model.remat=True")
-    if settings["dtype"] == "float32":
+    if dtype == "float32":
         changes.append("halve the activations: --config.dtype=bfloat16")
-    rows = settings["batch_size"] // (mesh["replica"] * mesh["fsdp"])
-    microbatches = settings["grad_accum_steps"] * 2
+    rows = stage.batch_size // (mesh["replica"] * mesh["fsdp"])
+    microbatches = stage.grad_accum_steps * 2
     if rows % microbatches == 0:
         changes.append(f"use more microbatches: --config.grad_accum_steps={microbatches}")
-    if rows == settings["grad_accum_steps"]:
+    if rows == stage.grad_accum_steps:
         context = mesh["context"] * 2
         changes.append(f"shard the height: mesh.context={context}, with less replica or fsdp")
     else:

@@ -1,5 +1,6 @@
 """`strata plan`: names of machines, and figures of a small step on host devices and absent TPUs."""
 
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -10,6 +11,7 @@ import jax
 import pytest
 
 from pipeline import build
+from pipeline.build.outline import StageOutline
 from pipeline.cli import dispatch
 from pipeline.cli import plan as plan_command
 from pipeline.core.errors import ConfigError
@@ -135,7 +137,7 @@ def test_memory_is_the_largest_stage_and_days_are_the_sum(monkeypatch):
         found = [stage(0, 70, totals[0], 0.4 * peak), stage(1, 30, totals[1], 1.2 * peak)]
         monkeypatch.setattr(report, "compile_stages", lambda *_, **__: found)
         monkeypatch.setattr(topology, "devices", lambda _: jax.devices())
-        return report.plan(settings, "v5e:2x4")
+        return report.plan(build.run_outline(settings), "v5e:2x4")
 
     result = planned(2**30, 20 * 2**30)  # a v5e has 16 GiB
     assert [each["fits"] for each in result["stages"]] == [True, False]
@@ -263,13 +265,11 @@ def test_a_step_that_does_not_fit_gets_advice(capsys):
 
 
 def test_advice_names_the_settings_that_save_memory():
-    settings = dict(
-        model=dict(name="vdvae.VDVAE"), dtype="float32", batch_size=32, grad_accum_steps=1
-    )
+    stage = StageOutline(0, 10, 10, 32, 1, image_size=16, batch={}, remat=False, config={})
     result = dict(
         mesh=dict(replica=1, fsdp=16, context=1), memory_bytes=100, state_bytes_per_device=60
     )
-    text = "\n".join(report.advice(settings, result))
+    text = "\n".join(report.advice(stage, "float32", result))
     for change in (
         "mesh.fsdp above 16",
         "remat=True",
@@ -278,5 +278,6 @@ def test_advice_names_the_settings_that_save_memory():
         "smaller batch_size",
     ):
         assert change in text
-    one_row = "\n".join(report.advice(settings | dict(batch_size=16), result))
+    small = dataclasses.replace(stage, batch_size=16)
+    one_row = "\n".join(report.advice(small, "float32", result))
     assert "mesh.context=2" in one_row and "grad_accum_steps" not in one_row

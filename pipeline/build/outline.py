@@ -1,0 +1,93 @@
+"""A complete recipe -> the sizes of its stages, for planning a run on devices that need not exist."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from pipeline.build import schema, stages
+
+
+@dataclasses.dataclass(frozen=True)
+class StageOutline:
+    """The sizes of a stage.
+
+    Attributes:
+      end: the run's step with which the stage ends.
+      batch: shape and dtype of each array of a batch, by name.
+      remat: whether activations are recomputed; None if the model has no such setting.
+      config: the stage's recipe, for `abstract_state` and `step`.
+    """
+
+    number: int
+    num_steps: int
+    end: int
+    batch_size: int
+    grad_accum_steps: int
+    image_size: int
+    batch: Mapping[str, tuple[tuple[int, ...], Any]]
+    remat: bool | None
+    config: Mapping[str, Any]
+
+    def with_whole_batches(self) -> "StageOutline":
+        """Return the stage with a single microbatch."""
+        config = {**self.config, "grad_accum_steps": 1}
+        return dataclasses.replace(self, grad_accum_steps=1, config=config)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOutline:
+    """The sizes of a run; `checkpoint_every` is 0 if it saves only at its end."""
+
+    model: str
+    dtype: str
+    mesh: Mapping[str, int]
+    num_steps: int
+    checkpoint_every: int
+    stages: Sequence[StageOutline]
+
+
+def run_outline(config: Mapping[str, Any]) -> RunOutline:
+    """Return the sizes of a complete recipe; reads no data."""
+    return RunOutline(
+        model=config["model"]["name"],
+        dtype=config["dtype"],
+        mesh=config["mesh"],
+        num_steps=config["num_steps"],
+        checkpoint_every=config["checkpoint"]["every"],
+        stages=[_stage_outline(stage) for stage in stages.split(config)],
+    )
+
+
+def _stage_outline(stage: stages.Stage) -> StageOutline:
+    config = stage.config
+    arguments = schema.defaults(ConfigDict(config), "model") | config["model"]
+    return StageOutline(
+        number=stage.number,
+        num_steps=stage.end - stage.begin,
+        end=stage.end,
+        batch_size=config["batch_size"],
+        grad_accum_steps=config["grad_accum_steps"],
+        image_size=config["data"]["image_size"],
+        batch=_batch(config),
+        remat=arguments.get("remat"),
+        config=config,
+    )
+
+
+def _batch(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    data, rows = config["data"], config["batch_size"]
+    frame = (data["image_size"], data["image_size"], data.get("channels", 3))
+    name, shape = (
+        ("video", (rows, data["num_frames"], *frame))
+        if "num_frames" in data
+        else ("image", (rows, *frame))
+    )
+    return {
+        name: (shape, np.uint8),
+        "label": ((rows,), np.int32),
+        "index": ((rows,), np.int32),
+        "mask": ((rows,), np.float32),
+    }
