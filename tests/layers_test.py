@@ -1,4 +1,4 @@
-"""The package's layers: imports point strictly down, and nothing below build reads a recipe."""
+"""The package's layers: imports point strictly down, and only build and the commands read a recipe."""
 
 import ast
 import pathlib
@@ -54,8 +54,9 @@ def test_no_folder_is_crowded():
     assert not crowded_folders(ROOT / "pipeline", MOST_MODULES, exempt=["cli"])
 
 
-def test_training_reads_no_recipe():
-    assert not recipe_reads(ROOT / "pipeline" / "training")
+@pytest.mark.parametrize("package", ["training", "planning"])
+def test_only_build_and_the_commands_read_a_recipe(package):
+    assert not recipe_reads(ROOT / "pipeline" / package)
 
 
 @pytest.mark.parametrize(
