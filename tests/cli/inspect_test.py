@@ -20,7 +20,7 @@ VDVAE = pathlib.Path(__file__).parents[2] / "configs" / "vdvae"
 MODEL = dict(
     name="vae.VAE", image_size=8, image_channels=1, channels=[8], hidden=[16], latent_dim=4
 )
-CONFIG = dict(dtype="float32", model=MODEL, ema=0.9, num_steps=2)
+CONFIG = dict(dtype="float32", model=MODEL, ema=0.9, num_steps=2, checkpoint=dict(folder=""))
 CONFIG["optimizer"] = dict(name="adamw", learning_rate=1e-3)
 
 
