@@ -87,7 +87,7 @@ def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str
     distance, arrays = lpips.create(network, weights=weights, heads=heads, where=where)
     fingerprint = fingerprint_of(arrays)
     detail = f"sha256 of its weights {fingerprint[:12]}"
-    return Perceptual(distance.shown, jit(distance), jax.device_put(arrays), fingerprint, detail)
+    return Perceptual(distance.log_name, jit(distance), jax.device_put(arrays), fingerprint, detail)
 
 
 def define_features(values: flags.FlagValues) -> None:

@@ -1,4 +1,4 @@
-"""Published figures of accelerators: peak FLOP/s, memory, and bandwidths. Nothing here is measured.
+"""Published peak FLOP/s, memory and bandwidths of accelerators; nothing here is measured.
 
 Sources, read in November 2026:
   TPU v4   cloud.google.com/tpu/docs/v4 and Jouppi et al., arXiv 2304.01433, table 4
@@ -6,7 +6,7 @@ Sources, read in November 2026:
   TPU v5p  cloud.google.com/tpu/docs/v5p
   TPU v6e  cloud.google.com/tpu/docs/v6e
   A100     NVIDIA A100 Tensor Core GPU datasheet (SXM and PCIe columns)
-  H100     NVIDIA H100 Tensor Core GPU datasheet; its Tensor Core figures "with sparsity" are halved here
+  H100     NVIDIA H100 Tensor Core GPU datasheet; figures "with sparsity" are halved here
   H200     NVIDIA H200 Tensor Core GPU datasheet, likewise
 """
 
@@ -17,16 +17,14 @@ GB, GIB, TERA = 1e9, 2**30, 1e12
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """One chip, which is one device of jax.
+    """A chip, which is one JAX device.
 
     Attributes:
-      bfloat16: peak FLOP/s of dense matrix products of bfloat16.
-      float32: that of float32 arrays at jax's default precision: TensorFloat32 on these GPUs, one pass of bfloat16
-        on a TPU, whose matrix unit knows no float32.
-      memory: bytes of HBM.
-      memory_bandwidth: bytes/s of HBM.
-      link_bandwidth: bytes/s that the chip sends over all of its links to other chips (ICI, NVLink) together: half
-        of what is published where that counts both directions.
+      bfloat16: peak FLOP/s of dense bfloat16 matrix products. float32: peak FLOP/s of float32
+      arrays at JAX's default precision: TensorFloat32 on these GPUs, one pass of bfloat16 on a TPU,
+      whose matrix unit has no float32. memory: bytes of HBM. memory_bandwidth: bytes/s of HBM.
+      link_bandwidth: bytes/s that the chip sends over all of its links to other chips (ICI,
+      NVLink): half of the published figure where that counts both directions.
     """
 
     name: str
@@ -58,7 +56,7 @@ CHIPS = {
     )
 }
 
-# jax.Device.device_kind -> name; a TPU tells either of two names.
+# jax.Device.device_kind -> name; a TPU reports either of two kinds.
 _KINDS = {
     "TPU v4": "v4",
     "TPU v5 lite": "v5e",
@@ -78,15 +76,15 @@ _KINDS = {
 
 
 def for_device_kind(device_kind: str) -> Chip | None:
-    """The chip that jax.Device.device_kind names; None for one that is not known, such as any CPU."""
+    """Return the chip of a jax.Device.device_kind; None if unknown, as for any CPU."""
     name = _KINDS.get(device_kind)
     return None if name is None else CHIPS[name]
 
 
 def peak_flops(device_kind: str, dtype: str) -> float | None:
-    """Published peak FLOP/s of one device for products of arrays of `dtype`, "bfloat16" or "float32".
+    """Return the published peak FLOP/s of a device for matrix products, or None if it is unknown.
 
-    None for a device that is not known.
+    `dtype` is "bfloat16" or "float32".
     """
     chip = for_device_kind(device_kind)
     return None if chip is None else {"bfloat16": chip.bfloat16, "float32": chip.float32}[dtype]

@@ -1,6 +1,7 @@
-"""Builds an object from a recipe: dict(name="vdvae.VDVAE", width=384, ...) -> the class, called with the rest.
+"""Construction of objects from recipes: dict(name="vdvae.VDVAE", width=384) calls the class.
 
-The constructor's signature is the schema. An unknown or missing key is a ConfigError naming the nearest known one.
+The constructor's signature is the schema. An unknown or missing key is a ConfigError that names the
+nearest known one.
 """
 
 import ast
@@ -18,7 +19,7 @@ from pipeline.core.errors import ConfigError
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Says "did you mean ...?" when something close is known, else lists what is known."""
+    """Return "did you mean ...?" if a known name is close, else a list of the known names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
@@ -83,9 +84,10 @@ def check_arguments(
     where: str,
     given: Iterable[str] = (),
 ):
-    """Raises ConfigError for keys that `function` lacks or does not take, and for values of a wrong plain type.
+    """Check that `function` can be called with `arguments` and the caller's `given` ones.
 
-    `given` are supplied by the caller.
+    Raises:
+      ConfigError: a key is missing or unknown, or a value has the wrong type.
     """
     parameters = _parameters(function)
     given = set(given)
@@ -105,7 +107,10 @@ def check_arguments(
 
 
 def construct(package: str, recipe: Mapping[str, Any], *, where: str, **given: Any) -> Any:
-    """Builds the object that `recipe` names in `package`; `given` are arguments that are not the recipe's to choose."""
+    """Build the object that `recipe` names in `package`.
+
+    `given` are arguments that the caller supplies and a recipe cannot set.
+    """
     arguments = dict(recipe)
     name = arguments.pop("name", None)
     if not isinstance(name, str):
@@ -116,7 +121,7 @@ def construct(package: str, recipe: Mapping[str, Any], *, where: str, **given: A
 
 
 def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """The arguments that `function` does without, and their defaults."""
+    """Return the optional arguments of `function` with their defaults."""
     return {
         name: value.default
         for name, value in _parameters(function).items()
@@ -125,19 +130,19 @@ def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def accepts(function: Callable[..., Any], name: str, value: Any) -> bool:
-    """Whether `function` takes a value of this type under this name, as far as `check_arguments` can tell."""
+    """Return whether `function` takes `value` as its argument `name`, by its type."""
     parameters = _parameters(function)
     return name in parameters and _fits(value, parameters[name].annotation)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    # A class is asked through its constructor: that of nnx.Module hides behind the metaclass's (*args, **kwargs).
+    # Inspect a class's constructor: nnx's metaclass hides it behind (*args, **kwargs).
     signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
     return {name: value for name, value in signature.parameters.items() if name != "self"}
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of the type asked for, as far as isinstance can tell; a whole number is also a float."""
+    """Return whether `value` fits `annotation`, by isinstance; an int also fits a float."""
     if annotation in (inspect.Parameter.empty, Any):
         return True
     if (
@@ -148,5 +153,5 @@ def _fits(value: Any, annotation: Any) -> bool:
         return True
     try:
         return isinstance(value, annotation)
-    except TypeError:  # Sequence[int] and the like are for the function to check
+    except TypeError:  # isinstance rejects Sequence[int] and the like: the function checks those
         return True

@@ -1,53 +1,53 @@
-"""What can go wrong for a user, each with the exit code that launchers and scripts rely on."""
+"""Errors that are reported to a user, with the exit codes that launchers and scripts rely on."""
 
 
 class StrataError(Exception):
-    """A failure to be told in one line: what is wrong, where, and what would be right."""
+    """A failure reported in one line: what is wrong, where, and what would be right."""
 
     exit_code = 1
 
 
 class ConfigError(StrataError):
-    """A flag, a recipe or a combination of them that cannot work."""
+    """An invalid flag, recipe or combination of them."""
 
     exit_code = 2
 
 
 class DataError(StrataError):
-    """A dataset, image or file that cannot be used."""
+    """An unusable dataset, image or file."""
 
     exit_code = 65
 
 
 class CheckpointError(StrataError):
-    """A checkpoint that is missing, damaged, or belongs to another run."""
+    """A checkpoint that is missing, damaged or from another run."""
 
     exit_code = 65
 
 
 class DamagedCheckpoint(CheckpointError):
-    """A checkpoint that no longer holds what was saved."""
+    """A checkpoint whose contents differ from what was saved."""
 
 
 class Hung(StrataError):
-    """No progress for too long."""
+    """A run that made no progress for too long."""
 
     exit_code = 70
 
 
 class Preempted(StrataError):
-    """Stopped by the scheduler after a save: run the same command again."""
+    """A run stopped by the scheduler after saving: run the same command again."""
 
     exit_code = 75
 
 
 class Diverged(StrataError):
-    """The loss or the gradients stayed non-finite."""
+    """A run whose loss or gradients stayed non-finite."""
 
     exit_code = 76
 
 
 class Interrupted(StrataError):
-    """Stopped by the user."""
+    """A run stopped by the user."""
 
     exit_code = 130

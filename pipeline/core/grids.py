@@ -1,4 +1,4 @@
-"""Rows of images as one PNG that a person can read."""
+"""Grids of images, written as one PNG."""
 
 import os
 from collections.abc import Sequence
@@ -19,10 +19,13 @@ LARGEST_GRID = 2048
 def grid(
     images: Shaped[np.ndarray, "n h w c"], *, columns: int | None = None, labels: Sequence[str] = ()
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Lays out images row by row, a gap around each; `columns` makes the grid near square when not given.
+    """Lay out images row by row, with a gap around each.
 
-    Images are uint8 or float in [-1, 1], with 1 or 3 channels. Small ones are enlarged by a whole factor,
-    with hard pixels. `labels` are written at the left, one a row.
+    Args:
+      images: uint8 or float in [-1, 1], with 1 or 3 channels. Small ones are enlarged by an integer
+        factor, with hard pixel edges.
+      columns: images per row; by default the grid is nearly square.
+      labels: text at the left of each row.
     """
     images = as_uint8(images)
     count, height, width, channels = images.shape
@@ -44,7 +47,7 @@ def grid(
 
 
 def save(path: str | os.PathLike, canvas: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Writes a PNG, whole or not at all; makes its folder."""
+    """Write a PNG atomically; create its folder if needed."""
     path = os.fspath(path)
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     partial = f"{path}.partial"
@@ -53,7 +56,7 @@ def save(path: str | os.PathLike, canvas: UInt8[np.ndarray, "height width 3"]) -
 
 
 def as_uint8(images: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Host uint8 of either form of images."""
+    """Convert images of either form to uint8 on the host."""
     if images.dtype == np.uint8:
         return np.asarray(images)
     return np.asarray(pixels.to_uint8(jnp.asarray(images)))
@@ -69,7 +72,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _margin(labels: Sequence[str]) -> int:
-    """Pixels that the longest label takes."""
+    """Return the width of the longest label, in pixels."""
     if not labels:
         return 0
     return int(max(_font().getlength(label) for label in labels)) + 3 * GAP

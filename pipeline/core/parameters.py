@@ -1,7 +1,8 @@
-"""A model taken apart: a static definition, and its arrays as flat dicts {"decoder.blocks.0.c1.kernel": array}.
+"""Models split into a static definition and flat dicts of arrays.
 
-Flat names are what checkpoints, safetensors, sharding rules and error messages speak of. The definition is
-hashable, so that jit can close over it, and no nnx object has to live in a training loop.
+Checkpoints, safetensors, sharding rules and error messages use the flat names, such as
+"decoder.blocks.0.c1.kernel". The definition is hashable, so that jit can close over it, and no nnx
+object has to live in a training loop.
 """
 
 import dataclasses
@@ -18,16 +19,20 @@ Abstract = dict[str, jax.ShapeDtypeStruct]
 
 @dataclasses.dataclass(frozen=True)
 class ModelDef:
-    """What is left of a model without its arrays."""
+    """A model without its arrays."""
 
     graphdef: Any
-    params: Any  # tree structures of the two states, whose leaves are named below
+    params: Any  # tree structures of the two states; their leaves are named below
     model_state: Any
     param_names: tuple[str, ...]
     other_names: tuple[str, ...]
 
     def merge(self, params: Mapping[str, Any], model_state: Mapping[str, Any] | None = None) -> Any:
-        """The model with these arrays. Raises KeyError for a name that is missing."""
+        """Return the model with these arrays.
+
+        Raises:
+          KeyError: an array is missing.
+        """
         model_state = model_state or {}
         return nnx.merge(
             self.graphdef,
@@ -37,7 +42,10 @@ class ModelDef:
 
 
 def split(model: nnx.Module) -> tuple[ModelDef, dict[str, Any], dict[str, Any]]:
-    """The definition, the parameters, and the other variables (running statistics, codebooks), by name."""
+    """Split a model into its definition, its parameters and its other variables, both by name.
+
+    Other variables are running statistics and codebooks, for example.
+    """
     graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
     params, params_tree = _flatten(params)
     model_state, model_state_tree = _flatten(model_state)
@@ -49,11 +57,11 @@ def split(model: nnx.Module) -> tuple[ModelDef, dict[str, Any], dict[str, Any]]:
 
 
 def abstract(create: Callable[[], nnx.Module]) -> tuple[ModelDef, Abstract, Abstract]:
-    """`split` of the model that `create` makes, with shapes for arrays: nothing is allocated."""
+    """Return `split(create())` with shapes in place of arrays, without allocating any."""
     return split(nnx.eval_shape(create))
 
 
 def _flatten(state: Any) -> tuple[dict[str, Any], Any]:
     leaves, tree = jax.tree_util.tree_flatten_with_path(state)
-    # The last entry of a path is the variable's own `value`.
+    # The last entry of a path is the variable's `value`.
     return {".".join(str(entry.key) for entry in path[:-1]): leaf for path, leaf in leaves}, tree

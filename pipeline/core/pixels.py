@@ -1,11 +1,11 @@
-"""The two forms of an image: uint8 in files and batches, float in [-1, 1] inside models."""
+"""Conversion between uint8 images, as in files and batches, and float in [-1, 1], as in models."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped, UInt8
 
 
 def to_float(image: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Maps uint8 0..255 to float32 [-1, 1]; a float image is taken to be in [-1, 1] already."""
+    """Map uint8 0..255 to float32 [-1, 1]; float images are assumed to be in [-1, 1] already."""
     if jnp.issubdtype(image.dtype, jnp.floating):
         return image.astype(jnp.float32)
     return image.astype(jnp.float32) / 127.5 - 1.0
@@ -17,5 +17,5 @@ def to_unit(image: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def to_uint8(image: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
-    """Maps [-1, 1] to the nearest of 0..255; values outside are clipped."""
+    """Map [-1, 1] to the nearest of 0..255, clipping values outside."""
     return jnp.clip(jnp.round((image.astype(jnp.float32) + 1.0) * 127.5), 0, 255).astype(jnp.uint8)

@@ -1,4 +1,4 @@
-"""Reductions of values an example [b] and of latents, shared by losses, metrics and training steps."""
+"""Reductions of per-example values [b] and of latents, for losses, metrics and training steps."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped

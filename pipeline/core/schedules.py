@@ -1,7 +1,7 @@
-"""Weights that change with the training step, for beta and for capacity; all can be traced by jit.
+"""Schedules of weights, such as beta and capacity, over training steps; traceable by jit.
 
-A schedule is a function of the step. Recipes give a number, which stays, or dict(name="linear", ...), where
-the other keys are the arguments of the function of that name below.
+A schedule is a function of the step. Recipes give a number, which is constant, or
+dict(name="linear", ...), whose other keys are the arguments of the function of that name below.
 """
 
 import math
@@ -20,14 +20,14 @@ Schedule = Callable[[Step], Float[Array, ""]]
 
 
 def constant(value: Number) -> Schedule:
-    """The same `value` at every step."""
+    """Return `value` at every step."""
     return lambda step: jnp.asarray(value, jnp.float32)
 
 
 def linear(*, steps: int, start: Number = 0.0, end: Number = 1.0, begin: int = 0) -> Schedule:
-    """`start` until step `begin`, a straight line to `end` at begin + steps, `end` from then on.
+    """Go linearly from `start` at step `begin` to `end` at begin + steps; constant outside.
 
-    Burgess et al. (1804.03599) raise the capacity so, from 0.
+    Burgess et al. (1804.03599) increase the capacity in this way, from 0.
     """
     _check_steps(steps)
     return lambda step: start + (end - start) * _progress(step, begin, steps)
@@ -36,10 +36,10 @@ def linear(*, steps: int, start: Number = 0.0, end: Number = 1.0, begin: int = 0
 def cyclical(
     *, steps: int, cycles: int = 4, ratio: Number = 0.5, start: Number = 0.0, end: Number = 1.0
 ) -> Schedule:
-    """`cycles` saw teeth over `steps` steps, then `end` for good (Fu et al., 1903.10145, eq. 6 and 7).
+    """Repeat a linear warm-up `cycles` times over `steps` steps, then stay at `end`.
 
-    Each cycle goes in a straight line from `start` to `end` in its first `ratio`, and stays there for the
-    rest.
+    Each cycle goes linearly from `start` to `end` in its first `ratio`, and stays there for the
+    rest (Fu et al., 1903.10145, eq. 6 and 7).
     """
     _check_steps(steps)
     if cycles < 1 or not 0 < ratio <= 1:
@@ -59,10 +59,11 @@ def cyclical(
 def sigmoid(
     *, steps: int, start: Number = 0.0, end: Number = 1.0, begin: int = 0, steepness: Number = 10.0
 ) -> Schedule:
-    """A logistic curve from exactly `start` at step `begin` to exactly `end` at begin + steps; flat outside.
+    """Follow a logistic curve from `start` at step `begin` to `end` at begin + steps.
 
-    The curve is sigmoid(steepness * (t - 1/2)) of the progress t, stretched so that its ends are 0 and 1;
-    without that, a steepness of 10 would start at 0.0067 and stop at 0.9933.
+    The curve is sigmoid(steepness * (t - 1/2)) of the progress t, rescaled so that its ends are
+    exactly 0 and 1; otherwise a steepness of 10 would start at 0.0067 and stop at 0.9933. It is
+    constant outside.
     """
     _check_steps(steps)
     if steepness <= 0:
@@ -71,7 +72,7 @@ def sigmoid(
     def weight(step: Step) -> Float[Array, ""]:
         progress = _progress(step, begin, steps)
         curve = jnp.tanh(steepness / 2 * (progress - 0.5)) / math.tanh(steepness / 4)
-        # Not left to rounding: a beta of -3e-8 is no 0.
+        # Rounding would give a beta of -3e-8 in place of 0.
         curve = jnp.where(progress <= 0, -1.0, jnp.where(progress >= 1, 1.0, curve))
         return start + (end - start) * (0.5 + 0.5 * curve)
 
@@ -79,7 +80,11 @@ def sigmoid(
 
 
 def geometric(*, steps: int, start: Number, end: Number, begin: int = 0) -> Schedule:
-    """`start` until step `begin`, then by the same factor each step to `end` at begin + steps (2007.03898)."""
+    """Multiply by the same factor each step, from `start` at `begin` to `end` at begin + steps.
+
+    NVAE (2007.03898) changes the weight of its spectral regularization in this way. The value is
+    constant outside.
+    """
     _check_steps(steps)
     if min(start, end) <= 0:
         raise ConfigError(f"geometric schedule: start={start} and end={end} must be above 0")
@@ -96,13 +101,13 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def create(recipe: Number | Mapping[str, Any], *, where: str) -> Schedule:
-    """The schedule that a recipe asks for; `where` is its key there, for errors.
+    """Return the schedule that a recipe specifies; `where` is its key there, for errors.
 
     >>> create(dict(name="linear", steps=100), where="objective.beta")(25)
     Array(0.25, dtype=float32)
 
     Raises:
-      ConfigError: an unknown name or key, or a value that cannot work.
+      ConfigError: an unknown name or key, or an invalid value.
     """
     if isinstance(recipe, int | float):
         return constant(recipe)
@@ -113,13 +118,15 @@ def create(recipe: Number | Mapping[str, Any], *, where: str) -> Schedule:
     arguments = dict(recipe)
     name = arguments.pop("name")
     if name not in SCHEDULES:
-        raise ConfigError(f"{where}.name={name!r} is no schedule: {nearest(str(name), SCHEDULES)}")
+        raise ConfigError(
+            f"{where}.name={name!r} is not a schedule: {nearest(str(name), SCHEDULES)}"
+        )
     check_arguments(SCHEDULES[name], arguments, where=where)
     return SCHEDULES[name](**arguments)
 
 
 def _progress(step: Step, begin: int, steps: int) -> Float[Array, ""]:
-    """0 until `begin`, 1 from `steps` later on."""
+    """Return 0 until `begin`, rising linearly to 1 at begin + steps."""
     return jnp.clip((jnp.asarray(step, jnp.float32) - begin) / steps, 0.0, 1.0)
 
 

@@ -1,8 +1,8 @@
-"""What models, losses, metrics and evaluators exchange.
+"""Types that models, losses, metrics and evaluators exchange.
 
-Letters in shapes: b batch, t frames, h height, w width, c image channels, d latent channels,
-n tokens, k codebook size or mixtures, l levels of a hierarchy. Channels come last.
-Likelihoods, KL and all other information is in nats; an evaluator converts to bits.
+Letters in shapes: b batch, t frames, h height, w width, c image channels, d latent channels, n
+tokens, k codebook size or mixtures, l levels of a hierarchy. Channels come last. Likelihoods, KL
+and all other information are in nats; evaluators convert to bits.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -10,27 +10,32 @@ from typing import Any, Protocol, runtime_checkable
 import flax.struct
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-# A batch as it comes from pipeline.data: "image" uint8 [b h w c] or "video" uint8 [b t h w c], "label" int32 [b]
-# (-1 where unknown), "index" int32 [b] position in the dataset, "mask" float32 [b] (0 marks padding of the last
-# evaluation batch). In a training step a model also gets "step" int32 [], for what changes over a run.
+# A batch from pipeline.data: "image" uint8 [b h w c] or "video" uint8 [b t h w c], "label" int32
+# [b] (-1 where unknown), "index" int32 [b], the position in the dataset, and "mask" float32 [b] (0
+# marks padding of the last evaluation batch). In a training step a model also gets "step" int32 [],
+# for what changes over a run.
 Batch = dict[str, Any]
 
 
 def pixels_of(batch: Batch) -> Any:
-    """The images [b h w c] or the clips [b t h w c] of a batch, NumPy's or JAX's as they are there."""
+    """Return the images [b h w c] or the clips [b t h w c] of a batch, as NumPy or JAX arrays."""
     return batch["video"] if "video" in batch else batch["image"]
 
 
 @flax.struct.dataclass
 class Latent:
-    """One stochastic layer: the sample, its posterior and prior, and the KL between them.
+    """A stochastic layer: the sample, its posterior and prior, and the KL between them.
 
     `kl` is never reduced over an example, so that free bits, active units and bits per dimension
-    all reduce the same array. A discrete bottleneck has `indices` and no mean: `num_codes` tells how many there can be,
-    `log_q` and `log_p` are the log-probabilities of the indices, posterior and prior, and `kl` is of each position.
+    all reduce the same array.
 
-    Where a posterior is no Gaussian, but one that a flow moved on, `mean` and `logvar` are that Gaussian's, `log_q` is
-    the log-density of each element of `z`, and `kl` is log_q - log p(z) of this one sample, which may be negative.
+    A discrete bottleneck has `indices` and no mean: `num_codes` is the number of possible indices,
+    `log_q` and `log_p` are the log-probabilities of the indices under posterior and prior, and `kl`
+    has one value per position.
+
+    If a flow maps a Gaussian's sample to z, `mean` and `logvar` are the Gaussian's, `log_q` is the
+    log-density of each element of `z`, and `kl` is log_q - log p(z) of this one sample, which may
+    be negative.
     """
 
     z: Float[Array, "b ..."]
@@ -47,30 +52,31 @@ class Latent:
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """p(x | z) over whole images; a pytree, so that jit can return it."""
+    """The distribution p(x | z) over images; a pytree, so that jit can return it."""
 
     def log_prob(self, image: Shaped[Array, "b ..."]) -> Float[Array, " b"]:
-        """Log-probability of each uint8 image, summed over its pixels and channels, in nats."""
+        """Return the log-probability of each uint8 image in nats, summed over its elements."""
         ...
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "b ..."]:
-        """Random images in [-1, 1]."""
+        """Draw images in [-1, 1]."""
         ...
 
     def mean(self) -> Float[Array, "b ..."]:
-        """Expected images in [-1, 1]: what a reconstruction shows."""
+        """Return the expected images in [-1, 1]: the reconstruction."""
         ...
 
     def target(self, image: Shaped[Array, "b ..."]) -> Float[Array, "b ..."]:
-        """Where it sees uint8 images in [-1, 1]: what a perfect mean() would be, also for low bit depths."""
+        """Return uint8 images as a perfect mean() would show them, also for low bit depths."""
         ...
 
 
 @flax.struct.dataclass
 class Outputs:
-    """What a model makes of a batch. `aux` holds extra named values for a paper's own losses.
+    """The outputs of a model for a batch; `aux` holds named values for a paper's own losses.
 
-    aux["penalty"] [b], in nats, is minimised beside the ELBO and is no part of it (pipeline.losses.elbo).
+    aux["penalty"] [b], in nats, is minimized in addition to the ELBO and is not part of it
+    (pipeline.losses.elbo).
     """
 
     recon: Any  # a Likelihood

@@ -1,9 +1,10 @@
-"""Discriminators that judge patches, of images and of clips (PatchGAN, arXiv 1611.07004).
+"""PatchGAN discriminators of images and of clips (arXiv 1611.07004), which judge patches.
 
-The authors of latent diffusion and WF-VAE normalise over the batch: "batch" gives their networks, with the statistics
-of the batch at hand and no running ones, which a discriminator never uses. The default is "group": each example for
-itself. What is said of an example then depends on no other one, so that a batch split over devices, or into parts whose
-gradients are added up, is judged as the whole would be, and the gradient of R1 is that of one example.
+The authors of latent diffusion and WF-VAE normalize over the batch: norm="batch" gives their
+networks, with the statistics of the current batch and no running ones, which a discriminator never
+uses. The default is "group", which normalizes each example separately. Logits of an example then do
+not depend on the others, so that a batch that is split over devices or accumulated over
+microbatches gives the same logits as a whole one, and R1's gradient is that of one example.
 """
 
 import math
@@ -21,12 +22,15 @@ from pipeline.nn.conv3d import convolve_3d
 from pipeline.nn.norm import CurrentBatchNorm, GroupNorm
 
 NORMS = ("group", "batch", "none")
-_STD = 0.02  # of weights at the start
+_STD = 0.02  # of initial kernels
 _SLOPE = 0.2
 
 
 class _Layer(nnx.Module):
-    """A convolution with a row of zeros all around, and of clips a frame, for all that its kernel's shape says."""
+    """A convolution with one row of zeros on each side, and one frame for clips.
+
+    The shape of its kernel says whether it is 2-D or 3-D.
+    """
 
     def __init__(
         self,
@@ -38,7 +42,7 @@ class _Layer(nnx.Module):
         dtype: Any,
     ):
         self.kernel = nnx.Param(init.normal(key, shape, _STD))
-        # As torch's default, uniform by the fan-in: the authors' initialisation leaves it alone.
+        # torch's default, uniform by the fan-in, which the authors' initialization does not change.
         bound = (shape[-2] * math.prod(shape[:-2])) ** -0.5
         self.bias = (
             nnx.Param(init.uniform(jax.random.fold_in(key, 1), shape[-1:], bound)) if bias else None
@@ -55,7 +59,7 @@ class _Layer(nnx.Module):
 
 
 class _PatchGAN(nnx.Module):
-    """Convolutions that halve, one that does not, and one that gives the logits."""
+    """Strided convolutions, one of stride 1, and one that outputs the logits."""
 
     def __init__(
         self,
@@ -90,11 +94,12 @@ class _PatchGAN(nnx.Module):
 
 
 class PatchGAN2D(_PatchGAN):
-    """For images, and for each frame of clips by itself.
+    """The discriminator of images, and of the frames of clips separately.
 
     Args:
-      channels: of the first layer; later ones have up to eight times as many.
-      num_layers: that halve height and width; a logit of 3 sees 70 pixels each way.
+      channels: channels of the first layer; later ones have up to eight times as many.
+      num_layers: layers that halve height and width; with 3, a logit sees 70x70
+        pixels.
       norm: "group", "batch" or "none".
     """
 
@@ -112,16 +117,16 @@ class PatchGAN2D(_PatchGAN):
         super().__init__(in_channels, channels, (4, 4), strides, norm, rngs=rngs, dtype=dtype)
 
     def __call__(self, x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2"]:
-        """Logits of being real, of images in [-1, 1]."""
+        """Return the logits that patches of images in [-1, 1] are real."""
         logits = self._logits(x.reshape(-1, *x.shape[-3:]))
         return logits.reshape(*x.shape[:-3], *logits.shape[1:])
 
 
 class PatchGAN3D(_PatchGAN):
-    """For clips: the first two layers halve time as well. The arguments are those of PatchGAN2D.
+    """The discriminator of clips, with the arguments of PatchGAN2D; two layers also halve time.
 
-    WF-VAE's (2411.17459) has 4 layers, norm="batch", and dropout of 0.3, which we leave out: it would have the
-    generator follow noise.
+    WF-VAE's (2411.17459) has 4 layers, norm="batch", and dropout of 0.3, which we leave out: the
+    generator would follow its noise.
     """
 
     def __init__(
@@ -138,7 +143,7 @@ class PatchGAN3D(_PatchGAN):
         super().__init__(in_channels, channels, (3, 3, 3), strides, norm, rngs=rngs, dtype=dtype)
 
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2"]:
-        """Logits of being real, of clips in [-1, 1]."""
+        """Return the logits that patches of clips in [-1, 1] are real."""
         return self._logits(x)
 
 
@@ -147,6 +152,6 @@ def _norm(kind: str, width: int, rngs: nnx.Rngs) -> Callable[[Array], Array] | N
         made = CurrentBatchNorm(width)
         made.scale[...] = 1 + init.normal(rngs.params(), (width,), _STD)
         return made
-    # No discriminator need be causal: statistics are those of a whole clip.
+    # A discriminator need not be causal: statistics are over the whole clip.
     groups = max(groups for groups in range(1, 33) if width % groups == 0)
     return GroupNorm(width, groups=groups, per_frame=False) if kind == "group" else None

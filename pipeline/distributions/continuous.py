@@ -1,9 +1,9 @@
-"""Diagonal Gaussians, for latents, and likelihoods of images (pipeline.core.types.Likelihood).
+"""Diagonal Gaussians for latents, and likelihoods of images (pipeline.core.types.Likelihood).
 
-Likelihoods look at uint8 images at a depth of `bits`: value v = image >> (8 - bits) lies at 2 v / (2**bits -
-1) - 1 in [-1, 1]. All of them but the two that say so are probability masses over those values, which sum to
-one, so that their bits per dimension compare with one another and with the mixture of logistics in
-pipeline.distributions.logistic_mixture.
+Likelihoods take uint8 images at a depth of `bits`: value v = image >> (8 - bits) lies at 2 v /
+(2**bits - 1) - 1 in [-1, 1]. All but `Gaussian` and the grey `Bernoulli` are probability masses
+over those values, which sum to one, so that their bits per dimension are comparable with one
+another and with pipeline.distributions.logistic_mixture.
 """
 
 import math
@@ -25,7 +25,10 @@ MIN_LOG_SCALE, MAX_LOG_SCALE = -7.0, 2.0
 
 
 def clip_logvar(logvar: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Keeps exp(logvar) and exp(-logvar) finite in float32; outside of -30 .. 20 the gradient is zero."""
+    """Clip to -30..20, so that exp(logvar) and exp(-logvar) are finite in float32.
+
+    The gradient is zero outside.
+    """
     return jnp.clip(logvar.astype(jnp.float32), MIN_LOGVAR, MAX_LOGVAR)
 
 
@@ -35,7 +38,7 @@ def gaussian_kl(
     prior_mean: Float[Array, "*shape"] | float = 0.0,
     prior_logvar: Float[Array, "*shape"] | float = 0.0,
 ) -> Float[Array, "*shape"]:
-    """KL(N(mean, exp(logvar)) || N(prior_mean, exp(prior_logvar))) of every element, in nats."""
+    """Return KL(N(mean, exp(logvar)) || N(prior_mean, exp(prior_logvar))) per element, in nats."""
     gap = logvar - prior_logvar
     return 0.5 * (
         jnp.expm1(gap) - gap + jnp.square(mean - prior_mean) * jnp.exp(-jnp.asarray(prior_logvar))
@@ -48,7 +51,10 @@ def gaussian_sample(
     logvar: Float[Array, "*shape"],
     temperature: Float[Array, ""] | float = 1.0,
 ) -> Float[Array, "*shape"]:
-    """A reparameterised sample; `temperature` multiplies the standard deviation, and 0 gives the mean."""
+    """Draw a reparameterized sample.
+
+    `temperature` multiplies the standard deviation; 0 gives the mean.
+    """
     return mean + temperature * jnp.exp(0.5 * logvar) * jax.random.normal(
         key, mean.shape, mean.dtype
     )
@@ -59,15 +65,16 @@ def gaussian_log_prob(
     mean: Float[Array, "..."] | float = 0.0,
     logvar: Float[Array, "..."] | float = 0.0,
 ) -> Float[Array, "*shape"]:
-    """Log-density of every element of z, in nats; mean and logvar broadcast to it."""
+    """Return the log-density of each element of z, in nats; mean and logvar are broadcast."""
     return -0.5 * (LOG_2PI + logvar + jnp.square(z - mean) * jnp.exp(-jnp.asarray(logvar)))
 
 
 def log_ratio(latent: Latent) -> Float[Array, " b"]:
-    """log p(z) - log q(z | x) at the latent's own sample, summed over each example, in nats.
+    """Return log p(z) - log q(z | x) at the latent's sample, summed over each example, in nats.
 
-    Its mean over samples is minus the KL; importance-weighted bounds need the value itself. A latent without
-    a prior of its own has the standard normal one; a discrete one has the probabilities of its indices.
+    Its mean over samples is minus the KL; importance-weighted bounds need the value itself. The
+    prior is standard normal unless the latent has its own; a discrete latent has the probabilities
+    of its indices.
 
     Raises:
       ValueError: the latent has neither a posterior density nor probabilities.
@@ -76,7 +83,8 @@ def log_ratio(latent: Latent) -> Float[Array, " b"]:
         return _sum_examples(latent.log_p - latent.log_q)
     if latent.mean is None or latent.logvar is None:
         raise ValueError(
-            "log_ratio needs a Gaussian latent or a discrete one: this has no moments, nor log_q and log_p"
+            "log_ratio needs a Gaussian latent or a discrete one: this one has neither moments nor "
+            "log_q and log_p"
         )
     prior_mean = 0.0 if latent.prior_mean is None else latent.prior_mean
     prior_logvar = 0.0 if latent.prior_logvar is None else latent.prior_logvar
@@ -93,21 +101,22 @@ def log_ratio(latent: Latent) -> Float[Array, " b"]:
 
 
 def values(image: Shaped[Array, "*shape"], bits: int = 8) -> Int[Array, "*shape"]:
-    """The leading `bits` bits of uint8 images: 0 .. 2**bits - 1."""
+    """Return the leading `bits` bits of uint8 images: 0..2**bits - 1."""
     return image.astype(jnp.int32) >> (8 - bits)
 
 
 def position(value: Shaped[Array, "*shape"], bits: int = 8) -> Float[Array, "*shape"]:
-    """Where value v of 0 .. 2**bits - 1 lies in [-1, 1]."""
+    """Return the positions in [-1, 1] of values in 0..2**bits - 1."""
     return value.astype(jnp.float32) * (2 / (2**bits - 1)) - 1
 
 
 @flax.struct.dataclass
 class DiscretizedGaussian:
-    """Mass of N(location, exp(log_scale)^2) on the interval that each value owns; the outer two are open.
+    """The mass of N(location, exp(log_scale)^2) on each value's interval; the outer two are open.
 
-    `log_scale` is in units of [-1, 1], clipped to -7 .. 2, and has the shape of `location` or broadcasts to
-    it. While the scale is wide against a value's spacing, the log-probability is that of `Gaussian`.
+    `log_scale` is in units of [-1, 1], clipped to -7..2, and broadcasts to the shape of `location`.
+    When the scale is large against the spacing of values, the log-probability approaches that of
+    `Gaussian`.
     """
 
     location: Float[Array, "b h w c"]
@@ -143,12 +152,12 @@ class DiscretizedGaussian:
 
 @flax.struct.dataclass
 class Gaussian:
-    """A density, not a mass: N(location, exp(log_scale)^2) per unit of one value's spacing.
+    """The density N(location, exp(log_scale)^2) per unit of one value's spacing; not a mass.
 
-    That unit makes it the mid-point rule for `DiscretizedGaussian`, but nothing bounds it: as the scale goes
-    to zero the log-density goes to infinity, and bits per dimension from it are no code length. It is the
-    likelihood of most beta-VAE papers, where a fixed scale s amounts to a squared error weighted by 1 / (2
-    s^2).
+    This unit makes it the midpoint rule for `DiscretizedGaussian`, but it is unbounded: as the
+    scale goes to zero the log-density goes to infinity, and its bits per dimension are not a code
+    length. It is the likelihood of most beta-VAE papers, where a fixed scale s amounts to a squared
+    error weighted by 1 / (2 s^2).
     """
 
     location: Float[Array, "b h w c"]
@@ -174,11 +183,11 @@ class Gaussian:
 
 @flax.struct.dataclass
 class Bernoulli:
-    """Black or white pixels with logits of white.
+    """Black or white pixels, with logits of white.
 
-    With `binarize` an image is thresholded at its middle and this is a mass. Without, a grey value x / 255
-    counts as a probability of white (the cross-entropy of most papers on MNIST): no likelihood of grey
-    images, and no code length.
+    With `binarize` an image is thresholded at 127.5 and this is a mass. Without it, a grey value x
+    / 255 counts as a probability of white (the cross-entropy of most papers on MNIST), which is
+    neither a likelihood of grey images nor a code length.
     """
 
     logits: Float[Array, "b h w c"]
@@ -198,7 +207,7 @@ class Bernoulli:
         return 2 * self._white(image) - 1
 
     def _white(self, image: Shaped[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        """Share of white in 0 .. 1."""
+        """Return the fraction of white, in 0..1."""
         return (
             (image > 127).astype(jnp.float32)
             if self.binarize
@@ -231,12 +240,12 @@ class Categorical:
 
 @flax.struct.dataclass
 class Reconstruction:
-    """What a codec gives back, images or clips: its losses are no likelihood, so this has no log_prob."""
+    """The images or clips that a codec decodes; there is no likelihood, and so no log_prob."""
 
     location: Float[Array, "b *t h w c"]
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "b *t h w c"]:
-        """The same for any key."""
+        """Return `location`, whatever the key."""
         del key
         return self.location
 
@@ -258,8 +267,11 @@ def _clip_log_scale(log_scale: Float[Array, "*shape"]) -> Float[Array, "*shape"]
 def _log_normal_interval(
     lower: Float[Array, "*shape"], upper: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """log(Phi(upper) - Phi(lower)), finite with finite gradients however far out or narrow the interval."""
-    # Mirrored into the lower tail, where log Phi keeps its relative precision.
+    """Return log(Phi(upper) - Phi(lower)).
+
+    It and its gradients are finite however far out or narrow the interval is.
+    """
+    # Mirror into the lower tail, where log Phi keeps its relative precision.
     far = lower + upper > 0
     lower, upper = jnp.where(far, -upper, lower), jnp.where(far, -lower, upper)
     log_upper = jax.scipy.special.log_ndtr(upper)

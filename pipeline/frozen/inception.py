@@ -1,9 +1,9 @@
-"""Inception v3 (arXiv 1512.00567) as FID (1706.08500) uses it: TensorFlow's graph of 2015, up to its 2048 features.
+"""Inception v3 (arXiv 1512.00567) as FID (1706.08500) uses it: TensorFlow's graph of 2015.
 
-That graph is the paper's network but for the means of 3x3 pixels, which leave out what lies beyond the edge, and for
-the last block, where the largest of 3x3 are in their place. Its file in torch's form is known as
-pt_inception-2015-12-05-6726825d.pth; torchvision's own Inception v3 has the same names, another classifier and other
-weights, and gives no FID.
+That graph is the paper's network up to its 2048 features, except that 3x3 average pools exclude
+padding, and that the last block has a max pool in place of one. Its file for torch is known as
+pt_inception-2015-12-05-6726825d.pth. torchvision's own Inception v3 has the same names but another
+classifier and other weights, and does not give FID.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from pipeline.core.errors import DataError
 from pipeline.frozen import branches, resize
 from pipeline.frozen.branches import Pool, Unit
 
-SIZE = 299  # pixels each way that it sees
+SIZE = 299  # height and width of its input
 NUM_FEATURES = 2048
 SOURCE = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 _MEAN = Pool("mean", (3, 3), (1, 1))
@@ -32,7 +32,7 @@ def _strided(name: str, width: int) -> Unit:
 
 
 def _fine(at: str, pooled: int) -> list[tuple[object, ...]]:
-    """The paper's figure 5, at 35x35."""
+    """Return the block of the paper's figure 5, at 35x35."""
     return [
         (_unit(f"{at}.branch1x1", 64),),
         (_unit(f"{at}.branch5x5_1", 48), _unit(f"{at}.branch5x5_2", 64, 5)),
@@ -46,7 +46,7 @@ def _fine(at: str, pooled: int) -> list[tuple[object, ...]]:
 
 
 def _middle(at: str, width: int) -> list[tuple[object, ...]]:
-    """Figure 6 with n = 7, at 17x17."""
+    """Return the block of the paper's figure 6 with n = 7, at 17x17."""
     return [
         (_unit(f"{at}.branch1x1", 192),),
         (
@@ -66,7 +66,7 @@ def _middle(at: str, width: int) -> list[tuple[object, ...]]:
 
 
 def _coarse(at: str, pool: Pool) -> list[tuple[object, ...]]:
-    """Figure 7, at 8x8."""
+    """Return the block of the paper's figure 7, at 8x8."""
 
     def both_ways(name: str) -> list[tuple[Unit]]:
         return [(_unit(f"{name}a", 384, 1, 3),), (_unit(f"{name}b", 384, 3, 1),)]
@@ -84,7 +84,7 @@ def _coarse(at: str, pool: Pool) -> list[tuple[object, ...]]:
 
 
 def _to_17(at: str) -> list[tuple[object, ...]]:
-    """Figure 10, from 35x35."""
+    """Return the reduction of the paper's figure 10, from 35x35."""
     double = (_unit(f"{at}.branch3x3dbl_1", 64), _unit(f"{at}.branch3x3dbl_2", 96, 3))
     return [
         (_strided(f"{at}.branch3x3", 384),),
@@ -94,7 +94,7 @@ def _to_17(at: str) -> list[tuple[object, ...]]:
 
 
 def _to_8(at: str) -> list[tuple[object, ...]]:
-    """The same from 17x17, where one branch is 7x7 first."""
+    """Return the reduction from 17x17, where one branch starts with 7x7."""
     seven = (
         _unit(f"{at}.branch7x7x3_1", 192),
         _unit(f"{at}.branch7x7x3_2", 192, 1, 7),
@@ -127,14 +127,14 @@ NETWORK = (
 
 
 def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
-    """Kernels and biases from the published state dict; the classifier, of 1008 classes, is only looked at.
+    """Return kernels and biases from the published state dict, without the classifier.
 
     Raises:
-      DataError: it is another network's file.
+      DataError: the file is another network's; FID's has a classifier of 1008 classes.
     """
 
     def wrong(found: str) -> DataError:
-        return DataError(f"{path} is not FID's Inception v3: {found}; wanted is {SOURCE}")
+        return DataError(f"{path} is not FID's Inception v3: {found}; expected {SOURCE}")
 
     weights = branches.convert(NETWORK, tensors, conv_name="conv", wrong=wrong)
     branches.checked(tensors, "fc.weight", (1008, NUM_FEATURES), wrong)
@@ -144,10 +144,11 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
 def features(
     weights: Mapping[str, Array], x: Float[Array, "n h w 3"]
 ) -> Float[Array, "n 8 8 2048"]:
-    """The last map, whose mean over pixels is FID's vector, of images in [-1, 1] of any size.
+    """Return the last feature map of images in [-1, 1]; its mean is FID's feature vector.
 
-    They are resized as TensorFlow's graph and torch-fidelity do (pipeline.frozen.resize), and become (v - 128) / 128
-    of v in 0 .. 255. pytorch-fid resizes by another rule, and takes v / 127.5 - 1.
+    Images of any size are resized as TensorFlow's graph and torch-fidelity do
+    (pipeline.frozen.resize), and scaled to (v - 128) / 128 for v in 0..255. pytorch-fid resizes by
+    another rule, and scales to v / 127.5 - 1.
     """
     x = resize.bilinear((x + 1) * 127.5, SIZE)
     return branches.run(NETWORK, weights, (x - 128) / 128)

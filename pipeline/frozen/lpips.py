@@ -1,10 +1,11 @@
-"""Perceptual distances: how differently a trained network sees two images (LPIPS, arXiv 1801.03924).
+"""Perceptual distances between images, in the features of a trained network (LPIPS, 1801.03924).
 
     distance, weights = lpips.create("vgg16", weights="vgg16-397923af.pth", heads="vgg.pth")
-    distance(weights, a, b)             # one value an image
+    distance(weights, a, b)             # one value per image
 
-`weights` are arrays by name, for the caller to pass into compiled functions. No weights come with Strata, and none are
-ever made up: a distance of a random network would look like a perceptual loss in every log, and be none.
+`weights` are arrays by name, for the caller to pass into compiled functions. No weights come with
+Strata, and none are ever made up: in a log, the distance of a random network would look like a
+perceptual loss without being one.
 """
 
 import dataclasses
@@ -22,28 +23,28 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.formats import weight_files
 from pipeline.frozen import squeezenet, vgg16
 
-_EPS = 1e-10  # as the authors': beside the norm of a pixel's features, not under the root
+_EPS = 1e-10  # added to the norm of a pixel's features and not under the root, as the authors do
 HEADS_SOURCE = "https://github.com/richzhang/PerceptualSimilarity/tree/master/lpips/weights/v0.1"
 
 
 def _imagenet(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """As torchvision's networks want it, given [-1, 1]; the authors round these figures so."""
+    """Scale [-1, 1] as torchvision's networks expect, with the authors' rounded constants."""
     return (image - jnp.array([-0.030, -0.088, -0.188])) / jnp.array([0.458, 0.448, 0.450])
 
 
 def _caffe(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """0 .. 255, less the mean of ImageNet, in the order BGR."""
+    """Scale [-1, 1] to 0..255 in BGR order, minus the mean of ImageNet."""
     return ((image + 1) * 127.5)[..., ::-1] - jnp.array([103.939, 116.779, 123.68])
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A trunk, how it wants its images, and whether LPIPS's learned heads are made for it.
+    """A trunk, the scaling of its images, and the file of LPIPS's learned heads if there are any.
 
-    `shown` is what a distance by it is called in logs.
+    `log_name` is the name of its distance in logs.
     """
 
-    shown: str
+    log_name: str
     trunk: ModuleType
     convert: Callable[..., dict[str, np.ndarray]]
     scale: Callable[[Array], Array]
@@ -69,17 +70,18 @@ NETWORKS = {
 
 @dataclasses.dataclass(frozen=True)
 class PerceptualDistance:
-    """sum over maps of mean over pixels of sum over channels of head * (a - b)^2, features of unit length (eq. 1).
+    """Squared differences of unit-length features, weighted by heads over channels (eq. 1).
 
-    Symmetric, and 0 for equal images. Without learned heads each is 1.
+    They are summed over channels, averaged over pixels and summed over feature maps. The distance
+    is symmetric, and 0 for equal images. Without learned heads each weight is 1.
     """
 
     network: str
 
     @property
-    def shown(self) -> str:
-        """What logs call it: "lpips" with the network and heads that the paper means, else the network's name."""
-        return NETWORKS[self.network].shown
+    def log_name(self) -> str:
+        """The name in logs: "lpips" for the paper's network and heads, else the network's name."""
+        return NETWORKS[self.network].log_name
 
     def __call__(
         self,
@@ -87,10 +89,13 @@ class PerceptualDistance:
         a: Shaped[Array, "b *t h w c"],
         b: Shaped[Array, "b *t h w c"],
     ) -> Float[Array, " b *t"]:
-        """Of each image, and each frame of a clip; uint8 or [-1, 1], grey ones as three equal channels."""
-        of_a, of_b = (self._features(weights, image) for image in (a, b))
+        """Return the distance of each image, or each frame of a clip.
+
+        Images are uint8 or in [-1, 1]; grey ones are repeated to three channels.
+        """
+        a_maps, b_maps = (self._features(weights, image) for image in (a, b))
         total = jnp.zeros((), jnp.float32)
-        for number, (one, other) in enumerate(zip(of_a, of_b)):
+        for number, (one, other) in enumerate(zip(a_maps, b_maps)):
             squared = jnp.square(_unit(one) - _unit(other))
             total = total + (squared @ weights[f"head.{number}"]).mean(axis=(1, 2))
         return total.reshape(a.shape[:-3])
@@ -104,7 +109,7 @@ class PerceptualDistance:
 
 def _unit(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     square = jnp.square(x).sum(axis=-1, keepdims=True)
-    # The root's gradient is infinite at 0, where a pixel has no features; the authors' comes out as NaN there.
+    # The root's gradient is infinite at 0, for a pixel without features; the authors' is NaN there.
     length = jnp.sqrt(jnp.where(square > 0, square, 1.0))
     return x / (jnp.where(square > 0, length, 0.0) + _EPS)
 
@@ -112,22 +117,24 @@ def _unit(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 def create(
     network: str, *, weights: str, heads: str = "", where: str = "objective.perceptual"
 ) -> tuple[PerceptualDistance, dict[str, np.ndarray]]:
-    """A distance and its arrays, from the trunk's file and that of the heads, where the network has learned ones.
+    """Return a distance and its arrays, from the files of a trunk and of its learned heads, if any.
 
     Raises:
-      ConfigError: an unknown network, or no file, with where to get one. DataError: a file that is not the network's.
+      ConfigError: an unknown network, or no file; the message says where to get one.
+      DataError: a file is not the network's.
     """
     if network not in NETWORKS:
         raise ConfigError(f"{where}.network={network!r}: {nearest(network, NETWORKS)}")
     chosen = NETWORKS[network]
     if not weights:
         raise ConfigError(
-            f"{where}.weights is empty: a perceptual loss needs the weights of {network} ({chosen.source}); give the "
-            f"file, or set {where}.weight=0"
+            f"{where}.weights is empty: a perceptual loss needs the weights of {network} "
+            f"({chosen.source}); give the file, or set {where}.weight=0"
         )
     if chosen.heads_file and not heads:
         raise ConfigError(
-            f"{where}.heads is empty: LPIPS on {network} needs its learned heads ({HEADS_SOURCE}/{chosen.heads_file})"
+            f"{where}.heads is empty: LPIPS on {network} needs its learned heads "
+            f"({HEADS_SOURCE}/{chosen.heads_file})"
         )
     if heads and not chosen.heads_file:
         raise ConfigError(
@@ -136,7 +143,7 @@ def create(
     return PerceptualDistance(network), _arrays(network, weights, heads)
 
 
-# Stages of a run share them.
+# The stages of a run share them.
 @functools.lru_cache(maxsize=1)
 def _arrays(network: str, weights: str, heads: str) -> dict[str, np.ndarray]:
     chosen = NETWORKS[network]

@@ -1,7 +1,7 @@
-"""Convolutions with random weights, as a network to compare features with where no file of a trained one is given.
+"""Convolutions with random weights, whose features are compared when no trained network is given.
 
-They see edges and motion in a fixed random basis, so that a distance of their features falls as reconstructions get
-better. It is no FID or FVD, and compares with itself alone.
+They respond to edges and motion in a fixed random basis, so that a distance of their features falls
+as reconstructions improve. It is neither FID nor FVD, and is comparable only with itself.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from pipeline.nn.conv import convolve
 from pipeline.nn.conv3d import convolve_3d
 
 CHANNELS = (16, 32, 64)
-_TIME = 3  # frames that a kernel sees
+_TIME = 3  # frames per kernel
 _SEED = 0
 
 
 def create(*, is_video: bool) -> dict[str, np.ndarray]:
-    """The same weights each time: normal ones, of variance 2 / (values that a kernel sees)."""
+    """Return normal weights of variance 2 / fan_in, the same each time."""
     rng, weights, width = np.random.default_rng(_SEED), {}, 3
     for number, out in enumerate(CHANNELS):
         shape = (*([_TIME] if is_video else []), 3, 3, width, out)
@@ -33,7 +33,10 @@ def create(*, is_video: bool) -> dict[str, np.ndarray]:
 def features(
     weights: Mapping[str, Array], x: Float[Array, "n *t h w 3"]
 ) -> tuple[Float[Array, "n *t2 h2 w2 _"], ...]:
-    """Maps of images or clips in [-1, 1], each of half the height and width of the one before, and of all frames."""
+    """Return feature maps of images or clips in [-1, 1].
+
+    Each has half the height and width of the one before, and all frames.
+    """
     maps = []
     for number in range(len(CHANNELS)):
         kernel = weights[f"{number}.kernel"]

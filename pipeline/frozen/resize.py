@@ -1,4 +1,4 @@
-"""TensorFlow 1's bilinear resize, by which FID and FVD bring their images to a network's size."""
+"""TensorFlow 1's bilinear resize, with which FID and FVD scale images to a network's size."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,10 +6,10 @@ from jaxtyping import Array, Float
 
 
 def bilinear(x: Float[Array, "n *t h w c"], size: int) -> Float[Array, "n *t size size c"]:
-    """Pixel i of the result lies at i * (old size / new size) of the old one, between its two neighbours there.
+    """Resize to size x size; pixel i lies at i * (old size / new size) in the input.
 
-    The first pixels of both coincide, and not their corners as in torch and in TensorFlow 2. Smaller images are not
-    averaged: what lies between those neighbours is not seen.
+    The first pixels of both images coincide, and not their corners as in torch and in TensorFlow 2.
+    Downscaling does not average: only the two neighbors of each position are used.
     """
     for axis in (x.ndim - 3, x.ndim - 2):
         x = _along(x, size, axis)

@@ -1,7 +1,8 @@
-"""SqueezeNet 1.1 (arXiv 1602.07360): its first convolution and eight fire modules, as LPIPS looks into them.
+"""SqueezeNet 1.1 (arXiv 1602.07360), as LPIPS uses it: a convolution and eight fire modules.
 
-Two files hold weights for it: torchvision's, which LPIPS's heads for "squeeze" were trained on, and the original Caffe
-ones in Keras's layout, with which a distance is of the same kind but is not LPIPS.
+Two files have weights for it: torchvision's, on which LPIPS's heads for "squeeze" were trained, and
+the original Caffe weights in Keras's layout, which give a distance of the same kind that is not
+LPIPS.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,8 @@ SOURCE = (
 CAFFE_SOURCE = (
     "the Caffe weights in Keras's layout: squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
-# torchvision's number of each fire module, its channels (squeezed, expanded), and whether a pooling is before it.
+# torchvision's index of each fire module, its channels (squeezed, expanded), and whether it is
+# pooled.
 _FIRES = (
     (3, 16, 64, True),
     (4, 16, 64, False),
@@ -33,13 +35,17 @@ _FIRES = (
     (11, 64, 256, False),
     (12, 64, 256, False),
 )
-# Which of them give one of the seven maps; the first map is that of the first convolution.
+# The fire modules that give a feature map; the first of the seven maps is the first convolution's.
 _TAPPED = (4, 7, 9, 10, 11, 12)
 _PARTS = ("squeeze", "expand1x1", "expand3x3")
 
 
 def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
-    """Weights by our names from torchvision's. Raises DataError: it is another network's file."""
+    """Return weights by our names from torchvision's.
+
+    Raises:
+      DataError: the file is another network's.
+    """
 
     def one(name: str) -> tuple[np.ndarray | None, np.ndarray | None]:
         kernel = tensors.get(f"{name}.weight")
@@ -54,10 +60,13 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
 
 
 def convert_caffe(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
-    """Weights by our names from Keras's file of the Caffe ones, for images in BGR less their mean.
+    """Return weights by our names from Keras's file of the Caffe weights.
 
-    Its layers are fire2 .. fire9 in the order of torchvision's 3 .. 12, and names of kernels say nothing.
-    Raises DataError: it is another network's file.
+    They expect BGR images minus their mean. The layers are fire2..fire9, in the order of
+    torchvision's 3..12; a layer's arrays are told apart by their dimensions and not by their names.
+
+    Raises:
+      DataError: the file is another network's.
     """
     layers: dict[str, dict[int, np.ndarray]] = {}
     for name, array in tensors.items():
@@ -86,7 +95,8 @@ def _checked(
         if kernel is None or bias is None or kernel.shape != shape or bias.shape != shape[-1:]:
             is_there = "absent" if kernel is None else f"{list(kernel.shape)}"
             raise DataError(
-                f"{path} is not SqueezeNet 1.1: {name} is {is_there}, not {list(shape)}; wanted is {source}"
+                f"{path} is not SqueezeNet 1.1: {name} is {is_there}, not {list(shape)}; expected "
+                f"{source}"
             )
         weights[f"{name}.kernel"] = np.asarray(kernel, np.float32, order="C")
         weights[f"{name}.bias"] = np.asarray(bias, np.float32)
@@ -107,11 +117,11 @@ def _shapes() -> dict[str, tuple[int, ...]]:
 def features(
     weights: Mapping[str, Array], x: Float[Array, "n h w 3"]
 ) -> tuple[Float[Array, "n _ _ _"], ...]:
-    """Seven maps of images that are scaled as the network wants them."""
+    """Return seven feature maps of images that are scaled as the network expects."""
 
     def layer(name: str, x: Array, stride: int = 1) -> Array:
         kernel = weights[f"{name}.kernel"]
-        # Its only strided layer sees no zeros around the image.
+        # The only strided layer has no padding.
         out = convolve(x, kernel, stride, (0, 0) if stride > 1 else None)
         return jax.nn.relu(out + weights[f"{name}.bias"])
 
@@ -126,7 +136,7 @@ def features(
 
 
 def _pooled(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """The largest of each 3x3, two apart; the last ones may reach beyond the edge."""
+    """Return 3x3 max pooling of stride 2; the last windows may reach beyond the edge."""
     counts = [max(0, -(-(size - 3) // 2)) + 1 for size in x.shape[1:3]]
     beyond = [2 * (count - 1) + 3 - size for count, size in zip(counts, x.shape[1:3])]
     x = jnp.pad(x, [(0, 0), (0, beyond[0]), (0, beyond[1]), (0, 0)], constant_values=-jnp.inf)

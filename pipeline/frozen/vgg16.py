@@ -1,4 +1,4 @@
-"""VGG16 (arXiv 1409.1556) as far as LPIPS looks into it: the thirteen convolutions and what five of them give."""
+"""VGG16 (arXiv 1409.1556) as LPIPS uses it: thirteen convolutions, five of them tapped."""
 
 from collections.abc import Mapping
 
@@ -12,17 +12,17 @@ from pipeline.nn.conv import convolve
 
 CHANNELS = (64, 128, 256, 512, 512)
 SOURCE = "torchvision's vgg16: https://download.pytorch.org/models/vgg16-397923af.pth"
-# Convolutions a stage, a halving between two of them; in torchvision's list of layers a convolution is followed by its
-# relu, and a stage by its pooling.
+# Convolutions per stage, with pooling in between. In torchvision's list of layers a convolution is
+# followed by its ReLU, and a stage by its pooling.
 _STAGES = (2, 2, 3, 3, 3)
 _INDICES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 
 
 def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
-    """Weights by our names from torchvision's, or from a file of our own; the classifier is left out.
+    """Return weights by our names from torchvision's, without the classifier.
 
     Raises:
-      DataError: it is another network's file.
+      DataError: the file is another network's.
     """
     weights = {}
     channels = 3
@@ -37,8 +37,8 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
             ):
                 found = "absent" if kernel is None else f"{list(kernel.shape)}"
                 raise DataError(
-                    f"{path} is not VGG16: features.{index}.weight is {found}, not {[width, channels, 3, 3]}; "
-                    f"wanted is {SOURCE}"
+                    f"{path} is not VGG16: features.{index}.weight is {found}, not "
+                    f"{[width, channels, 3, 3]}; expected {SOURCE}"
                 )
             weights[f"{stage}.{number}.kernel"] = np.asarray(
                 kernel.transpose(2, 3, 1, 0), np.float32, order="C"
@@ -51,14 +51,14 @@ def convert(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarra
 def features(
     weights: Mapping[str, Array], x: Float[Array, "n h w 3"]
 ) -> tuple[Float[Array, "n _ _ _"], ...]:
-    """relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of images that are scaled as the network wants them.
+    """Return relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of images scaled as the network expects.
 
     Raises:
-      DataError: images of less than 16 pixels, of which nothing is left at the last.
+      DataError: the images have fewer than 16 pixels each way, and the last map would be empty.
     """
     if min(x.shape[1:3]) < 16:
         raise DataError(
-            f"VGG16 sees images of 16 pixels each way or more, and these are {x.shape[1]}x{x.shape[2]}"
+            f"VGG16 needs images of 16x16 pixels or more, and these are {x.shape[1]}x{x.shape[2]}"
         )
     maps = []
     for stage, count in enumerate(_STAGES):
@@ -71,7 +71,7 @@ def features(
 
 
 def _halved(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """The largest of each 2x2; what an odd height or width leaves over is not seen."""
+    """Return 2x2 max pooling; an odd last row or column is dropped."""
     n, h, w, c = x.shape
     return jnp.max(
         x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c), axis=(2, 4)

@@ -87,7 +87,7 @@ class CodecObjective:
         shown = {"reconstruction": error / values}
         if self.perceptual is not None:
             distance = self.perceptual(frozen, x, recon).reshape(x.shape[0], -1)
-            shown[self.perceptual.shown] = distance.mean(axis=1)
+            shown[self.perceptual.log_name] = distance.mean(axis=1)
             error = error + self.perceptual_weight * (values // frames) * distance.sum(axis=1)
         if self.ms_ssim:
             name, similarity = distortions.ms_ssim(recon, x)

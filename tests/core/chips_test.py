@@ -1,4 +1,4 @@
-"""The published figures of accelerators, found by the names that jax gives them."""
+"""Published figures of accelerators, looked up by JAX's device kinds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Modules of a package are discovered by name, and a wrong name is answered with the nearest one."""
+"""Discovery of a package's modules by name; a wrong name gets the nearest one suggested."""
 
 import sys
 

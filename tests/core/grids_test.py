@@ -1,3 +1,5 @@
+"""Grids of images: layout, scaling, labels and files."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,7 @@ def digits():
     return np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype(np.uint8)
 
 
-def test_every_image_is_in_its_place_and_enlarged(digits):
+def test_images_are_in_order_and_enlarged(digits):
     canvas = grids.grid(digits, columns=3)
     cell = 64 + grids.GAP
     assert canvas.shape == (2 * cell + grids.GAP, 3 * cell + grids.GAP, 3)
@@ -22,7 +24,7 @@ def test_every_image_is_in_its_place_and_enlarged(digits):
     assert (canvas[cell + grids.GAP :, 2 * cell + grids.GAP :] == grids.BACKGROUND).all()
 
 
-def test_floats_are_shown_as_their_uint8(digits):
+def test_float_images_equal_their_uint8_form(digits):
     np.testing.assert_array_equal(grids.grid(digits / 127.5 - 1), grids.grid(digits))
 
 
@@ -31,7 +33,7 @@ def test_large_images_are_not_enlarged():
     assert grids.grid(images).shape == (2 * 304 + 4, 2 * 304 + 4, 3)
 
 
-def test_labels_get_a_margin_with_writing_in_it(digits):
+def test_labels_are_drawn_in_a_margin(digits):
     plain = grids.grid(digits, columns=5)
     labelled = grids.grid(digits, columns=5, labels=["original"])
     margin = labelled.shape[1] - plain.shape[1]
@@ -39,7 +41,7 @@ def test_labels_get_a_margin_with_writing_in_it(digits):
     assert (labelled[:, :margin] > 200).sum() > 20
 
 
-def test_saved_as_png_in_a_new_folder(tmp_path, digits):
+def test_save_writes_a_png_in_a_new_folder(tmp_path, digits):
     path = tmp_path / "samples" / "grid.png"
     canvas = grids.grid(digits)
     grids.save(path, canvas)

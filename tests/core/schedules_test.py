@@ -1,3 +1,5 @@
+"""Schedules: their shapes, exact ends, and errors of recipes."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,17 +14,17 @@ def values(recipe, steps):
     return np.array([schedule(jnp.int32(step)) for step in steps])
 
 
-def test_a_number_stays():
+def test_a_number_is_constant():
     np.testing.assert_array_equal(values(0.25, [0, 10**6]), 0.25)
     np.testing.assert_array_equal(values(dict(name="constant", value=4), [7]), 4)
 
 
-def test_linear():
+def test_linear_is_constant_outside_its_range():
     recipe = dict(name="linear", steps=100, start=0.5, end=2.5, begin=10)
     np.testing.assert_allclose(values(recipe, [0, 10, 60, 110, 10**6]), [0.5, 0.5, 1.5, 2.5, 2.5])
 
 
-def test_cyclical_has_its_teeth():
+def test_cyclical_repeats_a_linear_rise():
     # Eighths of a cycle, M = 4 cycles, R = 1/2: up over the first half, flat over the second.
     recipe = dict(name="cyclical", steps=800, cycles=4, ratio=0.5)
     tooth = [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
@@ -60,6 +62,6 @@ def test_sigmoid_is_the_logistic_function_between_its_ends():
         (dict(steps=5), "must be a number or a schedule"),
     ],
 )
-def test_recipes_that_cannot_work(recipe, message):
+def test_invalid_recipes_are_config_errors(recipe, message):
     with pytest.raises(ConfigError, match=message):
         schedules.create(recipe, where="objective.beta")

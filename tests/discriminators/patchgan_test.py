@@ -1,4 +1,4 @@
-"""Discriminators: the authors' parameters, and that an example is judged by itself."""
+"""PatchGAN: parameter counts, norms, and the same logits on every backend and mesh."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from pipeline.training.state import sharding
     [(PatchGAN2D, 3, 2_765_633), (PatchGAN3D, 4, 11_744_641), (PatchGAN3D, 3, 4_665_729)],
 )
 @pytest.mark.parametrize("norm", ["batch", "group"])
-def test_the_authors_numbers_of_parameters(make, num_layers, count, norm):
+def test_parameter_counts_are_the_authors(make, num_layers, count, norm):
     _, params, model_state = parameters.abstract(
         lambda: make(num_layers=num_layers, norm=norm, rngs=nnx.Rngs(0))
     )
@@ -30,17 +30,17 @@ def test_the_authors_numbers_of_parameters(make, num_layers, count, norm):
 @pytest.mark.parametrize(
     "make, shape", [(PatchGAN2D, (3, 32, 24, 3)), (PatchGAN3D, (3, 5, 16, 16, 3))]
 )
-def test_an_example_is_judged_by_itself_unless_norms_are_of_the_batch(make, shape):
+def test_logits_depend_on_other_examples_only_with_batch_norm(make, shape):
     x = jax.random.uniform(jax.random.key(0), shape, minval=-1)
-    for norm, alone in (("group", True), ("none", True), ("batch", False)):
+    for norm, independent in (("group", True), ("none", True), ("batch", False)):
         model = make(channels=4, num_layers=1, norm=norm, rngs=nnx.Rngs(0))
-        # All in one shape: a batch of the first example three times.
+        # The same shape compiles once: a batch of the first example three times.
         judge = nnx.jit(lambda model, x: model(x))
         same = np.allclose(judge(model, x)[0], judge(model, x[jnp.zeros(3, int)])[0], atol=1e-5)
-        assert same == alone
+        assert same == independent
 
 
-def test_clips_frame_by_frame_and_weights_at_the_start():
+def test_clips_are_judged_frame_by_frame_and_initial_weights_are_small():
     model = PatchGAN2D(channels=16, num_layers=2, rngs=nnx.Rngs(0))
     x = jax.random.uniform(jax.random.key(0), (2, 3, 16, 16, 3), minval=-1)
     logits = nnx.jit(model)(x)
@@ -53,7 +53,7 @@ def test_clips_frame_by_frame_and_weights_at_the_start():
 @pytest.mark.parametrize(
     "make, shape", [(PatchGAN2D, (4, 32, 16, 3)), (PatchGAN3D, (4, 5, 32, 16, 3))]
 )
-def test_other_backends_and_split_heights_give_the_same(make, shape):
+def test_other_backends_and_split_heights_agree(make, shape):
     model = make(channels=4, num_layers=2, rngs=nnx.Rngs(0))
     x = jax.random.uniform(jax.random.key(0), shape, minval=-1)
     graph, state = nnx.split(model)
@@ -78,7 +78,7 @@ def test_other_backends_and_split_heights_give_the_same(make, shape):
         )
 
 
-def test_an_unknown_norm():
+def test_unknown_norm_is_a_config_error():
     with pytest.raises(
         ConfigError, match=r"discriminator\.norm='layer' must be one of group, batch, none"
     ):

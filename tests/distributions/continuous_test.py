@@ -1,3 +1,5 @@
+"""Gaussians and likelihoods: normalization, gradients at extremes, samples and means."""
+
 import math
 
 import jax
@@ -13,12 +15,12 @@ LOG_SCALES = [-20.0, -7.0, -4.0, -1.0, 0.0, 5.0]
 
 
 def every_value(bits: int):
-    """One image of a pixel for each value, [k 1 1 1] uint8."""
+    """Return a one-pixel image for each value, [k 1 1 1] uint8."""
     return jnp.asarray(np.arange(2**bits) << (8 - bits), jnp.uint8)[:, None, None, None]
 
 
 def one_pixel(likelihood, bits: int, **parameters):
-    """The likelihood of `every_value`, the same parameters for each."""
+    """Return the likelihood of `every_value`, with the same parameters for each."""
     shape = (2**bits, 1, 1, 1)
     return likelihood(
         **{name: jnp.broadcast_to(value, shape) for name, value in parameters.items()}, bits=bits
@@ -80,7 +82,7 @@ def test_discretized_gaussian_sums_to_one(bits, location):
             continuous.DiscretizedGaussian, bits, location=location, log_scale=log_scale
         )
         total = jnp.exp(likelihood.log_prob(every_value(bits))).sum()
-        # A mean 20 away at the least scale leaves its mass on the last value.
+        # A mean 20 away at the smallest scale has its mass on the last value.
         np.testing.assert_allclose(total, 1.0, atol=2e-4, err_msg=f"{location=} {log_scale=}")
 
 
@@ -125,7 +127,7 @@ def test_bernoulli_and_categorical_gradients_are_finite_at_extremes():
         assert np.isfinite(categorical(jnp.zeros((256, 1, 1, 1, 256)).at[..., 3].set(logit))).all()
 
 
-def test_a_density_is_the_midpoint_rule_of_the_mass():
+def test_density_is_the_midpoint_rule_of_the_mass():
     mass = one_pixel(continuous.DiscretizedGaussian, 8, location=0.1, log_scale=-2.0)
     density = one_pixel(continuous.Gaussian, 8, location=0.1, log_scale=-2.0)
     middle = slice(20, 236)
@@ -135,7 +137,7 @@ def test_a_density_is_the_midpoint_rule_of_the_mass():
 
 
 @pytest.mark.parametrize("name", ["DiscretizedGaussian", "Gaussian"])
-def test_the_best_learned_variance_is_the_mean_squared_error(name):
+def test_optimal_variance_is_the_mean_squared_error(name):
     image = jnp.asarray(np.random.default_rng(0).integers(90, 166, (2, 8, 8, 3)), jnp.uint8)
     location = jnp.full(image.shape, 0.05)
     mse = jnp.mean(jnp.square(continuous.position(image) - location))
@@ -178,7 +180,7 @@ def test_likelihoods_pass_through_jit_with_their_settings():
 
 
 @pytest.mark.parametrize("bits", [8, 5, 1])
-def test_targets_reach_from_black_to_white_at_any_depth(bits):
+def test_targets_span_black_to_white_at_any_depth(bits):
     image = every_value(bits)
     spread = np.linspace(-1, 1, 2**bits)[:, None, None, None]
     for name in ("DiscretizedGaussian", "Gaussian"):

@@ -1,3 +1,5 @@
+"""Likelihood heads: channels, likelihoods and errors of recipes."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ from pipeline.distributions import heads
         (dict(name="logistic_mixture", num_mixtures=4), 40),
     ],
 )
-def test_heads_give_a_likelihood_of_images(recipe, channels):
+def test_heads_return_a_likelihood_of_images(recipe, channels):
     head = heads.create(recipe, 3)
     assert head.num_channels == channels
     features = 0.1 * jax.random.normal(jax.random.key(0), (2, 4, 4, channels)).astype(jnp.bfloat16)
@@ -56,6 +58,6 @@ def test_a_fixed_gaussian_is_a_weighted_squared_error():
         (dict(num_mixtures=3), 3, "model.likelihood.name"),
     ],
 )
-def test_recipes_that_cannot_work(recipe, channels, message):
+def test_invalid_recipes_are_config_errors(recipe, channels, message):
     with pytest.raises(ConfigError, match=message):
         heads.create(recipe, channels)

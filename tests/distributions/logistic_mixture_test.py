@@ -1,4 +1,4 @@
-"""The discretised mixture of logistics: normalised, safe at the extremes, and sampling what it scores."""
+"""Discretized mixture of logistics: normalization, gradients at extremes, and samples."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
 def parameters(
     means, log_scales, coefficients=0.0, logits=0.0, mixtures: int = 1, shape=(1, 1, 1)
 ) -> jax.Array:
-    """Parameters [*shape 10 m] with these values for all channels and mixtures."""
+    """Return parameters [*shape 10 m] with these values for all channels and mixtures."""
     part = [
         jnp.broadcast_to(jnp.asarray(a, jnp.float32), (3, mixtures))
         for a in (means, log_scales, coefficients)
@@ -25,7 +25,7 @@ def parameters(
 
 
 def probabilities(params: jax.Array, bits: int, channel: int, before=(0, 0, 0), **kw) -> np.ndarray:
-    """p(value of `channel`) for every value, up to the factors of the channels after it."""
+    """Return p(value of `channel`) for every value, up to factors of later channels."""
     values = np.arange(2**bits, dtype=np.uint8) << (8 - bits)
     image = np.zeros((values.size, 1, 1, 3), np.uint8)
     image[:, 0, 0] = before
@@ -40,7 +40,8 @@ def probabilities(params: jax.Array, bits: int, channel: int, before=(0, 0, 0), 
 @pytest.mark.parametrize("mean", [-30.0, -1.0, -0.3, 0.0, 1.0, 2.0, 1e4])
 @pytest.mark.parametrize("log_scale", [-20.0, -7.0, -3.0, 0.0, 5.0, 60.0])
 def test_sums_to_one(bits, mean, log_scale):
-    # Red and green are certain (a mean far below, at value 0), so that what is left is the distribution of blue.
+    # Red and green are certain (a mean far below, at value 0), which leaves the distribution of
+    # blue.
     means = jnp.array([[-1e6], [-1e6], [mean]])
     scales = jnp.array([[0.0], [0.0], [log_scale]])
     total = probabilities(parameters(means, scales), bits, channel=2).sum()
@@ -57,7 +58,7 @@ def test_sums_to_one_over_all_colours():
     np.testing.assert_allclose(total, 1, atol=1e-5)
 
 
-def test_the_authors_low_bit_likelihood_does_not():
+def test_the_authors_low_bit_likelihood_does_not_sum_to_one():
     means, scales = jnp.array([[-1e6], [-1e6], [0.0]]), jnp.array([[0.0], [0.0], [-3.0]])
     total = probabilities(parameters(means, scales), 5, channel=2, authors_low_bit=True).sum()
     np.testing.assert_allclose(total, 1.028, atol=0.002)
@@ -83,7 +84,7 @@ def test_gradients_are_finite_at_the_extremes(bits, mean, log_scale):
     assert jnp.all(jnp.isfinite(gradient))
 
 
-def test_agrees_with_the_plain_formula_where_that_is_safe():
+def test_matches_the_plain_formula_where_that_is_stable():
     params = jax.random.normal(jax.random.key(0), (2, 4, 4, 30)) * jnp.float32(0.5)
     image = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     p, x = np.asarray(params, np.float64), image / 127.5 - 1
@@ -104,7 +105,7 @@ def test_agrees_with_the_plain_formula_where_that_is_safe():
 
 
 @pytest.mark.parametrize("bits", [8, 2])
-def test_samples_have_the_probabilities(bits):
+def test_samples_follow_the_probabilities(bits):
     params = parameters(
         jnp.array([[-0.8, 0.9], [0.2, -0.3], [0.0, 0.1]]),
         -1.0,
@@ -129,7 +130,7 @@ def test_samples_have_the_probabilities(bits):
         np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(0.25 / index.size))
 
 
-def test_mean_is_that_of_samples_when_nothing_clips():
+def test_mean_matches_samples_without_clipping():
     params = parameters(
         jnp.array([[0.1, -0.2], [0.0, 0.3], [0.2, -0.1]]),
         -4.0,
@@ -148,7 +149,7 @@ def test_mean_stays_in_range():
     np.testing.assert_array_equal(DiscretizedLogisticMixture(params).mean(), np.ones((2, 3, 3, 3)))
 
 
-def test_low_bits_look_at_the_leading_bits_alone():
+def test_low_bit_depths_use_the_leading_bits_alone():
     params = jax.random.normal(jax.random.key(0), (2, 4, 4, 20))
     image = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     likelihood = DiscretizedLogisticMixture(params, bits=5)

@@ -1,4 +1,4 @@
-"""Networks in branches: units by hand, means and paddings at the edges, and the files of Inception v3 and I3D."""
+"""Networks with branches: units, pooling and padding by hand; files of Inception v3 and I3D."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from pipeline.frozen.branches import Pool, Unit
 
 
 def padded_as_tensorflow(x, kernel, stride):
-    """So that ceil(size / stride) windows fit, the odd zero behind."""
+    """Pad x so that ceil(size / stride) windows fit, an odd zero at the end."""
     totals = [
         max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[1:-1], kernel, stride)
     ]
@@ -31,7 +31,7 @@ def padded_as_tensorflow(x, kernel, stride):
     ],
     ids=str,
 )
-def test_a_unit_is_a_convolution_a_batch_norm_and_relu(kernel, stride, same, size):
+def test_unit_is_a_convolution_a_batch_norm_and_relu(kernel, stride, same, size):
     rng = np.random.default_rng(0)
     tensors = {
         "u.conv.weight": rng.normal(size=(4, 3, *kernel)),
@@ -61,7 +61,7 @@ def test_a_unit_is_a_convolution_a_batch_norm_and_relu(kernel, stride, same, siz
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_branches_are_joined_and_pools_see_what_is_there():
+def test_branches_are_concatenated_and_pools_ignore_padding():
     x = jnp.asarray(np.random.default_rng(0).uniform(-2, -1, (1, 4, 4, 2)), jnp.float32)
     pools = [
         (Pool("mean", (3, 3), (1, 1)),),
@@ -74,7 +74,7 @@ def test_branches_are_joined_and_pools_see_what_is_there():
     np.testing.assert_array_equal(found[..., 4:], x)
 
 
-def test_resized_as_tensorflow_did():
+def test_resize_matches_tensorflow_1():
     x = np.random.default_rng(0).uniform(size=(2, 3, 5, 7, 1)).astype(np.float32)
     found = np.asarray(resize.bilinear(jnp.asarray(x), 6))
     assert found.shape == (2, 3, 6, 6, 1)
@@ -95,7 +95,8 @@ def trained(weights: dict[str, np.ndarray]) -> int:
 def test_the_shapes_of_both_networks():
     tensors = made_up.inception()
     weights = inception.convert(tensors, "i.pth")
-    # torchvision's count of its Inception v3, less the classifiers; a batch norm has two numbers a channel.
+    # torchvision's count for Inception v3 without classifiers; a batch norm has two numbers per
+    # channel.
     assert trained(weights) == 21_785_568
     found = jax.eval_shape(
         inception.features, weights, jax.ShapeDtypeStruct((2, 40, 30, 3), jnp.float32)
@@ -146,7 +147,7 @@ def without(tensors: dict, name: str) -> dict:
     ],
     ids=["torchvision", "i3d", "no statistics", "inception", "no logits"],
 )
-def test_another_networks_file_is_refused_in_a_line(convert, tensors, message):
+def test_another_networks_file_is_a_data_error(convert, tensors, message):
     with pytest.raises(DataError, match=message) as error:
         convert(tensors(), "given.pth")
     assert (

@@ -1,4 +1,4 @@
-"""Perceptual distances with made-up weights: zero, symmetric, of each frame; and files that cannot be used."""
+"""Perceptual distances with made-up weights: properties, frames, and unusable files."""
 
 import pathlib
 
@@ -39,7 +39,7 @@ def distance(files):
     return jax.jit(lambda a, b: made(arrays, a, b))
 
 
-def test_equal_images_are_at_zero_and_order_does_not_matter(distance):
+def test_distance_is_zero_for_equal_images_and_symmetric(distance):
     a, b = jax.random.uniform(jax.random.key(0), (2, 3, 32, 32, 3), minval=-1)
     np.testing.assert_allclose(distance(a, a), 0, atol=1e-10)
     np.testing.assert_allclose(distance(a, b), distance(b, a), rtol=1e-6)
@@ -51,7 +51,7 @@ def test_equal_images_are_at_zero_and_order_does_not_matter(distance):
     )
 
 
-def test_frames_count_one_by_one_and_grey_is_colour(distance):
+def test_frames_are_separate_and_grey_equals_three_channels(distance):
     a, b = jax.random.uniform(jax.random.key(1), (2, 1, 2, 32, 32, 3), minval=-1)
     np.testing.assert_allclose(distance(a, b)[0], distance(a[0], b[0]), rtol=1e-5)
     grey_a, grey_b = a[0, ..., :1], b[0, ..., :1]
@@ -80,12 +80,12 @@ def test_frames_count_one_by_one_and_grey_is_colour(distance):
         ("squeezenet", dict(weights="v.npz", heads="h"), "must be a file of weights: .safetensors"),
     ],
 )
-def test_what_cannot_be_says_where_to_get_it(network, files, message):
+def test_missing_files_are_errors_that_say_where_to_get_them(network, files, message):
     with pytest.raises(ConfigError, match=message):
         lpips.create(network, **files)
 
 
-def test_files_of_something_else(tmp_path, files):
+def test_wrong_files_are_data_errors(tmp_path, files):
     with pytest.raises(
         DataError, match=r"is not VGG16: features\.2\.weight is .*torchvision's vgg16"
     ):
@@ -99,7 +99,7 @@ def test_files_of_something_else(tmp_path, files):
         lpips.create("squeezenet", weights=files["weights"], heads=files["weights"])
 
 
-def test_a_torch_file_that_wants_to_run_code_is_refused(tmp_path):
+def test_torch_file_with_code_is_rejected(tmp_path):
     import os
     import pickle
 
@@ -113,9 +113,9 @@ def test_a_torch_file_that_wants_to_run_code_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not CAFFE.is_file(), reason=f"needs {CAFFE}")
-def test_the_real_network_sees_structure_and_is_not_called_lpips():
+def test_real_network_weighs_structure_and_is_not_named_lpips():
     made, weights = lpips.create("squeezenet_caffe", weights=str(CAFFE))
-    assert made.shown == "squeezenet_caffe"
+    assert made.log_name == "squeezenet_caffe"
     assert (
         sum(array.size for name, array in weights.items() if not name.startswith("head")) == 722_496
     )
@@ -128,5 +128,6 @@ def test_the_real_network_sees_structure_and_is_not_called_lpips():
     brighter = photo + jnp.sqrt(jnp.square(noisy - photo).mean())
     arrays = jax.tree.map(jnp.asarray, weights)
     run = jax.jit(made)
-    of_noise, of_light = float(run(arrays, photo, noisy)[0]), float(run(arrays, photo, brighter)[0])
-    assert of_noise > 2 * of_light > 0, "noise of equal energy should look worse than more light"
+    noise = float(run(arrays, photo, noisy)[0])
+    light = float(run(arrays, photo, brighter)[0])
+    assert noise > 2 * light > 0, "noise of equal energy should look worse than more light"

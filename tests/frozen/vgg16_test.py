@@ -1,4 +1,4 @@
-"""VGG16's maps beside the network written out in NumPy from the paper's table, in torchvision's order of layers."""
+"""VGG16's feature maps against a NumPy version of the paper's table, in torchvision's layers."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ TAPS = (3, 8, 15, 22, 29)
 
 
 def state_dict(rng) -> dict[str, np.ndarray]:
-    """Random weights by torchvision's names; features neither fade nor grow, and biases count."""
+    """Return random weights by torchvision's names that keep the scale of features."""
     tensors, index, channels = {}, 0, 3
     for layer in LAYERS:
         if layer != "M":
@@ -28,7 +28,7 @@ def state_dict(rng) -> dict[str, np.ndarray]:
 
 
 def restated(tensors, x: np.ndarray) -> list[np.ndarray]:
-    """The maps of one image [h w c]."""
+    """Return the feature maps of one image [h w c]."""
     maps, index = [], 0
     for layer in LAYERS:
         h, w, _ = x.shape
@@ -54,7 +54,7 @@ def restated(tensors, x: np.ndarray) -> list[np.ndarray]:
     return maps
 
 
-def test_the_maps_are_those_of_the_published_network():
+def test_feature_maps_match_the_published_network():
     rng = np.random.default_rng(0)
     tensors = state_dict(rng)
     x = rng.standard_normal((1, 18, 21, 3)).astype(np.float32)

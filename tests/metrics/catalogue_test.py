@@ -78,7 +78,7 @@ def test_a_function_gives_finite_numbers(metric: Metric):
 
 
 def test_metrics_of_networks_have_the_names_that_evaluators_give_them():
-    distances = {name: network.shown for name, network in lpips.NETWORKS.items()}
+    distances = {name: network.log_name for name, network in lpips.NETWORKS.items()}
     features = {name: network.metric for name, network in embedding.NETWORKS.items()}
     features[embedding.RANDOM] = embedding.Embedding(embedding.RANDOM, of_clips=False).metric
     declared = {metric.name: metric.network for metric in catalogue.entries() if metric.network}
