@@ -13,7 +13,6 @@ from pipeline.codec.tiling.tiles import Tiling
 from pipeline.core.errors import DataError
 from pipeline.data.images.transforms import Transform
 
-FITS = ("tile", "resize")
 PIXELS_AT_ONCE = {"cpu": 1 << 14, "accelerator": 1 << 18}
 MOST_LATENTS = 1 << 29  # latent elements that `encode` holds for an image: 2 GiB
 

@@ -20,19 +20,6 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 
 
 @runtime_checkable
-class Shown(Protocol):
-    """A frame that is shown from tick `pts` until `until`; `size` is its height and width."""
-
-    pts: int
-    until: int
-    size: tuple[int, int]
-
-    def pixels(self, height: int, width: int) -> np.ndarray:
-        """The whole frame, scaled to this size."""
-        ...
-
-
-@runtime_checkable
 class Timed(Protocol):
     """Frames with times: a pipeline.data.videos.decode.VideoFile, or a Filmstrip. See the former for the attributes."""
 

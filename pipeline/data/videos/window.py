@@ -50,7 +50,11 @@ class Window:
         return dataclasses.replace(self, crop="center", flip=False)
 
     def render(self, frame: Any, draws: Draws) -> UInt8[np.ndarray, "h w 3"]:
-        """The window of a frame (pipeline.data.videos.clips.Shown). Raises Unreadable where it is too small."""
+        """Return the window of a frame, which has a `size` and can be scaled by `pixels`.
+
+        Raises:
+          Unreadable: the frame is too small.
+        """
         height, width = frame.size
         scale = 1.0 if self.resize == "none" else max(self.height / height, self.width / width)
         if (height < self.height or width < self.width) and self.resize != "fit":
