@@ -1,4 +1,7 @@
-"""`strata train`: an interrupted run ends as an uninterrupted one; a changed one is refused."""
+"""`strata train`: an interrupted run ends as an uninterrupted one; a changed one is refused.
+
+This also covers feed.py, programs.py and monitoring/run_log.py, which only the loop uses.
+"""
 
 import json
 import os
