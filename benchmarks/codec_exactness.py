@@ -1,11 +1,12 @@
-"""How far pieces are from the whole, for a codec and pictures or a film of one's own.
+"""Measure how coding in chunks or tiles differs from coding the whole, for any codec and file.
 
     python benchmarks/codec_exactness.py --codec DIR FILE [--frames 13] [--size 128] [--tiles 64 96]
 
-Of the middle of a film: latents and frames by chunks of time against the whole clip, latents of its beginning against
-those of the beginning alone, and of its first frame against those of that image. Of the same pixels in tiles: the
-latents' largest difference, and the largest and mean difference of a frame's values (0 to 255). "latents_deviation" is
-that of the whole's, to divide by. Prints one JSON row.
+On the middle of a video: latents and frames coded in chunks of time against the whole clip, and
+latents of its first frames within the clip against the same frames alone (the first frame as an
+image). On the same pixels in tiles: the largest difference of latents, and the largest and mean
+difference of a frame's values (0 to 255). "latents_deviation" is the standard deviation of the
+whole clip's latents, as a scale. Prints one JSON row.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def chunks(codec: Any, clip: np.ndarray) -> dict[str, Any]:
-    """Largest differences of latents, largest and mean ones of decoded frames, for chunks of 4, 8 and 12 frames."""
+    """Return differences of latents and decoded frames for chunks of 4, 8 and 12 frames."""
     whole = codec.encode(clip)
     frames = _int(codec.decode(whole.mode()))
     latents = {
@@ -56,7 +57,7 @@ def chunks(codec: Any, clip: np.ndarray) -> dict[str, Any]:
 
 
 def prefixes(codec: Any, clip: np.ndarray) -> dict[str, float]:
-    """Largest differences of the latents of the first 1, 5 and 9 frames alone from those of the whole clip."""
+    """Return the largest differences of latents of the first 1, 5 and 9 frames coded alone."""
     whole = np.asarray(codec.encode(clip).mode())
     lengths = [n for n in (1, 5, 9) if n < clip.shape[1]]
     alone = {n: np.asarray(codec.encode(clip[:, :n]).mode()) for n in lengths}
@@ -64,7 +65,7 @@ def prefixes(codec: Any, clip: np.ndarray) -> dict[str, float]:
 
 
 def tiles(codec: Any, pixels: np.ndarray, tile: int) -> dict[str, float]:
-    """Latents and reconstructions by tiles against the whole's."""
+    """Return differences of latents and reconstructions in tiles from the whole."""
     latents = _largest(codec.encode(pixels, tile=tile).mode(), codec.encode(pixels).mode())
     apart = _apart(_int(codec.reconstruct(pixels, tile=tile)), _int(codec.reconstruct(pixels)))
     return {"latents": latents} | apart

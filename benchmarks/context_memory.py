@@ -1,9 +1,10 @@
-"""How memory falls when clips are split in height over chips: six causal convolutions, compiled for a TPU slice.
+"""Measure how memory falls when the height of clips is sharded over the chips of a TPU slice.
 
     python benchmarks/context_memory.py [--topology v5e:2x4] [--contexts 1 4 8] [--shape 32 128 128] [--channels 128]
 
-The loss and gradients of 3x3x3 causal convolutions after one another, with nothing recomputed, on one clip in float32.
-No TPU is needed, only its compiler (the plan extra). Prints one JSON row a context: bytes of a chip, and collectives.
+Compiles the loss and gradients of six 3x3x3 causal convolutions in a row, without
+rematerialization, on one clip in float32. Needs no TPU, only its compiler (the plan extra). Prints
+one JSON row per context size: bytes per chip, and collectives.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 def measure(flags: argparse.Namespace, context: int) -> dict[str, Any]:
-    """What one chip needs where `context` of the slice's chips share a clip."""
+    """Return what one chip needs if `context` chips of the slice share a clip."""
     import jax
     import jax.numpy as jnp
     from flax import nnx

@@ -1,10 +1,11 @@
-"""Packed images through Strata against the same images as JPEG files through torch's DataLoader, in turn.
+"""Compare packed images through Strata with JPEG files through torch's DataLoader, alternately.
 
     python benchmarks/data_vs_torch.py --folder JPEGS --records PACKED --torch_python VENV/bin/python
 
-JPEGS is a folder of class folders and PACKED what `strata data pack JPEGS --raw --out PACKED` made of it. The
-peer is a plain Dataset of files opened with Pillow, flipped at random, with two workers that persist; both
-give uint8 batches in host memory. Prints one JSON row with the ratio of each pair.
+JPEGS is a folder of class folders, and PACKED the output of `strata data pack JPEGS --raw --out
+PACKED`. The peer is a plain Dataset of files opened with Pillow and flipped at random, with two
+persistent workers; both give uint8 batches in host memory. Prints one JSON row with the ratio of
+each pair.
 """
 
 import argparse
@@ -17,7 +18,10 @@ import time
 
 
 def peer(folder: str, batch_size: int, num_workers: int, epochs: int) -> dict:
-    """Images a second of torch's DataLoader, the first epoch left out; needs torch, numpy and Pillow only."""
+    """Return images per second of torch's DataLoader without the first epoch.
+
+    Needs only torch, numpy and Pillow.
+    """
     import numpy as np
     import torch
     from PIL import Image

@@ -1,11 +1,11 @@
-"""Breaks runs of two processes in every way that a cluster does, and shows what was lost and how long it took.
+"""Inject the faults of a cluster into runs of two processes; report what was lost and the time.
 
     python benchmarks/faults.py [--only NAME ...] [--kills 30] [--out FILE]
 
-A small run of two processes on this machine is disturbed, and the same command run again until it is done. Whatever
-the fault was, the final state must then equal, bit for bit, that of a run that nobody disturbed; where batches were
-skipped or devices changed it must be finite and complete. Nothing may take longer than its limit. Prints a table, and
-exits with 1 if a line of it is not as expected.
+A fault hits a small run of two processes on this machine, and the same command is run again until it
+is done. The final state must equal, bit for bit, the state of an undisturbed run; if batches were
+skipped or devices changed, it must be finite and complete. Nothing may take longer than its limit.
+Prints a table, and exits with 1 if a row is not as expected.
 """
 
 import argparse
@@ -46,10 +46,10 @@ def get_config(arg=""):
     return config
 """
 
-# Run in the process before its command: what goes wrong in it. PROCESS is its number.
+# Code that injects a fault, run in a process before its command. PROCESS is the process's number.
 PATCHES = {
     "none": "",
-    # A real step takes longer than one of this toy: so that a signal hits one.
+    # Lengthen the toy's steps, so that a signal arrives during one.
     "slow": """
 from pipeline.training.monitoring.step_log import TrainLog
 take = TrainLog.step
@@ -157,7 +157,7 @@ TrainLog.step = step
 
 @dataclasses.dataclass
 class Outcome:
-    """What one start of the command came to."""
+    """The result of one start of the command."""
 
     codes: list[int]
     said: str
@@ -185,7 +185,7 @@ class Cluster:
     def start(
         self, *flags: str, patch: str = "", absent: tuple[int, ...] = ()
     ) -> list[subprocess.Popen]:
-        """Starts all processes but the absent ones."""
+        """Start all processes but the absent ones."""
         port = free_port()
         self.began, self.running = time.monotonic(), []
         for process in range(self.processes):
@@ -216,7 +216,7 @@ class Cluster:
         return self.running
 
     def wait(self, limit_s: float = LIMIT_S) -> Outcome:
-        """All exit codes; -999 for a process that had to be killed at the limit."""
+        """Return all exit codes; -999 for a process that was killed at the time limit."""
         deadline = time.monotonic() + limit_s
         codes = []
         for process in self.running:
@@ -231,18 +231,18 @@ class Cluster:
     def run(
         self, *flags: str, patch: str = "", absent: tuple[int, ...] = (), limit_s: float = LIMIT_S
     ) -> Outcome:
-        """Starts, and waits."""
+        """Start the processes and wait for them."""
         self.start(*flags, patch=patch, absent=absent)
         return self.wait(limit_s)
 
     def said(self) -> str:
-        """What the processes printed."""
+        """Return the output of the processes."""
         return "\n".join(
             path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log"))
         )
 
     def steps(self) -> list[int]:
-        """Steps of the checkpoints."""
+        """Return the steps of the checkpoints."""
         folder = self.workdir / "checkpoints"
         return (
             sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
@@ -251,20 +251,20 @@ class Cluster:
         )
 
     def last_step(self) -> int:
-        """The last step whose metrics were written."""
+        """Return the last step with metrics."""
         path = self.workdir / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         return json.loads(lines[-1])["step"] if lines else 0
 
     def resumed_after(self) -> int:
-        """The step that the last start resumed after."""
+        """Return the step that the last start resumed after."""
         marks = [line for line in self.said().splitlines() if "resuming after step" in line]
         return (
             int(marks[-1].split("resuming after step")[1].split(";")[0].split()[0]) if marks else 0
         )
 
     def digest(self) -> str:
-        """sha256 over the newest state."""
+        """Return the sha256 of the newest state."""
         command = [sys.executable, "-c", "from pipeline.cli import main; main()", "inspect"]
         command += ["--workdir", str(self.workdir), "--json", "-"]
         done = subprocess.run(command, capture_output=True, text=True, env=environment())
@@ -274,7 +274,7 @@ class Cluster:
 
 
 def free_port() -> int:
-    """One that nothing listens on."""
+    """Return a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -290,7 +290,7 @@ def environment(devices: int = 1) -> dict[str, str]:
 
 @dataclasses.dataclass
 class Row:
-    """A line of the table."""
+    """A row of the table."""
 
     fault: str
     expected: str
@@ -301,7 +301,10 @@ class Row:
 
 
 class Campaign:
-    """The faults, each a method that returns its rows; `reference` is the state of an undisturbed run."""
+    """The faults, each a method that returns its rows.
+
+    `reference` is the digest of the state of an undisturbed run.
+    """
 
     def __init__(self, folder: pathlib.Path, kills: int):
         self.folder, self.kills, self._reference = folder, kills, ""
@@ -318,7 +321,7 @@ class Campaign:
     def _recover(
         self, cluster: Cluster, fault: str, expected: str, first: Outcome, ok: bool, *flags: str
     ) -> Row:
-        """Runs the command again, undisturbed: it must end as the reference did."""
+        """Run the command again, undisturbed: it must end in the reference state."""
         before = cluster.last_step()
         again = cluster.run(*flags)
         resumed = cluster.resumed_after()
@@ -335,7 +338,7 @@ class Campaign:
         return Cluster(self.folder / name.replace(" ", "_"))
 
     def kill_in_save(self) -> list[Row]:
-        """kill -9 of both processes at random moments, with a save after each step."""
+        """Kill both processes with -9 at random times, with a save after each step."""
         cluster = self._cluster("kills")
         generator, lost, seconds, kills = random.Random(0), [], [], 0
         flags = ("--config.checkpoint.every=1",)
@@ -373,7 +376,7 @@ class Campaign:
                     max(seconds))]  # fmt: skip
 
     def term(self) -> list[Row]:
-        """SIGTERM to one process in each phase."""
+        """Send SIGTERM to one process in each phase."""
         rows = []
         for phase in ("restore", "compile", "step", "data", "evaluate", "pictures", "save"):
             cluster = self._cluster(f"term {phase}")
@@ -388,7 +391,7 @@ class Campaign:
         return rows
 
     def peer(self) -> list[Row]:
-        """One process killed, and one stopped: the other ends within the heartbeat."""
+        """Kill one process, or stop it: the other ends within the heartbeat."""
         rows = []
         for name, number in (
             ("kill -9 of one process", "signal.SIGKILL"),
@@ -409,7 +412,7 @@ class Campaign:
         return rows
 
     def stuck(self) -> list[Row]:
-        """A process that lives and does nothing: the watchdog."""
+        """Hang one process: the watchdog ends it."""
         cluster = self._cluster("stuck")
         flags = (
             "--config.watchdog.minutes=0.15",
@@ -426,7 +429,7 @@ class Campaign:
         return [self._recover(cluster, "a process stuck in its data", expected, first, ok)]
 
     def straggler(self) -> list[Row]:
-        """A process whose data come slowly: the others wait, and the log says for whom."""
+        """Slow down the data of one process: the others wait, and the log names it."""
         cluster = self._cluster("straggler")
         first = cluster.run("--config.log.every=5", patch=PATCHES["slow data"])
         path = cluster.workdir / "incidents.jsonl"
@@ -437,13 +440,13 @@ class Campaign:
             if "process 1 on" in each.get("what", "") and "'data'" in each.get("what", "")
         ]
         same = cluster.digest() == self.reference
-        # On a busy machine a process may be held up by something else, too.
+        # On a busy machine a process may be delayed by something else, too.
         ok = first.codes == [0, 0] and len(named) > 2 and len(named) >= 0.6 * len(told) and same
         seen = f"exit {first.codes}, process 1 and its data in {len(named)} of {len(told)} lines"
         return [Row("a process with slow data", "named in the log; nothing else changes", seen, ok)]
 
     def missing(self) -> list[Row]:
-        """A host that never comes."""
+        """Leave out one host."""
         cluster = self._cluster("missing")
         first = cluster.run("--initialization_timeout=8", absent=(1,), limit_s=60)
         ok = first.codes == [70] and "missing: 1" in first.said
@@ -457,7 +460,7 @@ class Campaign:
         ]
 
     def poison(self) -> list[Row]:
-        """A batch that gives NaN, in the loss or in the gradient alone."""
+        """Make a batch give NaN, in the loss or in the gradient only."""
         rows = []
         for only_gradient in (False, True):
             name = (
@@ -478,7 +481,7 @@ class Campaign:
         return rows
 
     def disagreement(self) -> list[Row]:
-        """One process that differs from the other."""
+        """Make one process differ from the other."""
         cases = {
             "other program": (
                 2,
@@ -501,7 +504,7 @@ class Campaign:
         return rows
 
     def changed(self) -> list[Row]:
-        """Another config or dataset than the run's."""
+        """Resume with another config or dataset."""
         cluster = self._cluster("changed")
         assert cluster.run("--config.num_steps=10").codes == [0, 0]
         rows = []
@@ -515,7 +518,7 @@ class Campaign:
         return rows
 
     def disk_full(self) -> list[Row]:
-        """No room for the save of step 20; room again for the next one."""
+        """Fill the disk for the save of step 20, and free it for the next one."""
         cluster = self._cluster("disk full")
         first = cluster.run(patch=PATCHES["disk full at 15"])
         same = cluster.digest() == self.reference
@@ -529,7 +532,7 @@ class Campaign:
         ]
 
     def damage(self) -> list[Row]:
-        """One bit flipped, a cut, or a deletion in each file of the newest checkpoint, in turn; and an empty step."""
+        """Flip a bit of, truncate or delete each file of the newest checkpoint, or empty the step."""
         cluster = self._cluster("damage")
         assert cluster.run("--config.num_steps=20").codes == [0, 0]
         pristine = self.folder / "pristine"
@@ -582,7 +585,7 @@ class Campaign:
         return rows
 
     def corrupt_record(self) -> list[Row]:
-        """A broken image among good ones: skipped, counted and named."""
+        """Break an image among good ones: it is skipped, counted and named."""
         import numpy as np
         from PIL import Image
 
@@ -617,7 +620,7 @@ DAMAGE: dict[str, Callable[[pathlib.Path], None]] = {
     "deleted": lambda path: path.unlink(),
 }
 
-# In a process of its own for each kind would take hours: one restore takes a second.
+# Runs in this process: a separate process for each kind of damage would take hours.
 _VERDICT = """
 import json, sys
 import jax
@@ -700,7 +703,7 @@ FAULTS = ("kill_in_save", "damage", "disk_full", "term", "peer", "stuck", "strag
 
 
 def table(rows: list[Row]) -> str:
-    """As Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [
         "| Fault | Expected | Seen | Steps lost | Seconds to recover | |",
         "|---|---|---|---|---|---|",
@@ -723,7 +726,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30, help="how many times to kill while saving")
     parser.add_argument("--out", help="file for the table; standard output has it anyway")
     flags = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # aborted processes leave no core files
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # aborted processes must not leave core files
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,17 +1,18 @@
-"""Codecs on one accelerator: KL-f8 decoding, WF-VAE L encoding with its memory, a training step of WF-VAE S.
+"""Time codecs on one accelerator: KL-f8 decoding, WF-VAE L encoding, a WF-VAE S training step.
 
     python benchmarks/gpu_codecs.py [--peer peer] [--only kl_f8_decode wf_vae_encode wf_vae_train_step]
     python benchmarks/gpu_codecs.py --tiny --image 32 --encode 5 16 --train 5 16 --repeats 2      # on any CPU
 
-kl_f8_decode: one image of 1024x1024 in bfloat16 (configs/kl_f8/sd.py). wf_vae_encode: one clip of 33x512x512 in float32
-(configs/wf_vae/l_4ch.py); the paper has 0.0513 s and 7,170 MB on an H100. wf_vae_train_step: one clip of 25x256x256 in
-`--dtype`, forward, backward and AdamW of the summed L1 and the KL (configs/wf_vae/s_4ch.py), nothing recomputed but
-with --remat. With `--peer`, a checkout of PKU-YuanGroup/WF-VAE, and a torch that sees a CUDA device, theirs does the
-same under torch.compile: with autocast in bfloat16, with TensorFloat32 in float32, which is what jax takes too.
+kl_f8_decode: one image of 1024x1024 in bfloat16 (configs/kl_f8/sd.py). wf_vae_encode: one clip of
+33x512x512 in float32 (configs/wf_vae/l_4ch.py); the paper has 0.0513 s and 7,170 MB on an H100.
+wf_vae_train_step: one clip of 25x256x256 in `--dtype`, forward, backward and AdamW of the summed L1
+and the KL (configs/wf_vae/s_4ch.py), without rematerialization unless --remat is given.
 
-Weights are random. Each measurement has a process of its own, so that its peak of memory is its own: the device's where
-it tells one, else the process's. Prints a JSON row each: the median of the repeats after a warm-up, in seconds.
-`--tiny` takes the networks of the recipes' :tiny mode.
+With `--peer`, a checkout of PKU-YuanGroup/WF-VAE, and a torch that sees a CUDA device, the authors'
+code does the same under torch.compile: with autocast in bfloat16, with TensorFloat32 in float32,
+like jax. Weights are random. Each measurement runs in a separate process to measure its peak
+memory: the device's if it reports one, else the process's. Prints one JSON row for each: the median
+of the repeats after a warm-up, in seconds. `--tiny` uses the networks of the recipes' :tiny mode.
 """
 
 import argparse
@@ -75,7 +76,7 @@ def _flags() -> argparse.Namespace:
 
 
 def _child(operation: str) -> dict[str, Any]:
-    """What a process of its own measures, or why it could not."""
+    """Return the measurement of a separate process, or the reason for its failure."""
     command = [sys.executable, *sys.argv, "--one", operation]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)  # its errors are seen
     if done.returncode:
@@ -161,7 +162,7 @@ def _wf_vae_train_step(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def torch_train_step(flags: argparse.Namespace, device: str) -> dict[str, Any]:
-    """Theirs, compiled by torch."""
+    """Time the authors' training step, compiled by torch."""
     import torch  # pyright: ignore[reportMissingImports]
 
     sys.path.insert(0, str(flags.peer))
@@ -223,7 +224,7 @@ def _recipe(flags: argparse.Namespace, name: str) -> Any:
 
 
 def _model(flags: argparse.Namespace, name: str, dtype: str, **settings: Any) -> tuple[Any, Any]:
-    """The recipe's model, and random weights for it in float32."""
+    """Return the recipe's model, and random float32 weights for it."""
     import jax.numpy as jnp
     from flax import nnx
 

@@ -1,13 +1,13 @@
-"""AutoencoderKL beside diffusers' on the same weights: encode, decode and a training step, in turn, in float32.
+"""Compare our AutoencoderKL with diffusers': encode, decode and a training step, in float32.
 
     pip install diffusers==0.42.1
     python benchmarks/kl_f8_vs_diffusers.py [--image_size 256] [--pairs 5]
 
-A training step is forward and backward of the mean squared error, without an optimiser. One process runs both, ours
-first in each pair, so that whatever else the machine does meets both; ratios are of medians, our time over theirs, by
-wall clock and by the process's CPU time. Memory is the peak of a process of its own for each side and operation, with
-all that it loaded; ours finds its program in the compilation cache there. Prints one JSON row; the largest difference
-of the two results goes along.
+A training step is forward and backward of the mean squared error, without an optimizer. One process
+alternates both on the same weights, ours first, so that other load on the machine affects both.
+Ratios are of medians, our time over theirs, by wall clock and by CPU time. Memory is the peak of a
+separate process for each side and operation, with everything it loads; ours finds its program in
+the compilation cache. Prints one JSON row, with the largest difference of the two results.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SETTINGS = dict(
 
 
 class Diffusers:
-    """Their model, and its operations as functions without arguments."""
+    """diffusers' model, with its operations as functions without arguments."""
 
     def __init__(self, folder: str, image: np.ndarray, z: np.ndarray, threads: int):
         import torch
@@ -105,7 +105,7 @@ class Ours:
 
 
 def import_codec(folder: str) -> None:
-    """A codec of ours with the weights in their folder, in its folder `ours`."""
+    """Import the weights of their folder into a codec folder `ours` in it."""
     from flax import nnx
 
     from pipeline import models
@@ -133,7 +133,7 @@ def timed(function) -> tuple[float, float]:
 
 
 def compare(ours: Ours, theirs: Diffusers, operation: str, pairs: int) -> dict:
-    """Differences of the results, then times, in turn."""
+    """Return the differences of the results, and the times of alternating runs."""
     other = getattr(theirs, operation)
     mine, reference = ours.run(operation), other()
     mine = mine[0] if operation == "train_step" else mine
@@ -151,7 +151,7 @@ def compare(ours: Ours, theirs: Diffusers, operation: str, pairs: int) -> dict:
 
 
 def peak_mib(folder: str, side: str, operation: str, size: int) -> int:
-    """Of a new process that does the operation twice, and finds ours compiled."""
+    """Return the peak memory of a new process that runs the operation twice."""
     command = [
         sys.executable,
         __file__,

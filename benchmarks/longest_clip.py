@@ -1,13 +1,13 @@
-"""The longest clip whose training step fits a slice of TPUs, where groups of `context` chips share each clip.
+"""Find the longest clip whose training step fits a TPU slice with `context` chips per clip.
 
     python benchmarks/longest_clip.py --size 256 --context 4 [--topology v5e:2x4] [--start 33] [--within 1]
 
-Asks `strata plan --quick` for configs/wf_vae/s_4ch.py of one stage, one clip a group of chips, without perceptual
-distance and discriminator, at lengths of 1 + 4k frames: each where the memory of those before says that the edge is.
-It takes for granted that longer clips need more. No TPU is needed, only its compiler (the plan extra); each plan takes
-minutes of CPU. `--within 4` is content with 16 frames between what fits and what does not. Prints one JSON row.
-
-`--memory_gib` is a limit instead of the chip's own memory, and lets `--topology cpu:2` be one:
+Plans configs/wf_vae/s_4ch.py like `strata plan --quick`, with one stage, one clip per group of
+chips, and without perceptual distance and discriminator, at lengths of 1 + 4k frames; each length
+is where earlier plans predict the limit. Assumes that longer clips need more memory. Needs no TPU,
+only its compiler (the plan extra); each plan takes minutes of CPU. `--within 4` stops at 16 frames
+between a clip that fits and one that does not. Prints one JSON row. `--memory_gib` replaces the
+chip's memory as the limit, and allows `--topology cpu:2`:
 
     python benchmarks/longest_clip.py --config configs/wf_vae/s_4ch.py:tiny --size 16 --context 2 --topology cpu:2 \\
         --memory_gib 0.02 --start 5 --most 33
@@ -84,7 +84,7 @@ def search(
             good = number
         else:
             bad = number
-        # A line is a bad guide to a curve: each time it has not even halved the gap, the middle is asked for once more.
+        # A line may fit the curve badly: after each step that did not halve the gap, bisect once.
         if guessed and 2 * (bad - good) > before:
             misses += 1
             halvings = misses
@@ -94,14 +94,17 @@ def search(
             halvings = max(halvings - 1, 0)
             number = min(2 * good, most) if bad > most else (good + bad) // 2
         else:
-            # An end that is near enough to the edge already is met by the other one, at `within` from it.
+            # If one end is already close to the limit, try the point `within` away from it.
             near = min(within, (bad - good) // 2)
             number = min(max(guess, good + near), bad - near if bad <= most else most)
     return good or None, bad if bad <= most else None
 
 
 def _edge(needs: dict[int, float]) -> int | None:
-    """Where the line through the two numbers nearest to 1 (one of them and nothing, if alone) is 1; None if flat."""
+    """Return where the line through the two points nearest to a share of 1 reaches 1; None if flat.
+
+    A single point is joined with the origin.
+    """
     nearest = sorted(needs.items(), key=lambda item: abs(item[1] - 1))[:2]
     if not nearest:
         return None
@@ -110,7 +113,10 @@ def _edge(needs: dict[int, float]) -> int | None:
 
 
 def _plan(flags: argparse.Namespace, frames: int) -> dict[str, Any]:
-    """The bytes of a device that clips of so many frames need, and their share of its memory (None: too many)."""
+    """Return a device's bytes for clips of this length, and their share of its memory.
+
+    The share is None if the compiler ran out of memory.
+    """
     machine = _devices(flags.topology)
     groups = machine // flags.context
     settings = {"stages": "()", "batch_size": groups, "objective.perceptual.weight": 0.0}
@@ -150,7 +156,7 @@ def _plan(flags: argparse.Namespace, frames: int) -> dict[str, Any]:
 
 
 def _devices(topology: str) -> int:
-    """Chips of a topology such as 2*v5e:2x4."""
+    """Return the number of chips of a topology such as 2*v5e:2x4."""
     sys.path.insert(0, str(ROOT))
     from pipeline.planning.topology import parse
 

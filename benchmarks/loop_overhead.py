@@ -1,9 +1,10 @@
-"""What the train loop costs in Python, beside the device's work: a step of nearly no compute, inside and outside of it.
+"""Measure the Python overhead of the train loop with a step of almost no compute.
 
     python benchmarks/loop_overhead.py [--steps 3000]
 
-Inside, `strata train`'s own loop runs a one-layer VAE on 4x4 images with packed arrays as data; outside, the same
-compiled step is called in a bare `for`. Prints one JSON row: milliseconds a step of each, and the difference.
+The loop of `strata train` runs a one-layer VAE on 4x4 images with packed arrays as data; the
+baseline calls the same compiled step in a bare `for`. Prints one JSON row: milliseconds per step of
+each, and the difference.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def recipe(steps: int, images: pathlib.Path) -> ConfigDict:
 
 
 def bare(config: ConfigDict) -> float:
-    """Seconds a step of the compiled step alone, waiting for each one as the loop does: a step late."""
+    """Return seconds per step of the compiled step alone, waiting one step late as the loop does."""
     settings = build.complete(config)
     mesh = build.mesh(settings)
     modeldef, shapes = build.abstract_state(settings, mesh)

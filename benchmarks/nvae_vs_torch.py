@@ -1,17 +1,19 @@
-"""NVAE beside the authors' own torch code (NVlabs/NVAE, under a non-commercial licence), on the same weights and noise.
+"""Compare NVAE with the authors' torch code (NVlabs/NVAE, non-commercial licence).
 
     git clone https://github.com/NVlabs/NVAE
     python benchmarks/nvae_vs_torch.py --peer NVAE [--config configs/nvae/cifar10.py] [--channels 8 --groups 2,3]
     python benchmarks/nvae_vs_torch.py --peer NVAE --speed [--config configs/nvae/small.py --batch_size 8]
 
-Both get the same random weights, running statistics, images and noise, in float32: once normalised by running
-statistics as in evaluation, once by the batch's as in training. Prints one JSON row with the largest relative
-difference of the KL of any group, of the distortion, and of the sum of spectral norms; fails where one of the first two
-is above 1e-4. --count compares the recipe's number of parameters alone. --speed times training steps of both in turn:
-forward, backward, spectral norms by four rounds, Adamax, all in float32; and ours without spectral norms.
+Both get the same random weights, running statistics, images and noise, in float32: once normalized
+by running statistics as in evaluation, once by the batch's as in training. Prints one JSON row with
+the largest relative difference of the KL of any group, of the distortion, and of the sum of
+spectral norms; fails if one of the first two is above 1e-4. --count only compares the recipe's
+number of parameters. --speed times alternating training steps: forward, backward, spectral norms by
+four power iterations, Adamax, all in float32; and ours without spectral norms.
 
-Images have no value of 254, which the authors' 8-bit likelihood takes for the brightest one too, so that it sums to
-more than 1; ours does not. Their synchronised batch norms want CUDA, and are replaced by torch's own here.
+Images have no value of 254: the authors' 8-bit likelihood treats it as the brightest value too, so
+that it sums to more than 1; ours does not. Their synchronized batch norms need CUDA, and are
+replaced by torch's batch norms here.
 """
 
 import argparse
@@ -89,7 +91,7 @@ class Peer:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     def shake(self, seed: int) -> None:
-        """Weights, scales and running statistics away from where they begin."""
+        """Move weights, scales and running statistics away from their initial values."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, tensor in self.module.state_dict().items():
@@ -98,7 +100,7 @@ class Peer:
                     tensor += scale * torch.randn(tensor.shape, generator=generator)
 
     def trainer(self, image: np.ndarray, optimizer: dict, spectral: float):
-        """A function that takes one training step on the images; the optimiser's averaging and scaling left out."""
+        """Return a function that takes one training step, without averaging or scaling of gradients."""
         adamax = torch.optim.Adamax(
             self.module.parameters(),
             optimizer["learning_rate"],
@@ -127,7 +129,10 @@ class Peer:
         return step
 
     def measure(self, image: np.ndarray, noise: list[np.ndarray], *, train: bool) -> dict:
-        """KL of each group [b l] and distortion [b], in nats, and the sum of spectral norms after 40 rounds."""
+        """Return the KL of each group [b l], the distortion [b], in nats, and the sum of spectral norms.
+
+        Spectral norms are taken after 40 power iterations.
+        """
         given = iter(noise)
 
         def same_noise(mean, sigma):
@@ -165,7 +170,7 @@ def _batch_norm(layer, *, swish: bool):
 
 
 class Converted:
-    """The peer's tensors under our names."""
+    """Return the peer's tensors under our names."""
 
     def __init__(self, tensors: dict, model: Any):
         self.tensors, self.arrays = tensors, {}

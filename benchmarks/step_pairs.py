@@ -1,7 +1,7 @@
-"""Two training steps on the same work in one process, in turn: ours as `strata train` compiles it, and a peer's.
+"""Time our training step and a peer's alternately in one process, on the same work.
 
-Imported by the benchmarks that bring a peer; the ratio is our time over theirs, so that below 1 is faster, by wall
-clock and by the process's CPU time, which other work on the machine disturbs less.
+Imported by benchmarks with a peer. Ours is compiled as in `strata train`. The ratio is our time over
+theirs (below 1 is faster), by wall clock and by CPU time, which other load disturbs less.
 """
 
 import os
@@ -18,7 +18,7 @@ from pipeline.training.state import sharding
 
 
 class Ours:
-    """Our step, as `strata train` compiles it."""
+    """Our training step, compiled as in `strata train`."""
 
     def __init__(self, settings: dict, image: np.ndarray):
         mesh = build.mesh(settings)
@@ -51,7 +51,7 @@ class Ours:
 def compare_speed(
     settings: dict, image: np.ndarray, peer: Callable[[], object], pairs: int, steps: int
 ) -> dict:
-    """Of `pairs` turns, each the quickest of `steps` steps of ours and then of the peer's, in seconds."""
+    """Return seconds of `pairs` turns, each the fastest of `steps` of our steps, then of the peer's."""
     jax.config.update("jax_enable_compilation_cache", False)
     ours = Ours(settings, image)
     sides = {"ours": ours.step, "torch": peer}

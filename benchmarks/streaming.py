@@ -1,12 +1,12 @@
-"""Coding long clips piece by piece: that memory does not grow with the length, and what small chunks cost.
+"""Measure streaming of long clips: memory by length, and speed by chunk size.
 
     python benchmarks/streaming.py [--size 128] [--frames 33 257] [--chunks 4 8 16 32]
 
-A WF-VAE S (128 channels, random weights) encodes and decodes a clip as its frames come, which are made as they are
-asked for and thrown away; and makes the reconstruction of a film's file of as many frames. Each length, by the default
-chunk, and each chunk, of the longest clip, has a process of its own, whose peak memory counts. Prints one JSON row:
-peak_ratio is the longest clip's peak over the shortest's, `encode_of_best` a chunk's frames a second over the best
-chunk's.
+A WF-VAE S (128 channels, random weights) encodes and decodes a stream of frames that are generated
+on demand and discarded, and reconstructs a video file of as many frames. Each length with the
+default chunk, and each chunk on the longest clip, runs in a separate process to measure its peak
+memory. Prints one JSON row: `peak_ratio` is the longest clip's peak over the shortest's,
+`encode_of_best` a chunk's frames per second over the best chunk's.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""A VDVAE's training step beside the authors' torch code, on the same work in one process, in turn.
+"""Compare VDVAE's training step with the authors' torch code, alternately in one process.
 
     git clone https://github.com/openai/vdvae
     python benchmarks/vdvae_vs_torch.py --peer vdvae [--config configs/vdvae/cifar10.py] [--batch_size 4]
     python benchmarks/vdvae_vs_torch.py --peer vdvae --parity
 
-A step is forward, backward, global-norm clipping, AdamW and EMA, in float32. Of the peer only vae.py is imported:
-its train.py wants apex, MPI and CUDA. Prints one JSON row; the ratio is our time over theirs, so that below 1 is
-faster, by wall clock and by the process's CPU time, which other work on the machine disturbs less.
-
---parity instead gives both the same random weights, images and noise, and prints the largest relative difference
-of the KL of any layer, of the distortion, and of the gradient's global norm; it fails above 1e-4.
+A step is forward, backward, global-norm clipping, AdamW and EMA, in float32. Only the peer's vae.py
+is imported: its train.py needs apex, MPI and CUDA. Prints one JSON row; the ratio is our time over
+theirs (below 1 is faster), by wall clock and by CPU time, which other load disturbs less. --parity
+instead gives both the same random weights, images and noise, and prints the largest relative
+difference of the KL of any layer, of the distortion, and of the gradient's global norm; it fails
+above 1e-4.
 """
 
 import argparse
@@ -84,7 +84,7 @@ class Peer:
         return stats["elbo"].item()
 
     def shake(self, seed: int) -> None:
-        """Weights away from the initialisation, at which every prior is N(0, 1)."""
+        """Move weights away from the initialization, at which every prior is N(0, 1)."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in self.module.parameters():
@@ -92,7 +92,10 @@ class Peer:
                 parameter += 0.02 * noise.to(self.device)
 
     def measure(self, image: np.ndarray, noise: list[np.ndarray]) -> dict:
-        """KL of each layer and distortion in nats an example, and the norm of the gradient of nats a dimension."""
+        """Return the KL of each layer and the distortion, in nats per example, and the gradient's norm.
+
+        The gradient is of nats per dimension.
+        """
         given = iter(noise)
         draw = self.code.draw_gaussian_diag_samples
 

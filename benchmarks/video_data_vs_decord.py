@@ -1,11 +1,12 @@
-"""Clips of video files through Strata against the same files through decord in torch's DataLoader, in turn.
+"""Compare clips of videos through Strata with decord in torch's DataLoader, alternately.
 
     python benchmarks/video_data_vs_decord.py --folder VIDEOS --torch_python VENV/bin/python
 
-Both give uint8 batches in host memory of clips that start at random, scaled to their shorter side and cropped at
-random, from worker processes that persist. The peer scales inside decord, which knows every file's size beforehand,
-with one decoding thread a worker. Files that one of them cannot use must not be in the folder. Prints one JSON row with
-the ratio of each pair; --packed gives the same clips as `strata data pack` cut them, for our side only.
+Both give uint8 batches in host memory of clips with random starts, scaled by their shorter side and
+cropped at random, from persistent worker processes. The peer scales inside decord, which is given
+every file's size, with one decoding thread per worker. Both sides must be able to read every file
+in the folder. Prints one JSON row with the ratio of each pair; --packed also measures, on our side
+only, the same clips packed by `strata data pack`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 
 
 def peer(args: argparse.Namespace) -> float:
-    """Clips a second of torch's DataLoader; needs torch, numpy and decord only."""
+    """Return clips per second of torch's DataLoader; needs only torch, numpy and decord."""
     import decord
     import numpy as np
     import torch
@@ -75,7 +76,7 @@ def ours(args: argparse.Namespace) -> float:
 
 
 def timed(batches, args) -> float:
-    """Clips a second, after a warm-up in which the workers start."""
+    """Return clips per second, after a warm-up in which the workers start."""
     for _ in range(2 * args.workers):
         next(batches)
     begin = time.perf_counter()

@@ -1,11 +1,12 @@
-"""Weak scaling on this machine: one process on one core, and two on a core each with twice the batch, in turn.
+"""Measure weak scaling on this machine: one process on one core against two on two cores.
 
     python benchmarks/weak_scaling.py [--pairs 3] [--steps 40] [--batch_size 32]
 
-All run `strata train` on the quickstart's recipe (a small VDVAE on photographs), with batch_size examples a process.
-The efficiency is the images a second of two, over twice those of one: with `replica` the gradients alone are summed
-over gloo, with `fsdp` parameters and optimiser state are split over the two, gathered and reduced. `apart` is the same
-of two runs at once that have nothing to do with each other: what the machine itself takes. Prints one JSON row.
+All run `strata train` on the quickstart recipe (a small VDVAE on photographs) alternately, with
+batch_size examples per process. The efficiency is the images per second of two processes over twice
+those of one: with `replica` only gradients are summed over gloo, with `fsdp` parameters and
+optimizer state are sharded over the two, gathered and reduced. `apart` is the efficiency of two
+independent runs at once, the overhead of the machine itself. Prints one JSON row.
 """
 
 import argparse
@@ -23,7 +24,7 @@ KINDS = ("replica", "fsdp", "apart")
 
 
 def images_per_second(axis: str, steps: int, batch_size: int, folder: pathlib.Path) -> float:
-    """Medians of one process ("one"), or of two that share an axis of the mesh or nothing."""
+    """Return medians for one process ("one"), or two that share a mesh axis or nothing ("apart")."""
     processes = 1 if axis == "one" else 2
     raise_on_all_processes = axis in ("replica", "fsdp")
     with socket.socket() as probe:

@@ -1,16 +1,17 @@
-"""WF-VAE beside the authors' torch code, on the same weights and clips: parity, and the time of each, in turn.
+"""Compare WF-VAE with the authors' torch code on the same weights and clips: parity and time.
 
     git clone https://github.com/PKU-YuanGroup/WF-VAE peer
     python benchmarks/wf_vae_vs_torch.py --peer peer [--size 64] [--pairs 3] [--base 128] [--parity] [--nearest]
     python benchmarks/wf_vae_vs_torch.py --peer peer --memory [--size 64]
 
-Needs torch and what the authors import (diffusers, einops). Clips are 17 frames of size x size, float32, on as many
-threads as there are cores. The train step is forward and backward of the summed L1 and the KL, without an optimiser.
-`--nearest` takes the causal doubling of frames, which theirs has as t_interpolation="nearest". Prints one JSON row:
-seconds and the ratio ours / theirs by wall clock, medians over pairs; with --parity the largest differences over the
-largest value; with --memory the peak of resident memory of a process of its own for each side and operation, run
-twice, with weights of no meaning. Ours finds its program in the compilation cache there: what compiling takes is not in
-it.
+Needs torch and what the authors import (diffusers, einops). Clips are 17 frames of size x size,
+float32, on as many threads as there are cores. The training step is forward and backward of the
+summed L1 and the KL, without an optimizer. `--nearest` uses the causal doubling of frames, in the
+authors' code t_interpolation="nearest". Prints one JSON row: seconds and the ratio ours / theirs by
+wall clock, medians over alternating pairs; with --parity the largest differences over the largest
+value; with --memory the peak resident memory of a separate process for each side and operation, run
+twice with arbitrary weights. Ours finds its program in the compilation cache, so that compiling is
+not included.
 """
 
 import argparse
@@ -90,7 +91,7 @@ def _flags() -> argparse.Namespace:
 
 
 def _peaks() -> dict[str, dict[str, int]]:
-    """MiB of each operation and side."""
+    """Return the peak MiB of each operation and side."""
     found = {}
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache}
