@@ -66,7 +66,7 @@ def test_a_run_survives_a_log_that_cannot_be_written(tmp_path, capfd):
     said = capfd.readouterr().err.strip().splitlines()
     assert (
         said.count(
-            "strata: metrics.jsonl cannot be written: No space left on device; the run goes on"
+            "strata: metrics.jsonl cannot be written: No space left on device; the run continues"
         )
         == 1
     )

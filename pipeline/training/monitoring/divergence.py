@@ -1,9 +1,9 @@
-"""When a run has diverged, and which batches it then leaves out.
+"""Detection of divergence, and the batches that a run skips after it.
 
-A step whose loss or gradient is not finite changes nothing (steps/update.py). Several of them in a row, or
-several losses far above the recent ones, mean that going on is of no use: the run goes back to its last checkpoint, and
-passes over the batches that did it (PaLM, arXiv 2204.02311, section 5.1, restarts some 100 steps earlier and skips
-200 to 500 batches).
+A step whose loss or gradient is not finite changes nothing (training/update.py). Several such steps in
+a row, or several losses far above the recent ones, mean that training cannot continue: the run returns
+to its last checkpoint and skips the batches that caused it (PaLM, arXiv 2204.02311, section 5.1,
+restarts some 100 steps earlier and skips 200 to 500 batches).
 """
 
 import collections
@@ -17,14 +17,15 @@ from collections.abc import Iterable
 from pipeline.core.errors import ConfigError
 from pipeline.training.workdir import write_json
 
-# A spike is also above this multiple of the median: where a loss hardly moves, its deviation means nothing.
-_AT_LEAST = 1.2
-_MAD_TO_SIGMA = 1.4826  # of a normal distribution
-_WINDOW, _ENOUGH = 128, 64
+# A spike is also above this multiple of the median: the deviation of an almost constant loss is
+# too small to judge by.
+_MIN_RATIO = 1.2
+_MAD_TO_SIGMA = 1.4826  # for a normal distribution
+_WINDOW, _MIN_HISTORY = 128, 64
 
 
 class RollBack(Exception):
-    """The run should go back to before `first_step`, and leave out the batches of the steps from it to `step`."""
+    """Signal to return to before `first_step` and skip the batches of steps `first_step` to `step`."""
 
     def __init__(self, reason: str, first_step: int, step: int):
         super().__init__(reason)
@@ -33,11 +34,12 @@ class RollBack(Exception):
 
 @dataclasses.dataclass
 class Judge:
-    """Watches loss and gradient of every step; raises RollBack after `patience` bad ones in a row.
+    """Watch on the loss and gradient of every step, which raises RollBack after `patience` bad ones in a row.
 
-    Bad is a loss or gradient that is not finite, or a spike: a loss above median + spike_sigma * 1.4826 * MAD of the
-    last 128 good losses (of at least 64), and above 1.2 times that median. Bad losses do not enter the window.
-    spike_sigma=0 lets spikes pass, patience=0 everything.
+    A step is bad if its loss or gradient is not finite, or if its loss is a spike: above
+    median + spike_sigma * 1.4826 * MAD of the last 128 good losses (at least 64 of them), and above 1.2
+    times that median. Bad losses do not enter the window. spike_sigma=0 accepts spikes, and patience=0
+    never rolls back.
     """
 
     patience: int
@@ -50,12 +52,17 @@ class Judge:
         self.consecutive_bad = 0
 
     def step(self, step: int, loss: float, finite: bool) -> str | None:
-        """What is wrong with this step; None if nothing is."""
+        """Return why this step is bad, or None for a good one.
+
+        Raises:
+          RollBack: it is the last of `patience` bad steps in a row.
+        """
         reason = None
         if not finite or not math.isfinite(loss):
             reason = "the loss or its gradient was not finite"
         elif self._is_spike(loss):
-            reason = f"the loss was {loss:.4g}, against a median of {statistics.median(self._good):.4g} before"
+            median = statistics.median(self._good)
+            reason = f"the loss was {loss:.4g}, against a median of {median:.4g} before"
         if reason is None:
             self.consecutive_bad = 0
             self._good.append(loss)
@@ -70,17 +77,17 @@ class Judge:
         return reason
 
     def _is_spike(self, loss: float) -> bool:
-        if not self.spike_sigma or len(self._good) < _ENOUGH:
+        if not self.spike_sigma or len(self._good) < _MIN_HISTORY:
             return False
         median = statistics.median(self._good)
         deviation = _MAD_TO_SIGMA * statistics.median(abs(value - median) for value in self._good)
-        return loss > median + max(self.spike_sigma * deviation, (_AT_LEAST - 1) * abs(median))
+        return loss > median + max(self.spike_sigma * deviation, (_MIN_RATIO - 1) * abs(median))
 
 
 class Skipped:
-    """The batches that a run leaves out, kept in skipped_batches.json of its folder, with why.
+    """The batches that a run skips, saved with the reasons in skipped_batches.json of its workdir.
 
-    Step s takes the s-th of the batches that are left. Rollbacks count until a checkpoint lies beyond them.
+    Step s takes the s-th batch of those that remain. Rollbacks count until a checkpoint is beyond them.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -91,20 +98,20 @@ class Skipped:
                 self._rollbacks = json.loads(self._path.read_text())["rollbacks"]
             except (ValueError, KeyError):
                 raise ConfigError(
-                    f"{self._path} is damaged: restore it, or delete it to skip nothing"
+                    f"{self._path} is damaged: restore it, or delete it to skip no batches"
                 ) from None
 
     @property
     def batches(self) -> list[int]:
-        """Numbers of the batches, from 0, sorted."""
+        """Return the numbers of the skipped batches, from 0, sorted."""
         return sorted({batch for rollback in self._rollbacks for batch in rollback["batches"]})
 
     def rollbacks_after(self, step: int) -> int:
-        """How many rollbacks were for steps beyond `step`."""
+        """Return how many rollbacks were caused by steps beyond `step`."""
         return sum(rollback["step"] > step for rollback in self._rollbacks)
 
     def add(self, event: RollBack, back_to: int, *, write: bool) -> list[int]:
-        """Notes a rollback, and returns the batches that it adds."""
+        """Record a rollback and return the batches that it adds; `write` saves them to the file."""
         batches = [self.batch_of(step) for step in range(event.first_step, event.step + 1)]
         self._rollbacks.append(
             {"step": event.step, "back_to": back_to, "reason": event.reason, "batches": batches}
@@ -114,12 +121,12 @@ class Skipped:
         return batches
 
     def batch_of(self, step: int) -> int:
-        """The number of the batch that a step, from 1, takes."""
+        """Return the number of the batch that a step, from 1, takes."""
         return batch_number(step - 1, self.batches)
 
 
 def batch_number(position: int, skipped: Iterable[int]) -> int:
-    """The number of the batch at a position, both from 0, in the stream without the skipped ones (sorted)."""
+    """Return the number of the batch at `position` (both from 0) of a stream without the sorted `skipped`."""
     for batch in skipped:
         if batch > position:
             break

@@ -1,4 +1,4 @@
-"""What a run shows of itself on the way: the evaluation and the pictures of its EMA weights."""
+"""Evaluation and pictures of a run's EMA weights during training."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,9 +21,9 @@ from pipeline.training.state.train_state import TrainState
 
 
 class Reports:
-    """Evaluates and draws; the noise is the same each time, so that pictures of two steps compare.
+    """Evaluations and pictures of one stage, with the same noise each time so that steps compare.
 
-    `on_batch` is called before each batch of an evaluation, and may raise to break it off.
+    `on_batch` is called before each batch of an evaluation, and may raise to interrupt it.
     """
 
     def __init__(
@@ -43,7 +43,10 @@ class Reports:
         self._draw = jit(self._grids, out_shardings=self._replicated)
 
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
-        """The held-out examples, or config.eval.num_examples of them: reconstructions, and the ELBO if there is one."""
+        """Evaluate the held-out examples, or the first `num_examples` of them; log and return the metrics.
+
+        Reconstructions are always measured, and the ELBO where the model has a likelihood.
+        """
         model = self._modeldef.merge(state.ema, state.model_state)
         where: Any = dict(place=self._place, replicated=self._replicated)
         result: dict[str, Any] = {}
@@ -65,9 +68,10 @@ class Reports:
         return scalars
 
     def pictures(self, step: int, state: TrainState) -> None:
-        """A grid of samples, where the prior is one to sample from, and one of originals over reconstructions.
+        """Write a grid of samples and a grid of originals above reconstructions.
 
-        Of clips, it shows the first, middle and last frame of each.
+        Samples are left out where the prior is not one to sample from. The first, middle and last frame
+        of each clip are shown.
         """
         num = self._options.num_samples
         images = self._first_images(num) if self._data.num_eval_examples else None
@@ -76,9 +80,7 @@ class Reports:
             self._writer.image(step, "samples", grids.grid(np.asarray(samples)))
         if images is not None:
             images, recon = _stills(images), _stills(np.asarray(recon))
-            columns = len(images)
-            if columns > 8:  # a strip of many columns is too small to see
-                columns = 8
+            columns = min(len(images), 8)  # images in a wider strip are too small to see
             images, recon = images[:columns], recon[:columns]
             pair = grids.grid(
                 np.concatenate([images, recon]), columns=columns, labels=("original", "recon")
@@ -90,7 +92,7 @@ class Reports:
         model = self._modeldef.merge(ema, model_state)
         latents_key, pixels_key = jax.random.split(self._key)
         samples = None
-        # A codec's KL is there to hold its latents together, and draws from N(0, 1) decode to noise.
+        # The KL of a codec only keeps its latents bounded: draws from N(0, 1) decode to noise.
         if self._options.likelihood:
             prior = model.decode((), num=self._options.num_samples, key=latents_key)
             samples = prior.sample(pixels_key)
@@ -107,7 +109,7 @@ class Reports:
                 yield batch
 
     def _first_images(self, num: int) -> np.ndarray:
-        # Every process reads them all: what is not split over the devices must be the same on each.
+        # Every process reads all of them: replicated arrays must be the same on every device.
         with self._data.evaluate(self._options.batch_size, num) as batches:
             return np.asarray(pixels_of(next(batches)))[:num]
 
@@ -116,7 +118,7 @@ class Reports:
 
 
 def _stills(images: UInt8[np.ndarray, "n *t h w c"]) -> UInt8[np.ndarray, "m h w c"]:
-    """Images; of clips, three frames each."""
+    """Return images as they are, and three frames of each clip."""
     if images.ndim == 4:
         return images
     frames = sorted({0, images.shape[1] // 2, images.shape[1] - 1})

@@ -1,4 +1,4 @@
-"""How much of a run's wall time went into steps that count, over all its starts: goodput.json of its folder."""
+"""The share of a run's wall time spent on steps that count, over all its starts (goodput.json)."""
 
 import contextlib
 import json
@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pipeline.training.runtime.phases import NAMES, Phases
 from pipeline.training.workdir import write_json
 
-# Beside the phases: steps that a stop or a rollback threw away, and the time between two starts.
+# In addition to the phases: steps lost to a stop or a rollback, and the time between two starts.
 LOST, DOWN = "lost", "down"
 
 
 class Goodput:
-    """Seconds by phase, summed over restarts; the share of "step" in them is the goodput.
+    """Seconds in each phase, summed over restarts; the share of "step" is the goodput.
 
-    A start after step s finds how far the one before had come. The time of the steps beyond s moves from "step"
-    to "lost", at that start's mean time a step.
+    A start that resumes after step s reads how far the previous one had come. The time of the steps
+    beyond s moves from "step" to "lost", at the previous start's mean time per step.
     """
 
     def __init__(self, folder: pathlib.Path, phases: Phases, *, enabled: bool = True):
@@ -36,10 +36,10 @@ class Goodput:
             self._step, self._step_seconds = saved["step"], saved["seconds_per_step"]
             self._before[DOWN] += max(0.0, time.time() - saved["at"] - sum(phases.seconds.values()))
         except (ValueError, KeyError, TypeError):
-            return  # it is a statistic: a damaged one starts anew
+            return  # only a statistic: a damaged file starts over
 
     def resumed(self, step: int) -> None:
-        """The run goes on after `step`: what had been done beyond it is lost."""
+        """Continue after `step`: the steps already done beyond it are lost."""
         lost = max(0, self._step - step) * self._step_seconds
         lost = min(lost, self._total()["step"])
         self._before["step"] -= lost
@@ -48,7 +48,7 @@ class Goodput:
         self._counted = dict(self._phases.seconds)
 
     def report(self, step: int) -> dict[str, float]:
-        """Shares of the wall time so far by phase, for the log; the file is brought up to date."""
+        """Return each phase's share of the wall time so far, for the log, and update the file."""
         here = self._phases.seconds["step"] - self._counted["step"]
         if step > self._first_step:
             self._step_seconds = here / (step - self._first_step)
@@ -64,7 +64,7 @@ class Goodput:
                 "seconds_per_step": self._step_seconds,
                 "at": time.time(),
             }
-            with contextlib.suppress(OSError):  # a full disk: the next one will have it all
+            with contextlib.suppress(OSError):  # a full disk: the next report writes the totals
                 write_json(self._path, content)
         return {"goodput": total["step"] / whole} | {
             f"time_{name}": total[name] / whole for name in total

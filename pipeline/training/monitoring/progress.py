@@ -1,4 +1,4 @@
-"""One line that tells a person how a run goes: kept up to date on a terminal, printed now and then elsewhere."""
+"""The progress line of a run: updated in place on a terminal, printed at intervals elsewhere."""
 
 import sys
 from typing import Any
@@ -11,7 +11,7 @@ from pipeline.training.runtime.phases import Phases
 
 
 class Progress:
-    """Speed and the share of time that steps waited for data, between two reports, from the run's phases."""
+    """Speed, and the share of time that steps waited for data, between two reports."""
 
     def __init__(self, *, num_steps: int, batch_size: int, phases: Phases, enabled: bool = True):
         self._num_steps, self._batch_size, self._phases, self._enabled = (
@@ -28,15 +28,15 @@ class Progress:
         self.start(0)
 
     def start(self, step: int) -> None:
-        """Steps count from now, after `step`."""
+        """Start timing now, after `step`."""
         self._last_step, self._last = step, self._spent()
 
     def report(
-        self, step: int, headline: str, skipped: int, batch_size: int = 0
+        self, step: int, console_summary: str, skipped: int, batch_size: int = 0
     ) -> dict[str, float]:
-        """Shows the line for `step` and returns its timings, in steps and examples a second and as a share.
+        """Show the line for `step` and return its timings: steps and examples per second, and a share.
 
-        Only the phases "step" and "data" count: evaluating and saving are no training time.
+        Only the phases "step" and "data" count: evaluating and saving are not training time.
         """
         now = self._spent()
         waited = now["data"] - self._last["data"]
@@ -50,7 +50,7 @@ class Progress:
         left = (self._num_steps - step) * seconds / steps
         parts = [
             f"step {step}/{self._num_steps}",
-            headline,
+            console_summary,
             f"{timing['images_per_s']:.1f} images/s",
             f"data wait {100 * timing['data_wait_share']:.1f}%",
             f"ETA {duration(left)}",
@@ -66,12 +66,12 @@ class Progress:
         return dict(self._phases.seconds)
 
     def say(self, message: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         if self._enabled:
             self._console.print(Text(message), soft_wrap=True)
 
     def close(self) -> None:
-        """Leaves the last line where it is."""
+        """Stop updating, and leave the last line on the screen."""
         if self._live is not None:
             self._live.stop()
 
@@ -83,7 +83,7 @@ class Progress:
 
 
 def duration(seconds: float | Any) -> str:
-    """3725 -> "1:02:05"."""
+    """Return seconds as hours, minutes and seconds: 3725 gives "1:02:05"."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole % 3600 // 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,4 +1,4 @@
-"""Metrics of the training steps, read one step late so that no step waits for them."""
+"""Logging of step metrics, read one step late so that no step waits for them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,20 +10,20 @@ import numpy as np
 from pipeline.training.monitoring.divergence import Judge
 from pipeline.training.monitoring.writer import MetricWriter
 
-# Kept for incidents: a number a layer and step is too much for a log.
 _PERCEPTUAL = ("lpips", "lpips_squeeze", "squeezenet_caffe")
+# Only for incidents: one number per layer and step is too much for a log.
 _HIDDEN = ("consecutive_nonfinite", "layer_gradient_norms")
 
 
 class TrainLog:
-    """Writes the metrics of every `every`-th step, and lets a judge look at each.
+    """Log of every `every`-th step's metrics, with a judge of every step.
 
-    Those of step n are touched when n + 1 has been dispatched. Waiting for n then also keeps the host from
-    running more than a step ahead of the devices.
+    The metrics of step n are read after step n + 1 has been dispatched. Waiting for them also keeps the
+    host from running more than one step ahead of the devices.
 
-    `report(step, values, waited)` is called for the steps that are written, with the seconds that the host has
-    waited for the devices since the last one; `incident(step, reason, metrics, examples)` for the first bad step of
-    a row.
+    `report(step, values, waited)` is called for the steps that are written, with the seconds that the
+    host has waited for the devices since the last one. `incident(step, reason, metrics, examples)` is
+    called for the first of a row of bad steps.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class TrainLog:
         self._waited = 0.0
 
     def step(self, step: int, metrics: Mapping[str, Any], examples: np.ndarray) -> None:
-        """Takes the metrics of a step just dispatched and its examples' indices; writes those of the one before."""
+        """Take the metrics and example indices of a step just dispatched; write the previous step's."""
         self.drain()
         self._pending = step, metrics, examples
 
     def drain(self) -> None:
-        """Waits for the step taken last, and writes its metrics if they are due.
+        """Wait for the step taken last, and write its metrics if they are due.
 
         Raises:
           RollBack: too many steps in a row were bad.
@@ -71,10 +71,12 @@ class TrainLog:
 
 
 def first_bad_layer(metrics: Mapping[str, Any], layers: list[str]) -> str:
-    """Where a value stopped being finite, from a step's metrics and the names of layer_gradient_norms.
+    """Return where a value stopped being finite, or "none".
 
-    Forward, the first stochastic layer whose KL is not finite, or else the likelihood. If all of that is finite, it
-    happened backward, on the way from the output: the last layer in forward order whose gradient is not finite.
+    In the forward pass, that is the first stochastic layer whose KL is not finite, or else the
+    likelihood or another loss term. If they are all finite, it happened in the backward pass, which
+    runs from the output: the last layer in forward order whose gradient is not finite. `layers` are the
+    names of the metrics' layer_gradient_norms.
     """
     kl = np.asarray(metrics.get("kl", ()))
     if not np.isfinite(kl).all():

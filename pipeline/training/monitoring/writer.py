@@ -1,4 +1,4 @@
-"""Metrics and pictures of a run: metrics.jsonl always, TensorBoard and the log through CLU where it is installed."""
+"""Metrics and pictures of a run: metrics.jsonl always, TensorBoard and a log where CLU is installed."""
 
 import contextlib
 import importlib.util
@@ -16,21 +16,21 @@ from pipeline.core import grids
 
 
 class MetricWriter:
-    """Writes scalars and images by step, on the first process only (`enabled`).
+    """Writer of scalars and images by step, on the first process only (`enabled`).
 
-    metrics.jsonl has one object a line, {"step": 50, "train": {...}}, and is cut back to the step that a run
-    resumes from, so that an interrupted run leaves the file of an uninterrupted one. What is measured with a
-    clock, and so never comes out twice the same, is in speed.jsonl.
+    metrics.jsonl has one object per line, {"step": 50, "train": {...}}, and is cut back to the step that
+    a run resumes from, so an interrupted run leaves the same file as an uninterrupted one. Values measured
+    with a clock, which never repeat exactly, are in speed.jsonl.
 
-    What cannot be written (a full disk) is told once on standard error and left out: a run outlives its log.
-    TensorBoard, once its file has failed, is left until the next start.
+    A file that cannot be written (a full disk) is reported once on standard error and skipped: the run
+    continues without its log. TensorBoard stays off after a failure until the next start.
     """
 
     def __init__(self, workdir: pathlib.Path, *, resume_step: int, enabled: bool = True):
         self._enabled = enabled
         self._workdir = workdir
         self._clu: Any = None
-        self._torn: set[str] = set()  # files whose last line may be half there
+        self._torn: set[str] = set()  # files whose last line may be incomplete
         if not enabled:
             return
         self._files = {}
@@ -41,37 +41,37 @@ class MetricWriter:
         self._clu = _clu_writer(workdir)
 
     def scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
-        """One line of metrics.jsonl; vectors become lists there, and one scalar an entry in TensorBoard."""
+        """Write a line of metrics.jsonl; vectors become lists there, and one scalar per entry in TensorBoard."""
         self._write("metrics", step, group, values)
 
     def timings(self, step: int, values: Mapping[str, Any]) -> None:
-        """One line of speed.jsonl, and TensorBoard."""
+        """Write a line of speed.jsonl, and to TensorBoard."""
         self._write("speed", step, "speed", values)
 
     def _write(self, name: str, step: int, group: str, values: Mapping[str, Any]) -> None:
         if not self._enabled:
             return
         plain = {name: np.asarray(value, np.float64).tolist() for name, value in values.items()}
-        # NaN and infinities are no JSON: a reader gets null, and the step's log line says it in words.
+        # JSON has no NaN or infinity: a reader gets null, and the step's log line says which it was.
         plain = {name: _finite(value) for name, value in plain.items()}
         line = json.dumps({"step": step, group: plain}) + "\n"
-        with self._outliving(f"{name}.jsonl"):
+        with self._reporting_failures(f"{name}.jsonl"):
             self._files[name].write("\n" + line if name in self._torn else line)
             self._files[name].flush()
             self._torn.discard(name)
         self._to_clu("write_scalars", step, dict(_flat_scalars(group, plain)))
 
     def incident(self, step: int, kind: str, **details: Any) -> None:
-        """One line of incidents.jsonl, which a resumed run adds to: what went wrong, and what was done about it."""
+        """Append to incidents.jsonl, across restarts: what went wrong and what was done about it."""
         if self._enabled:
             with (
-                self._outliving("incidents.jsonl"),
+                self._reporting_failures("incidents.jsonl"),
                 (self._workdir / "incidents.jsonl").open("a") as file,
             ):
                 file.write(json.dumps({"step": step, "kind": kind} | details) + "\n")
 
     def cut_back(self, step: int) -> None:
-        """The run goes back to `step`: what came after it is no longer of this run."""
+        """Drop everything after `step`, to which the run returns."""
         if not self._enabled:
             return
         for name, file in self._files.items():
@@ -80,27 +80,27 @@ class MetricWriter:
             self._files[name] = (self._workdir / f"{name}.jsonl").open("a")
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """A uint8 picture [h w 3] as samples/<name>_<step>.png and in TensorBoard."""
+        """Write a uint8 picture [h w 3] as samples/<name>_<step>.png and to TensorBoard."""
         if not self._enabled:
             return
-        with self._outliving(f"samples/{name}"):
+        with self._reporting_failures(f"samples/{name}"):
             grids.save(self._workdir / "samples" / f"{name}_{step:08d}.png", image)
         self._to_clu("write_images", step, {name: image[None]})
 
     def flush(self) -> None:
-        """Everything so far is on disk."""
+        """Write everything so far to disk."""
         if self._enabled:
             for file in self._files.values():
-                with self._outliving(file.name):
+                with self._reporting_failures(file.name):
                     os.fsync(file.fileno())
         self._to_clu("flush")
 
     def close(self) -> None:
-        """Flushes and closes; the writer cannot be used after that."""
+        """Flush and close; the writer cannot be used after that."""
         self.flush()
         if self._enabled:
             for file in self._files.values():
-                with self._outliving(file.name):
+                with self._reporting_failures(file.name):
                     file.close()
         self._to_clu("close")
 
@@ -109,24 +109,24 @@ class MetricWriter:
             return
         try:
             getattr(self._clu, method)(*arguments)
-        except Exception as error:  # its thread's, of whatever library
+        except Exception as error:  # raised in its thread, by any library
             self._clu = None
             reason = " ".join(str(error).split())[:300]
             print(
-                f"strata: TensorBoard and train.log end here: {reason}; the run goes on",
+                f"strata: TensorBoard and train.log end here: {reason}; the run continues",
                 file=sys.stderr,
                 flush=True,
             )
 
     @contextlib.contextmanager
-    def _outliving(self, what: str) -> Iterator[None]:
+    def _reporting_failures(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             name = what.removesuffix(".jsonl")
             if name not in self._torn:
                 print(
-                    f"strata: {what} cannot be written: {error.strerror}; the run goes on",
+                    f"strata: {what} cannot be written: {error.strerror}; the run continues",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -134,16 +134,16 @@ class MetricWriter:
 
 
 def _clu_writer(workdir: pathlib.Path) -> Any:
-    """CLU's writers for TensorBoard (tb/) and the log (train.log), off the training thread.
+    """Return CLU's writers for TensorBoard (tb/) and the log (train.log), in a thread of their own.
 
-    None without CLU, or without tensorflow and tensorboard, which it needs.
+    Returns None without CLU, or without tensorflow and tensorboard, which it needs.
     """
     if any(
         importlib.util.find_spec(package) is None
         for package in ("clu", "tensorflow", "tensorboard")
     ):
         return None
-    # Tensorflow is here to write event files; without these it greets every run with a page of log.
+    # Tensorflow only writes event files here; these keep its startup messages off the console.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from clu import metric_writers
@@ -154,7 +154,7 @@ def _clu_writer(workdir: pathlib.Path) -> Any:
 
 
 def _log_to(path: pathlib.Path) -> None:
-    """What absl logs, as CLU does, goes to the file alone; warnings to standard error too, beside the progress line."""
+    """Send absl's log, which CLU writes to, to the file only, and warnings to standard error as well."""
     logger = logging.getLogger("absl")
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
@@ -163,14 +163,14 @@ def _log_to(path: pathlib.Path) -> None:
     file, warnings = logging.FileHandler(path), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     warnings.setLevel(logging.WARNING)
-    # CLU logs the traceback of what failed in its thread, and then raises it, which we tell in a line.
+    # CLU logs the traceback of a failure in its thread and then raises it; we report it in one line.
     warnings.addFilter(lambda record: "asynclib" not in record.pathname)
     logger.addHandler(file)
     logger.addHandler(warnings)
 
 
 def _cut_back(path: pathlib.Path, step: int) -> None:
-    """Drops lines after `step`, and a last line that a kill left half-written."""
+    """Drop lines after `step`, and a last line that a kill left incomplete."""
     if not path.exists():
         return
     kept = []
