@@ -1,6 +1,6 @@
 """Turns a checkpoint of a run into a codec folder: config.json, model.safetensors, a model card and preview.png.
 
-strata export --workdir D --out CODEC [--step N] [--raw_weights] [--stats N] [--license NAME] [--overwrite]
+strata export --workdir D --out CODEC [--to strata] [--step N] [--raw_weights] [--stats N] [--license NAME] [--overwrite]
 
 The weights are the averaged ones (EMA). Figures of `strata eval` on the same step and weights go along. --stats
 measures mean and deviation of the latents of N training examples, for models over them (codecs of any size only).
@@ -16,9 +16,11 @@ from absl import flags
 
 from pipeline import __version__
 from pipeline.cli import flags as cli_flags
+from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.metrics import catalogue
 
+EXPORTERS = "pipeline.exporters"
 PREVIEW_COLUMNS = 8
 # What the figures of `strata eval` refer to, exported with them.
 _CONTEXT = ("num_importance_samples", "likelihood", "feature_distance", "num_examples")
@@ -27,7 +29,7 @@ _CONTEXT = ("num_importance_samples", "likelihood", "feature_distance", "num_exa
 def run(argv: list[str]) -> int:
     """See the module's docstring."""
     values = _flags()
-    rest = cli_flags.parse(values, argv, __doc__)
+    rest = cli_flags.parse(values, argv, f"{__doc__}\n{cli_flags.listing(EXPORTERS, 'to')}")
     if rest is None:
         return 0
     if rest:
@@ -36,12 +38,12 @@ def run(argv: list[str]) -> int:
         cli_flags.required(values, "workdir"),
         pathlib.Path(cli_flags.required(values, "out")),
     )
-    _check_out(out, values.overwrite)
+    exporter = load(EXPORTERS, values.to.replace("-", "_"), where="--to")
+    _check_out(out, values.overwrite, exporter.FILES[0])
 
     from pipeline.build.trained import load_for_inference
-    from pipeline.codec import folder
     from pipeline.codec.fixed_size import Codec
-    from pipeline.core import grids, parameters
+    from pipeline.core import parameters
     from pipeline.training.checkpoints.store import Checkpoints
     from pipeline.training.workdir import checkpoint_folder
 
@@ -61,12 +63,8 @@ def run(argv: list[str]) -> int:
     codec = Codec.of(modeldef, weights, about)
     if values.stats:
         codec.config["latents"] = _latent_stats(codec, config, values.stats)
-    codec.save_pretrained(out)
     canvas, missing = _preview(codec, config, values.seed)
-    try:
-        grids.save(out / folder.PREVIEW, canvas)
-    except OSError as error:
-        raise ConfigError(f"{out / folder.PREVIEW}: {error.strerror}") from None
+    exporter.write(codec, out, preview=canvas)
     if missing:
         print(f"strata export: the preview has no reconstructions: {missing}", file=sys.stderr)
     kind = "last" if values.raw_weights else "EMA"
@@ -117,6 +115,9 @@ def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder of the codec.", flag_values=values)
+    flags.DEFINE_enum(
+        "to", "strata", cli_flags.names(EXPORTERS), "Format of the files.", flag_values=values
+    )
     flags.DEFINE_integer(
         "step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0
     )
@@ -143,15 +144,15 @@ def _flags() -> flags.FlagValues:
     return values
 
 
-def _check_out(out: pathlib.Path, overwrite: bool) -> None:
+def _check_out(out: pathlib.Path, overwrite: bool, first: str) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir():
         raise ConfigError(f"--out {out} is a file, not a folder")
     if not overwrite:
         raise ConfigError(f"--out {out} is not empty: give --overwrite to replace the codec in it")
-    # Also one whose writing was cut short, which has no config.json yet.
-    if not (out / "model.safetensors").exists():
+    # The first file is there even if writing was interrupted.
+    if not (out / first).exists():
         raise ConfigError(f"--out {out} holds something else than a codec: give another folder")
 
 

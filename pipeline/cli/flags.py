@@ -8,7 +8,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from pipeline.core.construct import nearest
+from pipeline.core.construct import modules_of, nearest, summaries
 from pipeline.core.errors import ConfigError
 
 _CONFIG_HELP = (
@@ -76,6 +76,17 @@ def config_of(values: flags.FlagValues) -> ConfigDict:
     if values.config is None:
         raise ConfigError("--config FILE is missing: give a recipe, such as configs/quickstart.py")
     return values.config
+
+
+def names(package: str) -> list[str]:
+    """Return the names of a package's modules as a user types them, with dashes."""
+    return [name.replace("_", "-") for name in modules_of(package)]
+
+
+def listing(package: str, flag: str) -> str:
+    """Return help for a flag that names a module of a package: one line for each module."""
+    lines = [f"  {name.replace('_', '-'):<18} {line}" for name, line in summaries(package).items()]
+    return "\n".join([f"--{flag} is one of:", *lines])
 
 
 def required(values: flags.FlagValues, name: str) -> str:

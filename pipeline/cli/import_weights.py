@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.core.construct import load, modules_of, summaries
+from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError
 
 PACKAGE = "pipeline.importers"
@@ -26,7 +26,7 @@ PACKAGE = "pipeline.importers"
 def run(argv: list[str]) -> int:
     """Run the command; the module's docstring describes it."""
     values = _flags(argv)
-    paths = cli_flags.parse(values, argv, f"{__doc__}\n{_listing()}")
+    paths = cli_flags.parse(values, argv, f"{__doc__}\n{cli_flags.listing(PACKAGE, 'from')}")
     if paths is None:
         return 0
     kind, out = cli_flags.required(values, "from"), pathlib.Path(cli_flags.required(values, "out"))
@@ -120,7 +120,9 @@ def import_codec(kind: str, paths: Sequence[str], out: pathlib.Path, *, license:
 def _flags(argv: list[str]) -> flags.FlagValues:
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
-    flags.DEFINE_enum("from", None, _names(), "Family of the weights.", flag_values=values)
+    flags.DEFINE_enum(
+        "from", None, cli_flags.names(PACKAGE), "Family of the weights.", flag_values=values
+    )
     flags.DEFINE_string("out", None, "New folder for the run or codec.", flag_values=values)
     flags.DEFINE_string(
         "license",
@@ -129,16 +131,6 @@ def _flags(argv: list[str]) -> flags.FlagValues:
         flag_values=values,
     )
     return values
-
-
-def _names() -> list[str]:
-    return [name.replace("_", "-") for name in modules_of(PACKAGE)]
-
-
-def _listing() -> str:
-    """Return one line for each importer, for --help."""
-    lines = [f"  {name.replace('_', '-'):<20} {line}" for name, line in summaries(PACKAGE).items()]
-    return "\n".join(["--from is one of:", *lines])
 
 
 def _importer(kind: str) -> Any:

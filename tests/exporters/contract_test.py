@@ -1,0 +1,54 @@
+"""Every file of pipeline/exporters writes the files that it names, completely and more than once."""
+
+import numpy as np
+import pytest
+from tiny_codec import tiny_codec
+
+from pipeline import Codec, cli, exporters
+from pipeline.core.construct import load, modules_of, summaries
+from pipeline.core.errors import ConfigError
+
+NAMES = modules_of(exporters.__name__)
+
+
+def exporter(name: str):
+    return load(exporters.__name__, name, where="--to")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exporter_describes_itself(name):
+    assert summaries(exporters.__name__)[name].endswith(".")
+    assert exporter(name).FILES and exporter(name).write.__doc__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exporter_writes_its_files(name, tmp_path):
+    preview = np.zeros((8, 8, 3), np.uint8)
+    for _ in range(2):  # a folder can be overwritten
+        paths = exporter(name).write(tiny_codec("flat"), tmp_path / "out", preview=preview)
+        assert [path.name for path in paths] == list(exporter(name).FILES)
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(
+            exporter(name).FILES
+        )
+    assert len(exporter(name).write(tiny_codec("flat"), tmp_path / "plain")) == len(paths) - 1
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file"):
+        exporter(name).write(tiny_codec("flat"), tmp_path / "file")
+
+
+def test_strata_gives_back_the_same_weights(tmp_path):
+    codec = tiny_codec("flat")
+    exporter("strata").write(codec, tmp_path / "out")
+    again = Codec.from_pretrained(tmp_path / "out")
+    np.testing.assert_equal(
+        {name: np.asarray(array) for name, array in again.weights.items()},
+        {name: np.asarray(array) for name, array in codec.weights.items()},
+    )
+
+
+@pytest.mark.parametrize("command", ["import", "export"])
+def test_help_lists_the_folder(command, capsys):
+    assert cli.dispatch([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    for name, line in summaries(f"pipeline.{command}ers").items():
+        assert f"  {name.replace('_', '-')}  " in shown and line in shown
