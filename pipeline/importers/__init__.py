@@ -87,5 +87,5 @@ def check_hidden_settings(
         overrides = " ".join(f"--config.model.{key}={value}" for key, value in different.items())
         raise ConfigError(
             f"{' and '.join(paths)} was trained with {trained}: give {overrides}; docs/codecs.md "
-            "(Other people's weights) explains how to continue training in the recipe's own form"
+            "(Released weights) explains how to continue training in the recipe's own form"
         )
