@@ -1,9 +1,9 @@
-"""Bytes of an image file -> uint8 pixels, whatever the file's mode.
+"""Decodes the bytes of an image file of any mode to uint8 pixels.
 
-Grey, palette, CMYK and 1-bit images become what `channels` asks for. Transparency is composited on white.
-16-bit grey is scaled to 8 bits (65535 -> 255); 16-bit colour loses its low byte in the decoder. Of an
-animation the first frame is taken. The EXIF orientation is applied. Float images have no known range and are
-refused.
+Grey, palette, CMYK and 1-bit images are converted to the requested channels. Transparency is
+composited on white. 16-bit grey is scaled to 8 bits (65535 -> 255); 16-bit colour loses its low byte
+in the decoder. An animation gives its first frame. The EXIF orientation is applied. Float images
+have no known range and are refused.
 """
 
 import io
@@ -19,10 +19,13 @@ _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 def decode(data: bytes, channels: int, *, at_least: int = 0) -> UInt8[np.ndarray, "h w c"]:
-    """Pixels of an encoded image with 1 channel (grey) or 3 (RGB). Thread-safe; raises Unreadable.
+    """Return the pixels of an encoded image with 1 channel (grey) or 3 (RGB). Thread-safe.
 
-    With `at_least` a JPEG may come back smaller by 2, 4 or 8, as long as its shorter side keeps twice that
-    many pixels: the decoder then does a part of the shrinking at a fraction of the time.
+    With `at_least`, a JPEG may be returned smaller by 2, 4 or 8, as long as its shorter side keeps
+    twice that many pixels: the decoder then does part of the shrinking in a fraction of the time.
+
+    Raises:
+      Unreadable: the bytes cannot be decoded, or have no known range.
     """
     try:
         with Image.open(io.BytesIO(data)) as file:
@@ -45,7 +48,7 @@ def decode(data: bytes, channels: int, *, at_least: int = 0) -> UInt8[np.ndarray
 
 
 def _draft(file: Image.Image, side: int) -> None:
-    # draft() keeps both sides at or above what it is asked for, so ask in the image's own proportion.
+    # draft() keeps both sides at or above the request, so request the image's own aspect ratio.
     scale = side / min(file.size)
     if scale < 1:
         file.draft(None, (round(file.width * scale), round(file.height * scale)))

@@ -1,4 +1,4 @@
-"""From an image of any size to image_size x image_size pixels: crop, resize, flip, bit depth, binarisation."""
+"""Crops, resizes, flips and quantizes images of any size to image_size x image_size pixels."""
 
 import dataclasses
 
@@ -16,17 +16,17 @@ RESIZES = ("shrink", "fit", "none")
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """Takes a square of each image and brings it to image_size.
+    """The transform of each image to a square of image_size.
 
     Attributes:
       image_size: height and width of the result, in pixels.
       channels: 3 (RGB) or 1 (grey).
-      crop: "random" or "center": where the square lies.
-      resize: "shrink" takes the largest square and scales it down, and refuses smaller images; "fit" also
-        enlarges; "none" takes image_size pixels at the image's own resolution.
+      crop: "random" or "center", the position of the square.
+      resize: "shrink" scales the largest square down, and refuses smaller images; "fit" also
+        enlarges; "none" crops image_size pixels at the image's own resolution.
       flip: mirror every second image, at random, left to right.
       bits: bit depth kept, 1..8: the lower 8 - bits are set to zero.
-      binarize: each value becomes 255 with probability value / 255, else 0.
+      binarize: each value becomes 255 with probability value / 255, otherwise 0.
     """
 
     image_size: int
@@ -50,7 +50,7 @@ class Transform:
             raise ConfigError(f"data.bits={self.bits} must be between 1 and 8")
         if self.binarize and self.bits < 8:
             raise ConfigError(
-                f"data.bits={self.bits} must be 8 where data.binarize leaves black and white alone"
+                f"data.bits={self.bits} must be 8 with data.binarize, which keeps only black and white"
             )
 
     @property
@@ -59,19 +59,20 @@ class Transform:
 
     @property
     def at_least(self) -> int:
-        """The size below which decoding must not shrink an image; 0 where every pixel counts."""
+        """The size below which decoding must not shrink an image; 0 if it must not shrink at all."""
         return 0 if self.resize == "none" else self.image_size
 
     def for_evaluation(self) -> "Transform":
-        """The same without chance: centre crop, no flip."""
+        """Return the transform without randomness: centre crop, no flip."""
         return dataclasses.replace(self, crop="center", flip=False)
 
     def square(
         self, image: UInt8[np.ndarray, "h w k"], bits_y: int, bits_x: int
     ) -> UInt8[np.ndarray, "size size c"]:
-        """Crops and resizes one image; `bits_y` and `bits_x` are 64 random bits each, used by a random crop.
+        """Crop and resize one image; a random crop uses `bits_y` and `bits_x`, 64 random bits each.
 
-        Raises Unreadable when the image is too small for `resize`.
+        Raises:
+          Unreadable: the image is too small for `resize`.
         """
         image = _with_channels(image, self.channels)
         height, width, _ = image.shape
@@ -98,7 +99,10 @@ class Transform:
         mirrored: Bool[np.ndarray, " b"],
         noise: UInt64[np.ndarray, " b"],
     ) -> UInt8[np.ndarray, "b size size c"]:
-        """Flips the images marked, cuts the bit depth and binarises, in place; `noise` is 64 random bits an image."""
+        """Flip the marked images, reduce the bit depth and binarize, in place.
+
+        `noise` is 64 random bits per image.
+        """
         if self.flip:
             images[mirrored] = images[mirrored, :, ::-1]
         if self.bits < 8:
@@ -111,7 +115,7 @@ class Transform:
 def shrink_shorter_side(
     image: UInt8[np.ndarray, "h w c"], size: int
 ) -> UInt8[np.ndarray, "h2 w2 c"]:
-    """Scales the whole image down so that its shorter side is `size`; smaller images stay as they are."""
+    """Scale a whole image down so that its shorter side is `size`; keep smaller images unchanged."""
     height, width, _ = image.shape
     scale = size / min(height, width)
     if scale >= 1:
@@ -122,7 +126,7 @@ def shrink_shorter_side(
 def _binarized(
     images: UInt8[np.ndarray, "b h w c"], noise: UInt64[np.ndarray, " b"]
 ) -> UInt8[np.ndarray, "b h w c"]:
-    """255 with probability value / 255, to one part in 65,536; 0 and 255 stay what they are."""
+    """Return 255 with probability value / 255, to one part in 65,536; 0 and 255 are kept."""
     count = images[0].size
     words = randomness.spread(noise, -(-count // 4))
     uniform = words.astype("<u8").view("<u2")[:, :count].reshape(images.shape)
@@ -131,7 +135,7 @@ def _binarized(
 
 
 def _resize(image: np.ndarray, height: int, width: int | None = None) -> np.ndarray:
-    # Pillow's bicubic widens its kernel when it shrinks, which is the antialiasing.
+    # Pillow's bicubic filter widens its kernel when it shrinks, which prevents aliasing.
     grey = image.shape[2] == 1
     pixels = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if grey else image))
     resized = np.asarray(pixels.resize((width or height, height), Image.Resampling.BICUBIC))

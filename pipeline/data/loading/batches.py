@@ -1,4 +1,4 @@
-"""Batch k as a pure function of (seed, k): what Grain's threads and worker processes compute."""
+"""Batch k as a pure function of (seed, k), evaluated by Grain's threads and worker processes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -12,16 +12,16 @@ from pipeline.data.loading.mix import Mix
 from pipeline.data.shuffle import shuffled
 from pipeline.data.unreadable import Unreadable
 
-# Unreadable replacements in a row before a run gives up: far more than chance brings in a usable dataset.
+# Consecutive unreadable replacements before a run stops: far more than chance in a usable dataset.
 _ATTEMPTS = 200
 _EVALUATION_SEED = 0
 
 
 class Loaded(NamedTuple):
-    """A batch (pipeline.core.types.Batch) and what could not be read on the way: "name: reason".
+    """A batch (pipeline.core.types.Batch), and "name: reason" of each example skipped for it.
 
-    A tuple, so that Grain sees the arrays in it and hands them over in shared memory: in a pipe, the half of
-    a batch that a killed worker wrote would let its reader wait for ever.
+    It is a tuple, so that Grain finds the arrays and transfers them in shared memory: with a pipe, a
+    reader would wait for ever for the rest of a batch whose worker was killed.
     """
 
     batch: dict[str, np.ndarray]
@@ -29,7 +29,7 @@ class Loaded(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """64 random bits each: where an example is cropped, and where in a video its clip starts."""
+    """64 random bits each for the position of a crop, and for the start of a clip in its video."""
 
     y: int = 0
     x: int = 0
@@ -38,11 +38,11 @@ class Draws(NamedTuple):
 
 @runtime_checkable
 class Examples(Protocol):
-    """Examples that all become pixels of one shape; reading is thread-safe, and they pickle.
+    """Examples whose pixels all have one shape. Reading is thread-safe, and they can be pickled.
 
     Attributes:
-      key: what a batch calls their pixels: "image" or "video".
-      shape: that of one example's pixels.
+      key: key of the pixels in a batch: "image" or "video".
+      shape: shape of one example's pixels.
     """
 
     @property
@@ -56,11 +56,14 @@ class Examples(Protocol):
     def gather(
         self, indices: Int[np.ndarray, " n"]
     ) -> tuple[UInt8[np.ndarray, "n ..."], Int32[np.ndarray, " n"]] | None:
-        """Pixels and labels of several at once, where that is quicker; else None, also where one is unreadable."""
+        """Return pixels and labels of several examples at once if that is faster, otherwise None.
+
+        It also returns None if one of them is unreadable.
+        """
         ...
 
     def read(self, index: int, draws: Draws) -> tuple[UInt8[np.ndarray, "..."], int]:
-        """Pixels and label of one. Raises Unreadable."""
+        """Return pixels and label of one example. Raises Unreadable."""
         ...
 
     def finish(
@@ -69,23 +72,23 @@ class Examples(Protocol):
         mirrored: Bool[np.ndarray, " b"],
         noise: UInt64[np.ndarray, " b"],
     ) -> UInt8[np.ndarray, "b ..."]:
-        """What is done to a whole batch, such as mirroring those that were drawn for it; in place.
+        """Finish a whole batch in place, for example mirror the examples that were drawn for it.
 
-        `noise` is 64 random bits an example.
+        `noise` is 64 random bits per example.
         """
         ...
 
     def places(self, indices: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
-        """Positions in the dataset, for a batch's "index"; -1 stays."""
+        """Return positions in the dataset, for a batch's "index"; -1 stays -1."""
         ...
 
     def name(self, index: int) -> str:
-        """What to call one in a message."""
+        """Return the name of one example for messages."""
         ...
 
 
 def over_budget(skipped: list[str], budget: int, what: str = "images") -> DataError:
-    """The error for more unreadable images than data.max_unreadable allows; names up to three."""
+    """Return the error for more unreadable examples than data.max_unreadable; it names up to three."""
     shown = "; ".join(skipped[:3]) + (f"; and {len(skipped) - 3} more" if len(skipped) > 3 else "")
     return DataError(
         f"{len(skipped)} unreadable {what}, more than data.max_unreadable={budget}: {shown}"
@@ -93,12 +96,12 @@ def over_budget(skipped: list[str], budget: int, what: str = "images") -> DataEr
 
 
 class TrainingBatches:
-    """Random access to the endless stream of training batches: number i is batch k = start_step + i.
+    """Random access to the endless stream of training batches: item i is batch k = start_step + i.
 
-    All of a batch are of the one kind of examples whose turn it is. Where it is the m-th batch of that kind, its row
-    shows example shuffled(seed, m * batch_size + row), cropped, cut, flipped and given noise by draws at position
-    p = k * batch_size + row. An unreadable example is replaced by another one drawn at (p, attempt). `rows` are
-    those that this process reads.
+    All examples of a batch have the kind whose turn it is. In the m-th batch of that kind, `row` has
+    example shuffled(seed, m * batch_size + row); its crop, start, flip and noise are drawn at
+    position p = k * batch_size + row. An unreadable example is replaced by one drawn at (p, attempt).
+    This process reads `rows`.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class TrainingBatches:
         self.batch_size, self.rows, self.start_step = batch_size, rows, start_step
 
     def __len__(self) -> int:
-        return 1 << 48  # Grain wants a length; no run is as long
+        return 1 << 48  # Grain needs a length; no run is that long
 
     def __getitem__(self, index: int) -> Loaded:
         step = self.start_step + int(index)
@@ -149,7 +152,7 @@ class TrainingBatches:
         example: Int[np.ndarray, " b"],
         skipped: list[str],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels and labels one by one; corrects `example` where an example had to be replaced."""
+        """Read pixels and labels one by one; updates `example` where one had to be replaced."""
         pixels = np.empty((len(example), *examples.shape), np.uint8)
         label = np.empty(len(example), np.int32)
         streams = (randomness.CROP_Y, randomness.CROP_X, randomness.START)
@@ -175,10 +178,11 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Random access to the batches that show the first examples of each part once, in one fixed random order.
+    """Random access to batches of the first examples of each part, once and in a fixed random order.
 
-    `parts` are (examples, how many of them); a batch is of one part. A part's last batch is padded with zeros, mask 0
-    and index -1. So is an unreadable example: it is counted, not replaced.
+    `parts` are (examples, number of them to use); a batch comes from one part. The last batch of a
+    part is padded with zeros, mask 0 and index -1. An unreadable example is counted and becomes
+    padding.
     """
 
     def __init__(
@@ -207,7 +211,7 @@ class EvaluationBatches:
             pixels[mask], label[mask] = loaded
         else:
             _fill(examples, example, pixels, label, mask, skipped)
-        # Of the example and not of its place in this evaluation, so that all evaluations see the same pixels.
+        # Drawn by example and not by its place, so that all evaluations see the same pixels.
         noise = randomness.draw(_EVALUATION_SEED, randomness.NOISE, example)
         pixels = examples.finish(pixels, np.zeros(len(example), bool), noise)
         mask = mask.astype(np.float32)
@@ -228,7 +232,7 @@ def _fill(
     mask: Bool[np.ndarray, " b"],
     skipped: list[str],
 ) -> None:
-    """Fills `pixels` and `label` one by one; an unreadable row becomes padding."""
+    """Fill `pixels` and `label` one by one; an unreadable row becomes padding."""
     for row in np.flatnonzero(mask):
         try:
             pixels[row], label[row] = examples.read(int(example[row]), Draws())

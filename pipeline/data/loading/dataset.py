@@ -1,4 +1,4 @@
-"""What images and videos share: batches for training and evaluation through Grain, and a budget of unreadable ones."""
+"""Batches of images or videos for training and evaluation, read ahead by Grain."""
 
 import hashlib
 import json
@@ -26,11 +26,11 @@ from pipeline.data.loading.mix import Mix
 from pipeline.data.loading.workers import end_with_parent
 from pipeline.data.unreadable import Unreadable
 
-_READ_AHEAD_BYTES = 256 << 20  # of finished batches, over all workers
+_READ_AHEAD_BYTES = 256 << 20  # finished batches of all workers together
 
 
 def digest(*settings: Any) -> str:
-    """The fingerprint of a dataset: sha256 over what decides its stream."""
+    """Return the fingerprint of a dataset: the sha256 of the settings that decide its stream."""
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
 
@@ -73,12 +73,12 @@ class Dataset:
 
     @property
     def num_examples(self) -> int:
-        """Examples in the training set."""
+        """Number of examples in the training set."""
         return sum(map(len, self._training.kinds))
 
     @property
     def num_eval_examples(self) -> int:
-        """Examples held out for evaluation."""
+        """Number of examples held out for evaluation."""
         return sum(map(len, self._held_out))
 
     def train(
@@ -88,9 +88,14 @@ class Dataset:
         start_step: int = 0,
         rows: Int[np.ndarray, " b"] | None = None,
     ) -> "Batches":
-        """Endless batches from batch `start_step` on, reading ahead from now on.
+        """Return endless batches, beginning with batch `start_step`; reading ahead starts now.
 
-        `batch_size` is global; this process gets `rows` of each, or all.
+        Args:
+          batch_size: global batch size.
+          rows: the rows of each batch that this process reads; all by default.
+
+        Raises:
+          DataError: there are fewer examples than rows in a batch.
         """
         rows = np.arange(batch_size) if rows is None else rows
         if batch_size > self.num_examples:
@@ -117,10 +122,13 @@ class Dataset:
         num_examples: int | None = None,
         rows: Int[np.ndarray, " b"] | None = None,
     ) -> "Batches":
-        """Each held-out example once, or `num_examples` of them, in one fixed random order.
+        """Return batches of each held-out example once, or of `num_examples`, in a fixed random order.
 
-        Every process gets the same number of batches; padding has mask 0. Reads in threads: an evaluation is
-        too short to wait for worker processes to start.
+        Every process gets the same number of batches; padding has mask 0. Reading uses threads: an
+        evaluation is too short to wait for worker processes to start.
+
+        Raises:
+          ConfigError: nothing is held out.
         """
         rows = np.arange(batch_size) if rows is None else rows
         if not self._held_out:
@@ -136,7 +144,7 @@ class Dataset:
         )
 
     def _check_readable(self, kinds: Sequence[Examples], where: str) -> None:
-        """Reads examples of each kind until one works, so that a hopeless dataset fails before anything is compiled."""
+        """Read examples of each kind until one works, so that a bad dataset fails before compilation."""
         for examples in kinds:
             failed: list[str] = []
             for index in range(len(examples)):
@@ -153,18 +161,18 @@ class Dataset:
                 )
 
     def note_unreadable(self, skipped: tuple[str, ...]) -> None:
-        """Counts examples that an iterator could not read; raises DataError beyond the budget."""
+        """Count examples that an iterator could not read. Raises DataError beyond max_unreadable."""
         self.unreadable.extend(entry for entry in skipped if entry not in self.unreadable)
         if len(self.unreadable) > self.max_unreadable:
             raise over_budget(self.unreadable, self.max_unreadable, self.what)
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):
-    """Batches, read ahead by threads and processes that stop on close() or on leaving a `with` block."""
+    """An iterator of batches; its threads and processes stop on close() or at the end of a `with`."""
 
     def __init__(self, data: Dataset, iterator: grain.DatasetIterator):
         self._data, self._iterators = data, [iterator]
-        # At exit too, and dropping the last reference: Grain's own cleaning up comes when its modules are gone.
+        # Also at exit and with the last reference: Grain's own clean-up runs after its modules are gone.
         self._finalizer = weakref.finalize(self, _close, self._iterators)
 
     def __next__(self) -> dict[str, np.ndarray]:
@@ -174,14 +182,14 @@ class Batches(Iterator[dict[str, np.ndarray]]):
             loaded: Loaded = next(self._iterators[0])
         except RuntimeError as error:
             raise DataError(
-                f"a data worker process died ({str(error).split('. ')[0]}); if memory or /dev/shm ran out, "
-                "lower data.num_workers"
+                f"a data worker process died ({str(error).split('. ')[0]}); "
+                "if memory or /dev/shm ran out, lower data.num_workers"
             ) from error
         self._data.note_unreadable(loaded.skipped)
         return loaded.batch
 
     def close(self) -> None:
-        """Ends reading ahead, and the iteration."""
+        """Stop reading ahead, and end the iteration."""
         self._finalizer()
 
     def __enter__(self) -> "Batches":
@@ -198,7 +206,7 @@ def _close(iterators: list[grain.DatasetIterator]) -> None:
 def _read_ahead(
     batches: RandomAccessDataSource[Loaded], batch_bytes: int, num_workers: int
 ) -> grain.DatasetIterator:
-    """A Grain iterator over `batches`: threads here, or worker processes of a few threads each."""
+    """Return a Grain iterator over `batches` that uses threads, or workers of a few threads each."""
     threads = min(4, os.cpu_count() or 1) if num_workers == 0 else 2
     affordable = _READ_AHEAD_BYTES // (max(1, num_workers) * batch_bytes)
     options = grain.ReadOptions(
@@ -206,9 +214,8 @@ def _read_ahead(
     )
     dataset = grain.MapDataset.source(batches).to_iter_dataset(options)
     if num_workers:
-        if (
-            not flags.FLAGS.is_parsed()
-        ):  # Grain reads absl flags, which are unparsed outside of absl.app
+        # Grain reads absl flags, which are unparsed outside of absl.app.
+        if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2),
@@ -220,12 +227,12 @@ def _read_ahead(
 
 
 def _largest(kinds: Sequence[Examples]) -> int:
-    """Bytes of the largest example."""
+    """Return the bytes of the largest example."""
     return max(int(np.prod(examples.shape)) for examples in kinds)
 
 
 def _portions(kinds: Sequence[Examples], count: int) -> list[tuple[Examples, int]]:
-    """How many of each kind make `count` together, in proportion to their numbers."""
+    """Divide `count` examples among the kinds, in proportion to their numbers."""
     ends = np.cumsum([len(examples) for examples in kinds])
     bounds = np.round(ends * min(1.0, count / int(ends[-1]))).astype(int)
     return list(zip(kinds, np.diff(bounds, prepend=0).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Writes examples of a dataset as files, as a model would see them."""
+"""Examples of a dataset, as a model sees them, written to image and video files."""
 
 import pathlib
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from PIL import Image
 from pipeline.core.errors import ConfigError
 from pipeline.data.loading.dataset import Dataset
 
-_SHOWN_RATE = 25  # frames a second of the files; a clip's own is not known of every source
+_FPS = 25  # of the files; not every source knows a clip's own rate
 
 
 def write_examples(data: Dataset, out: str, *, split: str, num: int, seed: int = 0) -> list[str]:
-    """Saves `num` examples of "train" or "eval" to the folder `out`; returns the files' paths.
+    """Save `num` examples of the split "train" or "eval" to the folder `out`; return the paths.
 
-    Images become .png, and clips .mp4 without loss (H.264 of RGB).
+    Images become .png, and clips become lossless .mp4 (H.264 of RGB).
     """
     if split not in ("train", "eval"):
         raise ConfigError(f"--split={split} must be train or eval")
@@ -50,7 +50,7 @@ def _write_clip(path: pathlib.Path, clip: UInt8[np.ndarray, "t h w 3"]) -> None:
     import av
 
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264rgb", rate=_SHOWN_RATE, options={"crf": "0"})
+        stream = container.add_stream("libx264rgb", rate=_FPS, options={"crf": "0"})
         stream.height, stream.width, stream.pix_fmt = clip.shape[1], clip.shape[2], "rgb24"  # type: ignore[attr-defined]
         for frame in clip:
             container.mux(

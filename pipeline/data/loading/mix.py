@@ -1,4 +1,4 @@
-"""Which kind of examples a batch is of, where there are several: by shares, and a function of (seed, k) alone."""
+"""The kind of examples in batch k, by shares; a pure function of (seed, k)."""
 
 import functools
 from collections.abc import Sequence
@@ -9,16 +9,17 @@ from grain.experimental import index_shuffle
 
 from pipeline.data import randomness
 
-# Batches of a cycle, in which the shares are exact to one batch; divisible by what shares are made of.
+# Batches in a cycle, in which shares are exact to one batch; it has many divisors.
 CYCLE = 240
 Kind = TypeVar("Kind")
 
 
 class Mix(Generic[Kind]):
-    """Kinds of examples that take turns, each with its share of the batches, in an order that is random in each cycle.
+    """Kinds of examples that take turns by their shares, in a random order for each cycle.
 
-    Every kind with a share gets at least one batch of CYCLE. How many batches of its kind came before batch k is
-    counted and not remembered, so that each kind goes through its own epochs from wherever a run starts.
+    Every kind with a share gets at least one batch of CYCLE. The number of earlier batches of a kind
+    is computed from k, not remembered, so that each kind goes through its own epochs wherever a run
+    starts.
     """
 
     def __init__(self, kinds: Sequence[Kind], shares: Sequence[float | int] = (1,)):
@@ -26,7 +27,7 @@ class Mix(Generic[Kind]):
         self._counts = _whole_shares(tuple(float(share) for share in shares))
 
     def turn(self, seed: int, step: int) -> tuple[Kind, int]:
-        """The kind of batch `step`, and how many batches of it came before."""
+        """Return the kind of batch `step`, and the number of earlier batches of that kind."""
         if len(self.kinds) == 1:
             return self.kinds[0], step
         cycle, place = divmod(step, CYCLE)
@@ -36,7 +37,7 @@ class Mix(Generic[Kind]):
 
 
 def _whole_shares(shares: tuple[float, ...]) -> tuple[int, ...]:
-    """Shares as whole numbers of CYCLE batches: largest remainders, and at least 1 for what has a share."""
+    """Round shares to batches of a CYCLE by largest remainders; a share above 0 gets at least one."""
     wanted = np.array(shares) / sum(shares) * CYCLE
     counts = np.maximum(np.floor(wanted), wanted > 0).astype(int)
     while counts.sum() != CYCLE:
