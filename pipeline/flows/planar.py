@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.flows.chain import Chain
 
-# Bisections of an interval that is at most two units of u long: beyond float32's precision.
+# Bisections of an interval of length 2 |w.u|: beyond float32's precision.
 BISECTIONS = 40
 
 

@@ -1,4 +1,7 @@
-"""Networks with branches: units, pooling and padding by hand; files of Inception v3 and I3D."""
+"""Networks with branches: units, pooling and padding by hand.
+
+This also covers inception.py, i3d.py (shapes, files) and resize.py.
+"""
 
 import itertools
 

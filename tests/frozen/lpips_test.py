@@ -1,4 +1,7 @@
-"""Perceptual distances with made-up weights: properties, frames, and unusable files."""
+"""Perceptual distances with made-up weights: properties, frames, and unusable files.
+
+This also covers squeezenet.py, whose features they use.
+"""
 
 import pathlib
 

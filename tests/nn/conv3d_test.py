@@ -1,4 +1,7 @@
-"""Causal 3-D convolution: padding, causality, chunks; and its CPU lowering against XLA's."""
+"""Causal 3-D convolution: padding, causality and chunks.
+
+This also covers backend/conv3d.py: its CPU lowering and gradients against XLA's.
+"""
 
 import itertools
 
