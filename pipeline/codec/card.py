@@ -92,8 +92,8 @@ def _any_size_summary(config: Config) -> str:
     block = f"{time}x{space}x{space}" if codec["is_video"] else f"{space}x{space}"
     return f"""# {_name(config)}
 
-A variational autoencoder of {"clips" if codec["is_video"] else "images"}: each block of {block} pixels \
-becomes one latent of {channels} numbers, {ratio:g} times fewer.
+A variational autoencoder of {"clips" if codec["is_video"] else "images"}: \
+each block of {block} pixels becomes one latent of {channels} numbers, {ratio:g} times fewer.
 {config.get("num_parameters", 0):,} parameters.
 """
 
@@ -117,10 +117,10 @@ from pipeline import Codec
 codec = Codec.from_pretrained("path/to/this/folder")
 """
 _VIDEO_USAGE = """\
-z = codec.encode(video, chunk=8, tile=256).mode()     # video [b t h w 3], uint8, or float in [-1, 1]
-video = codec.decode(z, chunk=2, tile=256)            # uint8
+z = codec.encode(video, chunk=8, tile=256).mode()  # video [b t h w 3], uint8, or float in [-1, 1]
+video = codec.decode(z, chunk=2, tile=256)         # uint8
 for frame in codec.decode_frames(codec.encode_frames(frames)):
-    ...                                               # any length, in constant memory
+    ...                                            # any length, in constant memory
 ```
 
 Files: `strata reconstruct --codec path/to/this/folder film.mp4 --out DIR`.
@@ -147,7 +147,8 @@ z = codec.encode(images).mode()     # images [b {shape}], uint8, or float in [-1
 images = codec.decode(z)            # uint8 [b {shape}]
 ```
 
-Image files of any size and mode: `strata reconstruct --codec path/to/this/folder photo.jpg --out DIR`.
+Image files of any size and mode: \
+`strata reconstruct --codec path/to/this/folder photo.jpg --out DIR`.
 """
 
 
@@ -157,11 +158,11 @@ def _any_size_limits(config: Config) -> str:
     lines = [f"Heights and widths are padded to multiples of {factor} and cropped back."]
     if codec["is_video"]:
         lines += [
-            f"Lengths are padded to 1 + {frames}k frames by repeating the last one, and cropped back.",
+            f"Lengths are padded to 1 + {frames}k frames with copies of the last and cropped back.",
             _chunk_limits(codec["encoder_causal"], codec["decoder_causal"]),
         ]
     lines += [
-        "Tiles are blended where they overlap; the result differs slightly from that of whole frames.",
+        "Tiles are blended where they overlap; results differ slightly from those of whole frames.",
         "Pictures unlike those of its training come out worse.",
         "Latents are float32 numbers, not a compressed bit stream.",
     ]
@@ -176,8 +177,9 @@ def _chunk_limits(encoder_causal: bool, decoder_causal: bool) -> str:
         )
     if encoder_causal:
         return (
-            "Chunks of any number of frames give the latents of the whole clip, to 1e-5 when computed "
-            "in float32. The decoder is not causal: chunks of latents give other frames than the whole."
+            "Chunks of any number of frames give the latents of the whole clip, to 1e-5 when "
+            "computed in float32. The decoder is not causal: chunks of latents give other frames "
+            "than the whole."
         )
     return "It is not causal: chunks of time give other results than the whole clip."
 
@@ -189,8 +191,8 @@ def _fixed_size_limits(config: Config) -> str:
     colour = "grey" if channels == 1 else "RGB"
     return f"""## Limits
 
-- It takes {colour} images of {height}x{width}.{depth} The command cuts other sizes into tiles of that
-  size, which are coded independently: seams can show. `--fit resize` shrinks and crops instead.
+- It takes {colour} images of {height}x{width}.{depth} The command cuts other sizes into tiles of
+  that size, which are coded independently: seams can show. `--fit resize` shrinks and crops.
 - Images unlike those of its training come out worse.
 - Reconstructions are lossy, and samples may show what the training images showed, people included.
 - Latents are float32 numbers, not a compressed bit stream.

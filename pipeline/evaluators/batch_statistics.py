@@ -1,6 +1,7 @@
-"""Batch norm's running statistics of what a model samples, which at low temperatures differ from those of training.
+"""Re-estimation of batch norm statistics for sampling.
 
-NVAE (2007.03898, section 3.1 and appendix) re-estimates them before it samples; without, colours shift.
+Samples at low temperatures have other statistics than training. NVAE (2007.03898, section 3.1 and
+appendix) re-estimates them before it samples; otherwise colours shift.
 """
 
 import functools
@@ -18,10 +19,11 @@ from pipeline.evaluators.pictures import Temperature
 def reestimated(
     model: Any, *, num: int, passes: int, key: PRNGKeyArray, temperature: Temperature = 1.0
 ) -> Any:
-    """The model with statistics that are means over `passes` batches of `num` samples from its prior.
+    """Return the model with batch norm statistics of its own samples.
 
-    The model is one whose `decode` takes `momentum`; its parameters, and statistics that sampling does not use, stay.
-    Statistics are moved by 1 / n at the n-th pass, so that all passes count alike: the authors' move by 0.05.
+    They are means over `passes` batches of `num` samples from the prior. The model's `decode` must
+    take `momentum`. Parameters, and statistics that sampling does not use, stay the same. The n-th
+    pass moves statistics by 1 / n, so that all passes count equally; the authors move them by 0.05.
     """
     graph, state = nnx.split(model)
     for number in range(passes):

@@ -1,4 +1,4 @@
-"""Frechet distance between the features of all reconstructions and those of all originals (rFID, FVD)."""
+"""Frechet distance between the features of originals and reconstructions (rFID, FVD)."""
 
 from typing import Any
 

@@ -185,7 +185,7 @@ def _units_report(units: list[ActiveUnits]) -> dict[str, Any]:
 
 def _protocol(likelihood: str, report: Mapping[str, Any]) -> str:
     return (
-        f"negative ELBO of {likelihood}: one posterior sample per example, KL in closed form (or of "
-        "that sample, for a posterior with a flow), each example counted once; "
+        f"negative ELBO of {likelihood}: one posterior sample per example, KL in closed form (or "
+        "of that sample, for a posterior with a flow), each example counted once; "
         + catalogue.protocol(metric.name for metric in catalogue.reported(report))
     )

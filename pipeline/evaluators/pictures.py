@@ -1,4 +1,4 @@
-"""Pictures by which a person judges a model: samples, and reconstructions from more and more of the latents."""
+"""Pictures for judging a model by eye: samples, and reconstructions from more and more latents."""
 
 import functools
 import itertools
@@ -24,9 +24,9 @@ def samples(
     temperature: Temperature = 1.0,
     mean: bool = False,
 ) -> UInt8[np.ndarray, "num h w c"]:
-    """Images from the prior; `temperature` is one number or one a layer.
+    """Return images from the prior; `temperature` is one number, or one per layer.
 
-    With `mean`, the likelihood's mean instead of a draw from it: without the pixels' noise.
+    `mean` gives the likelihood's mean instead of a draw from it, without the pixels' noise.
     """
     graph, state = nnx.split(model)
     return np.asarray(_samples(graph, num, temperature, mean, state, key))
@@ -39,10 +39,10 @@ def reconstructions(
     key: PRNGKeyArray,
     temperature: Temperature = 1.0,
 ) -> tuple[UInt8[np.ndarray, "rows_n h w c"], list[str]]:
-    """Rows of n images, and a label a row: the originals, and what the model makes of them.
+    """Return rows of n images, originals and then reconstructions, and one label per row.
 
-    The first of these keep the posterior means of the first layers of a hierarchy and draw the rest from the prior,
-    so that one sees what the layers at each resolution hold; the last keeps them all.
+    For a hierarchy, a row keeps the posterior means of the first layers and draws the rest from the
+    prior, which shows what the layers of each resolution hold. The last row keeps all of them.
     """
     graph, state = nnx.split(model)
     rows, labels = [images], ["original"]
@@ -56,7 +56,7 @@ def reconstructions(
 
 
 def kept_layers(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:
-    """How many layers a hierarchy has at the end of each resolution but the last.
+    """Return how many layers of a hierarchy end each resolution but the last.
 
     >>> kept_layers(((1, 1, 16), (4, 4, 16), (4, 4, 16), (8, 8, 16)))
     [1, 3]

@@ -23,11 +23,12 @@ from pipeline.metrics.functions.embedding import Embedding
 
 PROTOCOL = (
     "reconstruction: the likelihood's mean at the posterior means (or the most probable codes) of "
-    "all layers, rounded to 8 bits, against the image at the likelihood's bit depth; one figure per "
-    "image, or the mean over a clip's frames, averaged over examples"
+    "all layers, rounded to 8 bits, against the image at the likelihood's bit depth; one figure "
+    "per image, or the mean over a clip's frames, averaged over examples"
 )
 _FEATURES = "features"  # key of the embedding's weights, next to those of perceptual distances
-Perceptual = Callable[[Any, Array, Array], Float[Array, " b"]]  # (weights, images, reconstructions)
+# (weights, images, reconstructions) -> one distance per image
+Perceptual = Callable[[Any, Array, Array], Float[Array, " b"]]
 
 
 def evaluate(
@@ -52,11 +53,11 @@ def evaluate(
       features: a network and its weights, whose Frechet distance is reported.
 
     Returns:
-      psnr (dB), ssim, mse (of values in [0, 1]); ms_ssim, or the name with fewer scales, where frames
-      are large enough; flicker for clips; num_examples; protocol. Models with discrete layers also
-      have codebook_perplexity and codebook_used, lists with one number per layer, top first, of the
-      most probable codes of all positions of all examples. With `features`, "feature_distance" is a
-      report of its own (`FeatureDistance.report`).
+      psnr (dB), ssim, mse (of values in [0, 1]); ms_ssim, or the name with fewer scales, where
+      frames are large enough; flicker for clips; num_examples; protocol. Models with discrete
+      layers also have codebook_perplexity and codebook_used, lists with one number per layer, top
+      first, of the most probable codes of all positions of all examples. With `features`,
+      "feature_distance" is a report of its own (`FeatureDistance.report`).
 
     Raises:
       DataError: there are no examples.
@@ -137,7 +138,7 @@ def _quality_sums(
     weights: Mapping[str, Any],
     batch: Batch,
 ) -> tuple[dict[str, Float[Array, ""]], tuple[Array, ...], list[Float[Array, " _"]]]:
-    """Return sums over a batch's examples, features of both sides with the mask, and code counts."""
+    """Return sums over a batch's examples, both sides' features with the mask, and code counts."""
     image, mask = pixels_of(batch), batch["mask"]
     model: Any = nnx.merge(graph, state)
     latents = model.encode(image)

@@ -6,8 +6,8 @@ retention, help texts and docs read these entries, so a new file is all that a n
     catalogue.find("psnr").format_value(31.2)       # "31.20 dB"
     catalogue.frame_metrics(256, 256)               # {"psnr": function, "ssim": function, ...}
 
-Entries name their function by its path and do not import it: `strata eval --help` lists the catalogue
-without loading JAX.
+Entries name their function by its path and do not import it: `strata eval --help` lists the
+catalogue without loading JAX.
 """
 
 import dataclasses

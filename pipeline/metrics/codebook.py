@@ -13,7 +13,7 @@ METRICS = (
         unit="codes",
         larger_is_better=None,
         format=".1f",
-        protocol="exp of the entropy of how often each code is chosen, all positions of all examples",
+        protocol="exp of the entropy of the codes' shares, all positions of all examples",
         modality="codebook",
         per_layer=True,
     ),

@@ -30,7 +30,7 @@ METRICS = (
         unit="nats",
         larger_is_better=False,
         format=".2f",
-        protocol="-log p(x | z) of one posterior sample, summed over an example, mean over examples",
+        protocol="-log p(x | z) of one sample, summed over an example, mean over examples",
         modality="likelihood",
     ),
     Metric(

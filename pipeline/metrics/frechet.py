@@ -38,8 +38,8 @@ METRICS = (
         "fvd",
         "i3d",
         "FVD of reconstructions",
-        "I3D's 400 logits, averaged over time, of 224x224 pixels, resized bilinearly as TensorFlow 1 "
-        "does: FVD of reconstructions, published figures depend on number and length of clips",
+        "I3D's 400 logits, averaged over time, of 224x224 pixels, resized bilinearly as TensorFlow "
+        "1 does: FVD of reconstructions, published figures depend on number and length of clips",
         of_clips=True,
     ),
     _of_trunk("vgg16"),

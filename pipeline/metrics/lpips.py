@@ -1,4 +1,4 @@
-"""Perceptual distances of reconstructions, with the weights of a trained network (arXiv 1801.03924)."""
+"""Perceptual distances of reconstructions in a trained network's features (arXiv 1801.03924)."""
 
 from pipeline.metrics.catalogue import Metric
 
@@ -29,6 +29,6 @@ METRICS = (
         "squeezenet_caffe",
         "squeezenet_caffe",
         "distance of SqueezeNet features (not LPIPS)",
-        "LPIPS's formula on Caffe's SqueezeNet with every channel weighted alike, which is not LPIPS",
+        "LPIPS's formula on Caffe's SqueezeNet, every channel weighted alike, which is not LPIPS",
     ),
 )

@@ -28,7 +28,7 @@ def _of_scales(scales: int) -> Metric:
         format=".4f",
         protocol="five scales and weights of Wang et al. 2003, window as SSIM's"
         if full
-        else f"frames are too small for MS-SSIM: its {scales} finest scales, weights over their sum",
+        else f"frames too small for MS-SSIM: its {scales} finest scales, weights over their sum",
         modality="image",
     )
 

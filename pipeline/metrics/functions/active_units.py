@@ -1,10 +1,10 @@
 """Number of latent units that a model uses, by two definitions that papers mix.
 
-A unit is one element of a latent: a dimension of a vector, or one channel at one position of a map. It
-is active
+A unit is one element of a latent: a dimension of a vector, or one channel at one position of a map.
+It is active
 
-- by variance: Var_x(mean_q(x)) > 0.01, of the posterior mean over examples (Burda et al., 1509.00519,
-  section 5.2);
+- by variance: Var_x(mean_q(x)) > 0.01, of the posterior mean over examples (Burda et al.,
+  1509.00519, section 5.2);
 - by KL: mean_x KL(q || p) > 0.01 nats.
 
 A hierarchy's prior moves with the latents above it, and its scale is not 1. There the variance is

@@ -1,7 +1,8 @@
 """Feature vectors of images and clips from a frozen network, for Frechet distances.
 
     embedding, weights = embedding.create(
-        "inception", weights="pt_inception-2015-12-05-6726825d.pth", is_video=False, where="--features"
+        "inception", weights="pt_inception-2015-12-05-6726825d.pth", is_video=False,
+        where="--features"
     )
     embedding(weights, images)          # [n d]
 
@@ -33,8 +34,8 @@ class Network:
     """A network with a file of weights, and the metric that its features give.
 
     Attributes:
-      features: maps (weights, x), images or clips in [-1, 1], to a feature map; its mean over pixels
-        (or time) is the vector.
+      features: maps (weights, x), images or clips in [-1, 1], to a feature map; its mean over
+        pixels (or time) is the vector.
       convert: maps the file's tensors and its path to `weights`.
       source: address of the file.
       metric: name of the Frechet distance in the catalogue.

@@ -1,4 +1,4 @@
-"""Frechet distance between two sets of features, each taken as one Gaussian (arXiv 1706.08500, eq. 6).
+"""Frechet distance of two sets of features, taken as Gaussians (FID, arXiv 1706.08500, eq. 6).
 
     d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))
 
@@ -12,8 +12,8 @@ from jaxtyping import Float
 class FeatureMoments:
     """Mean and covariance of features that arrive in batches.
 
-    Batches are merged by their own means (Chan et al. 1979), because sums of squares minus squares of
-    sums cancel.
+    Batches are merged by their own means (Chan et al. 1979), because sums of squares minus squares
+    of sums cancel.
     """
 
     def __init__(self):
@@ -75,10 +75,10 @@ def gaussian_distance(
 ) -> float:
     """Return d^2 of two Gaussians, 0 or more.
 
-    (C1 C2)^(1/2) has the trace of (S C2 S)^(1/2) with S = C1^(1/2), whose argument is symmetric: its
-    eigenvalues are real even where the covariances are singular, and eigenvalues that rounding makes
-    negative are set to 0. Other implementations take the square root of the product itself, and add
-    to the diagonal or drop imaginary parts to obtain it.
+    (C1 C2)^(1/2) has the trace of (S C2 S)^(1/2) with S = C1^(1/2), whose argument is symmetric:
+    its eigenvalues are real even where the covariances are singular, and eigenvalues that rounding
+    makes negative are set to 0. Other implementations take the square root of the product itself,
+    and add to the diagonal or drop imaginary parts to obtain it.
     """
     values, vectors = np.linalg.eigh(covariance1)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

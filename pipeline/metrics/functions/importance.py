@@ -1,7 +1,7 @@
 """The importance-weighted bound on the likelihood (Burda et al., 1509.00519, eq. 8).
 
-log p(x) >= E log mean_k p(x, z_k) / q(z_k | x), with z_k from q(z | x); more samples make it tighter.
-Samples are added one at a time, so memory does not grow with their number.
+log p(x) >= E log mean_k p(x, z_k) / q(z_k | x), with z_k from q(z | x); more samples make it
+tighter. Samples are added one at a time, so memory does not grow with their number.
 """
 
 import flax.struct

@@ -1,9 +1,9 @@
 """Detection of divergence, and the batches that a run skips after it.
 
-A step whose loss or gradient is not finite changes nothing (training/update.py). Several such steps in
-a row, or several losses far above the recent ones, mean that training cannot continue: the run returns
-to its last checkpoint and skips the batches that caused it (PaLM, arXiv 2204.02311, section 5.1,
-restarts some 100 steps earlier and skips 200 to 500 batches).
+A step whose loss or gradient is not finite changes nothing (training/update.py). Several such steps
+in a row, or several losses far above the recent ones, mean that training cannot continue: the run
+returns to its last checkpoint and skips the batches that caused it (PaLM, arXiv 2204.02311, section
+5.1, restarts some 100 steps earlier and skips 200 to 500 batches).
 """
 
 import collections
@@ -25,7 +25,7 @@ _WINDOW, _MIN_HISTORY = 128, 64
 
 
 class RollBack(Exception):
-    """Signal to return to before `first_step` and skip the batches of steps `first_step` to `step`."""
+    """Signal to return to before `first_step` and skip its batches up to that of `step`."""
 
     def __init__(self, reason: str, first_step: int, step: int):
         super().__init__(reason)
@@ -34,12 +34,12 @@ class RollBack(Exception):
 
 @dataclasses.dataclass
 class Judge:
-    """Watch on the loss and gradient of every step, which raises RollBack after `patience` bad ones in a row.
+    """Watch on every step's loss and gradient: `patience` bad ones in a row raise RollBack.
 
     A step is bad if its loss or gradient is not finite, or if its loss is a spike: above
-    median + spike_sigma * 1.4826 * MAD of the last 128 good losses (at least 64 of them), and above 1.2
-    times that median. Bad losses do not enter the window. spike_sigma=0 accepts spikes, and patience=0
-    never rolls back.
+    median + spike_sigma * 1.4826 * MAD of the last 128 good losses (at least 64 of them), and above
+    1.2 times that median. Bad losses do not enter the window. spike_sigma=0 accepts spikes, and
+    patience=0 never rolls back.
     """
 
     patience: int
@@ -87,7 +87,8 @@ class Judge:
 class Skipped:
     """The batches that a run skips, saved with the reasons in skipped_batches.json of its workdir.
 
-    Step s takes the s-th batch of those that remain. Rollbacks count until a checkpoint is beyond them.
+    Step s takes the s-th batch of those that remain. Rollbacks count until a checkpoint is beyond
+    them.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -126,7 +127,10 @@ class Skipped:
 
 
 def batch_number(position: int, skipped: Iterable[int]) -> int:
-    """Return the number of the batch at `position` (both from 0) of a stream without the sorted `skipped`."""
+    """Return the number of the batch at `position` in a stream without the sorted `skipped`.
+
+    Both count from 0.
+    """
     for batch in skipped:
         if batch > position:
             break

@@ -43,7 +43,7 @@ class Reports:
         self._draw = jit(self._grids, out_shardings=self._replicated)
 
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
-        """Evaluate the held-out examples, or the first `num_examples` of them; log and return the metrics.
+        """Evaluate the held-out examples, or the first `num_examples`; log and return the metrics.
 
         Reconstructions are always measured, and the ELBO where the model has a likelihood.
         """
@@ -70,8 +70,8 @@ class Reports:
     def pictures(self, step: int, state: TrainState) -> None:
         """Write a grid of samples and a grid of originals above reconstructions.
 
-        Samples are left out where the prior is not one to sample from. The first, middle and last frame
-        of each clip are shown.
+        Samples are left out where the prior is not one to sample from. The first, middle and last
+        frame of each clip are shown.
         """
         num = self._options.num_samples
         images = self._first_images(num) if self._data.num_eval_examples else None

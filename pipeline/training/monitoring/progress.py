@@ -34,7 +34,7 @@ class Progress:
     def report(
         self, step: int, console_summary: str, skipped: int, batch_size: int = 0
     ) -> dict[str, float]:
-        """Show the line for `step` and return its timings: steps and examples per second, and a share.
+        """Show the line for `step` and return its timings: rates and the share of waiting for data.
 
         Only the phases "step" and "data" count: evaluating and saving are not training time.
         """

@@ -18,12 +18,12 @@ _HIDDEN = ("consecutive_nonfinite", "layer_gradient_norms")
 class TrainLog:
     """Log of every `every`-th step's metrics, with a judge of every step.
 
-    The metrics of step n are read after step n + 1 has been dispatched. Waiting for them also keeps the
-    host from running more than one step ahead of the devices.
+    The metrics of step n are read after step n + 1 has been dispatched. Waiting for them also keeps
+    the host from running more than one step ahead of the devices.
 
-    `report(step, values, waited)` is called for the steps that are written, with the seconds that the
-    host has waited for the devices since the last one. `incident(step, reason, metrics, examples)` is
-    called for the first of a row of bad steps.
+    `report(step, values, waited)` is called for the steps that are written, with the seconds that
+    the host has waited for the devices since the last one. `incident(step, reason, metrics,
+    examples)` is called for the first of a row of bad steps.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TrainLog:
         self._waited = 0.0
 
     def step(self, step: int, metrics: Mapping[str, Any], examples: np.ndarray) -> None:
-        """Take the metrics and example indices of a step just dispatched; write the previous step's."""
+        """Take a dispatched step's metrics and example indices; write the previous step's."""
         self.drain()
         self._pending = step, metrics, examples
 
@@ -75,8 +75,8 @@ def first_bad_layer(metrics: Mapping[str, Any], layers: list[str]) -> str:
 
     In the forward pass, that is the first stochastic layer whose KL is not finite, or else the
     likelihood or another loss term. If they are all finite, it happened in the backward pass, which
-    runs from the output: the last layer in forward order whose gradient is not finite. `layers` are the
-    names of the metrics' layer_gradient_norms.
+    runs from the output: the last layer in forward order whose gradient is not finite. `layers` are
+    the names of the metrics' layer_gradient_norms.
     """
     kl = np.asarray(metrics.get("kl", ()))
     if not np.isfinite(kl).all():
@@ -88,5 +88,6 @@ def first_bad_layer(metrics: Mapping[str, Any], layers: list[str]) -> str:
             return f"the {name} loss (every KL is finite)"
     bad = np.flatnonzero(~np.isfinite(metrics["layer_gradient_norms"]))
     if len(bad):
-        return f"the gradient of {layers[bad[-1]]} ({len(bad)} of {len(layers)} layers; the forward pass is finite)"
+        share = f"{len(bad)} of {len(layers)} layers"
+        return f"the gradient of {layers[bad[-1]]} ({share}; the forward pass is finite)"
     return "none"

@@ -1,4 +1,4 @@
-"""Metrics and pictures of a run: metrics.jsonl always, TensorBoard and a log where CLU is installed."""
+"""Metrics and pictures of a run: metrics.jsonl, and TensorBoard and a log through CLU."""
 
 import contextlib
 import importlib.util
@@ -18,12 +18,12 @@ from pipeline.core import grids
 class MetricWriter:
     """Writer of scalars and images by step, on the first process only (`enabled`).
 
-    metrics.jsonl has one object per line, {"step": 50, "train": {...}}, and is cut back to the step that
-    a run resumes from, so an interrupted run leaves the same file as an uninterrupted one. Values measured
-    with a clock, which never repeat exactly, are in speed.jsonl.
+    metrics.jsonl has one object per line, {"step": 50, "train": {...}}, and is cut back to the step
+    that a run resumes from, so an interrupted run leaves the same file as an uninterrupted one.
+    Values measured with a clock, which never repeat exactly, are in speed.jsonl.
 
-    A file that cannot be written (a full disk) is reported once on standard error and skipped: the run
-    continues without its log. TensorBoard stays off after a failure until the next start.
+    A file that cannot be written (a full disk) is reported once on standard error and skipped: the
+    run continues without its log. TensorBoard stays off after a failure until the next start.
     """
 
     def __init__(self, workdir: pathlib.Path, *, resume_step: int, enabled: bool = True):
@@ -41,7 +41,10 @@ class MetricWriter:
         self._clu = _clu_writer(workdir)
 
     def scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
-        """Write a line of metrics.jsonl; vectors become lists there, and one scalar per entry in TensorBoard."""
+        """Write a line of metrics.jsonl, and to TensorBoard.
+
+        Vectors become lists in the file, and one scalar per entry in TensorBoard.
+        """
         self._write("metrics", step, group, values)
 
     def timings(self, step: int, values: Mapping[str, Any]) -> None:
@@ -52,7 +55,8 @@ class MetricWriter:
         if not self._enabled:
             return
         plain = {name: np.asarray(value, np.float64).tolist() for name, value in values.items()}
-        # JSON has no NaN or infinity: a reader gets null, and the step's log line says which it was.
+        # JSON has no NaN or infinity: a reader gets null, and the step's log line says which it
+        # was.
         plain = {name: _finite(value) for name, value in plain.items()}
         line = json.dumps({"step": step, group: plain}) + "\n"
         with self._reporting_failures(f"{name}.jsonl"):
@@ -62,7 +66,7 @@ class MetricWriter:
         self._to_clu("write_scalars", step, dict(_flat_scalars(group, plain)))
 
     def incident(self, step: int, kind: str, **details: Any) -> None:
-        """Append to incidents.jsonl, across restarts: what went wrong and what was done about it."""
+        """Append what went wrong, and what was done about it, to incidents.jsonl."""
         if self._enabled:
             with (
                 self._reporting_failures("incidents.jsonl"),
@@ -154,7 +158,7 @@ def _clu_writer(workdir: pathlib.Path) -> Any:
 
 
 def _log_to(path: pathlib.Path) -> None:
-    """Send absl's log, which CLU writes to, to the file only, and warnings to standard error as well."""
+    """Send absl's log, which CLU uses, to the file only, and warnings to standard error too."""
     logger = logging.getLogger("absl")
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
@@ -163,7 +167,8 @@ def _log_to(path: pathlib.Path) -> None:
     file, warnings = logging.FileHandler(path), logging.StreamHandler()
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     warnings.setLevel(logging.WARNING)
-    # CLU logs the traceback of a failure in its thread and then raises it; we report it in one line.
+    # CLU logs the traceback of a failure in its thread and then raises it; we report it in one
+    # line.
     warnings.addFilter(lambda record: "asynclib" not in record.pathname)
     logger.addHandler(file)
     logger.addHandler(warnings)
