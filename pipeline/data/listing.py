@@ -23,7 +23,7 @@ def is_image(name: str) -> bool:
 
 
 def is_video(name: str) -> bool:
-    """Return whether a relative path has the suffix of a video; an animated .gif is also an image."""
+    """Return whether a relative path has the suffix of a video; a .gif is also an image."""
     return _visible(name) and name.lower().endswith(VIDEO_SUFFIXES)
 
 

@@ -8,7 +8,7 @@ from pipeline.data import randomness
 
 
 def shuffled(seed: int, position: int, length: int) -> int:
-    """Return the index at `position` of an endless stream that visits `length` examples once an epoch.
+    """Return the index at `position` of an endless stream that shows each example once an epoch.
 
     Grain's index_shuffle evaluates a keyed permutation at one point, so memory does not grow with
     the dataset.

@@ -1,9 +1,9 @@
 """Decodes the bytes of an image file of any mode to uint8 pixels.
 
 Grey, palette, CMYK and 1-bit images are converted to the requested channels. Transparency is
-composited on white. 16-bit grey is scaled to 8 bits (65535 -> 255); 16-bit colour loses its low byte
-in the decoder. An animation gives its first frame. The EXIF orientation is applied. Float images
-have no known range and are refused.
+composited on white. 16-bit grey is scaled to 8 bits (65535 -> 255); 16-bit colour loses its low
+byte in the decoder. An animation gives its first frame. The EXIF orientation is applied. Float
+images have no known range and are refused.
 """
 
 import io

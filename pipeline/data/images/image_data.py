@@ -34,8 +34,8 @@ class ImageData(Dataset):
         unreadable; "fit" also enlarges them; "none" crops image_size pixels without scaling.
       flip: mirror at random, in training.
       bits: bit depth kept, 1..8; values stay in 0..255 with their lower bits zero.
-      binarize: each value becomes 255 with probability value / 255, otherwise 0. Training draws anew
-        whenever it shows an image; evaluation always draws the same.
+      binarize: each value becomes 255 with probability value / 255, otherwise 0. Training draws
+        anew whenever it shows an image; evaluation always draws the same.
       num_workers: number of processes that read ahead; 0 reads ahead in threads of this process,
         which is enough for small images.
       max_unreadable: maximal number of unreadable images before the run stops.

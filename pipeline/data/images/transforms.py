@@ -50,7 +50,7 @@ class Transform:
             raise ConfigError(f"data.bits={self.bits} must be between 1 and 8")
         if self.binarize and self.bits < 8:
             raise ConfigError(
-                f"data.bits={self.bits} must be 8 with data.binarize, which keeps only black and white"
+                f"data.bits={self.bits} must be 8 with data.binarize, which keeps black and white"
             )
 
     @property
@@ -59,7 +59,7 @@ class Transform:
 
     @property
     def at_least(self) -> int:
-        """The size below which decoding must not shrink an image; 0 if it must not shrink at all."""
+        """The size below which decoding must not shrink an image; 0 to never shrink."""
         return 0 if self.resize == "none" else self.image_size
 
     def for_evaluation(self) -> "Transform":
@@ -115,7 +115,7 @@ class Transform:
 def shrink_shorter_side(
     image: UInt8[np.ndarray, "h w c"], size: int
 ) -> UInt8[np.ndarray, "h2 w2 c"]:
-    """Scale a whole image down so that its shorter side is `size`; keep smaller images unchanged."""
+    """Scale a whole image down so that its shorter side is `size`; keep smaller images."""
     height, width, _ = image.shape
     scale = size / min(height, width)
     if scale >= 1:

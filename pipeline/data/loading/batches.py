@@ -20,8 +20,8 @@ _EVALUATION_SEED = 0
 class Loaded(NamedTuple):
     """A batch (pipeline.core.types.Batch), and "name: reason" of each example skipped for it.
 
-    It is a tuple, so that Grain finds the arrays and transfers them in shared memory: with a pipe, a
-    reader would wait for ever for the rest of a batch whose worker was killed.
+    It is a tuple, so that Grain finds the arrays and transfers them in shared memory: with a pipe,
+    a reader would wait for ever for the rest of a batch whose worker was killed.
     """
 
     batch: dict[str, np.ndarray]
@@ -88,7 +88,7 @@ class Examples(Protocol):
 
 
 def over_budget(skipped: list[str], budget: int, what: str = "images") -> DataError:
-    """Return the error for more unreadable examples than data.max_unreadable; it names up to three."""
+    """Return the error for too many unreadable examples; it names up to three."""
     shown = "; ".join(skipped[:3]) + (f"; and {len(skipped) - 3} more" if len(skipped) > 3 else "")
     return DataError(
         f"{len(skipped)} unreadable {what}, more than data.max_unreadable={budget}: {shown}"
@@ -98,10 +98,10 @@ def over_budget(skipped: list[str], budget: int, what: str = "images") -> DataEr
 class TrainingBatches:
     """Random access to the endless stream of training batches: item i is batch k = start_step + i.
 
-    All examples of a batch have the kind whose turn it is. In the m-th batch of that kind, `row` has
-    example shuffled(seed, m * batch_size + row); its crop, start, flip and noise are drawn at
-    position p = k * batch_size + row. An unreadable example is replaced by one drawn at (p, attempt).
-    This process reads `rows`.
+    All examples of a batch have the kind whose turn it is. In the m-th batch of that kind, `row`
+    has example shuffled(seed, m * batch_size + row); its crop, start, flip and noise are drawn at
+    position p = k * batch_size + row. An unreadable example is replaced by one drawn at (p,
+    attempt). This process reads `rows`.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Random access to batches of the first examples of each part, once and in a fixed random order.
+    """Random access to batches of the first examples of each part, in one fixed random order.
 
     `parts` are (examples, number of them to use); a batch comes from one part. The last batch of a
     part is padded with zeros, mask 0 and index -1. An unreadable example is counted and becomes

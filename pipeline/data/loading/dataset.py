@@ -122,7 +122,7 @@ class Dataset:
         num_examples: int | None = None,
         rows: Int[np.ndarray, " b"] | None = None,
     ) -> "Batches":
-        """Return batches of each held-out example once, or of `num_examples`, in a fixed random order.
+        """Return batches of each held-out example once, or of `num_examples`, in a fixed order.
 
         Every process gets the same number of batches; padding has mask 0. Reading uses threads: an
         evaluation is too short to wait for worker processes to start.
@@ -144,7 +144,7 @@ class Dataset:
         )
 
     def _check_readable(self, kinds: Sequence[Examples], where: str) -> None:
-        """Read examples of each kind until one works, so that a bad dataset fails before compilation."""
+        """Read examples of each kind until one works, so that a bad dataset fails early."""
         for examples in kinds:
             failed: list[str] = []
             for index in range(len(examples)):
@@ -161,18 +161,19 @@ class Dataset:
                 )
 
     def note_unreadable(self, skipped: tuple[str, ...]) -> None:
-        """Count examples that an iterator could not read. Raises DataError beyond max_unreadable."""
+        """Count examples that could not be read. Raises DataError beyond max_unreadable."""
         self.unreadable.extend(entry for entry in skipped if entry not in self.unreadable)
         if len(self.unreadable) > self.max_unreadable:
             raise over_budget(self.unreadable, self.max_unreadable, self.what)
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):
-    """An iterator of batches; its threads and processes stop on close() or at the end of a `with`."""
+    """An iterator of batches, whose threads and processes stop on close() or after a `with`."""
 
     def __init__(self, data: Dataset, iterator: grain.DatasetIterator):
         self._data, self._iterators = data, [iterator]
-        # Also at exit and with the last reference: Grain's own clean-up runs after its modules are gone.
+        # Also at exit and with the last reference: Grain's own clean-up runs after its modules are
+        # gone.
         self._finalizer = weakref.finalize(self, _close, self._iterators)
 
     def __next__(self) -> dict[str, np.ndarray]:
@@ -206,7 +207,7 @@ def _close(iterators: list[grain.DatasetIterator]) -> None:
 def _read_ahead(
     batches: RandomAccessDataSource[Loaded], batch_bytes: int, num_workers: int
 ) -> grain.DatasetIterator:
-    """Return a Grain iterator over `batches` that uses threads, or workers of a few threads each."""
+    """Return a Grain iterator over `batches`, with threads or with workers of two threads."""
     threads = min(4, os.cpu_count() or 1) if num_workers == 0 else 2
     affordable = _READ_AHEAD_BYTES // (max(1, num_workers) * batch_bytes)
     options = grain.ReadOptions(

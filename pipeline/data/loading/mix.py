@@ -17,9 +17,9 @@ Kind = TypeVar("Kind")
 class Mix(Generic[Kind]):
     """Kinds of examples that take turns by their shares, in a random order for each cycle.
 
-    Every kind with a share gets at least one batch of CYCLE. The number of earlier batches of a kind
-    is computed from k, not remembered, so that each kind goes through its own epochs wherever a run
-    starts.
+    Every kind with a share gets at least one batch of CYCLE. The number of earlier batches of a
+    kind is computed from k, not remembered, so that each kind goes through its own epochs wherever
+    a run starts.
     """
 
     def __init__(self, kinds: Sequence[Kind], shares: Sequence[float | int] = (1,)):
@@ -37,7 +37,7 @@ class Mix(Generic[Kind]):
 
 
 def _whole_shares(shares: tuple[float, ...]) -> tuple[int, ...]:
-    """Round shares to batches of a CYCLE by largest remainders; a share above 0 gets at least one."""
+    """Round shares to batches of a CYCLE by largest remainders; at least 1 for a share above 0."""
     wanted = np.array(shares) / sum(shares) * CYCLE
     counts = np.maximum(np.floor(wanted), wanted > 0).astype(int)
     while counts.sum() != CYCLE:

@@ -6,7 +6,7 @@ import threading
 
 
 def end_with_parent(worker_index: int, worker_count: int) -> None:
-    """Make a worker exit when its parent is killed; Grain's would wait and keep its memory for ever."""
+    """Make a worker exit when its parent is killed; Grain's would wait for ever."""
     del worker_index, worker_count
     threading.Thread(target=_wait_and_exit, name="end-with-parent", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Cuts video files into short clips without coding anything again: packets from one keyframe to a later one."""
+"""Cuts video files into short clips without re-encoding, from one keyframe to a later one."""
 
 import io
 import math
@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 from pipeline.data.unreadable import Unreadable
 from pipeline.data.videos.decode import VideoFile, first_stream, open_container, reason_of
 
-_CONTAINERS = (
-    "mp4",
-    "matroska",
-)  # the first keeps times exactly, the second takes nearly every codec
-_LARGEST = 1 << 30  # bytes of a clip: it is read into memory as a whole
+# The first keeps times exactly, the second supports nearly every codec.
+_CONTAINERS = ("mp4", "matroska")
+_MAX_BYTES = 1 << 30  # of a clip, which is read into memory as a whole
 
 
 class Piece(NamedTuple):
-    """A clip: a video file's bytes, the seconds of it that count, and its frames, height and width."""
+    """A clip: a video file's bytes, its begin and end, and its frames, height and width."""
 
     data: bytes
     begin: float
@@ -27,11 +25,12 @@ class Piece(NamedTuple):
 def cut(
     path: str, begin: float | int, end: float | int, clip_seconds: float | int
 ) -> Iterator[Piece | str]:
-    """The first video stream of a file in clips of at least `clip_seconds`, each decoded once to be sure of it.
+    """Yield clips of at least `clip_seconds` of a file's first video stream, each decoded once.
 
-    A clip ends before a keyframe that nothing after it reaches across (a closed group of pictures): where there is none
-    the clip is longer. What no other container takes, such as a .gif, is the file as it is, in one clip. In place of a
-    clip that cannot be decoded, it is told why.
+    A clip ends before a keyframe at which a closed group of pictures begins, so that no later frame
+    refers to an earlier one; without such a keyframe the clip is longer. If no container supports
+    the codec, as for a .gif, the whole file is one clip. For a clip that cannot be decoded, the
+    reason is yielded instead.
 
     Raises:
       Unreadable: the file cannot be opened, or has no video.
@@ -49,28 +48,26 @@ def cut(
 
 
 class _NoContainer(Exception):
-    """None of the containers takes a codec."""
+    """None of the containers supports a codec."""
 
 
 def _groups(
     path: str, begin: float | int, end: float | int, clip_seconds: float | int
 ) -> Iterator[tuple[list[Any], Any, int]]:
-    """(packets of a clip, the stream they are of, ticks from the stream's start to their first frame)."""
+    """Yield the packets of each clip, their stream, and the tick of their first frame in it."""
     from av.error import FFmpegError
 
     with open_container(path) as container:
         stream = first_stream(container)
         tick, zero = float(stream.time_base), stream.start_time or 0
         packets: list[Any] = []
-        first, keyframe = (
-            0,
-            None,
-        )  # a keyframe at which to cut, once it is seen that nothing reaches across it
+        # `keyframe` is where to cut, once it is known that no later frame refers across it.
+        first, keyframe = 0, None
         try:
             for packet in container.demux(stream):
                 if packet.pts is None:
                     if packet.size and not packets:
-                        raise _NoContainer  # without times there is nothing to cut at
+                        raise _NoContainer  # without times it cannot be cut
                     continue
                 if keyframe is not None and packet.pts > keyframe:
                     begins = keyframe - zero
@@ -94,10 +91,11 @@ def _groups(
 
 
 def _piece(packets: list[Any], template: Any, first: int, begin: float, end: float) -> Piece:
-    """Raises Unreadable where not all packets can be decoded."""
-    told = None
+    """Return a clip of these packets. Raises Unreadable if not all of them can be decoded."""
+    failure = None
     times = [(packet.pts, packet.duration, packet.time_base) for packet in packets]
-    # Decoding times, which not every container has: rising, and never after the frame is shown.
+    # Not every container has decoding times: they increase, and no frame is displayed before its
+    # own.
     in_order = sorted(pts for pts, _, _ in times)
     late = max(dts - pts for dts, (pts, _, _) in zip(in_order, times))
     for container in _CONTAINERS:
@@ -110,10 +108,10 @@ def _piece(packets: list[Any], template: Any, first: int, begin: float, end: flo
         try:
             return _checked(data, begin, end, len(packets))
         except Unreadable as error:
-            told = error
-    if told is None:
+            failure = error
+    if failure is None:
         raise _NoContainer
-    raise told
+    raise failure
 
 
 def _muxed(packets: list[Any], template: Any, container: str) -> bytes | None:
@@ -133,7 +131,7 @@ def _muxed(packets: list[Any], template: Any, container: str) -> bytes | None:
 
 
 def _checked(data: bytes, begin: float | int, end: float | int, packets: int | None) -> Piece:
-    if len(data) > _LARGEST:
+    if len(data) > _MAX_BYTES:
         raise Unreadable(
             f"{len(data) / 2**30:.1f} GiB without a keyframe to cut at: encode it with some"
         )

@@ -24,7 +24,7 @@ _CHUNK = 256  # examples decoded in parallel at a time
 
 
 def kind_of(path: pathlib.Path) -> str:
-    """Which kind of source a path holds: "folder", "zip" or "arrays"."""
+    """Return the source that reads a path: "folder", "zip" or "arrays"."""
     if not path.exists():
         raise DataError(
             f"{path} does not exist: give a folder, a .zip, an .npz or an .npy of images"
@@ -49,17 +49,26 @@ def pack(
     max_unreadable: int = 10,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Writes the images under `path` to the new folder `out`, and returns its manifest.
+    """Write the images under `path` to the new folder `out`, and return its manifest.
 
-    `out` appears only once it is whole. Every image is decoded once, so that none in `out` is unreadable;
-    those that fail are left out and named in the manifest. With `image_size` larger images are shrunk until
-    their shorter side is that (and stored as PNG); else a file's bytes are kept as they are. `raw` stores
-    decoded pixels instead, which is the fastest to read and best for small images; arrays are always so.
+    `out` appears only when it is complete. Every image is decoded once, so that none in `out` is
+    unreadable; images that fail are left out and named in the manifest.
 
-    Raises DataError for a source that cannot be used, ConfigError when `out` exists.
+    Args:
+      image_size: shrink larger images to this shorter side, and store them as PNG; 0 keeps the
+        bytes of files.
+      shard_bytes: approximate size of a shard.
+      raw: store decoded pixels, which are the fastest to read and best for small images; arrays are
+        always stored so.
+      max_unreadable: maximal number of images that are left out.
+      progress: called with the numbers of images done and in total.
+
+    Raises:
+      DataError: the source cannot be used.
+      ConfigError: `out` exists, or a setting is out of range.
     """
     if image_size < 0 or shard_bytes < 1:
-        raise ConfigError("--image_size must be 0 (as it is) or more, and --shard_mb above 0")
+        raise ConfigError("--image_size must be 0 (keep) or more, and --shard_mb above 0")
     with new_folder(out) as folder:
         kind = kind_of(pathlib.Path(path))
         source = open_source(kind, path, modality="image", key="SRC")
@@ -98,7 +107,7 @@ def _write(
 def _prepared(
     source: ImageSource, image_size: int, raw: bool
 ) -> Iterator[tuple[int, Record | str]]:
-    """(number done, what to store or "name: reason") in the source's order, decoded by a few threads."""
+    """Yield (number done, record or "name: reason") in the source's order, decoded by threads."""
 
     def prepare(index: int) -> Record | str:
         try:

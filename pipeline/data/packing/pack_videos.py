@@ -1,4 +1,4 @@
-"""Packs a folder or a list of videos into ArrayRecord shards of short clips, beside a manifest."""
+"""Packs a folder or a list of videos into ArrayRecord shards of short clips with a manifest."""
 
 import contextlib
 import fractions
@@ -27,10 +27,12 @@ from pipeline.data.videos.decode import VideoFile
 
 
 def has_videos(path: str) -> bool:
-    """Whether SRC is of videos and not of images: a list, or a folder of them. A .gif goes with what is beside it.
+    """Return whether a path holds videos: a list of them, or a folder of videos and not of images.
+
+    A .gif counts as what the other files of its folder are.
 
     Raises:
-      ConfigError: a folder has both.
+      ConfigError: a folder has images and videos.
     """
     if not pathlib.Path(path).is_dir():
         return path.lower().endswith(LISTS)
@@ -56,14 +58,24 @@ def pack_videos(
     max_unreadable: int = 10,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Writes the videos under `path` to the new folder `out`, and returns its manifest.
+    """Write the videos under `path` to the new folder `out`, and return its manifest.
 
-    `out` appears only once it is whole. Videos are cut into clips of at least `clip_seconds` (0: not at all), at
-    keyframes and without coding anything again; sound is left out. Every clip is decoded once: what fails is left out
-    and named in the manifest. `raw` stores frames instead, `fps` of them a second (0: as they come), which are larger
-    by far and need no decoding; with `image_size` they are shrunk until their shorter side is that.
+    `out` appears only when it is complete. Videos are cut into clips at keyframes, without
+    re-encoding; sound is left out. Every clip is decoded once: clips that fail are left out and
+    named in the manifest.
 
-    Raises DataError for a source that cannot be used, ConfigError when `out` exists or settings do not go together.
+    Args:
+      clip_seconds: minimal length of a clip; 0 does not cut.
+      raw: store frames, which are much larger and need no decoding.
+      fps: frames per second of raw clips; 0 keeps the file's frames.
+      image_size: shrink raw frames to this shorter side; 0 keeps their size.
+      shard_bytes: approximate size of a shard.
+      max_unreadable: maximal number of clips that are left out.
+      progress: called with the numbers of videos done and in total.
+
+    Raises:
+      DataError: the source cannot be used.
+      ConfigError: `out` exists, or settings do not go together.
     """
     if clip_seconds < 0 or shard_bytes < 1 or fps < 0 or image_size < 0:
         raise ConfigError(
@@ -87,7 +99,7 @@ def pack_videos(
                 if raw
                 else _encoded(source[index], clip_seconds)
             )
-            for packed in _told(made, source, index):
+            for packed in _named(made, source, index):
                 if isinstance(packed, str):
                     unreadable.append(packed)
                     if len(unreadable) > max_unreadable:
@@ -106,8 +118,8 @@ def pack_videos(
         return writer.finish(manifest.CLIPS, schema, source.classes, unreadable)
 
 
-def _told(made: Iterator[Packed | str], source: VideoSource, index: int) -> Iterator[Packed | str]:
-    """Clips, and "name: reason" of what cannot be read."""
+def _named(made: Iterator[Packed | str], source: VideoSource, index: int) -> Iterator[Packed | str]:
+    """Yield clips, and "name: reason" for those that cannot be read."""
     try:
         for packed in made:
             yield f"{source.name(index)}: {packed}" if isinstance(packed, str) else packed
@@ -143,7 +155,7 @@ def _raw(
         if clip:
             yield _stacked(clip, video.label, float(rate))
         if file.trouble:
-            yield f"ends early, what came before is kept: {file.trouble}"
+            yield f"ends early, earlier frames are kept: {file.trouble}"
 
 
 def _stacked(clip: list[np.ndarray], label: int, rate: float) -> Packed:

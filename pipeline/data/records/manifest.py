@@ -1,4 +1,4 @@
-"""The manifest of a packed dataset: its schema, its classes, and count, bytes and sha256 of each shard."""
+"""The manifest of a packed dataset: schema, classes, and count, bytes and sha256 of each shard."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ VERSION = 1
 
 
 def fingerprint_of(manifest: dict[str, Any]) -> str:
-    """Return the sha256 of the schema, the classes and the shards, whose hashes cover every byte."""
+    """Return the sha256 of schema, classes and shards, whose hashes cover every byte."""
     content = [manifest[key] for key in ("schema", "classes", "num_examples", "shards")]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -28,7 +28,8 @@ def read(folder: pathlib.Path, format: str = IMAGES, key: str = "data.path") -> 
     path = folder / MANIFEST
     if not folder.is_dir():
         raise DataError(
-            f"{key}={str(folder)!r} does not exist: point it at a folder that `strata data pack` made"
+            f"{key}={str(folder)!r} does not exist: "
+            "point it at a folder that `strata data pack` made"
         )
     if not path.exists():
         raise DataError(

@@ -20,12 +20,12 @@ ARGUMENTS = ("path", "key", "split", "image_size", "length")
 
 
 def modality_of(kind: str) -> str:
-    """Return "image" or "video", the modality of a source. Raises ConfigError for an unknown one."""
+    """Return the modality of a source, "image" or "video". Raises ConfigError if it is unknown."""
     return load(__name__, kind, where="data.source").MODALITY
 
 
 def arguments_of(kind: str, *, where: str = "data.source") -> tuple[str, ...]:
-    """Return the names of the arguments that a source takes; `where` is the setting that names it."""
+    """Return the names of a source's arguments; `where` is the setting that names the source."""
     return tuple(inspect.signature(load(__name__, kind, where=where).create).parameters)
 
 

@@ -120,7 +120,7 @@ def _load_folder(path: pathlib.Path, key: str) -> tuple[np.ndarray, np.ndarray |
 
 
 def _content_hash(images: np.ndarray, labels: np.ndarray) -> str:
-    """Return the sha256 of shapes and contents; beyond 256 MiB, of evenly spaced blocks of 1 MiB."""
+    """Return the sha256 of shapes and contents; beyond 256 MiB, of evenly spaced 1 MiB blocks."""
     digest = hashlib.sha256(repr((images.shape, labels.shape)).encode())
     digest.update(np.ascontiguousarray(labels).data)
     content = images.reshape(-1).view(np.uint8)

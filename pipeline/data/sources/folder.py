@@ -13,7 +13,7 @@ MODALITY = "image"
 
 
 class Folder:
-    """Image files under `path`, sorted by relative path. The first subfolder of a file is its class.
+    """Image files under `path`, sorted by path. The first subfolder of a file is its class.
 
     The fingerprint covers relative paths and sizes: reading a million files to hash them would take
     longer than many runs. Hidden files and files without an image's suffix are skipped.
@@ -37,7 +37,8 @@ class Folder:
             with open(self.name(index), "rb") as file:
                 return Record(file.read(), int(self.listing.labels[index]))
         except (FileNotFoundError, PermissionError) as error:
-            # Other errors, like a lost network mount, end the run: skipping would change the stream.
+            # Other errors, like a lost network mount, end the run: skipping would change the
+            # stream.
             raise Unreadable(error.strerror or str(error)) from error
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> None:

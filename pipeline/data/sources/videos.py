@@ -9,7 +9,7 @@ MODALITY = "video"
 
 
 class VideoFolder:
-    """Video files under `path`, sorted by relative path. The first subfolder of a file is its class.
+    """Video files under `path`, sorted by path. The first subfolder of a file is its class.
 
     The fingerprint covers relative paths and sizes. Hidden files and files without a video's suffix
     are skipped. A file is opened only when its turn comes.

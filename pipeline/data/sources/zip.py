@@ -20,7 +20,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Archive:
-    """Image files in a zip, sorted by path. The first folder that they do not all share is the class.
+    """Image files in a zip, sorted by path. The first folder that not all share is the class.
 
     Entries are read at their offsets with pread: zipfile shares one file position between threads,
     and would parse the directory of a million entries again in each worker process.

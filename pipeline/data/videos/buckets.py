@@ -1,4 +1,4 @@
-"""Aspect buckets: the heights and widths that a run's clips come in."""
+"""Aspect buckets: the heights and widths of a run's clips."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ Shape = tuple[int, int]
 
 
 def shapes_of(buckets: Any) -> list[Shape]:
-    """The (height, width) of each of config.data.buckets. Raises ConfigError where they are no such list."""
+    """Return the (height, width) of each of data.buckets. Raises ConfigError for bad values."""
     if not isinstance(buckets, list | tuple):
         raise ConfigError(
             f"data.buckets={buckets!r} must be a list of heights and widths, such as [[192, 336]]"
@@ -22,5 +22,5 @@ def shapes_of(buckets: Any) -> list[Shape]:
             )
         shapes.append((bucket[0], bucket[1]))
     if len(set(shapes)) < len(shapes):
-        raise ConfigError(f"data.buckets={buckets!r} names one twice")
+        raise ConfigError(f"data.buckets={buckets!r} has a duplicate")
     return shapes

@@ -1,4 +1,4 @@
-"""Examples of a batch of clips: from videos, and from images as clips of one frame."""
+"""The examples of a batch of clips: parts of videos, or images as clips of one frame."""
 
 from typing import Any
 
@@ -15,10 +15,11 @@ from pipeline.data.videos.window import Window
 
 
 class ClipExamples:
-    """Clips of some of a source's videos, all of one shape (pipeline.data.loading.batches.Examples).
+    """Clips of one shape from some of a source's videos (pipeline.data.loading.batches.Examples).
 
-    `members` are the videos' indices; video i gives the examples i * clips_per_video and on. In evaluation, `even`,
-    they start at even distances.
+    `members` are the videos' indices. The clips of the i-th member are the clips_per_video examples
+    from i * clips_per_video on. Their starts are random, or evenly spaced if `even`, as in
+    evaluation.
     """
 
     key = "video"
@@ -50,8 +51,7 @@ class ClipExamples:
         return len(self.members) * self.clips_per_video
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> None:
-        """Clips are decoded one by one."""
-        return None
+        """Return None: clips are decoded one by one."""
 
     def read(self, index: int, draws: Draws) -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
         member, number = divmod(index, self.clips_per_video)
@@ -90,9 +90,9 @@ class ClipExamples:
 
 
 class StillExamples:
-    """Images as clips of one frame (pipeline.data.loading.batches.Examples); without their labels.
+    """Images as clips of one frame (see pipeline.data.loading.batches.Examples), without labels.
 
-    Their places in the dataset come `after` those of all clips.
+    Their positions in the dataset begin at `after`, the number of clips.
     """
 
     key = "video"

@@ -1,4 +1,4 @@
-"""A clip of a video: which of its frames, and from where on."""
+"""A clip of a video: its first frame, and the times of the others."""
 
 import dataclasses
 import fractions
@@ -15,13 +15,17 @@ from pipeline.core.errors import ConfigError
 from pipeline.data.unreadable import Unreadable
 
 SHORTS = ("skip", "repeat")
-_TRIES = 3  # starts that are drawn anew where a file turns out shorter than its header says; then its first frame
+# Starts drawn if a file turns out shorter than its header says; after them, its first frame.
+_TRIES = 3
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 
 @runtime_checkable
 class Timed(Protocol):
-    """Frames with times: a pipeline.data.videos.decode.VideoFile, or a Filmstrip. See the former for the attributes."""
+    """Frames with times: a VideoFile of pipeline.data.videos.decode, or a Filmstrip.
+
+    VideoFile documents the attributes.
+    """
 
     tick: fractions.Fraction
     rate: fractions.Fraction
@@ -31,19 +35,21 @@ class Timed(Protocol):
     trouble: str
 
     def frames_from(self, tick: int) -> Iterator[Any]:
-        """Shown frames, from one at or before `tick` on."""
+        """Yield frames, beginning with one at or before `tick`."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """Frames of a clip.
+    """The frames of a clip.
 
     Attributes:
-      num_frames: 1 + 4k of them.
-      fps: frames a second, each the one that is shown at its moment; 0 takes frames as they come.
-      stride: every stride-th of them.
-      short: of a video with too few frames, "skip" says so, and "repeat" repeats its last one.
+      num_frames: number of frames, 1 + 4k.
+      fps: frames per second, each the frame that is displayed at its time; 0 uses the file's frames
+        as they are.
+      stride: use every stride-th of these frames.
+      short: for a video with too few frames, "skip" raises Unreadable, and "repeat" repeats its
+        last frame.
     """
 
     num_frames: int
@@ -55,8 +61,8 @@ class Clip:
         if self.num_frames < 1 or self.num_frames % 4 != 1:
             below = max(1, (self.num_frames - 1) // 4 * 4 + 1)
             raise ConfigError(
-                f"data.num_frames={self.num_frames} must be 1 + 4k, the nearest are {below} and {below + 4}: causal "
-                "codecs take the first frame alone, and then four at a time"
+                f"data.num_frames={self.num_frames} must be 1 + 4k, the nearest are {below} and "
+                f"{below + 4}: causal codecs encode the first frame alone, and then four at a time"
             )
         if not isinstance(self.fps, int | float) or not 0 <= self.fps < math.inf:
             raise ConfigError(f"data.fps={self.fps!r} must be a number, 0 or more")
@@ -68,13 +74,13 @@ class Clip:
     def take(
         self, video: Timed, place: Callable[[int], int], render: Callable[[Any], Pixels]
     ) -> UInt8[np.ndarray, "t h w 3"]:
-        """Rendered frames from tick begin + place(number of ticks there are to start at).
+        """Return rendered frames from tick begin + place(room) on; `room` ticks can be the start.
 
-        The same for the same place(), whatever was read before. A header may promise more than there is: then it is
-        drawn again among what was found.
+        The result depends only on place(), not on earlier reads. If the file has fewer frames than
+        its header says, the start is drawn again among the frames that were found.
 
         Raises:
-          Unreadable: too few frames, with their number.
+          Unreadable: there are too few frames; the message has their number.
         """
         fps = fractions.Fraction(self.fps).limit_denominator(10_000) if self.fps else video.rate
         step = self.stride / fps / video.tick
@@ -100,16 +106,19 @@ class Clip:
         raise Unreadable(self._too_short(len(taken), video.trouble))
 
     def _too_short(self, found: int, trouble: str) -> str:
-        which = f"at {self.fps:g} fps" if self.fps else "as they come"
+        which = f"at {self.fps:g} fps" if self.fps else "as they are"
         stride = f" and stride {self.stride}" if self.stride > 1 else ""
         reason = f" ({trouble})" if trouble else ""
         if not found:
             return f"no frame in it can be decoded{reason}"
-        return f"{found} frames {which}{stride}; a clip takes {self.num_frames}{reason}: see data.short"
+        return (
+            f"{found} frames {which}{stride}; "
+            f"a clip needs {self.num_frames}{reason}: see data.short"
+        )
 
 
 class Filmstrip:
-    """Frames in an array, at a steady rate; a tick is a frame."""
+    """Frames in an array, at a constant rate; a tick is a frame."""
 
     def __init__(self, frames: UInt8[np.ndarray, "t h w c"], rate: float | int):
         self._frames, self.trouble = frames, ""
@@ -123,7 +132,7 @@ class Filmstrip:
 
 
 class Still:
-    """A frame of an array."""
+    """One frame of an array."""
 
     def __init__(self, image: UInt8[np.ndarray, "h w c"], pts: int = 0):
         self._image, self.pts, self.until = image, pts, pts + 1
@@ -140,7 +149,7 @@ class Still:
 
 
 def since(frames: Iterable[Any], moment: fractions.Fraction | int) -> Iterator[Any]:
-    """Leaves out the frames before the one that is shown at a moment, in ticks."""
+    """Skip the frames before the one that is displayed at a moment, in ticks."""
     shown = None
     for frame in frames:
         if shown is not None and (frame.pts > moment or shown.pts > moment):
@@ -153,9 +162,10 @@ def since(frames: Iterable[Any], moment: fractions.Fraction | int) -> Iterator[A
 def at_moments(
     frames: Iterable[Any], start: int, step: fractions.Fraction, rounding: fractions.Fraction
 ) -> Iterator[Any]:
-    """The frames that are shown at start, start + step, ... (ticks) for as long as there is one.
+    """Yield the frames that are displayed at start, start + step, ... (ticks), until the end.
 
-    `rounding` is by how many ticks the times of frames may be off; a start that close to a frame's is that frame's.
+    The times of frames may be off by `rounding` ticks; a start that close to a frame is that
+    frame's.
     """
     shown, count = None, 0
     for frame in frames:
@@ -171,7 +181,7 @@ def at_moments(
 
 
 def _rendered(frames: Iterable[Any], render: Callable[[Any], Pixels]) -> list[Pixels]:
-    """Renders a frame that is shown at several moments once."""
+    """Render the frames; one that is displayed at several moments is rendered once."""
     last, pixels = None, []
     for frame in frames:
         pixels.append(pixels[-1] if frame is last else render(frame))
@@ -180,7 +190,7 @@ def _rendered(frames: Iterable[Any], render: Callable[[Any], Pixels]) -> list[Pi
 
 
 class _Seen:
-    """Frames on their way, and until when there were any."""
+    """An iterator of frames that remembers the end of the last one."""
 
     def __init__(self, frames: Iterator[Any]):
         self._frames, self.until = frames, 0

@@ -1,7 +1,8 @@
-"""Video files, read from any moment on: from the keyframe before it, a frame at a time, by their timestamps.
+"""Decodes video files from any time on, frame by frame and by timestamps.
 
-Frames are of the first video stream (cover pictures of audio files do not count), upright (rotation metadata applied),
-uint8 RGB whatever the file's colours and bit depth. PyAV is imported when the first file is opened.
+Decoding begins at the keyframe before that time. Frames come from the first video stream (cover
+pictures of audio files do not count), upright (rotation metadata is applied), as uint8 RGB for any
+colour format and bit depth. PyAV is imported when the first file is opened.
 """
 
 import contextlib
@@ -18,21 +19,18 @@ from jaxtyping import UInt8
 
 from pipeline.data.unreadable import Unreadable
 
-# The first packets say what a decoder needs; reading on for exact rates takes several times as long as opening.
+# The first packets have what a decoder needs; reading on for exact rates takes several times
+# longer.
 _OPTIONS = {"analyzeduration": "0", "probesize": "32768"}
-_LEADS = (
-    0,
-    2,
-    10,
-)  # seconds; containers seek by decoding times, and may land behind the frame that was asked for
+# Seconds to seek ahead of a frame: containers seek by decoding times, and may land after the frame.
+_LEADS = (0, 2, 10)
 _ANY_RATE = fractions.Fraction(25)
-_ROUNDING = fractions.Fraction(
-    1, 1000
-)  # seconds, at most, that a coarse clock puts a frame before or after its time
+# Maximal error of a frame's time in seconds, from the coarse clock of some containers.
+_ROUNDING = fractions.Fraction(1, 1000)
 
 
 class Frame:
-    """A decoded frame and when it is shown: from `pts` until `until`, in ticks of its file."""
+    """A decoded frame that is displayed from `pts` until `until`, in ticks of its file."""
 
     def __init__(self, frame: Any, pts: int, until: int):
         self._frame, self.pts, self.until = frame, pts, until
@@ -41,7 +39,7 @@ class Frame:
         self.size = stored[::-1] if self._turns % 2 else stored
 
     def pixels(self, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
-        """The whole frame, scaled to this size; shrinking averages. Raises Unreadable."""
+        """Return the whole frame, scaled to this size; shrinking averages. Raises Unreadable."""
         from av.error import FFmpegError
 
         options: dict[str, Any] = {"format": "rgb24", "threads": 1}
@@ -52,20 +50,24 @@ class Frame:
             return np.rot90(self._frame.to_ndarray(**options), self._turns)
         except (FFmpegError, ValueError) as error:
             raise Unreadable(
-                f"its frames are {self._frame.format.name}, not to be made RGB: {error}"
+                f"its frames are {self._frame.format.name}, "
+                f"which cannot be converted to RGB: {error}"
             ) from None
 
 
 class VideoFile:
-    """A file, by its path or its bytes, of which the seconds from `begin` to `end` count.
+    """A file, given by its path or its bytes, between the seconds `begin` and `end`.
 
     Raises:
-      Unreadable: on opening, where it is no video.
+      Unreadable: the file is not a video.
 
     Attributes:
-      tick: seconds of a unit of time. begin, end: the first tick, and the one after the last, as the header has them.
-      rate: frames a second, on average. rounding: ticks by which timestamps may be off.
-      decoded: frames decoded so far. trouble: why reading ended early, or empty.
+      tick: the unit of time, in seconds.
+      begin, end: the first tick, and the one after the last, according to the header.
+      rate: average number of frames per second.
+      rounding: ticks by which timestamps may be off.
+      decoded: number of frames decoded so far.
+      trouble: the reason why reading ended early, or empty.
     """
 
     def __init__(self, data: str | bytes, begin: float | int = 0.0, end: float | int = math.inf):
@@ -85,7 +87,7 @@ class VideoFile:
         self.end = int(min(start + length, self._stop))
 
     def frames_from(self, tick: int) -> Iterator[Frame]:
-        """Frames from a keyframe at or before `tick` on; none where there is nothing more, as in truncated files."""
+        """Yield frames from a keyframe at or before `tick` on; none after a truncated file ends."""
         for lead in (*_LEADS, math.inf):
             start = (
                 None if tick - lead / self.tick <= self._first else tick - round(lead / self.tick)
@@ -101,7 +103,7 @@ class VideoFile:
             frames.close()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         if self._fresh is not None:
             self._fresh.close()
             self._fresh = None
@@ -115,7 +117,7 @@ class VideoFile:
     def _frames(
         self, container: Any, start: int | None, wanted: int
     ) -> Generator[Frame, None, None]:
-        """Decodes on from the keyframe before `start`, or from the first one; closes the container in the end."""
+        """Decode from the keyframe before `start`, or the first one, and close the container."""
         from av.error import FFmpegError
 
         self._fresh = None
@@ -123,20 +125,19 @@ class VideoFile:
             stream = first_stream(container)
             stream.codec_context.thread_count = 1  # several files are read at a time
             if start is not None:
-                with contextlib.suppress(
-                    FFmpegError
-                ):  # what cannot be searched is read from its start
+                # A file that cannot be searched is read from its start.
+                with contextlib.suppress(FFmpegError):
                     container.seek(start, stream=stream)
             before = None
             for frame in _decoded(container, stream, wanted + self.rounding):
                 self.decoded += 1
                 pts = frame.pts
                 if pts is None or (before is not None and pts <= before.pts):
-                    pts = 0 if before is None else before.until  # a broken clock
+                    pts = 0 if before is None else before.until  # the timestamps are broken
                 if pts >= self._stop:
                     return
                 if frame.is_corrupt:
-                    if pts < wanted:  # needs frames before the keyframe; nobody asks for it
+                    if pts < wanted:  # it needs frames before the keyframe, and is not used
                         continue
                     self.trouble = f"damaged at {float(pts * self.tick):.2f} s"
                     return
@@ -151,9 +152,9 @@ class VideoFile:
 
 
 def _decoded(container: Any, stream: Any, wanted: Any) -> Iterator[Any]:
-    """All frames from the one that is shown at tick `wanted` on, and of those before it the ones that others need.
+    """Yield all frames from the one displayed at tick `wanted` on, and earlier ones they need.
 
-    Up to there packets are read ahead, for only then is it known which of them is the one.
+    Packets up to that frame are read ahead, because only then it is known which of them it is.
     """
     from av.error import FFmpegError
 
@@ -162,9 +163,8 @@ def _decoded(container: Any, stream: Any, wanted: Any) -> Iterator[Any]:
     try:
         for packet in packets:
             ahead.append(packet)
-            if (
-                packet.dts is not None and packet.dts > wanted
-            ):  # frames are not shown before they are decoded
+            # Frames are not displayed before they are decoded.
+            if packet.dts is not None and packet.dts > wanted:
                 break
     except FFmpegError as error:
         broken = error
@@ -181,7 +181,11 @@ def _decoded(container: Any, stream: Any, wanted: Any) -> Iterator[Any]:
 
 
 def size_of(data: str | bytes) -> tuple[int, int]:
-    """Height and width of a video's first frame, upright; of a path, remembered. Raises Unreadable."""
+    """Return height and width of a video's first frame, upright; cached for a path.
+
+    Raises:
+      Unreadable: there is no frame that can be decoded.
+    """
     return _size_of_file(data) if isinstance(data, str) else _size(data)
 
 
@@ -191,7 +195,7 @@ def _size_of_file(path: str) -> tuple[int, int]:
 
 
 def _size(data: str | bytes) -> tuple[int, int]:
-    # Whether it is to be turned is known of decoded frames alone.
+    # Only a decoded frame has the rotation.
     with VideoFile(data) as file:
         for frame in file.frames_from(file.begin):
             return frame.size
@@ -201,22 +205,25 @@ def _size(data: str | bytes) -> tuple[int, int]:
 
 
 def open_container(data: str | bytes) -> Any:
-    """PyAV's container of a file, by its path or its bytes. Raises Unreadable."""
+    """Open PyAV's container of a file, by its path or its bytes. Raises Unreadable."""
     import av
     from av.error import FFmpegError
 
     try:
         file = io.BytesIO(data) if isinstance(data, bytes) else data
-        return av.open(
-            file, options=_OPTIONS, metadata_errors="ignore"
-        )  # titles may be in any encoding
+        # Titles may have any encoding, so errors in metadata are ignored.
+        return av.open(file, options=_OPTIONS, metadata_errors="ignore")
     except FFmpegError as error:
-        # Also where memory is lacking: damaged headers ask for absurd amounts of it.
+        # Also when memory runs out: damaged headers request absurd amounts of it.
         raise Unreadable(f"not a video that can be opened: {reason_of(error)}") from None
 
 
 def first_stream(container: Any) -> Any:
-    """The first stream of moving pictures. Raises Unreadable, and closes the container, where there is none."""
+    """Return the first stream of moving pictures.
+
+    Raises:
+      Unreadable: there is none; the container is closed.
+    """
     for stream in container.streams.video:
         if "attached_pic" in str(stream.disposition):
             continue
@@ -240,7 +247,10 @@ def _header_length(container: Any, stream: Any, tick: fractions.Fraction) -> int
 
 
 def _packets_length(container: Any, stream: Any) -> int:
-    """Where the header does not say: the end of the last packet. Reads the whole file, and decodes nothing."""
+    """Return the end of the last packet, for a header without a length.
+
+    It reads the whole file and decodes nothing.
+    """
     from av.error import FFmpegError
 
     end, start = 1, stream.start_time or 0
@@ -249,7 +259,7 @@ def _packets_length(container: Any, stream: Any) -> int:
             if packet.pts is not None:
                 end = max(end, packet.pts - start + (packet.duration or 1))
     except FFmpegError:
-        pass  # what can be read counts
+        pass  # the packets before the damage count
     return end
 
 
@@ -257,10 +267,11 @@ def _packets_length(container: Any, stream: Any) -> int:
 def _interpolation() -> Any:
     from av.video.reformatter import Interpolation
 
-    # Bicubic widens its kernel when it shrinks, which is the antialiasing; the rest keeps rounding from darkening.
+    # Bicubic widens its kernel when it shrinks, which prevents aliasing; the other flags keep
+    # rounding from darkening the image.
     return Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of FFmpeg says."""
+    """Return the message of an error of FFmpeg."""
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -28,8 +28,8 @@ _PROBES = 16  # files opened at a time, to sort them into buckets
 class VideoData(Dataset):
     """Clips as batches of uint8 [b t h w 3]; the arguments are the keys of a recipe's config.data.
 
-    Batch k of training, including its shape, is a pure function of (settings, seed, k). All examples
-    of a batch have one shape.
+    Batch k of training, including its shape, is a pure function of (settings, seed, k). All
+    examples of a batch have one shape.
 
     Args:
       source: name of a module of pipeline.data.sources whose modality is videos.
@@ -42,11 +42,11 @@ class VideoData(Dataset):
       stride: use every stride-th of these frames.
       short: how to handle a video that is too short for a clip: "skip" counts it as unreadable, and
         "repeat" repeats its last frame.
-      clips_per_video: number of examples that each video stands for; training starts each of them at
-        a random position in the video, and evaluation spreads them evenly.
-      buckets: heights and widths, such as [[256, 256], [192, 336]]: each video goes to the one whose
-        aspect ratio is nearest its own. A batch comes from one bucket, and a bucket is used in
-        proportion to its number of videos.
+      clips_per_video: number of examples that each video stands for; training starts each of them
+        at a random position in the video, and evaluation spreads them evenly.
+      buckets: heights and widths, such as [[256, 256], [192, 336]]: each video goes to the one
+        whose aspect ratio is nearest its own. A batch comes from one bucket, and a bucket is used
+        in proportion to its number of videos.
       crop: "random" or "center", the position of the crop in the frames; evaluation always uses the
         centre.
       resize: "shrink" scales the largest such crop down and counts smaller videos as unreadable;
@@ -226,7 +226,8 @@ def _nearest_shapes(source: VideoSource, shapes: Sequence[Shape]) -> Int[np.ndar
     def choose(index: int) -> int:
         try:
             video = source[index]
-            size = source.size(index) or size_of(video.data)  # type: ignore[arg-type]  # arrays have a size
+            # An array has a size.
+            size = source.size(index) or size_of(video.data)  # type: ignore[arg-type]
         except Unreadable:
             return 0
         return int(np.abs(ratios - np.log(size[0] / size[1])).argmin())

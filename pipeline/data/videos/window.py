@@ -1,4 +1,4 @@
-"""From frames of any size to height x width pixels: the same place of every frame of a clip."""
+"""Scales and crops frames of any size to height x width, at the same position in every frame."""
 
 import dataclasses
 from typing import Any
@@ -15,13 +15,13 @@ from pipeline.data.unreadable import Unreadable
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Scales frames and cuts height x width pixels out of them.
+    """A crop of height x width pixels from scaled frames.
 
     Attributes:
-      height, width: of the result, in pixels.
-      crop: "random" or "center": where it lies.
-      resize: "shrink" scales frames down as far as the window still fits, and refuses smaller ones; "fit" also
-        enlarges; "none" leaves them at their own resolution.
+      height, width: size of the result, in pixels.
+      crop: "random" or "center", the position of the crop.
+      resize: "shrink" scales frames down as far as the crop still fits, and refuses smaller frames;
+        "fit" also enlarges; "none" keeps their own resolution.
       flip: mirror every second clip, at random, left to right.
     """
 
@@ -46,7 +46,7 @@ class Window:
         return (self.height, self.width, 3)
 
     def for_evaluation(self) -> "Window":
-        """The same without chance: centre crop, no flip."""
+        """Return the window without randomness: centre crop, no flip."""
         return dataclasses.replace(self, crop="center", flip=False)
 
     def render(self, frame: Any, draws: Draws) -> UInt8[np.ndarray, "h w 3"]:
@@ -59,8 +59,8 @@ class Window:
         scale = 1.0 if self.resize == "none" else max(self.height / height, self.width / width)
         if (height < self.height or width < self.width) and self.resize != "fit":
             raise Unreadable(
-                f"{width}x{height} pixels are too few for {self.width}x{self.height}: lower data.image_size, or set "
-                "data.resize='fit' to enlarge"
+                f"{width}x{height} pixels are too few for {self.width}x{self.height}: "
+                "lower data.image_size, or set data.resize='fit' to enlarge"
             )
         height, width = (
             max(self.height, round(height * scale)),
@@ -75,7 +75,7 @@ class Window:
     def finish(
         self, clips: UInt8[np.ndarray, "b t h w 3"], mirrored: Bool[np.ndarray, " b"]
     ) -> UInt8[np.ndarray, "b t h w 3"]:
-        """Flips the clips marked, in place."""
+        """Flip the marked clips in place."""
         if self.flip:
             clips[mirrored] = clips[mirrored, :, :, ::-1]
         return clips

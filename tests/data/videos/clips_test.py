@@ -1,4 +1,4 @@
-"""Which frames a clip takes, at steady and at uneven times, and where a file breaks off."""
+"""The frames of a clip, at even and uneven times, and in files that end early."""
 
 import fractions
 
@@ -116,15 +116,15 @@ def test_parts_of_a_file(tmp_path):
     path = write_video(tmp_path / "a.mp4")
     for at, expected in ((0.0, [6, 7, 8, 9, 10]), (0.999, [7, 8, 9, 10, 11])):
         assert numbers(take(path, Clip(5), at, begin=0.5, end=1.0)) == expected
-    with pytest.raises(Unreadable, match="6 frames as they come; a clip takes 9"):
+    with pytest.raises(Unreadable, match="6 frames as they are; a clip needs 9"):
         take(path, Clip(9), begin=0.5, end=1.0)
 
 
 def test_short_videos_are_told_or_repeat_their_last_frame(tmp_path):
     path = write_video(tmp_path / "a.mp4", frames=3)
-    with pytest.raises(Unreadable, match=r"3 frames as they come; a clip takes 5: see data\.short"):
+    with pytest.raises(Unreadable, match=r"3 frames as they are; a clip needs 5: see data\.short"):
         take(path, Clip(5))
-    with pytest.raises(Unreadable, match="1 frames at 6 fps and stride 4; a clip takes 5"):
+    with pytest.raises(Unreadable, match="1 frames at 6 fps and stride 4; a clip needs 5"):
         take(path, Clip(5, fps=6, stride=4))
     assert numbers(take(path, Clip(5, short="repeat"), 0.9)) == [0, 1, 2, 2, 2]
     one = write_video(tmp_path / "one.mp4", frames=1)
@@ -144,7 +144,7 @@ def test_truncated_files_give_the_frames_they_have(tmp_path):
         assert clip == list(range(clip[0], clip[0] + 5)) and clip[-1] < 39
     assert found[0.999] == numbers(take(path, Clip(5), 0.999))
     with pytest.raises(
-        Unreadable, match=r"\d+ frames as they come; a clip takes 41 \(.*nvalid data"
+        Unreadable, match=r"\d+ frames as they are; a clip needs 41 \(.*nvalid data"
     ):
         take(path, Clip(41))
 

@@ -267,7 +267,7 @@ def test_unusable_files_are_named_and_counted(videos, tmp_path):
     assert (
         "zero.mp4: not a video" in told and "sound.mp4: it has no video in it, only sound" in told
     )
-    assert "short.mp4: 1 frames at 6 fps; a clip takes 5" in told
+    assert "short.mp4: 1 frames at 6 fps; a clip needs 5" in told
     with pytest.raises(
         DataError, match=r"3 unreadable videos, more than data.max_unreadable=2: .*\.mp4: "
     ):
