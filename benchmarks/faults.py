@@ -100,8 +100,8 @@ Batches.__next__ = __next__
 import jax.numpy as jnp
 from pipeline.training.steps.elbo import ElboStep
 gradients = ElboStep._gradients
-def poisoned(self, state, other, batch, key):
-    grads, metrics, other = gradients(self, state, other, batch, key)
+def poisoned(self, state, other, batch, frozen, key):
+    grads, metrics, other = gradients(self, state, other, batch, frozen, key)
     nan = jnp.where(jnp.isin(batch["index"], jnp.asarray(BAD)).any(), jnp.nan, 1.0)
     if ONLY_GRADIENT:
         grads = {name: g * nan for name, g in grads.items()}
@@ -113,8 +113,8 @@ ElboStep._gradients = poisoned
     "other program": """
 from pipeline.training.steps.elbo import ElboStep
 gradients = ElboStep._gradients
-def other(self, state, other, batch, key):
-    grads, metrics, other = gradients(self, state, other, batch, key)
+def other(self, state, other, batch, frozen, key):
+    grads, metrics, other = gradients(self, state, other, batch, frozen, key)
     return grads, metrics | {"loss": metrics["loss"] * 1.5}, other
 if PROCESS == 1:
     ElboStep._gradients = other

@@ -324,9 +324,9 @@ def compare_speed(config: Any, peer: Peer, image: np.ndarray, pairs: int, steps:
     config.batch_size = config.eval.batch_size = len(image)
     config.mesh.fsdp = 1
     settings = build.complete(config)
-    step = peer.trainer(image, settings["optimizer"], settings["objective"]["spectral"])
+    step = peer.trainer(image, settings["optimizer"], settings["objective"]["spectral"]["weight"])
     row = step_pairs.compare_speed(settings, image, step, pairs, steps)
-    config.objective.spectral = 0.0
+    config.objective.spectral.weight = 0.0
     without = step_pairs.compare_speed(build.complete(config), image, step, pairs, steps)
     quickest = [min(pair["ours_s"] for pair in part["pairs"]) for part in (row, without)]
     return row | {

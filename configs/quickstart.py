@@ -37,7 +37,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.input_shift = -112.0
     config.model.input_scale = 1 / 70.0
 
-    config.objective.beta = 1.0
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.rate = dict(weight=1.0)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 1e-3

@@ -4,7 +4,7 @@
     strata import --from image-codec sd21 --config configs/cv_vae/sd21.py --out runs/cv_vae_sd21
     strata train --config configs/cv_vae/sd21.py --workdir runs/cv_vae_sd21 \\
         --config.data.path=data/videos --config.data.image_path=data/images \\
-        --config.objective.compatibility.codec=sd21 \\
+        --config.objective.latent_compatibility.codec=sd21 \\
         --config.objective.perceptual.weights=vgg16-397923af.pth \\
         --config.objective.perceptual.heads=vgg.pth
 
@@ -73,12 +73,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.norm_per_frame = True
     config.model.remat = True
 
-    config.objective.reconstruction = "l1"
+    config.objective.l1 = dict(weight=1.0)
     config.objective.logvar = 0.0
     config.objective.per_frame = True
     config.objective.perceptual = dict(weight=0.5, network="vgg16", weights="", heads="")
-    config.objective.kl = 1e-6
-    config.objective.compatibility = dict(weight=1.0, codec="")
+    config.objective.rate = dict(weight=1e-6)
+    config.objective.latent_compatibility = dict(weight=1.0, codec="")
     config.objective.adversarial = ConfigDict()
     config.objective.adversarial.loss = "hinge"
     config.objective.adversarial.weight = 0.5
@@ -129,7 +129,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.image_size = 16
     config.model.num_frames = 5
     config.objective.perceptual.weight = 0.0
-    config.objective.compatibility.weight = 0.0
+    config.objective.latent_compatibility.weight = 0.0
     config.objective.adversarial.start = 2
     config.discriminator.channels = 4
     config.discriminator.num_layers = 1

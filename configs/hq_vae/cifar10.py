@@ -51,7 +51,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.gumbel_temperature = dict(name="geometric", start=1.0, end=0.01, steps=460_517)
     config.model.likelihood = dict(name="discretized_gaussian", scale="learned", start=0.5)
 
-    config.objective.beta = 1.0
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.rate = dict(weight=1.0)
+    config.objective.penalty = dict(weight=1.0)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 1e-3

@@ -44,9 +44,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.flow_depth = 2
     config.model.likelihood = dict(name="logistic_mixture", num_mixtures=1)
 
-    config.objective.beta = 1.0
+    config.objective.distortion = dict(weight=1.0)
     # Nats per layer: the paper gives free bits to feature maps (eq. 15), we to stochastic layers.
-    config.objective.free_bits = 3.2
+    config.objective.free_bits = dict(minimum=3.2, weight=1.0)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 2e-3

@@ -51,10 +51,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.groups = 32
     config.model.remat = False
 
-    config.objective.reconstruction = "l1"
+    config.objective.l1 = dict(weight=1.0)
     config.objective.logvar = 0.0
     config.objective.perceptual = dict(weight=1.0, network="vgg16", weights="", heads="")
-    config.objective.kl = 1e-6
+    config.objective.rate = dict(weight=1e-6)
     config.objective.adversarial = ConfigDict()
     config.objective.adversarial.loss = "hinge"
     config.objective.adversarial.weight = 0.5

@@ -44,7 +44,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.widths = (512, 256, 128, 64, 32)
     config.model.likelihood = "bernoulli"
 
-    config.objective.beta = dict(name="linear", steps=200 * epoch)
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.rate = ConfigDict()
+    config.objective.rate.weight = dict(name="linear", steps=200 * epoch)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 1e-3
@@ -74,5 +76,5 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.image_size = 8
     config.model.latent_dims = (4, 3, 2)
     config.model.widths = (16, 12, 8)
-    config.objective.beta.steps = 2
+    config.objective.rate.weight.steps = 2
     return config

@@ -90,14 +90,14 @@ def schedule(
 
     rising = dict(steps=round(0.3 * config.num_steps), begin=round(1e-4 * config.num_steps))
     config.objective = ConfigDict()
-    config.objective.beta = dict(name="linear", start=1e-4, end=1.0, **rising)
-    config.objective.balance = True
-    config.objective.spectral = (
-        spectral
-        if spectral_start is None
-        else dict(name="geometric", start=spectral_start, end=spectral, **rising)
-    )
     config.objective.unit = "image"
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.balanced_rate = ConfigDict()
+    config.objective.balanced_rate.weight = dict(name="linear", start=1e-4, end=1.0, **rising)
+    config.objective.spectral = dict(weight=spectral)
+    if spectral_start is not None:
+        decay = dict(name="geometric", start=spectral_start, end=spectral, **rising)
+        config.objective.spectral = dict(weight=decay)
 
 
 def tiny(config: ConfigDict) -> ConfigDict:
@@ -118,10 +118,13 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.blocks = (1,)
     config.model.padding = 0
     config.objective = ConfigDict()
-    config.objective.beta = dict(name="linear", start=1e-4, end=1.0, begin=0, steps=2)
-    config.objective.balance = True
-    config.objective.spectral = 1e-2
     config.objective.unit = "image"
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.balanced_rate = ConfigDict()
+    config.objective.balanced_rate.weight = dict(
+        name="linear", start=1e-4, end=1.0, begin=0, steps=2
+    )
+    config.objective.spectral = dict(weight=1e-2)
     config.optimizer.learning_rate = 1e-2
     config.optimizer.warmup_steps = 2
     if config.model.num_flows:  # colour images

@@ -26,8 +26,8 @@ def get_config(arg: str = "") -> ConfigDict:
     cifar10["schedule"](config, examples=50_000, batch_size=8, epochs=1, spectral=1e-2)
     config.num_steps = 2_000
     config.optimizer.warmup_steps = 100
-    config.objective.beta.steps = 600
-    config.objective.beta.begin = 0
+    config.objective.balanced_rate.weight.steps = 600
+    config.objective.balanced_rate.weight.begin = 0
     config.checkpoint.every = 500
     config.eval.every = 500
     config.eval.num_examples = 512

@@ -33,7 +33,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.num_blocks = 3
     config.model.pool = False
 
-    config.objective.kl = 0.0
+    config.objective.rate.weight = 0.0
 
     config.optimizer.learning_rate = 3e-4
     config.optimizer.b1 = 0.9

@@ -39,7 +39,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.depth = 1
     config.model.likelihood = dict(name="categorical", bits=4)
 
-    config.objective.beta = 1.0
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.rate = dict(weight=1.0)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 1e-3

@@ -4,8 +4,9 @@
         --config.data.path=mnist.npz
 
 The network has 10 latents and Bernoulli pixels. The file holds `images` [n 28 28] uint8. For a
-beta-VAE, set --config.objective.beta=4; for a capacity that grows (their eq. 7), set
-config.objective.capacity = dict(gamma=1000.0, end=25.0, steps=100000).
+beta-VAE, set --config.objective.rate.weight=4. For a capacity that grows (their eq. 7), set
+config.objective.capacity = dict(weight=1000.0, target=dict(name="linear", end=25.0, steps=100000))
+in place of the rate.
 
 Grey values count as probabilities, as in most papers, so that nats per image compare with theirs
 and bits per dimension with nothing.
@@ -43,7 +44,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.likelihood = "bernoulli"
     config.model.input_range = (0.0, 1.0)
 
-    config.objective.beta = 1.0
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.rate = dict(weight=1.0)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 5e-4

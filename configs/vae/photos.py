@@ -38,7 +38,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.likelihood = dict(name="logistic_mixture", num_mixtures=5)
 
     # A warm-up of the KL: without it, a flat model with a strong likelihood ignores its latents.
-    config.objective.beta = dict(name="linear", start=0.0, end=1.0, steps=1_000)
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.rate = ConfigDict()
+    config.objective.rate.weight = dict(name="linear", start=0.0, end=1.0, steps=1_000)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 1e-3
@@ -73,6 +75,6 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.channels = (4, 8)
     config.model.hidden = ()
     config.model.likelihood.num_mixtures = 2
-    config.objective.beta.steps = 2
+    config.objective.rate.weight.steps = 2
     config.optimizer.warmup_steps = 2
     return config

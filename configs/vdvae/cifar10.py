@@ -48,7 +48,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.bits = 8
     config.model.remat = False
 
-    config.objective.beta = 1.0
+    config.objective.distortion = dict(weight=1.0)
+    config.objective.rate = dict(weight=1.0)
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 2e-4

@@ -64,12 +64,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.image_size = 256
     config.model.num_frames = 25
 
-    config.objective.reconstruction = "l1"
+    config.objective.l1 = dict(weight=1.0)
     config.objective.logvar = 0.0
     config.objective.per_frame = True
     config.objective.perceptual = dict(weight=1.0, network="vgg16", weights="", heads="")
-    config.objective.kl = 1e-6
-    config.objective.wavelet = 0.1
+    config.objective.rate = dict(weight=1e-6)
+    config.objective.wavelet = dict(weight=0.1)
     config.objective.adversarial = ConfigDict()
     config.objective.adversarial.loss = "hinge"
     config.objective.adversarial.weight = 0.5

@@ -10,7 +10,7 @@ from pipeline.build.model import DTYPES
 from pipeline.build.optimizer import optimizer_update
 from pipeline.core.construct import accepts, default_arguments, find, nearest
 from pipeline.core.errors import ConfigError
-from pipeline.losses import codec, elbo
+from pipeline.losses import objective
 from pipeline.training.steps.adversarial import GanConfig
 
 REQUIRED = ("num_steps", "batch_size", "data", "model", "optimizer")
@@ -21,7 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "grad_accum_steps": 1,
     "ema": 0.9999,
     "step": "elbo",
-    "objective": {"beta": 1.0},
+    "objective": {},  # objective.DEFAULTS of the step
     "discriminator": {},
     "stages": [],
     "mesh": {"replica": 1, "fsdp": -1, "context": 1},
@@ -75,8 +75,7 @@ def complete(config: ConfigDict) -> dict[str, Any]:
     }
     if full["step"] not in STEPS:
         raise ConfigError(f"config.step={full['step']!r}: {nearest(str(full['step']), STEPS)}")
-    if full["step"] != "elbo" and "objective" not in given:
-        full["objective"] = {}
+    full["objective"] = full["objective"] or objective.DEFAULTS[full["step"]]
     full["stages"] = list(full["stages"])
     for key in _FIXED_SECTIONS:
         for name in full[key]:
@@ -97,9 +96,13 @@ def complete(config: ConfigDict) -> dict[str, Any]:
 
 def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
     """Return the optional keys of a section ("" for the top level) with their defaults."""
+    if not section:
+        return DEFAULTS | {"objective": objective.DEFAULTS.get(str(config.get("step", "elbo")), {})}
+    if section == "objective":
+        return objective.default_keys() | {"adversarial": default_arguments(GanConfig)}
     found = _target(config, section)
     if found is None:
-        return DEFAULTS.get(section, {}) if section else DEFAULTS
+        return DEFAULTS.get(section, {})
     target, given = found
     return {key: value for key, value in default_arguments(target).items() if key not in given}
 
@@ -120,17 +123,17 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
     """
     if section == "data":
         return data.dataset_class(config.to_dict().get("data", {}).get("source")), ()
-    elbo_step = config.get("step", "elbo") == "elbo"
     targets: dict[str, Any] = {
         "optimizer": optimizer_update,
         "discriminator.optimizer": optimizer_update,
-        "objective": elbo.elbo if elbo_step else codec.codec,
-        "objective.perceptual": codec.perceptual_distance,
+        "objective": objective.settings,
         "objective.adversarial": GanConfig,
-        "objective.compatibility": codec.compatibility,
     }
     if section in targets:
         return targets[section], ("num_steps", "ema", "where")
+    if section.startswith("objective."):
+        term = objective.arguments_of(section.removeprefix("objective."))
+        return None if term is None else (term, objective.SUPPLIED)
     if section in ("model", "discriminator"):
         package = {"model": "pipeline.models", "discriminator": "pipeline.discriminators"}[section]
         name = str(config.to_dict().get(section, {}).get("name"))

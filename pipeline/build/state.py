@@ -10,7 +10,7 @@ from pipeline.build.model import model_factory
 from pipeline.build.optimizer import discriminator_update, update
 from pipeline.core.parameters import ModelDef
 from pipeline.data.videos.buckets import shapes_of
-from pipeline.losses import codec, elbo
+from pipeline.losses import objective
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import train_state as states
 from pipeline.training.state.train_state import Extras, TrainState
@@ -34,11 +34,10 @@ def mesh(config: Mapping[str, Any]) -> Mesh:
 
 def extras(config: Mapping[str, Any]) -> Extras:
     """Return what the state holds besides the model: a discriminator, parameters of the loss."""
-    if config["step"] == "elbo":
-        return Extras(spectral=elbo.create(config["objective"]).spectral is not None)
-    params = {codec.LOGVAR: 0.0} if config["objective"].get("logvar") == "learned" else {}
-    if not config["discriminator"]:
-        return Extras(params)
+    params = objective.trained_params(config["objective"])
+    if config["step"] == "elbo" or not config["discriminator"]:
+        has_norms = objective.spectral_weight(config["objective"]) is not None
+        return Extras(params, spectral=has_norms)
     optimizer = discriminator_update(config).optimizer
     return Extras(params, discriminator_factory(config), optimizer, LECAM)
 

@@ -13,7 +13,8 @@ from pipeline.core import parameters
 from pipeline.core.construct import find
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import ModelDef
-from pipeline.losses import codec, elbo
+from pipeline.losses import objective
+from pipeline.losses.objective import Objective
 from pipeline.training.steps.adversarial import AdversarialStep
 from pipeline.training.steps.elbo import ElboStep
 
@@ -35,16 +36,19 @@ def step(
         grad_accum_steps=config["grad_accum_steps"],
         gather=gather,
     )
+    loss, frozen = objective.create(config["objective"], load_codec=_load_codec)
+    common["frozen"] = frozen
     if config["step"] == "elbo":
-        return ElboStep(modeldef, elbo.create(config["objective"]), **common)
-    return _adversarial_step(config, modeldef, common)
+        return ElboStep(modeldef, loss, **common)
+    if loss.spectral is not None:
+        raise ConfigError("objective.spectral needs config.step='elbo'; set its weight to 0")
+    return _adversarial_step(config, modeldef, loss, common)
 
 
 def _adversarial_step(
-    config: Mapping[str, Any], modeldef: ModelDef, common: Mapping[str, Any]
+    config: Mapping[str, Any], modeldef: ModelDef, loss: Objective, common: Mapping[str, Any]
 ) -> AdversarialStep:
     gan, layer, discriminator = gan_config(config), "", None
-    objective, frozen = codec.create(config["objective"], images=image_codec(config))
     create = extras(config).discriminator
     if create is not None:
         discriminator, _, _ = parameters.abstract(lambda: create(nnx.Rngs(0)))
@@ -63,31 +67,18 @@ def _adversarial_step(
             )
     return AdversarialStep(
         modeldef,
-        objective,
+        loss,
         discriminator=discriminator,
         discriminator_update=discriminator_update(config) if discriminator is not None else None,
         gan=gan,
         layer=layer,
-        frozen=frozen,
         **common,
     )
 
 
-def image_codec(config: Mapping[str, Any]) -> tuple[ModelDef, Any] | None:
-    """Return the frozen image codec of objective.compatibility, or None where that has no weight.
-
-    Raises:
-      ConfigError: the section has a weight and names no codec.
-    """
-    settings = config["objective"].get("compatibility") or {}
-    if not settings.get("weight"):
-        return None
-    if not settings.get("codec"):
-        raise ConfigError(
-            "objective.compatibility.codec is missing: the folder of the image codec to be "
-            "compatible with"
-        )
+def _load_codec(path: str) -> tuple[ModelDef, Any]:
+    """Return the definition and the weights of the codec in a folder."""
     from pipeline.codec import folder  # here, because it is slow to import and seldom needed
 
-    modeldef, weights, _, _ = folder.read(settings["codec"])
+    modeldef, weights, _, _ = folder.read(path)
     return modeldef, weights

@@ -18,6 +18,7 @@ from pipeline import __version__
 from pipeline.cli import flags as cli_flags
 from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError, StrataError
+from pipeline.losses import objective as objectives
 from pipeline.metrics import catalogue
 
 EXPORTERS = "pipeline.exporters"
@@ -101,11 +102,11 @@ def describe(
 
 
 def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:
-    """The objective's settings without where its networks' files lay."""
-    networks = {"perceptual": ("weights", "heads"), "compatibility": ("codec",)}
+    """Return the objective's settings without the paths of its networks' files."""
+    paths = objectives.path_arguments()
     return {
-        name: {key: value for key, value in part.items() if key not in networks[name]}
-        if name in networks and isinstance(part, Mapping)
+        name: {key: value for key, value in part.items() if key not in paths[name]}
+        if name in paths
         else part
         for name, part in objective.items()
     }

@@ -100,10 +100,10 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 }
 
 
-def create(recipe: Number | Mapping[str, Any], *, where: str) -> Schedule:
+def create(recipe: Any, *, where: str) -> Schedule:
     """Return the schedule that a recipe specifies; `where` is its key there, for errors.
 
-    >>> create(dict(name="linear", steps=100), where="objective.beta")(25)
+    >>> create(dict(name="linear", steps=100), where="objective.rate.weight")(25)
     Array(0.25, dtype=float32)
 
     Raises:

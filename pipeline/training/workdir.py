@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.errors import ConfigError
+from pipeline.losses import objective
 
 # Keys that may change when a run resumes: its length, its intervals, the machine it runs on, and
 # the paths of data and networks (whose fingerprints are compared instead).
@@ -28,9 +29,6 @@ FREE = (
     "data.eval_path",
     "data.num_workers",
     "data.max_unreadable",
-    "objective.perceptual.weights",
-    "objective.perceptual.heads",
-    "objective.compatibility.codec",
 )
 
 
@@ -113,7 +111,9 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 
 
 def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(free + ".") for free in FREE)
+    terms = objective.path_arguments()
+    paths = [f"objective.{term}.{name}" for term, names in terms.items() for name in names]
+    return any(key == free or key.startswith(free + ".") for free in (*FREE, *paths))
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -65,7 +65,7 @@ def recipe() -> ConfigDict:
     config = ConfigDict(dict(num_steps=20, batch_size=8, seed=0, ema=0.9, step="adversarial"))
     config.data = ConfigDict(dict(source="sklearn_images", image_size=SIZE, crop="random"))
     config.model = ConfigDict(dict(name="tiny_codec.TinyCodec", image_size=SIZE))
-    config.objective = ConfigDict(dict(kl=1e-6, logvar="learned"))
+    config.objective = ConfigDict(dict(l1={}, rate=dict(weight=1e-6), logvar="learned"))
     config.objective.adversarial = ConfigDict(
         dict(weight=0.5, start=4, r1=1.0, r1_every=4, lecam=0.01)
     )
@@ -81,7 +81,7 @@ def recipe() -> ConfigDict:
 
 
 def tiny(**changes) -> dict:
-    """The recipe, complete, with changes: objective__kl=1.0 is that of a section."""
+    """The recipe, complete, with changes: objective__logvar=0.0 is that of a section."""
     return build.complete(changed(recipe(), **changes))
 
 

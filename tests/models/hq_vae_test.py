@@ -11,7 +11,7 @@ from flax import nnx
 from pipeline import models
 from pipeline.core.errors import ConfigError
 from pipeline.evaluators import likelihood, reconstruction
-from pipeline.losses import elbo
+from pipeline.losses import objective
 
 SMALL = dict(image_size=8, image_channels=1, width=4, depth=0, num_codes=8, dim=2, variance=0.5)
 RECIPES = {
@@ -89,10 +89,12 @@ def test_what_the_levels_leave_and_their_sum_are_the_vectors(batch):
 
 @pytest.mark.parametrize("form", RECIPES)
 def test_the_penalty_is_minimised_with_the_elbo_and_every_parameter_learns(form, batch):
+    elbo, _ = objective.create({"distortion": {}, "rate": {}, "penalty": {}})
+
     def loss(model):
         outputs = model(dict(batch, step=jnp.int32(7)), key=jax.random.key(0), train=True)
-        values, terms = elbo.create({})(outputs, batch, 0)
-        return values.mean(), (values, terms)
+        losses = elbo(outputs, batch, 0)
+        return losses.total.mean(), (losses.total, losses.values)
 
     gradients, (values, terms) = nnx.jit(nnx.grad(loss, has_aux=True))(create(form))
     assert (terms["penalty"] > 0).all()

@@ -64,8 +64,8 @@ def test_wf_vae_follows_the_papers_stages(size):
     )
     assert [part["stride"] for part in data] == [1, 2, 2], "half the frame rate"
     assert [part["perceptual"]["weight"] for part in objectives] == [1.0, 1.0, 0.1]
-    assert {part["wavelet"] for part in objectives} == {0.1} and {
-        part["kl"] for part in objectives
+    assert {part["wavelet"]["weight"] for part in objectives} == {0.1} and {
+        part["rate"]["weight"] for part in objectives
     } == {1e-6}
     assert all(
         part["adversarial"].items() >= dict(weight=0.5, start=0, max_weight=1e6).items()

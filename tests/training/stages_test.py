@@ -25,7 +25,7 @@ STAGES = [
         "reset_discriminator": True,
         "data.image_size": 12,
         "model.image_size": 12,
-        "objective.kl": 1e-3,
+        "objective.rate.weight": 1e-3,
     },
     {"num_steps": 8, "objective.adversarial.weight": 0.1, "batch_size": 16},
 ]

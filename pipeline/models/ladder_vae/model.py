@@ -7,7 +7,7 @@ p(z_i | z_(i+1)) and p(x | z_1), and an encoder of as many stages. They differ i
 - LadderVAE first goes up without chance, then top-down: each posterior is the product of the stage's Gaussian and the
   prior given the sample above, so that inference corrects the generative network by what the image says (section 2.2).
 
-The warm-up of the KL's weight, which the paper needs beside batch norm, is the recipe's `objective.beta`. We deviate:
+The warm-up of the KL's weight, which the paper needs beside batch norm, is the recipe's `objective.rate.weight`. We deviate:
 the ladder's stages see the means of the stage below, as with the authors' code and published commands, and not its
 hidden units as in the paper's text; the top-down network is shared with the generative one, as in that text, where
 these commands have two; variances are exponentials, not softplus.

@@ -97,7 +97,7 @@ class RunLog:
           peak_share: FLOPs of a step over the peak of a device, see `Programs`.
         """
         stage = self._spec.stage(step)
-        shown = stage.step.headline(values)
+        shown = stage.step.console_summary(values)
         timing = self.progress.report(step, shown, int(values["skipped"]), stage.batch_size)
         self._peers.publish(step, waited)
         if peak_share is not None:
@@ -120,7 +120,8 @@ class RunLog:
         """
         if jax.process_count() > 1:
             examples = multihost_utils.process_allgather(examples, tiled=True)
-        batch, layer = self._skipped.batch_of(step), first_bad_layer(metrics, self._layers)
+        batch, losses = self._skipped.batch_of(step), self._spec.stage(step).step.log_names
+        layer = first_bad_layer(metrics, self._layers, losses)
         indices = list(dict.fromkeys(examples.tolist()))
         where = f"; first: {layer}" if layer != "none" else ""
         self.say(f"step {step}: {reason}{where}; batch {batch}, examples {few(indices)}")

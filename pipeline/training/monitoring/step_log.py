@@ -1,7 +1,7 @@
 """Logging of step metrics, read one step late so that no step waits for them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.training.monitoring.divergence import Judge
 from pipeline.training.monitoring.writer import MetricWriter
 
-_PERCEPTUAL = ("lpips", "lpips_squeeze", "squeezenet_caffe")
 # Only for incidents: one number per layer and step is too much for a log.
 _HIDDEN = ("consecutive_nonfinite", "layer_gradient_norms")
 
@@ -70,20 +69,20 @@ class TrainLog:
             self._incident(step, reason, jax.device_get(dict(metrics)), examples)
 
 
-def first_bad_layer(metrics: Mapping[str, Any], layers: list[str]) -> str:
+def first_bad_layer(
+    metrics: Mapping[str, Any], layers: Sequence[str], losses: Sequence[str]
+) -> str:
     """Return where a value stopped being finite, or "none".
 
     In the forward pass, that is the first stochastic layer whose KL is not finite, or else the
-    likelihood or another loss term. If they are all finite, it happened in the backward pass, which
-    runs from the output: the last layer in forward order whose gradient is not finite. `layers` are
-    the names of the metrics' layer_gradient_norms.
+    first loss. If they are all finite, it happened in the backward pass, which runs from the
+    output: the last layer in forward order whose gradient is not finite. `layers` are the names of
+    the metrics' layer_gradient_norms, and `losses` the metrics of the losses.
     """
     kl = np.asarray(metrics.get("kl", ()))
     if not np.isfinite(kl).all():
         return f"the KL of stochastic layer {int(np.argmin(np.isfinite(kl)))} of {len(kl)}"
-    if not np.isfinite(metrics.get("distortion", 0.0)):
-        return "the likelihood (every KL is finite)"
-    for name in ("reconstruction", *_PERCEPTUAL, "wavelet", "discriminator"):
+    for name in losses:
         if not np.isfinite(metrics.get(name, 0.0)):
             return f"the {name} loss (every KL is finite)"
     bad = np.flatnonzero(~np.isfinite(metrics["layer_gradient_norms"]))

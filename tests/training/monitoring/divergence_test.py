@@ -83,23 +83,25 @@ def test_layers_are_named_in_forward_order():
     ]
     layers = list(by_layer(dict.fromkeys(names)))
     assert layers == ["encoder.in", "decoder.blocks.9", "decoder.blocks.10", "decoder.out_conv"]
+    losses = ["distortion", "rate"]
     finite = dict(kl=np.ones(3), distortion=1.0, layer_gradient_norms=np.ones(4))
-    assert first_bad_layer(finite, layers) == "none"
+    assert first_bad_layer(finite, layers, losses) == "none"
     forward = finite | dict(
         kl=np.array([1, np.nan, np.nan]), layer_gradient_norms=np.full(4, np.nan)
     )
-    assert "stochastic layer 1 of 3" in first_bad_layer(forward, layers)
-    assert "likelihood" in first_bad_layer(finite | dict(distortion=np.inf), layers)
+    assert "stochastic layer 1 of 3" in first_bad_layer(forward, layers, losses)
+    found = first_bad_layer(finite | dict(distortion=np.inf), layers, losses)
+    assert "the distortion loss" in found
     backward = finite | dict(layer_gradient_norms=np.array([np.nan, np.nan, 1, 1]))
-    assert "decoder.blocks.9 (2 of 4 layers" in first_bad_layer(backward, layers)
+    assert "decoder.blocks.9 (2 of 4 layers" in first_bad_layer(backward, layers, losses)
 
 
 def poison(monkeypatch, bad, only_gradient: bool = False):
     """Makes the loss, or the gradient alone, NaN where `bad(step, index)` is true, inside the compiled step."""
     gradients = ElboStep._gradients
 
-    def poisoned(self, state, model_state, batch, key):
-        grads, metrics, model_state = gradients(self, state, model_state, batch, key)
+    def poisoned(self, state, model_state, batch, frozen, key):
+        grads, metrics, model_state = gradients(self, state, model_state, batch, frozen, key)
         nan = jnp.where(bad(state.step, batch["index"]), jnp.nan, 1.0)
         grads = {
             name: g * (nan if name.startswith("encoder") else 1.0) for name, g in grads.items()

@@ -86,7 +86,7 @@ def test_before_its_start_the_discriminator_stays_as_it_was(one):
     assert same(state.discriminator, one.start.discriminator) and "discriminator" not in metrics
     assert not same(state.params, one.start.params)
     np.testing.assert_allclose(
-        metrics["loss"], metrics["reconstruction"] + 1e-6 * metrics["kl"].sum(), rtol=1e-5
+        metrics["loss"], metrics["l1"] + 1e-6 * metrics["kl"].sum(), rtol=1e-5
     )
 
 
@@ -113,7 +113,7 @@ def test_both_are_updated_and_logged(one):
             rtol=1e-3,
         )
     assert "r1" not in one.run(one.start, one.batch(0), 6)[1]
-    assert "discriminator 1.0" in one.step.headline(metrics)
+    assert "discriminator 1.0" in one.step.console_summary(metrics)
 
 
 def test_gradients_are_those_of_the_losses_written_out(one):

@@ -1,13 +1,11 @@
 """NVAE trains: running values are in the state, and from a checkpoint it goes on as without a break."""
 
-import runpy
-
 import jax
 import numpy as np
 import pytest
-from tiny_step import RECIPES, compiled, run, run_with_a_break
+from tiny_step import compiled, run, run_with_a_break
 
-from pipeline.losses import elbo, spectral
+from pipeline.losses import spectral
 from pipeline.training.checkpoints.store import Checkpoints
 
 RECIPE = "nvae/cifar10.py"
@@ -64,11 +62,3 @@ def test_what_a_codec_takes_has_no_directions(tmp_path):
         weights["model_state"].keys() == model_state.keys()
         and weights["params"].keys() == shapes.params.keys()
     )
-
-
-@pytest.mark.parametrize("step, beta_below_one", [(0, True), (10_000, False)])
-def test_balancing_ends_with_the_warm_up(step, beta_below_one):
-    recipe = runpy.run_path(str(RECIPES / RECIPE))["get_config"]()
-    recipe.objective.beta.steps = 100
-    objective = elbo.create(recipe.objective.to_dict())
-    assert (float(objective.beta(step)) < 1) == beta_below_one

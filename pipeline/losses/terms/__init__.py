@@ -1,0 +1,6 @@
+"""One file a loss term. The file NAME.py has a function NAME that makes the term.
+
+`config.objective.NAME` holds the arguments of that function, so a new term needs its file and
+nothing else. Functions may also take `where`, the key of the term in the recipe, for messages, and
+`load_codec`, which reads a codec folder; both are supplied by `pipeline.losses.objective.create`.
+"""

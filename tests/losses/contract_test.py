@@ -1,0 +1,142 @@
+"""The contract of the loss terms: every file of the folder is constructed, called and checked."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from pipeline.core import parameters
+from pipeline.core.construct import load, modules_of
+from pipeline.core.types import Latent, Outputs
+from pipeline.distributions.continuous import Bernoulli
+from pipeline.losses import objective
+from pipeline.losses.term import Term, weight_at
+from pipeline.losses.terms import perceptual
+
+NAMES = modules_of(objective.TERMS)
+SIZE, BATCH = 24, 3
+
+
+class ImageDecoder(nnx.Module):
+    """A frozen image codec: latents of one position to images of SIZE x SIZE."""
+
+    def __init__(self):
+        self.scale = nnx.Param(jnp.ones(3))
+
+    def decode(self, latents):
+        (z,) = latents
+        return Bernoulli(jnp.tile(z * self.scale[...], (1, SIZE, SIZE, 1)))
+
+
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch):
+    """Replace the perceptual network, which needs a file, by a distance with one weight."""
+
+    class Distance:
+        log_name = "lpips"
+
+        def __call__(self, weights, a, b):
+            return weights["scale"] * jnp.square(a - b).mean(axis=(-3, -2, -1))
+
+    def create(network, *, weights, heads, where):
+        return Distance(), {"scale": jnp.float32(2.0)}
+
+    monkeypatch.setattr(perceptual.lpips, "create", create)
+
+
+def create(name: str, weight=1.0) -> Term:
+    function = objective.arguments_of(name)
+    assert function is not None
+    modeldef, params, _ = parameters.split(ImageDecoder())
+    required = {"codec": "folder", "load_codec": lambda path: (modeldef, params)}
+    taken = inspect.signature(function).parameters
+    return function(weight=weight, **{key: required[key] for key in required if key in taken})
+
+
+def case(seed=0):
+    """Outputs and a batch that have whatever a term may ask for."""
+    keys = jax.random.split(jax.random.key(seed), 4)
+    shape = (BATCH, SIZE, SIZE, 3)
+    z = jax.random.normal(keys[0], (BATCH, 1, 1, 1, 3))
+    bands = [(jax.random.normal(keys[1], (BATCH, 4)), jax.random.normal(keys[2], (BATCH, 4)))]
+    outputs = Outputs(
+        Bernoulli(0.3 * jax.random.normal(keys[3], shape)),
+        (Latent(z, jnp.square(z)),),
+        {"wavelets": bands, "penalty": jnp.square(z).sum(axis=(1, 2, 3, 4))},
+    )
+    image = jax.random.randint(keys[1], shape, 0, 256).astype(jnp.uint8)
+    return outputs, {"image": image, "mask": jnp.array([1.0, 1.0, 0.0])}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_finite_value_an_example_with_a_finite_gradient(name):
+    term = create(name)
+    outputs, batch = case()
+
+    @jax.jit
+    def value_and_gradient(outputs, step, frozen):
+        def total(outputs):
+            value = term.value(outputs, batch, step, frozen)
+            return value.sum(), value
+
+        (_, value), gradient = jax.value_and_grad(total, has_aux=True)(outputs)
+        return value, gradient
+
+    value, gradient = value_and_gradient(outputs, jnp.int32(2), dict(term.frozen))
+    assert value.shape == (BATCH,) and value.dtype == jnp.float32 and np.isfinite(value).all()
+    leaves = jax.tree.leaves(gradient)
+    assert all(np.isfinite(leaf).all() for leaf in leaves)
+    assert any(np.abs(leaf).max() > 0 for leaf in leaves)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_weight_is_a_number_or_a_schedule(name):
+    outputs, batch = case()
+
+    def loss(weight):
+        term = create(name, weight)
+        others = () if term.likelihood else (("l1", create("l1")),)
+        found = objective.Objective(((name, term), *others), has_penalty=True)
+        losses = found(
+            outputs, batch, 3, {}, {f"{name}.{key}": value for key, value in term.frozen.items()}
+        )
+        return losses, weight_at(term.weight, 3)
+
+    number, two = loss(2.0)
+    schedule, again = loss(lambda step: jnp.float32(2.0))
+    assert two == again == 2.0
+    np.testing.assert_allclose(number.total, schedule.total, rtol=1e-6)
+    assert {*schedule.logged} - {*number.logged} == {f"{name}_weight"}
+    assert all(value.shape in ((), (BATCH,), (BATCH, 1)) for value in number.logged.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_is_documented_has_a_default_and_a_type(name):
+    module = load(objective.TERMS, name, where="name")
+    function = getattr(module, name)
+    assert module.__doc__ and function.__doc__
+    assert function.__annotations__["return"] is Term
+    for key, parameter in inspect.signature(function).parameters.items():
+        assert parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation
+        if key not in objective.SUPPLIED:
+            assert parameter.default is not parameter.empty, "an override needs a value to replace"
+        if key not in (*objective.SUPPLIED, "weight"):
+            assert f"{key}:" in function.__doc__ or f"`{key}`" in function.__doc__, key
+    assert {*getattr(module, "PATHS", ())} <= {*inspect.signature(function).parameters}
+
+
+def test_log_names_are_unique():
+    terms = [create(name) for name in NAMES]
+    names = [term.log_name for term in terms if term.log_name]
+    assert all(term.log_name or term.charges_kl for term in terms), "the KL is logged for these"
+    reserved = ["loss", "elbo", "rate", "kl", "logvar", "generator", "discriminator", "r1", "lecam"]
+    assert len({*names, *reserved}) == len(names) + len(reserved)
+
+
+def test_a_recipe_names_every_term_and_an_override_can_add_it():
+    defaults = objective.default_keys()
+    assert {*NAMES} <= defaults.keys()
+    assert all("weight" in defaults[name] for name in NAMES)
