@@ -73,7 +73,7 @@ def test_a_codec_has_the_ema_weights_and_describes_itself(workdir, codec, capsys
     assert about["training"]["data"]["fingerprint"]
     measured = json.loads((workdir / "eval" / "2.json").read_text())
     assert about["metrics"]["psnr"] == measured["psnr"]
-    assert "bits per dimension" in (codec / "README.md").read_text()
+    assert "bits/dim" in (codec / "README.md").read_text()
     assert str(workdir) not in (codec / "config.json").read_text()
     with Image.open(codec / "preview.png") as preview:
         assert preview.width > 8 * SIZE
