@@ -5,8 +5,8 @@ strata eval --workdir D [--step N] [--num_importance_samples K] [--num_examples 
             [--features.network N --features.weights FILE]
 
 LPIPS is measured with the files of a perceptual network, given here or in the recipe's
-objective.perceptual. The Frechet distance is named for its network: rfid for Inception v3 and fvd for
-I3D, from their files, and random_feature_distance without a file.
+objective.perceptual. The Frechet distance is named for its network: rfid for Inception v3 and fvd
+for I3D, from their files, and random_feature_distance without a file.
 
 The result is also written to D/eval/<step>.json.
 """

@@ -1,9 +1,11 @@
-"""Turns a checkpoint of a run into a codec folder: config.json, model.safetensors, a model card and preview.png.
+"""Export a checkpoint of a run as a codec folder, with a model card and a preview.
 
-strata export --workdir D --out CODEC [--to strata] [--step N] [--raw_weights] [--stats N] [--license NAME] [--overwrite]
+strata export --workdir D --out CODEC [--to strata] [--step N] [--raw_weights] [--stats N]
+              [--license NAME] [--overwrite]
 
-The weights are the averaged ones (EMA). Figures of `strata eval` on the same step and weights go along. --stats
-measures mean and deviation of the latents of N training examples, for models over them (codecs of any size only).
+The weights are the EMA ones. Results of `strata eval` for the same step and weights are included.
+--stats measures mean and deviation of the latents of N training examples, for models of the latents
+(codecs of any size only).
 """
 
 import json
@@ -23,12 +25,12 @@ from pipeline.metrics import catalogue
 
 EXPORTERS = "pipeline.exporters"
 PREVIEW_COLUMNS = 8
-# What the figures of `strata eval` refer to, exported with them.
+# Keys of the result of `strata eval` that its metrics need to be understood.
 _CONTEXT = ("num_importance_samples", "likelihood", "feature_distance", "num_examples")
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command described in the module's docstring; return its exit code."""
     values = _flags()
     rest = cli_flags.parse(values, argv, f"{__doc__}\n{cli_flags.listing(EXPORTERS, 'to')}")
     if rest is None:
@@ -76,7 +78,7 @@ def run(argv: list[str]) -> int:
 def describe(
     config: Mapping[str, Any], metadata: Mapping[str, Any], step: int, *, ema: bool
 ) -> dict[str, Any]:
-    """What a codec's config.json takes from a run's. Paths of the machine that trained stay behind."""
+    """Return what a codec's config.json takes from a run's, without paths of the machine."""
     data, dataset = config["data"], metadata.get("dataset") or {}
     size, channels = config["model"]["image_size"], config["model"].get("image_channels", 3)
     known = {key: dataset[key] for key in ("num_examples", "fingerprint") if dataset.get(key)}
@@ -120,28 +122,31 @@ def _flags() -> flags.FlagValues:
         "to", "strata", cli_flags.names(EXPORTERS), "Format of the files.", flag_values=values
     )
     flags.DEFINE_integer(
-        "step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0
+        "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )
     flags.DEFINE_bool(
-        "raw_weights", False, "The last step's weights, not their average.", flag_values=values
+        "raw_weights",
+        False,
+        "Export the last step's weights instead of the EMA.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "license",
         "unknown",
-        "Of the weights, for the model card: mit, apache-2.0, ...",
+        "License of the weights, for the model card: mit, apache-2.0, ...",
         flag_values=values,
     )
     flags.DEFINE_integer(
         "stats",
         0,
-        "Training examples whose latents are measured; 0 for none.",
+        "Number of training examples to measure latents of; 0 for none.",
         flag_values=values,
         lower_bound=0,
     )
     flags.DEFINE_bool(
-        "overwrite", False, "Replace the files of a codec that is there.", flag_values=values
+        "overwrite", False, "Replace the files of an existing codec.", flag_values=values
     )
-    flags.DEFINE_integer("seed", 0, "Of the samples in the preview.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of the samples in the preview.", flag_values=values)
     return values
 
 
@@ -158,7 +163,7 @@ def _check_out(out: pathlib.Path, overwrite: bool, first: str) -> None:
 
 
 def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] | None:
-    """Figures of `strata eval` on these weights, where it was run."""
+    """Return the result of `strata eval` for these weights, or None if there is none."""
     try:
         result = json.loads((workdir / "eval" / f"{step}.json").read_text())
     except (OSError, ValueError):
@@ -173,7 +178,7 @@ def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] |
 
 
 def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, Any]:
-    """Measured on the first training examples, batch by batch of the recipe's size."""
+    """Measure latents of the first training examples, in batches of the recipe's size."""
     from pipeline import build
     from pipeline.codec.any_size import ConvCodec
     from pipeline.codec.latent_stats import measure
@@ -189,9 +194,10 @@ def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, A
 
 
 def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
-    """Originals above reconstructions of held-out images, and samples; and why there are no reconstructions.
+    """Return a picture of originals, reconstructions and samples, and why any are missing.
 
-    Of clips the first and the last frames. What a codec of any size decodes from noise is no sample of anything.
+    Clips are shown by their first and last frames. A codec of any size has no prior, so it has no
+    samples.
     """
     import jax
     import numpy as np

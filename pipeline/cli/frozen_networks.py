@@ -1,24 +1,29 @@
-"""Flags that name the files of frozen networks, by which results are measured.
+"""Flags that name the files of the frozen networks of metrics.
 
---perceptual.network, .weights and .heads are the keys of a recipe's `objective.perceptual`; --features.network and
-.weights name the network that a Frechet distance compares the features of.
+--perceptual.network, .weights and .heads are the keys of a recipe's `objective.perceptual`.
+--features.network and .weights name the network whose features a Frechet distance compares.
 """
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from absl import flags
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.metrics import frechet, lpips
+from pipeline.metrics.catalogue import Metric
 
 _KEYS = ("network", "weights", "heads")
 
 
 @dataclasses.dataclass(frozen=True)
 class Perceptual:
-    """A perceptual distance with its weights: what it is called, and which files it stands on."""
+    """A perceptual distance with its weights, and a `detail` of them for the protocol.
+
+    `name` is its metric in the catalogue.
+    """
 
     name: str
     distance: Callable[..., Any]  # (weights, a, b) -> one value an image
@@ -27,22 +32,22 @@ class Perceptual:
     detail: str
 
     def __call__(self, a: Any, b: Any) -> Any:
-        """Of images [b h w c], one value each."""
+        """Return one value per image, of images [b h w c]."""
         return self.distance(self.weights, a, b)
 
 
 def define_perceptual(values: flags.FlagValues) -> None:
-    """--perceptual.network, .weights and .heads."""
+    """Define --perceptual.network, .weights and .heads."""
     flags.DEFINE_string(
         "perceptual.network",
         "vgg16",
-        "The network of a perceptual distance: vgg16 or squeezenet (LPIPS), or squeezenet_caffe.",
+        f"Network and metric of a perceptual distance: {_networks(lpips.METRICS)}.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "perceptual.weights",
         "",
-        "File of its weights; without one there is no such distance.",
+        "File of its weights; empty skips the distance.",
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -53,11 +58,13 @@ def define_perceptual(values: flags.FlagValues) -> None:
 def perceptual(
     values: flags.FlagValues, recipe: Mapping[str, Any] | None = None
 ) -> Perceptual | None:
-    """The distance that the flags ask for, or else the one that a recipe's objective.perceptual names files of.
+    """Return the distance of the flags, or else of the files in a recipe's objective.perceptual.
+
+    A recipe's files may be on another machine: if they cannot be read, that is reported on standard
+    error, and the distance is left out.
 
     Raises:
-      ConfigError: flags that cannot work, or a file of theirs that is missing or not the network's. What is wrong with
-        a recipe's files, which may be on another machine, is told and costs the figure only.
+      ConfigError: invalid flags, or a file of theirs that is missing or not the network's.
     """
     if any(values[f"perceptual.{key}"].present for key in _KEYS):
         given = {key: str(values[f"perceptual.{key}"].value) for key in _KEYS}
@@ -82,31 +89,35 @@ def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str
 
     from pipeline.backend.jit import jit
     from pipeline.formats.fingerprint import fingerprint_of
-    from pipeline.frozen import lpips
+    from pipeline.frozen.lpips import create
 
-    distance, arrays = lpips.create(network, weights=weights, heads=heads, where=where)
+    distance, arrays = create(network, weights=weights, heads=heads, where=where)
     fingerprint = fingerprint_of(arrays)
     detail = f"sha256 of its weights {fingerprint[:12]}"
     return Perceptual(distance.log_name, jit(distance), jax.device_put(arrays), fingerprint, detail)
 
 
+def _networks(metrics: Iterable[Metric]) -> str:
+    return ", ".join(f"{metric.network} ({metric.name})" for metric in metrics)
+
+
 def define_features(values: flags.FlagValues) -> None:
-    """--features.network and .weights."""
+    """Define --features.network and .weights."""
     flags.DEFINE_string(
         "features.network",
         "random",
-        "Whose features a Frechet distance is of: inception (rfid), i3d (fvd), vgg16, squeezenet, squeezenet_caffe; or "
-        "random, which needs no file and is none of these.",
+        f"Network and metric of the Frechet distance: {_networks(frechet.METRICS)}. The random "
+        "network needs no file.",
         flag_values=values,
     )
     flags.DEFINE_string("features.weights", "", "File of its weights.", flag_values=values)
 
 
 def features(values: flags.FlagValues, *, is_video: bool) -> tuple[Any, Mapping[str, Any]]:
-    """The network that the flags ask for, and its weights.
+    """Return the network of the flags, and its weights.
 
     Raises:
-      ConfigError: flags that cannot work, or a file that is missing or not the network's.
+      ConfigError: invalid flags, or a file that is missing or not the network's.
     """
     import jax
 

@@ -1,18 +1,20 @@
-"""Encodes and decodes image and video files with a codec, and tells how close the results come.
+"""Encode and decode image and video files with a codec, and measure the reconstructions.
 
 strata reconstruct --codec CODEC IN... --out DIR [--side_by_side] [--json F]
                    [--tile PIXELS] [--chunk FRAMES] [--fit tile|resize]
                    [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
 
-IN are files and folders of any size and mode. Videos come out as mp4 files with the frames, times and sound of theirs;
-they need a codec that takes any size, which goes through them in memory that does not grow: --chunk frames at a time,
-and with --tile in blended tiles. A codec of one size does larger pictures in squares of it; --fit resize shrinks and
-crops them instead. With the files of a perceptual network, each result's LPIPS is told as well.
+IN are files and folders of any size and mode. Videos are written as mp4 files with the frames,
+times and sound of the originals. They need a codec that takes any size, which processes them in
+constant memory: --chunk frames at a time, and with --tile in blended tiles. A codec of one size
+cuts larger images into tiles of that size; --fit resize shrinks and crops them instead. LPIPS is
+measured too if the files of a perceptual network are given.
 
-What a codec that is not causal makes of a film depends on the chunks, and a remark says so; --chunk 0 takes it whole.
+The results of a codec that is not causal depend on the chunks, and a remark says so; --chunk 0
+codes each video whole.
 
-A file that cannot be read is named and the others are done; the exit code is then 65. The same command again does only
-what is missing, or whose file has changed.
+A file that cannot be read is named, the others are processed, and the exit code is 65. Running the
+same command again processes only files that are missing or changed.
 """
 
 import pathlib
@@ -26,13 +28,14 @@ from pipeline.core.errors import DataError
 from pipeline.metrics import catalogue
 
 PROTOCOL = (
-    "of each whole picture or frame against the pixels that were encoded, 8 bits, before any video codec; means over a "
-    "file's frames, then over the files that have the figure (num_files)"
+    "each whole image or frame is compared with the pixels that were encoded, in 8 bits, before "
+    "any video codec; means over a file's frames, then over the files that have the metric "
+    "(num_files)"
 )
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command described in the module's docstring; return its exit code."""
     values = cli_flags.new()
     flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
@@ -40,10 +43,10 @@ def run(argv: list[str]) -> int:
     file_batch.define_parts(values)
     frozen_networks.define_perceptual(values)
     flags.DEFINE_bool(
-        "side_by_side", False, "Write the original at the left of each result.", flag_values=values
+        "side_by_side", False, "Write the original to the left of each result.", flag_values=values
     )
     flags.DEFINE_string(
-        "json", None, "Where to write the result; - is standard output.", flag_values=values
+        "json", None, "File for the result; - is standard output.", flag_values=values
     )
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -91,7 +94,7 @@ def _line(result: dict[str, Any]) -> str:
 
 
 def _summary(results: list[dict[str, Any]], perceptual: Any) -> dict[str, Any]:
-    """Return means over the files that have a metric, their numbers, and how metrics are computed."""
+    """Return means over the files that have a metric, the number of files, and the protocol."""
     figures = [_figures(result) for result in results]
     names = dict.fromkeys(name for found in figures for name in found) or dict.fromkeys(
         metric.name
@@ -108,7 +111,7 @@ def _summary(results: list[dict[str, Any]], perceptual: Any) -> dict[str, Any]:
 def _work(
     codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues, perceptual: Any
 ) -> tuple[list[tuple[pathlib.Path, str]], file_batch.Work, dict[str, Any]]:
-    """The input files, what is done with each, and the settings that this depends on."""
+    """Return the input files, the work on each, and the settings that it depends on."""
     from pipeline.codec.media import image_files
 
     further = {perceptual.name: perceptual} if perceptual else {}

@@ -1,11 +1,13 @@
-"""Draws a grid of samples from a run, or with --reconstruct one of held-out images and their reconstructions.
+"""Draw a grid of samples from a run, or with --reconstruct of held-out images and reconstructions.
 
-strata sample --workdir D --out grid.png [--num 64] [--temperature 0.9] [--seed 0] [--mean] [--batch_norm_passes 0]
+strata sample --workdir D --out grid.png [--num 64] [--temperature 0.9] [--seed 0] [--mean]
+              [--batch_norm_passes 0]
 strata sample --workdir D --out grid.png --reconstruct [--num 8]
 
-A hierarchy's reconstructions come in rows: from the latents of the lowest resolutions alone, the rest being drawn from
-the prior, to all of them. For a model with batch norm, --batch_norm_passes 500 re-estimates its statistics from as many
-batches of samples at that temperature first, as NVAE's authors do.
+The reconstructions of a hierarchy come in rows. The first keeps only the latents of the lowest
+resolution and draws the rest from the prior; the last keeps all of them. For a model with batch
+norm, --batch_norm_passes 500 first re-estimates its statistics from that many batches of samples at
+the same temperature, as NVAE's authors do.
 """
 
 import inspect
@@ -18,7 +20,7 @@ from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
-    """See the module's docstring."""
+    """Run the command described in the module's docstring; return its exit code."""
     values = _flags()
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -49,26 +51,35 @@ def run(argv: list[str]) -> int:
 
 
 def parse_temperatures(texts: list[str]) -> tuple[float, ...]:
-    """Raises ConfigError for what is not a list of numbers of 0 or more."""
+    """Parse the numbers of --temperature.
+
+    Raises:
+      ConfigError: a text that is not a number of 0 or more, or no texts.
+    """
     try:
         temperatures = tuple(float(text) for text in texts)
     except ValueError:
         temperatures = ()
     if not temperatures or not all(temperature >= 0 for temperature in temperatures):
         raise ConfigError(
-            f"--temperature {','.join(texts)} must be a number of 0 or more, or one a layer: 1,0.9,0.8"
+            f"--temperature {','.join(texts)} must be a number of 0 or more, or one per layer: "
+            "1,0.9,0.8"
         )
     return temperatures
 
 
 def per_layer(temperatures: tuple[float, ...], num_layers: int) -> float | tuple[float, ...]:
-    """One number as it is; else there must be one for each layer, or ConfigError."""
+    """Return one temperature as it is, and several as a tuple with one per layer.
+
+    Raises:
+      ConfigError: there are several, but not one per layer.
+    """
     if len(temperatures) == 1:
         return temperatures[0]
     if len(temperatures) != num_layers:
         raise ConfigError(
-            f"--temperature has {len(temperatures)} values, and the model {num_layers} layers: give one value, "
-            "or one a layer, top first"
+            f"--temperature has {len(temperatures)} values, but the model has {num_layers} layers: "
+            "give one value, or one per layer, top first"
         )
     return temperatures
 
@@ -76,36 +87,36 @@ def per_layer(temperatures: tuple[float, ...], num_layers: int) -> float | tuple
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
-    flags.DEFINE_string("out", None, "The PNG to write.", flag_values=values)
+    flags.DEFINE_string("out", None, "PNG file to write.", flag_values=values)
     flags.DEFINE_integer(
-        "step", None, "Checkpoint; the newest when not given.", flag_values=values, lower_bound=0
+        "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )
     flags.DEFINE_integer(
         "num",
         None,
-        "Images; 64 samples or 8 reconstructions when not given.",
+        "Number of images; default: 64 samples or 8 reconstructions.",
         flag_values=values,
         lower_bound=1,
     )
     flags.DEFINE_list(
         "temperature",
         ["1"],
-        "Of the prior: one number, or one a layer, top first.",
+        "Temperature of the prior: one number, or one per layer, top first.",
         flag_values=values,
     )
-    flags.DEFINE_integer("seed", 0, "Of the noise.", flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of the noise.", flag_values=values)
     flags.DEFINE_integer(
         "batch_norm_passes",
         0,
-        "Batches of samples to take batch norm's statistics from; 0 takes those of training.",
+        "Batches of samples to re-estimate batch norm statistics from; 0 keeps those of training.",
         flag_values=values,
         lower_bound=0,
     )
     flags.DEFINE_bool(
-        "mean", False, "Show the mean of the pixels, not a draw of them.", flag_values=values
+        "mean", False, "Show the mean of the likelihood instead of a draw.", flag_values=values
     )
     flags.DEFINE_bool(
-        "reconstruct", False, "Held-out images and their reconstructions.", flag_values=values
+        "reconstruct", False, "Show held-out images and their reconstructions.", flag_values=values
     )
     return values
 
@@ -117,9 +128,10 @@ def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
 
     if "momentum" not in inspect.signature(model.decode).parameters:
         raise ConfigError(
-            f"--batch_norm_passes {values.batch_norm_passes}: {type(model).__name__} has no batch norm"
+            f"--batch_norm_passes {values.batch_norm_passes}: "
+            f"{type(model).__name__} has no batch norm"
         )
-    # A draw of its own: the statistics are not of the samples that are shown.
+    # A key of its own: statistics must not come from the samples that are shown.
     key = jax.random.fold_in(jax.random.key(values.seed), 1)
     return batch_statistics.reestimated(
         model,
