@@ -26,7 +26,7 @@ from peak_memory import peak_bytes
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pipeline.codec.any_size import ConvCodec  # noqa: E402
+from pipeline.codec.any_size import AnySizeCodec  # noqa: E402
 from pipeline.codec.tiling import chunks  # noqa: E402
 
 
@@ -80,25 +80,31 @@ def _run(flags: argparse.Namespace, what: str, frames: int, chunk: int) -> dict[
     return json.loads(done.stdout)
 
 
-def _codec(size: int, base: int) -> ConvCodec:
+def _codec(size: int, base: int) -> AnySizeCodec:
     from flax import nnx
 
     from pipeline import models
     from pipeline.core import parameters
 
     recipe = dict(
-        name="wf_vae.WFVAE", base_channels=base, latent_channels=4, image_size=size, num_frames=17
+        name="autoencoder.Autoencoder",
+        latent_channels=4,
+        image_size=size,
+        num_frames=17,
+        encoder=dict(name="wf_vae.Encoder", base_channels=base),
+        bottleneck=dict(name="gaussian.Gaussian"),
+        decoder=dict(name="wf_vae.Decoder", base_channels=base),
     )
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
-    return ConvCodec(modeldef, params | model_state, {"model": recipe})
+    return AnySizeCodec(modeldef, params | model_state, {"model": recipe})
 
 
-def _frames(codec: ConvCodec, count: int) -> Iterator[np.ndarray]:
+def _frames(codec: AnySizeCodec, count: int) -> Iterator[np.ndarray]:
     random = np.random.default_rng(0)
     return (random.integers(0, 256, codec.image_shape, np.uint8) for _ in range(count))
 
 
-def _stream(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
+def _stream(codec: AnySizeCodec, frames: int, chunk: int) -> dict[str, Any]:
     latent = np.zeros((1, *(side // 8 for side in codec.image_shape[:2]), 4), np.float32)
     row: dict[str, Any] = {}
     for name, run in (
@@ -119,7 +125,7 @@ def _stream(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
     return row
 
 
-def _file(codec: ConvCodec, frames: int, chunk: int) -> dict[str, Any]:
+def _file(codec: AnySizeCodec, frames: int, chunk: int) -> dict[str, Any]:
     from pipeline.codec.media import code_video
     from pipeline.codec.media.video_io import Timing, VideoWriter
 

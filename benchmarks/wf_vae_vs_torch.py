@@ -143,12 +143,15 @@ def _theirs(flags: argparse.Namespace) -> Any:
 
 
 def _recipe(flags: argparse.Namespace) -> dict[str, Any]:
+    same = dict(base_channels=flags.base, authors_wavelets=True)
+    interpolation = "nearest" if flags.nearest else "linear"
     return dict(
-        name="wf_vae.WFVAE",
-        base_channels=flags.base,
+        name="autoencoder.Autoencoder",
         latent_channels=4,
-        authors_wavelets=True,
-        time_interpolation="nearest" if flags.nearest else "linear",
+        num_frames=25,
+        encoder=dict(name="wf_vae.Encoder", **same),
+        bottleneck=dict(name="gaussian.Gaussian"),
+        decoder=dict(name="wf_vae.Decoder", time_interpolation=interpolation, **same),
     )
 
 

@@ -16,7 +16,7 @@ cosine decay from 2e-5 over at most 200,000 steps. Smaller frames and images are
 5,000 files may be unreadable.
 
 Deviations: each norm sees one frame at a time, so that the encoder is causal and training starts
-exactly as the image codec (pipeline/models/cv_vae.py); the weight of the KL is 1e-6 (theirs is 1,
+exactly as the image codec (pipeline/networks/cv_vae.py); the weight of the KL is 1e-6 (theirs is 1,
 in another unit); their learned variances are 1; images have the size of the clips and batches of
 the same size; clips take every frame (theirs take every first to eighth frame, drawn for each clip;
 --config.data.stride=4 is a value in between); and a video shorter than a clip repeats its last
@@ -63,15 +63,24 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.num_workers = 16
     config.data.max_unreadable = 5_000
 
-    config.model.name = "cv_vae.CVVAE"
+    config.model.name = "autoencoder.Autoencoder"
     config.model.image_size = 256
     config.model.num_frames = 17
-    config.model.channels = (128, 256, 512, 512)
     config.model.latent_channels = 4
-    config.model.num_blocks = 2
-    config.model.groups = 32
-    config.model.norm_per_frame = True
     config.model.remat = True
+    config.model.encoder = ConfigDict()
+    config.model.encoder.name = "cv_vae.Encoder"
+    config.model.encoder.channels = (128, 256, 512, 512)
+    config.model.encoder.num_blocks = 2
+    config.model.encoder.groups = 32
+    config.model.encoder.norm_per_frame = True
+    config.model.bottleneck = dict(name="gaussian.Gaussian")
+    config.model.decoder = ConfigDict()
+    config.model.decoder.name = "cv_vae.Decoder"
+    config.model.decoder.channels = (128, 256, 512, 512)
+    config.model.decoder.num_blocks = 3
+    config.model.decoder.groups = 32
+    config.model.decoder.norm_per_frame = True
 
     config.objective.l1 = dict(weight=1.0)
     config.objective.logvar = 0.0
@@ -122,9 +131,11 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.image_size = 16
     config.data.num_frames = 5
     config.data.num_workers = 0
-    config.model.channels = (4, 4, 8, 8)
-    config.model.num_blocks = 1
-    config.model.groups = 2
+    for network in (config.model.encoder, config.model.decoder):
+        network.channels = (4, 4, 8, 8)
+        network.groups = 2
+    config.model.encoder.num_blocks = 1
+    config.model.decoder.num_blocks = 2
     config.model.remat = False
     config.model.image_size = 16
     config.model.num_frames = 5

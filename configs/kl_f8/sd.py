@@ -42,14 +42,22 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.flip = True
     config.data.num_workers = 16
 
-    config.model.name = "kl_f8.AutoencoderKL"
+    config.model.name = "autoencoder.Autoencoder"
     config.model.image_size = 256
-    config.model.channels = (128, 256, 512, 512)
     config.model.latent_channels = 4
-    config.model.num_blocks = 2
     config.model.quant_convs = True
-    config.model.groups = 32
     config.model.remat = False
+    config.model.encoder = ConfigDict()
+    config.model.encoder.name = "ldm.Encoder"
+    config.model.encoder.channels = (128, 256, 512, 512)
+    config.model.encoder.num_blocks = 2
+    config.model.encoder.groups = 32
+    config.model.bottleneck = dict(name="gaussian.Gaussian")
+    config.model.decoder = ConfigDict()
+    config.model.decoder.name = "ldm.Decoder"
+    config.model.decoder.channels = (128, 256, 512, 512)
+    config.model.decoder.num_blocks = 3
+    config.model.decoder.groups = 32
 
     config.objective.l1 = dict(weight=1.0)
     config.objective.logvar = 0.0
@@ -92,12 +100,16 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.image_size = 16
     config.data.num_workers = 0
     config.model.image_size = 16
-    config.model.num_blocks = 1
-    if "channels" in config.model:
-        config.model.channels = (8, 16)
-        config.model.groups = 4
+    if config.model.encoder.name == "ldm.Encoder":
+        for network in (config.model.encoder, config.model.decoder):
+            network.channels = (8, 16)
+            network.groups = 4
+        config.model.encoder.num_blocks = 1
+        config.model.decoder.num_blocks = 2
     else:  # TAESD
-        config.model.width = 8
+        for network in (config.model.encoder, config.model.decoder):
+            network.width = 8
+            network.num_blocks = 1
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.start = 2
     config.discriminator.channels = 8

@@ -23,5 +23,6 @@ def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` is as in configs/taesd/taesd.py."""
     config = taesd["get_config"](arg)
     config.model.latent_channels = 32
-    config.model.pool = True
+    config.model.encoder.pool = True
+    config.model.decoder.pool = True
     return config

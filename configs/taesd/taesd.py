@@ -26,12 +26,20 @@ def get_config(arg: str = "") -> ConfigDict:
     config.batch_size = 16
 
     config.model = ConfigDict()
-    config.model.name = "taesd.TAESD"
+    config.model.name = "autoencoder.Autoencoder"
     config.model.image_size = 256
     config.model.latent_channels = 4
-    config.model.width = 64
-    config.model.num_blocks = 3
-    config.model.pool = False
+    config.model.encoder = ConfigDict()
+    config.model.encoder.name = "taesd.Encoder"
+    config.model.encoder.width = 64
+    config.model.encoder.num_blocks = 3
+    config.model.encoder.pool = False
+    config.model.bottleneck = dict(name="identity.Identity")
+    config.model.decoder = ConfigDict()
+    config.model.decoder.name = "taesd.Decoder"
+    config.model.decoder.width = 64
+    config.model.decoder.num_blocks = 3
+    config.model.decoder.pool = False
 
     config.objective.rate.weight = 0.0
 

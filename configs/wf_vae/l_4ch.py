@@ -20,6 +20,7 @@ s_4ch = run_path(str(Path(__file__).with_name("s_4ch.py")))
 def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` is as in configs/wf_vae/s_4ch.py."""
     config = s_4ch["get_config"]()
-    config.model.base_channels = 192
+    config.model.encoder.base_channels = 192
+    config.model.decoder.base_channels = 192
     config.model.latent_channels = 4
     return s_4ch["tiny"](config) if arg == "tiny" else config

@@ -15,7 +15,7 @@ As in the authors' code, frames smaller than 256 pixels are enlarged. Up to 5,00
 of Kinetics-400, may be unreadable.
 
 Deviations: frames are doubled in time without looking ahead, and wavelets are orthonormal
-(models/wf_vae.py); each step trains the codec and the discriminator on the same clips (the authors
+(networks/wf_vae.py); each step trains the codec and the discriminator on the same clips (the authors
 alternate); the discriminator normalises each example separately (--config.discriminator.norm=batch
 is what the authors do); gradients are clipped to a norm of 1 (the authors do not clip); the EMA
 warms up; clips are cut out at random and mirrored (the authors: centre, unmirrored); and a video
@@ -55,14 +55,22 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.num_workers = 16
     config.data.max_unreadable = 5_000
 
-    config.model.name = "wf_vae.WFVAE"
-    config.model.base_channels = 128
-    config.model.latent_channels = 4
-    config.model.flow_channels = 128
-    config.model.num_blocks = 2
-    config.model.remat = True
+    config.model.name = "autoencoder.Autoencoder"
     config.model.image_size = 256
     config.model.num_frames = 25
+    config.model.latent_channels = 4
+    config.model.remat = True
+    config.model.encoder = ConfigDict()
+    config.model.encoder.name = "wf_vae.Encoder"
+    config.model.encoder.base_channels = 128
+    config.model.encoder.flow_channels = 128
+    config.model.encoder.num_blocks = 2
+    config.model.bottleneck = dict(name="gaussian.Gaussian")
+    config.model.decoder = ConfigDict()
+    config.model.decoder.name = "wf_vae.Decoder"
+    config.model.decoder.base_channels = 128
+    config.model.decoder.flow_channels = 128
+    config.model.decoder.num_blocks = 2
 
     config.objective.l1 = dict(weight=1.0)
     config.objective.logvar = 0.0
@@ -128,10 +136,11 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.image_size = 16
     config.data.num_frames = 5
     config.data.num_workers = 0
-    config.model.base_channels = 4
-    config.model.flow_channels = 4
+    for network in (config.model.encoder, config.model.decoder):
+        network.base_channels = 4
+        network.flow_channels = 4
+        network.num_blocks = 1
     config.model.latent_channels = 4
-    config.model.num_blocks = 1
     config.model.remat = False
     config.model.image_size = 16
     config.model.num_frames = 5

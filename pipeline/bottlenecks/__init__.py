@@ -1,1 +1,12 @@
-"""What lies between encoder and decoder beside a diagonal Gaussian: flows of a posterior, quantisers."""
+"""What lies between an encoder and a decoder, found by name: `dict(name="gaussian.Gaussian")`.
+
+A bottleneck turns the encoder's features into a Latent and knows the prior of its latents;
+tests/bottlenecks/contract_test.py checks each one.
+
+    Bottleneck(*, latent_channels, ..., key, dtype)
+    Bottleneck.num_inputs(latent_channels) -> int       channels that it takes from the encoder
+    bottleneck(h, key) -> Latent                        a sample, or without a key the mode
+    bottleneck.prior(shape, key, temperature) -> z      [*shape latent_channels]; without a key the mean
+
+`key` is the stochastic layer's own (pipeline.priors.hierarchy.layer_key), used as it is.
+"""

@@ -1,41 +1,56 @@
-"""What encoders of codecs end with: a diagonal Gaussian at each position, beside N(0, 1)."""
+"""A diagonal Gaussian at each position, with the prior N(0, 1) (arXiv 1312.6114)."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.core.types import Latent
 from pipeline.distributions.continuous import clip_logvar, gaussian_kl, gaussian_sample
 
 
-def of_moments(moments: Float[Array, "*shape c"], key: PRNGKeyArray | None = None) -> Latent:
-    """Channels are means, then as many log-variances; z is the mean, or with a key a sample. KL in nats to N(0, 1)."""
-    mean, logvar = jnp.split(moments.astype(jnp.float32), 2, axis=-1)
-    logvar = clip_logvar(logvar)
-    z = mean if key is None else gaussian_sample(jax.random.fold_in(key, 0), mean, logvar)
-    zeros = jnp.zeros_like(mean)
-    return Latent(z, gaussian_kl(mean, logvar), mean, logvar, prior_mean=zeros, prior_logvar=zeros)
+class Gaussian(nnx.Module):
+    """Features [*shape 2 d], means and then log-variances -> latents [*shape d]; the KL is to N(0, 1), in nats."""
+
+    def __init__(
+        self, *, latent_channels: int, key: PRNGKeyArray | None = None, dtype: Any = jnp.float32
+    ):
+        del key, dtype  # it has no parameters, and computes in float32
+        self.latent_channels = latent_channels
+
+    @staticmethod
+    def num_inputs(latent_channels: int) -> int:
+        """Return the number of channels of a mean and a log-variance."""
+        return 2 * latent_channels
+
+    def __call__(self, h: Float[Array, "*shape c"], key: PRNGKeyArray | None = None) -> Latent:
+        """Return the posterior; z is a sample, or without a key the mean."""
+        mean, logvar = jnp.split(h.astype(jnp.float32), 2, axis=-1)
+        logvar = clip_logvar(logvar)
+        z = mean if key is None else gaussian_sample(key, mean, logvar)
+        zeros = jnp.zeros_like(mean)
+        return Latent(
+            z, gaussian_kl(mean, logvar), mean, logvar, prior_mean=zeros, prior_logvar=zeros
+        )
+
+    def prior(
+        self,
+        shape: tuple[int, ...],
+        key: PRNGKeyArray | None,
+        temperature: Float[Array, ""] | float | int = 1.0,
+    ) -> Float[Array, "*shape d"]:
+        """Return a draw from N(0, temperature^2), or without a key zeros."""
+        return standard_normal((*shape, self.latent_channels), key, temperature)
 
 
-def given_or_prior(
-    latents: Sequence[Float[Array, "b ..."]],
+def standard_normal(
     shape: tuple[int, ...],
-    *,
-    num: int | None,
     key: PRNGKeyArray | None,
-    temperature: float | int | Float[Array, ""] | Sequence[float | int],
-) -> Float[Array, "b ..."]:
-    """The one array of `latents`, or without it `num` draws of `shape` from N(0, 1), or their mean without a key.
-
-    `temperature` multiplies their deviation, a number or a sequence of one.
-    """
-    if latents:
-        (z,) = latents
-        return z
-    if num is None:
-        raise ValueError("decode needs `num`, a batch size, when it is given no latents")
-    scale = temperature[0] if isinstance(temperature, Sequence) else temperature
-    z = jnp.zeros((num, *shape), jnp.float32)
-    return z if key is None else scale * jax.random.normal(jax.random.fold_in(key, 0), z.shape)
+    temperature: Float[Array, ""] | float | int = 1.0,
+) -> Float[Array, "..."]:
+    """Return a draw from N(0, temperature^2), or without a key zeros."""
+    if key is None:
+        return jnp.zeros(shape, jnp.float32)
+    return temperature * jax.random.normal(key, shape)

@@ -76,8 +76,9 @@ def _stage_runs(config: Mapping[str, Any], mesh: Mesh, shapes: TrainState) -> li
         same = [found for settings, found in opened if settings == own["data"]]
         dataset = same[0] if same else data.dataset(own)
         opened.append((own["data"], dataset))
-        model = modeldef.merge(of_stage.params, of_stage.model_state)
-        data.check_dataset(own, dataset, spatial_factor=getattr(model, "spatial_factor", 1))
+        model = modeldef.skeleton()
+        factor = model.spatial_factor if model.codec_kind == "any_size" else 1
+        data.check_dataset(own, dataset, spatial_factor=factor)
         runs.append(
             StageRun(
                 number=stage.number,

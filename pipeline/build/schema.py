@@ -138,4 +138,12 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
         package = {"model": "pipeline.models", "discriminator": "pipeline.discriminators"}[section]
         name = str(config.to_dict().get(section, {}).get("name"))
         return find(package, name, where=section), ("rngs", "dtype", "in_channels")
+    above, _, part = section.partition(".")
+    if above == "model":
+        model = config.to_dict().get("model", {})
+        whole: Any = find("pipeline.models", str(model.get("name")), where="model")
+        packages = getattr(whole, "parts", {})
+        if part in packages:
+            name = str(model.get(part, {}).get("name"))
+            return find(packages[part], name, where=section), whole.given
     return None

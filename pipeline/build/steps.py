@@ -10,7 +10,6 @@ from pipeline.build.discriminator import gan_config
 from pipeline.build.optimizer import discriminator_update, update
 from pipeline.build.state import extras
 from pipeline.core import parameters
-from pipeline.core.construct import find
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import ModelDef
 from pipeline.losses import objective
@@ -59,7 +58,7 @@ def _adversarial_step(
         )
     name = config["model"]["name"]
     if gan.weight > 0 and gan.adaptive:
-        layer = getattr(find("pipeline.models", name, where="model"), "last_layer", "")
+        layer = getattr(modeldef.skeleton(), "last_layer", "")
         if layer not in modeldef.param_names:
             raise ConfigError(
                 f"objective.adversarial.adaptive: {name} does not say which is its last layer "

@@ -34,7 +34,7 @@ def run(argv: list[str]) -> int:
         pathlib.Path(cli_flags.required(values, "out")),
     )
 
-    from pipeline.codec.fixed_size import Codec
+    from pipeline.codec.load import Codec
     from pipeline.codec.media import image_files
 
     inputs = image_files.find(rest, lambda name: name.endswith(".safetensors"))

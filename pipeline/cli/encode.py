@@ -37,7 +37,7 @@ def run(argv: list[str]) -> int:
         pathlib.Path(cli_flags.required(values, "out")),
     )
 
-    from pipeline.codec.fixed_size import Codec
+    from pipeline.codec.load import Codec
 
     codec = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)

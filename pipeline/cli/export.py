@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
     _check_out(out, values.overwrite, exporter.FILES[0])
 
     from pipeline.build.trained import load_for_inference
-    from pipeline.codec.fixed_size import Codec
+    from pipeline.codec.load import Codec
     from pipeline.core import parameters
     from pipeline.training.checkpoints.store import Checkpoints
     from pipeline.training.workdir import checkpoint_folder
@@ -180,11 +180,11 @@ def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] |
 def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, Any]:
     """Measure latents of the first training examples, in batches of the recipe's size."""
     from pipeline import build
-    from pipeline.codec.any_size import ConvCodec
+    from pipeline.codec.any_size import AnySizeCodec
     from pipeline.codec.latent_stats import measure
     from pipeline.core.types import pixels_of
 
-    if not isinstance(codec, ConvCodec):
+    if not isinstance(codec, AnySizeCodec):
         raise ConfigError(
             "--stats is for codecs of any size: the latents of this one are not one map"
         )
@@ -202,7 +202,7 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
     import jax
     import numpy as np
 
-    from pipeline.codec.any_size import ConvCodec
+    from pipeline.codec.any_size import AnySizeCodec
     from pipeline.core import grids
 
     rows, labels, missing, columns = [], [], "", PREVIEW_COLUMNS
@@ -216,7 +216,7 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
             labels += [f"{what} {when}".strip() for what in ("original", "reconstruction")]
     except StrataError as error:
         missing = str(error)
-    if not isinstance(codec, ConvCodec):
+    if not isinstance(codec, AnySizeCodec):
         rows.append(np.asarray(codec.sample(columns, jax.random.key(seed))))
         labels.append("sample")
     if not rows:

@@ -52,9 +52,9 @@ def has_any_size(codec: Any, values: flags.FlagValues) -> bool:
     Raises:
       ConfigError: a flag is for the other kind of codec.
     """
-    from pipeline.codec.any_size import ConvCodec
+    from pipeline.codec.any_size import AnySizeCodec
 
-    free = isinstance(codec, ConvCodec)
+    free = isinstance(codec, AnySizeCodec)
     if free and "fit" in values and values["fit"].present:
         raise ConfigError(
             "--fit is for codecs of one size: this one takes any, and --tile cuts large frames"

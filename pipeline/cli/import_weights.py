@@ -5,7 +5,7 @@ strata import --from openai-vdvae FILE --config configs/vdvae/cifar10.py --out W
 
 Without --config the weights become a codec, if their files describe the network. With it they become
 a run of that recipe: names and shapes of all weights must fit it, and so must the settings on which
-these do not depend, such as wf-vae's model.time_interpolation=linear. A FILE is a torch state dict,
+these do not depend, such as wf-vae's model.decoder.time_interpolation=linear. A FILE is a torch state dict,
 which is read without torch.
 """
 
@@ -91,7 +91,7 @@ def import_codec(kind: str, paths: Sequence[str], out: pathlib.Path, *, license:
     from flax import nnx
 
     from pipeline import __version__, models
-    from pipeline.codec.fixed_size import Codec
+    from pipeline.codec.load import Codec
     from pipeline.core import parameters
     from pipeline.exporters import strata
 

@@ -56,7 +56,7 @@ def run(argv: list[str]) -> int:
         pathlib.Path(cli_flags.required(values, "out")),
     )
 
-    from pipeline.codec.fixed_size import Codec
+    from pipeline.codec.load import Codec
 
     perceptual = frozen_networks.perceptual(values)
     codec = Codec.from_pretrained(folder)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 
 from pipeline.backend.jit import jit
-from pipeline.codec.fixed_size import Codec
+from pipeline.codec.base import BaseCodec, checked_values
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Tiles
 from pipeline.codec.tiling.chunks import Chunk
@@ -30,11 +30,11 @@ from pipeline.distributions.continuous import gaussian_kl, gaussian_sample
 from pipeline.nn.cache import CacheArrays, CausalCache
 
 
-class ConvCodec(Codec):
+class AnySizeCodec(BaseCodec):
     """Images [b h w c] or clips [b t h w c], uint8 or float in [-1, 1], as its model has it (`is_video`).
 
     Heights, widths and lengths that do not fit are filled by repeating the last row, column or frame, with a warning;
-    `ConvEncoding.size` and `LatentStream.size` have the true ones, for `decode` and `decode_frames` to cut back to.
+    `AnySizeEncoding.size` and `LatentStream.size` have the true ones, for `decode` and `decode_frames` to cut back to.
 
     Attributes:
       spatial_factor, temporal_factor: pixels and frames to a latent (8 and 4, say).
@@ -50,7 +50,7 @@ class ConvCodec(Codec):
         fingerprint: str = "",
     ):
         super().__init__(modeldef, weights, config, fingerprint)
-        model = modeldef.merge(*self._state)
+        model = modeldef.skeleton()
         self.is_video: bool = model.is_video
         self.encoder_causal: bool = self.is_video and model.encoder_causal
         self.decoder_causal: bool = self.is_video and model.decoder_causal
@@ -67,7 +67,7 @@ class ConvCodec(Codec):
         *,
         chunk: int | None = None,
         tile: int | None = None,
-    ) -> "ConvEncoding":
+    ) -> "AnySizeEncoding":
         """The posterior of a batch.
 
         Args:
@@ -96,9 +96,9 @@ class ConvCodec(Codec):
         mean, logvar = (
             parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
         )
-        return ConvEncoding(mean, logvar, size)
+        return AnySizeEncoding(mean, logvar, size)
 
-    def decode(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def decode(
         self,
         z: Float[Array | np.ndarray, "..."],
         *,
@@ -111,7 +111,7 @@ class ConvCodec(Codec):
         Args:
           chunk: latent frames at a time, after the first one; all at once when not given.
           tile: side of tiles in pixels.
-          size: (height, width), or of clips (frames, height, width), to cut back to, such as `ConvEncoding.size`.
+          size: (height, width), or of clips (frames, height, width), to cut back to, such as `AnySizeEncoding.size`.
 
         Raises:
           DataError: latents that are not the codec's; a chunk, tile or size that cannot be.
@@ -342,7 +342,7 @@ class ConvCodec(Codec):
             raise DataError(
                 f"images have shape {list(shape)}, and this codec takes {expected}{advice}"
             )
-        return self._checked_values(images)
+        return checked_values(images)
 
     def _checked_z(self, z: Any) -> Any:
         (z,) = z if isinstance(z, tuple | list) and len(z) == 1 else (z,)
@@ -361,7 +361,7 @@ class ConvCodec(Codec):
         return z
 
 
-class ConvEncoding:
+class AnySizeEncoding:
     """A diagonal Gaussian over the latents of a batch.
 
     Attributes:

@@ -24,7 +24,13 @@ def render(config: Config) -> str:
 def _front_matter(config: Config) -> str:
     is_video = config.get("codec", {}).get("is_video")
     task = "video-reconstruction" if is_video else "image-reconstruction"
-    tags = ["strata", "jax", "vae", task, config["model"]["name"].split(".")[0]]
+    tags = [
+        "strata",
+        "jax",
+        "vae",
+        task,
+        config["model"].get("encoder", config["model"])["name"].split(".")[0],
+    ]
     lines = ["---", f"license: {config.get('license', 'unknown')}", "library_name: strata", "tags:"]
     return "\n".join([*lines, *(f"- {tag}" for tag in dict.fromkeys(tags)), "---", ""])
 

@@ -108,12 +108,12 @@ def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> N
 
 
 def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
-    """What a reader of config.json wants to know of a codec that takes any size, and could else only ask the model."""
-    modeldef, shapes = _model(config, file)
-    model = modeldef.merge(shapes, shapes)
-    if not hasattr(model, "spatial_factor"):
+    """Return what config.json says of a codec of any size, which a reader could otherwise only ask the model."""
+    modeldef, _ = _model(config, file)
+    model = modeldef.skeleton()
+    if model.codec_kind != "any_size":
         return {}
-    # Of a network that is not causal chunks of time do not give what the whole clip gives.
+    # With a network that is not causal, chunks of time do not give what the whole clip gives.
     causal = {
         name: model.is_video and getattr(model, name)
         for name in ("encoder_causal", "decoder_causal")

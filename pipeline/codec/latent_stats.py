@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.core.errors import DataError
 from pipeline.metrics.functions.frechet import FeatureMoments
 
 
-def measure(codec: ConvCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) -> dict[str, Any]:
+def measure(codec: AnySizeCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) -> dict[str, Any]:
     """Of posterior means over images or clips: `mean` and `std`, one a channel; `shift` and `scale`, one for all.
 
     (z - mean) / std has deviation 1 in each channel; (z - shift) * scale has it over all of them together, as latent

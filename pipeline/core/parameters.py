@@ -40,6 +40,10 @@ class ModelDef:
             jax.tree.unflatten(self.model_state, [model_state[name] for name in self.other_names]),
         )
 
+    def skeleton(self) -> Any:
+        """Return the model without arrays, to read its settings, such as `latent_shapes`."""
+        return self.merge(dict.fromkeys(self.param_names), dict.fromkeys(self.other_names))
+
 
 def split(model: nnx.Module) -> tuple[ModelDef, dict[str, Any], dict[str, Any]]:
     """Split a model into its definition, its parameters and its other variables, both by name.

@@ -5,6 +5,7 @@ tokens, k codebook size or mixtures, l levels of a hierarchy. Channels come last
 and all other information are in nats; evaluators convert to bits.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
@@ -15,6 +16,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 # marks padding of the last evaluation batch). In a training step a model also gets "step" int32 [],
 # for what changes over a run.
 Batch = dict[str, Any]
+
+# Factor of the prior's standard deviations in generation: one for all stochastic layers, or one for each, top first.
+Temperature = float | int | Float[Array, ""] | Sequence[float | int | Float[Array, ""]]
 
 
 def pixels_of(batch: Batch) -> Any:

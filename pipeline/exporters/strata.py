@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.codec import folder
-from pipeline.codec.fixed_size import Codec
+from pipeline.codec.base import BaseCodec
 from pipeline.core import grids
 from pipeline.core.errors import ConfigError
 
@@ -14,7 +14,10 @@ FILES = (folder.WEIGHTS, folder.CARD, folder.CONFIG, folder.PREVIEW)
 
 
 def write(
-    codec: Codec, out: pathlib.Path, *, preview: UInt8[np.ndarray, "height width 3"] | None = None
+    codec: BaseCodec,
+    out: pathlib.Path,
+    *,
+    preview: UInt8[np.ndarray, "height width 3"] | None = None,
 ) -> tuple[pathlib.Path, ...]:
     """Write model.safetensors, README.md and config.json, and preview.png if there is a preview.
 

@@ -18,7 +18,6 @@ from flax import nnx
 
 from pipeline import models
 from pipeline.core import parameters
-from pipeline.core.construct import default_arguments, find
 from pipeline.core.errors import CheckpointError, ConfigError
 
 
@@ -70,16 +69,17 @@ def check_hidden_settings(
     Args:
       model: config.model of the recipe to be filled.
       released: config.model of the network that the files hold.
-      keys: the settings that must agree. Another model is left to the conversion, which names what
+      keys: the settings that must agree, those of a part as "encoder.groups". Another model is left to the conversion, which names what
         does not fit.
 
     Raises:
       ConfigError: they differ; the message has the overrides to give.
     """
-    if model["name"] != released["name"]:
+    given, wanted = models.settings(model), models.settings(released)
+    names = [key for key in wanted if key.rpartition(".")[2] == "name"]
+    if any(given.get(key) != wanted[key] for key in names):
         return
-    given = default_arguments(find("pipeline.models", model["name"], where="model")) | dict(model)
-    different = {key: released[key] for key in keys if given[key] != released[key]}
+    different = {key: wanted[key] for key in keys if given[key] != wanted[key]}
     if different:
         trained = " and ".join(
             f"model.{key}={value!r}, not {given[key]!r}" for key, value in different.items()

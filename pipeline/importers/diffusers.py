@@ -1,6 +1,6 @@
 """AutoencoderKL of Hugging Face diffusers, such as Stable Diffusion's; a folder becomes a codec.
 
-The folder has config.json and diffusion_pytorch_model.safetensors, and becomes pipeline.models.kl_f8.
+The folder has config.json and diffusion_pytorch_model.safetensors, and becomes pipeline.networks.ldm.
 Reading it needs neither torch nor diffusers. Older files, with other names of the attention (query,
 key, value, proj_attn) and 1x1 convolutions in place of linear maps, are supported.
 """
@@ -22,7 +22,7 @@ from pipeline.importers import Imported, check_hidden_settings, provenance, shap
 
 FILES = ("DIR",)
 # Settings of the model on which names and shapes of weights do not depend.
-_HIDDEN = ("groups",)
+_HIDDEN = ("encoder.groups", "decoder.groups")
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 _ATTENTION = {
     "query": "to_q",
@@ -90,16 +90,21 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
     channels, size = settings["block_out_channels"], settings["sample_size"]
     factor = 2 ** (len(channels) - 1)
     size = size if isinstance(size, int) else size[0]
+    network = {
+        "channels": list(channels),
+        "attention": settings["mid_block_add_attention"],
+        "groups": settings["norm_num_groups"],
+    }
+    blocks = settings["layers_per_block"]
     return {
-        "name": "kl_f8.AutoencoderKL",
+        "name": "autoencoder.Autoencoder",
         "image_size": max(1, size // factor) * factor,
         "image_channels": settings["in_channels"],
-        "channels": list(channels),
         "latent_channels": settings["latent_channels"],
-        "num_blocks": settings["layers_per_block"],
-        "groups": settings["norm_num_groups"],
         "quant_convs": settings["use_quant_conv"],
-        "attention": settings["mid_block_add_attention"],
+        "encoder": {"name": "ldm.Encoder", "num_blocks": blocks, **network},
+        "bottleneck": {"name": "gaussian.Gaussian"},
+        "decoder": {"name": "ldm.Decoder", "num_blocks": blocks + 1, **network},
     }
 
 

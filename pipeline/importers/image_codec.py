@@ -1,6 +1,6 @@
 """An image codec of ours, inflated in time; a codec folder becomes a run of a configs/cv_vae recipe.
 
-The codec is a pipeline.models.kl_f8, and the model pipeline.models.cv_vae starts as that codec.
+The codec has the networks of pipeline.networks.ldm; one with those of pipeline.networks.cv_vae starts as it.
 
 A causal kernel has the image's in its last frame and a centred one in its middle frame, with zeros elsewhere; where one
 frame becomes two, both are the image's; attention over time starts as nothing. With norms per frame the result codes a
@@ -47,9 +47,10 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
       ConfigError: there is no such folder. CheckpointError: it is damaged, or holds another model.
     """
     _, weights, config, _ = folder.read(paths[0])
-    if config["model"]["name"] != "kl_f8.AutoencoderKL":
+    found = config["model"].get("encoder", config["model"])["name"]
+    if found != "ldm.Encoder":
         raise CheckpointError(
-            f"{paths[0]} holds a {config['model']['name']}, and kl_f8.AutoencoderKL can be inflated"
+            f"{paths[0]} is a codec with {found}; only one with ldm.Encoder can be inflated"
         )
     return without_quant_convs({name: np.asarray(array) for name, array in weights.items()})
 
@@ -74,7 +75,7 @@ def without_quant_convs(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
 def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
-    """Weights for the CVVAE with these `shapes`. Raises CheckpointError where the image codec is not its size."""
+    """Weights for the CV-VAE with these `shapes`. Raises CheckpointError where the image codec is not its size."""
     weights, missing, wrong, unused = {}, [], [], set(tensors)
     for name, wanted in shapes.items():
         if ".temporal_attention." in name:

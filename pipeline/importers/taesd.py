@@ -1,6 +1,6 @@
 """TAESD of madebyollin/taesd, tiny autoencoders for diffusion latents; two files become a codec.
 
-The model is pipeline.models.taesd. Each file is a sequence of numbered layers; tensors are named
+The networks are in pipeline.networks.taesd. Each file is a sequence of numbered layers; tensors are named
 "encoder.3.weight" and so on here.
 """
 
@@ -66,7 +66,14 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
             f"{' and '.join(paths)}: the first file is not the encoder of a TAESD of 8x8 pixels"
         )
     pool = any(".pool." in name for name in tensors)
-    return {"name": "taesd.TAESD", "image_size": 256, "latent_channels": len(last), "pool": pool}
+    return {
+        "name": "autoencoder.Autoencoder",
+        "image_size": 256,
+        "latent_channels": len(last),
+        "encoder": {"name": "taesd.Encoder", "pool": pool},
+        "bottleneck": {"name": "identity.Identity"},
+        "decoder": {"name": "taesd.Decoder", "pool": pool},
+    }
 
 
 def convert(
@@ -74,9 +81,8 @@ def convert(
 ) -> dict[str, np.ndarray]:
     """Weights for the model with these `shapes`. Raises CheckpointError where the files are of another model."""
     pooled = any(".pool." in name for name in tensors)
-    hint = (
-        "" if pooled == any(".pool." in name for name in shapes) else f" (set model.pool={pooled})"
-    )
+    hint = f" (set model.encoder.pool={pooled} and model.decoder.pool={pooled})"
+    hint = "" if pooled == any(".pool." in name for name in shapes) else hint
     return state_dict.convert(tensors, shapes, _source, path=path, hint=hint)
 
 

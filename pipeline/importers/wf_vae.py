@@ -1,9 +1,10 @@
 """WF-VAE of PKU-YuanGroup, video codecs (arXiv 2411.17459); a file or folder becomes a codec.
 
-The model is pipeline.models.wf_vae. A file is a state dict, a checkpoint of their trainer (whose
+The model is pipeline.networks.wf_vae. A file is a state dict, a checkpoint of their trainer (whose
 averaged weights are used), or the folder that their save_pretrained writes. They need
-model.authors_wavelets=True and model.time_interpolation="linear": the filters and the doubling of
-frames that they were trained with. A config.json in the folder, or next to the file, describes how a
+authors_wavelets=True in model.encoder and model.decoder, and
+model.decoder.time_interpolation="linear": the filters and the doubling of frames that they were
+trained with. A config.json in the folder, or next to the file, describes how a
 network differs from the released ones.
 """
 
@@ -26,7 +27,11 @@ from pipeline.importers import diffusers as diffusers_importer
 
 FILES = ("FILE_OR_DIR",)
 # Settings of the model on which names and shapes of weights do not depend.
-_HIDDEN = ("time_interpolation", "authors_wavelets")
+_HIDDEN = (
+    "encoder.authors_wavelets",
+    "decoder.authors_wavelets",
+    "decoder.time_interpolation",
+)
 
 # Haar filters, of which the model has its own: 128 frozen values, and buffers.
 _FILTERS = re.compile(r"(encoder|decoder)\.(inverse_)?wavelet_transform_\w+\.")
@@ -99,14 +104,11 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
     settings = _settings(paths[0])
     try:
         found = {
-            "name": "wf_vae.WFVAE",
             "base_channels": len(tensors["encoder.down1.0.bias"]),
             "latent_channels": len(tensors["encoder.conv_out.conv.bias"]) // 2,
             "flow_channels": len(tensors["encoder.connect_l1.bias"]),
             "num_blocks": _count(tensors, "encoder.down1.") - 2,
             "num_connect_blocks": _count(tensors, "decoder.connect_l1.") - 1,
-            "time_interpolation": _INTERPOLATIONS[settings.get("t_interpolation", "trilinear")],
-            "authors_wavelets": True,
         }
     except KeyError as error:
         raise CheckpointError(
@@ -118,7 +120,19 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
                 f"config.json has {theirs}={settings[theirs]}, and the weights {ours}={found[ours]}"
             )
             raise CheckpointError(f"{paths[0]}: {said}")
-    return found
+    connect, latents = found.pop("num_connect_blocks"), found.pop("latent_channels")
+    interpolation = _INTERPOLATIONS[settings.get("t_interpolation", "trilinear")]
+    network = found | {"authors_wavelets": True}
+    of_decoder = {"num_connect_blocks": connect, "time_interpolation": interpolation}
+    return {
+        "name": "autoencoder.Autoencoder",
+        "image_size": 256,
+        "num_frames": 25,
+        "latent_channels": latents,
+        "encoder": {"name": "wf_vae.Encoder", **network},
+        "bottleneck": {"name": "gaussian.Gaussian"},
+        "decoder": {"name": "wf_vae.Decoder", **network, **of_decoder},
+    }
 
 
 def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:

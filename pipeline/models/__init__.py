@@ -1,4 +1,8 @@
-"""One file a model. Every model keeps the contract in docs/adding_a_model.md."""
+"""Models, found by name: one file a paper, or a folder where it has parts of its own.
+
+autoencoder.Autoencoder composes a codec from networks and a bottleneck. Every model keeps the contract in
+docs/extending.md; tests/models/contract_test.py checks it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +10,20 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from pipeline.core.construct import construct
+from pipeline.core.construct import construct, default_arguments, find
 
 
 def create(recipe: Mapping[str, Any], *, rngs: nnx.Rngs, dtype: Any = jnp.float32) -> Any:
-    """Builds the model that `recipe` (config.model) names; parameters are float32, `dtype` is that of the compute."""
+    """Build the model that `recipe` (config.model) names; it has float32 parameters and computes in `dtype`."""
     return construct("pipeline.models", recipe, where="model", rngs=rngs, dtype=dtype)
+
+
+def settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of config.model by name, defaults included; a part's are "encoder.num_blocks" and so on."""
+    model = find("pipeline.models", recipe["name"], where="model")
+    found = default_arguments(model) | dict(recipe)
+    for part, package in getattr(model, "parts", {}).items():
+        own = found.pop(part)
+        whole = default_arguments(find(package, own["name"], where=f"model.{part}")) | dict(own)
+        found |= {f"{part}.{key}": value for key, value in whole.items()}
+    return found

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, gap
+from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, commitment_loss
 from pipeline.core import pixels, schedules
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
@@ -32,7 +32,8 @@ from pipeline.distributions import heads
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.init import LayerFactory, layer_factory
 from pipeline.nn.norm import LayerNorm
-from pipeline.priors.hierarchy import decode_arguments, layer_key
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import LayerInput
 
 # exp(-1e-5 step), until it is 0.01.
 GUMBEL_TEMPERATURE = dict(name="geometric", start=1.0, end=0.01, steps=460_517)
@@ -122,12 +123,16 @@ class InjectedLayer(nnx.Module):
         x: Float[Array, "b h w c"],
         up: Float[Array, "b h w c"],
         key: PRNGKeyArray | None,
-        relaxation: Any,
+        gumbel_temperature: Any,
     ) -> tuple[Float[Array, "b h2 w2 c"], Latent, Float[Array, " b"]]:
         """x with the codes, the latent, and the penalty."""
         vectors = self.vectors(up, x)
-        latent = self.quantizer(vectors, key, relaxation)
-        return self(x, latent.z), latent, gap(vectors, latent.z, self.quantizer.variance())
+        latent = self.quantizer(vectors, key, gumbel_temperature)
+        return (
+            self(x, latent.z),
+            latent,
+            commitment_loss(vectors, latent.z, self.quantizer.variance()),
+        )
 
     def __call__(
         self, x: Float[Array, "b h w c"], z: Float[Array, "b h w d"]
@@ -151,6 +156,8 @@ class SQVAE2(nnx.Module):
       gumbel_temperature: a number or a schedule (pipeline.core.schedules), of training.
       likelihood: a name or dict for pipeline.distributions.heads.create.
     """
+
+    codec_kind, is_video = "fixed_size", False
 
     def __init__(
         self,
@@ -182,7 +189,7 @@ class SQVAE2(nnx.Module):
             width,
             dtype,
         )
-        self.relaxation = _relaxation(gumbel_temperature)
+        self.gumbel_temperature = _gumbel_schedule(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
         # Bottom-up, from the largest resolution.
         first = Down(image_channels, width, halvings=halvings, depth=depth, make=make)
@@ -207,8 +214,8 @@ class SQVAE2(nnx.Module):
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Codes of a batch and the likelihood given them; in training codes are relaxed (batch["step"])."""
-        relaxation = self.relaxation(batch.get("step", 0)) if train else None
-        x, latents, penalty = self._infer(batch["image"], key, relaxation)
+        gumbel = self.gumbel_temperature(batch.get("step", 0)) if train else None
+        x, latents, penalty = self._infer(batch["image"], key, gumbel)
         return Outputs(self.head(self.decoder(x)), latents, {"penalty": penalty})
 
     def encode(
@@ -217,48 +224,36 @@ class SQVAE2(nnx.Module):
         """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, given those above."""
         return self._infer(image, key, None)[1]
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b _ _ d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | Sequence[float] = 1.0,
-    ) -> Likelihood:
-        """The likelihood given the first layers' codes, top first; the others are uniform draws.
+    decode = hierarchy.decode
 
-        Without a key, those are the mean of their codebook; `temperature`, one or one a layer, multiplies deviations
-        from it.
+    def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
+        """Return the likelihood given the layers' codes or draws; see pipeline.priors.hierarchy.decode.
+
+        Drawn codes are uniform, or without a key the mean of their codebook.
         """
-        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        given = _given_or_prior(
-            self._quantizers(), latents, self.latent_shapes, batch, key, temperatures
-        )
         x = self._start(batch)
-        for layer, z in zip(self.down, given):
-            x = layer(x, z)
+        for block, layer, shape in zip(self.down, layers, self.latent_shapes, strict=True):
+            x = block(x, _codes(block.quantizer, layer, (batch, *shape[:-1])))
         return self.head(self.decoder(x))
 
-    def _quantizers(self) -> list[StochasticQuantizer]:
-        return [layer.quantizer for layer in self.down]
-
     def _infer(
-        self, image: Array, key: PRNGKeyArray | None, relaxation: Any
+        self, image: Array, key: PRNGKeyArray | None, gumbel_temperature: Any
     ) -> tuple[Array, tuple[Latent, ...], Float[Array, " b"]]:
         x, ups = pixels.to_float(image), []
         for down in self.up:
             x = down(x)
             ups.append(x)
-        x, latents, penalty = (
-            self._start(image.shape[0]),
-            [],
-            jnp.zeros((image.shape[0],), jnp.float32),
-        )
-        for index, (scale, layer) in enumerate(zip(self.scales, self.down)):
-            x, latent, own = layer.infer(x, ups[scale], layer_key(key, index), relaxation)
-            latents.append(latent)
-            penalty = penalty + own
-        return x, tuple(latents), penalty
+
+        def step(layer: int, carry: Any, key: PRNGKeyArray | None) -> tuple[Any, Latent]:
+            x, penalty = carry
+            up = ups[self.scales[layer]]
+            x, latent, own = self.down[layer].infer(x, up, key, gumbel_temperature)
+            return (x, penalty + own), latent
+
+        batch = image.shape[0]
+        start = (self._start(batch), jnp.zeros((batch,), jnp.float32))
+        (x, penalty), latents = hierarchy.infer(step, start, self.num_layers, key)
+        return x, latents, penalty
 
     def _start(self, batch: int) -> Array:
         side = self.latent_shapes[0][0]
@@ -271,6 +266,8 @@ class RSQVAE(nnx.Module):
     The sum has the variance sum_l s_l^2 given the codes, so that the penalty is |x - sum_l Z_l|^2 / 2 sum_l s_l^2. The
     arguments are those of SQVAE2, of a single scale.
     """
+
+    codec_kind, is_video = "fixed_size", False
 
     def __init__(
         self,
@@ -294,7 +291,7 @@ class RSQVAE(nnx.Module):
             raise ConfigError(f"model.levels={levels} must be above 0")
         make = layer_factory(rngs.params(), dtype)
         self.image_size, self.image_channels = image_size, image_channels
-        self.relaxation = _relaxation(gumbel_temperature)
+        self.gumbel_temperature = _gumbel_schedule(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
         self.encoder = Down(image_channels, width, halvings=halvings, depth=depth, make=make)
         self.vectors = ToVectors(width, dim, make=make)
@@ -309,10 +306,10 @@ class RSQVAE(nnx.Module):
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Codes of a batch and the likelihood given them; in training codes are relaxed (batch["step"])."""
-        relaxation = self.relaxation(batch.get("step", 0)) if train else None
-        latents, left = self._infer(batch["image"], key, relaxation)
+        gumbel = self.gumbel_temperature(batch.get("step", 0)) if train else None
+        latents, left = self._infer(batch["image"], key, gumbel)
         total = jnp.stack([quantizer.variance() for quantizer in self.quantizers]).sum()
-        penalty = gap(left, jnp.zeros_like(left), total)
+        penalty = commitment_loss(left, jnp.zeros_like(left), total)
         return Outputs(
             self._likelihood([latent.z for latent in latents]), latents, {"penalty": penalty}
         )
@@ -323,31 +320,29 @@ class RSQVAE(nnx.Module):
         """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, of what those before left."""
         return self._infer(image, key, None)[0]
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b h w d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | Sequence[float] = 1.0,
-    ) -> Likelihood:
-        """The likelihood given the first layers' codes; the others are as in SQVAE2.decode."""
-        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        given = _given_or_prior(
-            self.quantizers, latents, self.latent_shapes, batch, key, temperatures
-        )
-        return self._likelihood(given)
+    decode = hierarchy.decode
+
+    def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
+        """Return the likelihood given the levels' codes or draws, which are as in SQVAE2.generate."""
+        shape = (batch, *self.latent_shapes[0][:-1])
+        codes = [
+            _codes(quantizer, layer, shape)
+            for quantizer, layer in zip(self.quantizers, layers, strict=True)
+        ]
+        return self._likelihood(codes)
 
     def _infer(
-        self, image: Array, key: PRNGKeyArray | None, relaxation: Any
+        self, image: Array, key: PRNGKeyArray | None, gumbel_temperature: Any
     ) -> tuple[tuple[Latent, ...], Float[Array, "b h w d"]]:
         """The latents, and what they leave of the vectors."""
-        left, latents = self.vectors(self.encoder(pixels.to_float(image))), []
-        for index, quantizer in enumerate(self.quantizers):
-            latent = quantizer(left, layer_key(key, index), relaxation)
-            latents.append(latent)
-            left = left - latent.z
-        return tuple(latents), left
+
+        def step(level: int, left: Array, key: PRNGKeyArray | None) -> tuple[Array, Latent]:
+            latent = self.quantizers[level](left, key, gumbel_temperature)
+            return left - latent.z, latent
+
+        vectors = self.vectors(self.encoder(pixels.to_float(image)))
+        left, latents = hierarchy.infer(step, vectors, self.num_layers, key)
+        return latents, left
 
     def _likelihood(self, codes: Sequence[Float[Array, "b h w d"]]) -> Likelihood:
         return self.head(self.decoder(self.inject(sum(codes))))
@@ -356,33 +351,17 @@ class RSQVAE(nnx.Module):
 def _quantizer(
     num_codes: int, dim: int, variance: float | int, make: LayerFactory
 ) -> StochasticQuantizer:
-    return make(
-        lambda *shape, key, dtype: StochasticQuantizer(*shape, variance=variance, key=key),
-        num_codes,
-        dim,
-    )
+    return make(StochasticQuantizer, num_codes=num_codes, latent_channels=dim, variance=variance)
 
 
-def _given_or_prior(
-    quantizers: Sequence[StochasticQuantizer],
-    latents: Sequence[Float[Array, "b _ _ d"]],
-    shapes: Sequence[tuple[int, ...]],
-    batch: int,
-    key: PRNGKeyArray | None,
-    temperatures: Sequence[float],
-) -> list[Float[Array, "b _ _ d"]]:
-    """The latents as given, top first, and the rest from their prior."""
-    drawn = []
-    for index, quantizer in enumerate(quantizers):
-        if index >= len(latents):
-            height, width, _ = shapes[index]
-            drawn.append(
-                quantizer.prior((batch, height, width), layer_key(key, index), temperatures[index])
-            )
-    return [*latents, *drawn]
+def _codes(
+    quantizer: StochasticQuantizer, layer: LayerInput, shape: tuple[int, ...]
+) -> Float[Array, "b _ _ d"]:
+    """Return the codes that are given, or codes from their prior."""
+    return quantizer.prior(shape, layer.key, layer.temperature) if layer.z is None else layer.z
 
 
-def _relaxation(recipe: float | int | Mapping[str, Any]) -> schedules.Schedule:
+def _gumbel_schedule(recipe: float | int | Mapping[str, Any]) -> schedules.Schedule:
     if isinstance(recipe, float | int) and recipe <= 0:
         raise ConfigError(f"model.gumbel_temperature={recipe} must be above 0")
     return schedules.create(recipe, where="model.gumbel_temperature")

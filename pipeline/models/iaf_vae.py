@@ -1,10 +1,11 @@
 """ResNet VAE with inverse autoregressive flows (Kingma et al., arXiv 1606.04934, section 5.2 and figure 3).
 
-An encoder goes bottom-up through residual blocks; the decoder goes top-down through as many. Each has one stochastic
-layer: its posterior's Gaussian adds what both ways say (bidirectional inference), and a convolutional flow moves the
-sample on, with a context of both. Resolution halves at the first block of each scale but the largest.
+An encoder goes bottom-up through residual blocks; the decoder goes top-down through as many. Each decoder block has one
+stochastic layer: its posterior's Gaussian adds the contributions of both ways (bidirectional inference), and a
+convolutional flow transforms the sample, with a context from both. The resolution halves at the first block of each
+scale but the largest.
 
-We deviate: convolutions have no weight normalisation but in the masked ones, and there is no initialisation by data.
+Where we deviate: only the masked convolutions have weight normalization, and there is no data-dependent initialization.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +24,15 @@ from pipeline.flows.conv_autoregressive import ConvIAF
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.init import LayerFactory, layer_factory
 from pipeline.nn.resample import average_pool, nearest_upsample
-from pipeline.priors.hierarchy import decode_arguments, layer_key
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import LayerInput
 
-# How much of a residual branch is added, as the authors' code has it.
+# Factor of each residual branch, from the authors' code.
 RESIDUAL = 0.1
 
 
 class UpBlock(nnx.Module):
-    """Bottom-up: x -> x + features, beside what the posterior and the flow take from here."""
+    """A bottom-up residual block, which also gives what the posterior and the flow take from this side."""
 
     def __init__(self, width: int, zdim: int, *, halves: bool, make: LayerFactory):
         self.halves, self.sizes = halves, (width, width + 2 * zdim)
@@ -40,14 +42,14 @@ class UpBlock(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"]
     ) -> tuple[Float[Array, "b h2 w2 c"], tuple[Array, Array]]:
-        """The activation, and (means and log-variances, context)."""
+        """Return the next activation, and (means and log-variances, context)."""
         features, moments, context = jnp.split(self.split(nnx.elu(x)), self.sizes, axis=-1)
         x = average_pool(x, 2) if self.halves else x
         return x + RESIDUAL * self.join(nnx.elu(features)), (moments.astype(jnp.float32), context)
 
 
 class DownBlock(nnx.Module):
-    """Top-down: one stochastic layer, then x -> x + features of x and z; the last of a scale doubles the resolution."""
+    """A top-down stochastic layer: x -> x + features of x and z. The last of a scale doubles the resolution."""
 
     def __init__(
         self,
@@ -73,9 +75,9 @@ class DownBlock(nnx.Module):
     def infer(
         self, x: Float[Array, "b h w c"], up: tuple[Array, Array], key: PRNGKeyArray | None
     ) -> tuple[Float[Array, "b h2 w2 c"], Latent]:
-        """A latent of the posterior: a sample, or without a key its Gaussian's mean moved on by the flow.
+        """Return the next activation and the latent: a sample, or without a key the Gaussian's mean through the flow.
 
-        `kl` is log q(z | x) - log p(z) of each element of that z, log q through the flow (paper, eq. 11).
+        `kl` is log q(z | x) - log p(z) of each element of that z, with log q through the flow (paper, eq. 11).
         """
         features, prior_mean, prior_logvar, moments, context = self._split(x)
         mean, logvar = jnp.split(moments + up[0], 2, axis=-1)
@@ -90,18 +92,10 @@ class DownBlock(nnx.Module):
             z, kl, mean, logvar, prior_mean, prior_logvar, log_q=log_q
         )
 
-    def generate(
-        self,
-        x: Float[Array, "b h w c"],
-        z: Float[Array, "b h w d"] | None,
-        key: PRNGKeyArray | None,
-        temperature: Any,
-    ) -> Float[Array, "b h2 w2 c"]:
-        """The latent as given, or else from the prior with deviations times `temperature`; no key, its mean."""
+    def generate(self, x: Float[Array, "b h w c"], layer: LayerInput) -> Float[Array, "b h2 w2 c"]:
+        """Return the next activation, with the latent that is given or drawn from the prior."""
         features, mean, logvar, _, _ = self._split(x)
-        if z is None:
-            z = mean if key is None else gaussian_sample(key, mean, logvar, temperature)
-        return self._merge(x, features, z)
+        return self._merge(x, features, layer.latent(mean, logvar))
 
     def _split(self, x: Array) -> tuple[Array, Array, Array, Array, Array]:
         width, zdim = x.shape[-1], self.zdim
@@ -121,14 +115,17 @@ class DownBlock(nnx.Module):
 
 
 class IAFVAE(nnx.Module):
-    """The whole model.
+    """The ResNet VAE with a stochastic layer in each top-down block.
 
     Args:
-      num_scales: resolutions that have latents; the largest is half of the image's.
-      blocks: stochastic layers at each.
+      num_scales: number of resolutions with latents; the largest is half of the image's.
+      blocks: stochastic layers at each resolution.
+      width, zdim: channels of the activations, and of each layer's latents.
       flow_depth: masked convolutions before the flow's last ones; 0 leaves the flow out.
       likelihood: a name or dict for pipeline.distributions.heads.create.
     """
+
+    codec_kind, is_video = "fixed_size", False
 
     def __init__(
         self,
@@ -186,7 +183,7 @@ class IAFVAE(nnx.Module):
         self.last = make(UpsamplingConv, width, self.head.num_channels, init_scale=0.1)
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Every latent from its posterior, and the likelihood given them; `train` changes nothing."""
+        """Return the latents, drawn from their posteriors, and the likelihood given them; `train` changes nothing."""
         del train
         x, latents = self._infer(batch["image"], key)
         return Outputs(self._likelihood(x), latents)
@@ -194,26 +191,16 @@ class IAFVAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Latents of uint8 or [-1, 1] images: samples with a key, else the Gaussians' means through the flows."""
+        """Return latents of uint8 or [-1, 1] images: samples with a key, else the Gaussians' means through the flows."""
         return self._infer(image, key)[1]
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b _ _ d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | Sequence[float] = 1.0,
-    ) -> Likelihood:
-        """The likelihood given the first latents, top first; the others come from the prior.
+    decode = hierarchy.decode
 
-        `temperature`, one or one a layer, multiplies the prior's deviations; 0, or no key, gives its means.
-        """
-        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
+    def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
+        """Return the likelihood given the layers' latents or draws; see pipeline.priors.hierarchy.decode."""
         x = self._start(batch)
-        for layer, block in enumerate(self.down):
-            z = latents[layer] if layer < len(latents) else None
-            x = block.generate(x, z, layer_key(key, layer), temperatures[layer])
+        for block, layer in zip(self.down, layers, strict=True):
+            x = block.generate(x, layer)
         return self._likelihood(x)
 
     def _infer(self, image: Array, key: PRNGKeyArray | None) -> tuple[Array, tuple[Latent, ...]]:
@@ -221,11 +208,13 @@ class IAFVAE(nnx.Module):
         for block in self.up:
             x, up = block(x)
             ups.append(up)
-        x, latents = self._start(image.shape[0]), []
-        for layer, (block, up) in enumerate(zip(self.down, reversed(ups))):
-            x, latent = block.infer(x, up, layer_key(key, layer))
-            latents.append(latent)
-        return x, tuple(latents)
+        ups.reverse()
+        return hierarchy.infer(
+            lambda layer, x, key: self.down[layer].infer(x, ups[layer], key),
+            self._start(image.shape[0]),
+            self.num_layers,
+            key,
+        )
 
     def _start(self, batch: int) -> Array:
         side = self.latent_shapes[0][0]

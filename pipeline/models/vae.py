@@ -186,6 +186,8 @@ class VAE(nnx.Module):
       num_layers, latent_shapes: 1 and ((latent_dim,),).
     """
 
+    codec_kind, is_video = "fixed_size", False
+
     def __init__(
         self,
         *,

@@ -1,7 +1,8 @@
-"""The image autoencoder of latent diffusion (arXiv 2112.10752), AutoencoderKL of Stable Diffusion.
+"""The encoder and decoder of latent diffusion's autoencoder (arXiv 2112.10752), known as KL-f8.
 
-Images of height and width that are multiples of 8 become a Gaussian at an eighth of them each way. Layer by layer it
-is the authors' network, so that their weights fit: `strata import --from diffusers`. Initialisation is torch's default.
+Residual blocks at each resolution, halved between them, and attention over all pixels at the lowest one. They match the
+authors' network layer by layer, so that their weights fit: `strata import --from diffusers`. Weights are initialized as
+torch does by default.
 """
 
 import itertools
@@ -10,17 +11,14 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float
 
-from pipeline.bottlenecks import gaussian
-from pipeline.core import pixels
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import Batch, Latent, Outputs
-from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.attention import SpatialAttention
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.norm import GroupNorm
 from pipeline.nn.norm_act_conv import norm_act_conv
+from pipeline.nn.remat import run
 
 Map = Float[Array, "b _ _ _"]
 
@@ -42,7 +40,7 @@ class ResBlock(nnx.Module):
 
 
 class Level(nnx.Module):
-    """Blocks at one resolution, then a convolution to the next one: `resample` is "down", "up" or ""."""
+    """Residual blocks at one resolution, then a convolution to the next one: `resample` is "down", "up" or ""."""
 
     def __init__(
         self,
@@ -59,7 +57,7 @@ class Level(nnx.Module):
         pairs = itertools.pairwise(widths)
         self.blocks = nnx.List([ResBlock(i, o, groups, rngs=rngs, dtype=dtype) for i, o in pairs])
         if resample == "down":
-            # Zeros below and at the right alone, as the authors pad.
+            # Padded with zeros at the bottom and right only, as the authors do.
             self.resample = _conv(out, out, 3, rngs, dtype, stride=2)
         elif resample == "up":
             self.resample = UpsamplingConv(out, out, bias_scale=1.0, key=rngs.params(), dtype=dtype)
@@ -73,7 +71,7 @@ class Level(nnx.Module):
 
 
 class Middle(nnx.Module):
-    """At the latents' resolution: a block, attention, a block."""
+    """A residual block, attention and a residual block, at the resolution of the latents."""
 
     def __init__(self, width: int, groups: int, attention: bool, *, rngs: nnx.Rngs, dtype: Any):
         self.block1 = ResBlock(width, width, groups, rngs=rngs, dtype=dtype)
@@ -89,177 +87,99 @@ class Middle(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """Images in [-1, 1] -> [b h/8 w/8 outputs]."""
+    """Images [b h w c] in [-1, 1] -> features of 1 / spatial_factor of their height and width.
+
+    Args:
+      channels: widths from the image's resolution down; the resolution is halved between them.
+      num_blocks: residual blocks at each resolution.
+      attention: whether the middle attends over all pixels.
+      groups: number of groups of each group norm.
+    """
+
+    is_video, temporal_factor, causal = False, 1, False
 
     def __init__(
         self,
-        channels: Sequence[int],
-        outputs: int,
-        num_blocks: int,
-        groups: int,
-        attention: bool,
         *,
-        image_channels: int,
+        in_channels: int,
+        out_channels: int,
+        channels: Sequence[int] = (128, 256, 512, 512),
+        num_blocks: int = 2,
+        attention: bool = True,
+        groups: int = 32,
         rngs: nnx.Rngs,
-        dtype: Any,
+        dtype: Any = jnp.float32,
     ):
-        self.conv_in = _conv(image_channels, channels[0], 3, rngs, dtype)
+        self.spatial_factor = _spatial_factor(channels)
+        self.out_channels = out_channels
+        self.conv_in = _conv(in_channels, channels[0], 3, rngs, dtype)
+        resamples = ["down"] * (len(channels) - 1) + [""]
         widths = itertools.pairwise([channels[0], *channels])
-        last = len(channels) - 1
         self.levels = nnx.List(
             [
-                Level(
-                    i, o, num_blocks, groups, "down" if level < last else "", rngs=rngs, dtype=dtype
-                )
-                for level, (i, o) in enumerate(widths)
+                Level(i, o, num_blocks, groups, resample, rngs=rngs, dtype=dtype)
+                for (i, o), resample in zip(widths, resamples)
             ]
         )
         self.middle = Middle(channels[-1], groups, attention, rngs=rngs, dtype=dtype)
         self.norm_out = GroupNorm(channels[-1], groups=groups)
-        self.conv_out = _conv(channels[-1], outputs, 3, rngs, dtype)
+        self.conv_out = _conv(channels[-1], out_channels, 3, rngs, dtype)
 
-    def __call__(self, x: Map, remat: bool = False) -> Map:
+    def __call__(self, x: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
         x = self.conv_in(x)
         for level in self.levels:
-            x = _stage(level, x, remat)
-        return norm_act_conv(self.norm_out, self.conv_out, _stage(self.middle, x, remat))
+            x = run(level, x, remat=remat)
+        return norm_act_conv(self.norm_out, self.conv_out, run(self.middle, x, remat=remat)), {}
 
 
 class Decoder(nnx.Module):
-    """Latents -> images around [-1, 1]: the encoder mirrored, with a block more at each resolution."""
+    """Latents [b h w d] -> images around [-1, 1], spatial_factor times as high and wide.
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        inputs: int,
-        num_blocks: int,
-        groups: int,
-        attention: bool,
-        *,
-        image_channels: int,
-        rngs: nnx.Rngs,
-        dtype: Any,
-    ):
-        self.conv_in = _conv(inputs, channels[-1], 3, rngs, dtype)
-        self.middle = Middle(channels[-1], groups, attention, rngs=rngs, dtype=dtype)
-        widths = itertools.pairwise([channels[-1], *reversed(channels)])
-        last = len(channels) - 1
-        self.levels = nnx.List(
-            [
-                Level(
-                    i,
-                    o,
-                    num_blocks + 1,
-                    groups,
-                    "up" if level < last else "",
-                    rngs=rngs,
-                    dtype=dtype,
-                )
-                for level, (i, o) in enumerate(widths)
-            ]
-        )
-        self.norm_out = GroupNorm(channels[0], groups=groups)
-        self.conv_out = _conv(channels[0], image_channels, 3, rngs, dtype)
-
-    def __call__(self, z: Map, remat: bool = False) -> Map:
-        x = _stage(self.middle, self.conv_in(z), remat)
-        for level in self.levels:
-            x = _stage(level, x, remat)
-        return norm_act_conv(self.norm_out, self.conv_out, x).astype(jnp.float32)
-
-
-class AutoencoderKL(nnx.Module):
-    """q(z | image) and its decoder.
-
-    Args:
-      channels: widths from the image's resolution down; it is halved between them.
-      latent_channels: 4 in Stable Diffusion, 16 in its third version.
-      num_blocks: residual blocks at each resolution of the encoder; the decoder has one more.
-      quant_convs: 1x1 convolutions around the latents, which the third version went without.
-      attention: over all pixels, at the lowest resolution.
-      groups: of the group norms.
-      remat: recompute each resolution in the backward pass instead of keeping its activations.
-      image_size: of the images that are shown in reports; any multiple of the factor can be coded.
-
-    Attributes:
-      spatial_factor: pixels to a latent, each way.
-      last_layer: name of the parameter at the output, for adaptive weights of a discriminator.
+    The arguments are those of the encoder. `channels` has the same order, from the image's resolution down; the
+    authors' decoder has one block more at each resolution than their encoder.
     """
 
-    is_video, temporal_factor, num_layers = False, 1, 1
-    last_layer = "decoder.conv_out.kernel"
+    is_video, temporal_factor, causal = False, 1, False
+    last_layer = "conv_out.kernel"
 
     def __init__(
         self,
         *,
-        image_size: int = 256,
-        image_channels: int = 3,
+        in_channels: int,
+        out_channels: int,
         channels: Sequence[int] = (128, 256, 512, 512),
-        latent_channels: int = 4,
-        num_blocks: int = 2,
-        quant_convs: bool = True,
+        num_blocks: int = 3,
         attention: bool = True,
         groups: int = 32,
-        remat: bool = False,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        self.spatial_factor = 2 ** (len(channels) - 1)
-        if not channels or image_size % self.spatial_factor:
-            raise ConfigError(
-                f"model.image_size={image_size} must be a multiple of {self.spatial_factor}: model.channels has "
-                f"{len(channels)} widths, between which the image is halved"
-            )
-        self.image_size, self.image_channels = image_size, image_channels
-        self.latent_channels, self.remat = latent_channels, remat
-        side = image_size // self.spatial_factor
-        self.latent_shapes = ((side, side, latent_channels),)
-        settings: Any = dict(image_channels=image_channels, rngs=rngs, dtype=dtype)
-        self.encoder = Encoder(
-            channels, 2 * latent_channels, num_blocks, groups, attention, **settings
+        self.spatial_factor = _spatial_factor(channels)
+        self.out_channels = out_channels
+        self.conv_in = _conv(in_channels, channels[-1], 3, rngs, dtype)
+        self.middle = Middle(channels[-1], groups, attention, rngs=rngs, dtype=dtype)
+        resamples = ["up"] * (len(channels) - 1) + [""]
+        widths = itertools.pairwise([channels[-1], *reversed(channels)])
+        self.levels = nnx.List(
+            [
+                Level(i, o, num_blocks, groups, resample, rngs=rngs, dtype=dtype)
+                for (i, o), resample in zip(widths, resamples)
+            ]
         )
-        self.decoder = Decoder(channels, latent_channels, num_blocks, groups, attention, **settings)
-        moments = 2 * latent_channels
-        self.quant_conv = _conv(moments, moments, 1, rngs, dtype) if quant_convs else None
-        self.post_quant_conv = (
-            _conv(latent_channels, latent_channels, 1, rngs, dtype) if quant_convs else None
-        )
+        self.norm_out = GroupNorm(channels[0], groups=groups)
+        self.conv_out = _conv(channels[0], out_channels, 3, rngs, dtype)
 
-    def encode(
-        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
-    ) -> tuple[Latent, ...]:
-        """The posterior of uint8 or [-1, 1] images: z is its mean, or with a key a sample."""
-        return (self._posterior(image, key, remat=False),)
+    def __call__(self, z: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
+        x = run(self.middle, self.conv_in(z), remat=remat)
+        for level in self.levels:
+            x = run(level, x, remat=remat)
+        return norm_act_conv(self.norm_out, self.conv_out, x).astype(jnp.float32), {}
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b h w d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | int | Float[Array, ""] | Sequence[float | int] = 1.0,
-    ) -> Reconstruction:
-        """The images of these latents; without latents, of `num` z from N(0, 1) (its mean, where there is no key)."""
-        shape = self.latent_shapes[0]
-        z = gaussian.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
-        return Reconstruction(self._image(z, remat=False))
 
-    def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Posterior and reconstruction of a batch of images."""
-        remat = self.remat and train
-        latent = self._posterior(batch["image"], key, remat)
-        return Outputs(Reconstruction(self._image(latent.z, remat)), (latent,))
-
-    def _posterior(
-        self, image: Shaped[Array, "b h w c"], key: PRNGKeyArray | None, remat: bool
-    ) -> Latent:
-        moments = self.encoder(pixels.to_float(image), remat)
-        return gaussian.of_moments(
-            moments if self.quant_conv is None else self.quant_conv(moments), key
-        )
-
-    def _image(self, z: Float[Array, "b h w d"], remat: bool) -> Float[Array, "b h2 w2 c"]:
-        return self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z), remat)
+def _spatial_factor(channels: Sequence[int]) -> int:
+    if not channels:
+        raise ConfigError("channels of ldm.Encoder and ldm.Decoder must have 1 width or more")
+    return 2 ** (len(channels) - 1)
 
 
 def _conv(
@@ -268,7 +188,3 @@ def _conv(
     return Conv(
         width, out, kernel_size, stride=stride, bias_scale=1.0, key=rngs.params(), dtype=dtype
     )
-
-
-def _stage(stage: Any, x: Map, remat: bool) -> Map:
-    return nnx.remat(type(stage).__call__)(stage, x) if remat else stage(x)

@@ -1,29 +1,25 @@
-"""The tiny autoencoder (github.com/madebyollin/taesd): an eighth of height and width, few channels throughout.
+"""The encoder and decoder of TAESD, the tiny autoencoder (github.com/madebyollin/taesd).
 
-It is distilled from a large codec, whose latents it takes and gives: its encoder is deterministic. Layer by layer it is
-the author's network, so that his weights fit: `strata import --from taesd ENCODER DECODER`.
+An eighth of height and width, few channels throughout. It is distilled from a large codec, whose latents it takes and
+gives, so that its encoder is deterministic (pipeline.bottlenecks.identity). The layers match the author's network one
+by one, so that its weights fit: `strata import --from taesd ENCODER DECODER`.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float
 
-from pipeline.bottlenecks import gaussian
-from pipeline.core import pixels
-from pipeline.core.errors import ConfigError
-from pipeline.core.types import Batch, Latent, Outputs
-from pipeline.distributions.continuous import MIN_LOGVAR, Reconstruction
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.norm import GroupNorm
+from pipeline.nn.remat import run
 
 Map = Float[Array, "b _ _ _"]
 
 
 class Pool(nnx.Module):
-    """x + a 1x1 bottleneck turned outwards, whose group norm tells each pixel of the whole image."""
+    """x + an inverted 1x1 bottleneck, whose group norm gives each pixel the statistics of the whole image."""
 
     def __init__(self, width: int, *, rngs: nnx.Rngs, dtype: Any):
         self.conv1 = Conv(width, 4 * width, 1, bias_scale=None, key=rngs.params(), dtype=dtype)
@@ -35,7 +31,7 @@ class Pool(nnx.Module):
 
 
 class Block(nnx.Module):
-    """relu(x + conv(relu(conv(relu(conv(x)))))), all 3x3; with `pool` of Pool(x) in place of x."""
+    """relu(x + conv(relu(conv(relu(conv(x)))))), all 3x3; `pool` replaces x by Pool(x)."""
 
     def __init__(self, width: int, pool: bool, *, rngs: nnx.Rngs, dtype: Any):
         self.convs = nnx.List(
@@ -55,7 +51,7 @@ class Block(nnx.Module):
 
 
 class Stage(nnx.Module):
-    """Blocks at one resolution."""
+    """`num_blocks` blocks at one resolution."""
 
     def __init__(
         self, width: int, num_blocks: int, pool: bool = False, *, rngs: nnx.Rngs, dtype: Any
@@ -71,55 +67,61 @@ class Stage(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """Images in [0, 1] -> latents."""
+    """Images [b h w c] in [-1, 1] -> features of an eighth of their height and width.
+
+    Args:
+      width, num_blocks: channels throughout, and blocks at each resolution but the image's; 64 and 3 are the author's.
+      pool: whether blocks at the lowest resolution see the whole image's statistics, as in the form for FLUX.2.
+    """
+
+    is_video, spatial_factor, temporal_factor, causal = False, 8, 1, False
 
     def __init__(
         self,
-        image_channels: int,
-        latent_channels: int,
-        width: int,
-        num_blocks: int,
-        pool: bool,
         *,
+        in_channels: int,
+        out_channels: int,
+        width: int = 64,
+        num_blocks: int = 3,
+        pool: bool = False,
         rngs: nnx.Rngs,
-        dtype: Any,
+        dtype: Any = jnp.float32,
     ):
+        self.out_channels = out_channels
         same: Any = dict(rngs=rngs, dtype=dtype)
-        self.conv_in = Conv(
-            image_channels, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
-        )
+        self.conv_in = _conv(in_channels, width, rngs, dtype)
         self.downs = nnx.List([_halving(width, rngs, dtype) for _ in range(3)])
         later = [Stage(width, num_blocks, last and pool, **same) for last in (False, False, True)]
         self.stages = nnx.List([Stage(width, 1, **same), *later])
-        self.conv_out = Conv(
-            width, latent_channels, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
-        )
+        self.conv_out = _conv(width, out_channels, rngs, dtype)
 
-    def __call__(self, x: Map) -> Map:
-        x = self.stages[0](self.conv_in(x))
+    def __call__(self, x: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
+        x = run(self.stages[0], self.conv_in((x + 1) / 2), remat=remat)
         for down, stage in zip(self.downs, self.stages[1:]):
-            x = stage(down(x))
-        return self.conv_out(x)
+            x = run(stage, down(x), remat=remat)
+        return self.conv_out(x), {}
 
 
 class Decoder(nnx.Module):
-    """Latents, which are held softly within -3 .. 3, -> images around [0, 1]."""
+    """Latents [b h w d], softly clamped to -3 .. 3, -> images around [-1, 1]; the arguments are the encoder's."""
+
+    is_video, spatial_factor, temporal_factor, causal = False, 8, 1, False
+    last_layer = "conv_out.kernel"
 
     def __init__(
         self,
-        image_channels: int,
-        latent_channels: int,
-        width: int,
-        num_blocks: int,
-        pool: bool,
         *,
+        in_channels: int,
+        out_channels: int,
+        width: int = 64,
+        num_blocks: int = 3,
+        pool: bool = False,
         rngs: nnx.Rngs,
-        dtype: Any,
+        dtype: Any = jnp.float32,
     ):
+        self.out_channels = out_channels
         same: Any = dict(rngs=rngs, dtype=dtype)
-        self.conv_in = Conv(
-            latent_channels, width, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
-        )
+        self.conv_in = _conv(in_channels, width, rngs, dtype)
         early = [Stage(width, num_blocks, first and pool, **same) for first in (True, False, False)]
         self.stages = nnx.List([*early, Stage(width, 1, **same)])
         self.ups = nnx.List(
@@ -128,89 +130,17 @@ class Decoder(nnx.Module):
                 for _ in range(3)
             ]
         )
-        self.conv_out = Conv(
-            width, image_channels, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype
-        )
+        self.conv_out = _conv(width, out_channels, rngs, dtype)
 
-    def __call__(self, z: Map) -> Map:
-        x = self.stages[0](nnx.relu(self.conv_in(3 * jnp.tanh(z / 3))))
+    def __call__(self, z: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
+        x = run(self.stages[0], nnx.relu(self.conv_in(3 * jnp.tanh(z / 3))), remat=remat)
         for up, stage in zip(self.ups, self.stages[1:]):
-            x = stage(up(x))
-        return self.conv_out(x).astype(jnp.float32)
+            x = run(stage, up(x), remat=remat)
+        return 2 * self.conv_out(x).astype(jnp.float32) - 1, {}
 
 
-class TAESD(nnx.Module):
-    """A deterministic codec.
-
-    Its posterior is a point: `logvar` is the smallest there is, a sample is the mean, and `kl` is 0, since no rate is
-    asked of it.
-
-    Args:
-      latent_channels: 4 for Stable Diffusion's latents, 16 for those of its third version and of FLUX.1, 32 for
-        FLUX.2's.
-      width, num_blocks: channels throughout, and blocks at each resolution but the image's; 64 and 3 are the author's.
-      pool: blocks at the lowest resolution see the whole image's statistics, as in the form for FLUX.2.
-      image_size: of the images that are shown in reports; any multiple of 8 can be coded.
-
-    Attributes:
-      spatial_factor: 8, pixels to a latent, each way.
-      last_layer: name of the parameter at the output, for adaptive weights of a discriminator.
-    """
-
-    is_video, temporal_factor, spatial_factor, num_layers = False, 1, 8, 1
-    last_layer = "decoder.conv_out.kernel"
-
-    def __init__(
-        self,
-        *,
-        image_size: int = 256,
-        image_channels: int = 3,
-        latent_channels: int = 4,
-        width: int = 64,
-        num_blocks: int = 3,
-        pool: bool = False,
-        rngs: nnx.Rngs,
-        dtype: Any = jnp.float32,
-    ):
-        if image_size % 8:
-            raise ConfigError(f"model.image_size={image_size} must be a multiple of 8")
-        self.image_size, self.image_channels, self.latent_channels = (
-            image_size,
-            image_channels,
-            latent_channels,
-        )
-        self.latent_shapes = ((image_size // 8, image_size // 8, latent_channels),)
-        sizes = (image_channels, latent_channels, width, num_blocks, pool)
-        self.encoder = Encoder(*sizes, rngs=rngs, dtype=dtype)
-        self.decoder = Decoder(*sizes, rngs=rngs, dtype=dtype)
-
-    def encode(
-        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
-    ) -> tuple[Latent, ...]:
-        """The latents of uint8 or [-1, 1] images; the key changes nothing."""
-        del key
-        z = self.encoder((pixels.to_float(image) + 1) / 2).astype(jnp.float32)
-        zeros = jnp.zeros_like(z)
-        return (Latent(z, zeros, z, zeros + MIN_LOGVAR, prior_mean=zeros, prior_logvar=zeros),)
-
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b h w d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | int | Float[Array, ""] | Sequence[float | int] = 1.0,
-    ) -> Reconstruction:
-        """The images of these latents; without latents, of `num` z from N(0, 1) (its mean, where there is no key)."""
-        shape = self.latent_shapes[0]
-        z = gaussian.given_or_prior(latents, shape, num=num, key=key, temperature=temperature)
-        return Reconstruction(2 * self.decoder(z) - 1)
-
-    def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Latents and reconstruction of a batch of images; `train` changes nothing here."""
-        del train
-        latents = self.encode(batch["image"], key=key)
-        return Outputs(self.decode([latents[0].z]), latents)
+def _conv(width: int, out: int, rngs: nnx.Rngs, dtype: Any) -> Conv:
+    return Conv(width, out, 3, bias_scale=1.0, key=rngs.params(), dtype=dtype)
 
 
 def _halving(width: int, rngs: nnx.Rngs, dtype: Any) -> Conv:

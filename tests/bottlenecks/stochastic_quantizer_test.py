@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, gap
+from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, commitment_loss
 from pipeline.distributions.continuous import log_ratio
 
 NUM_CODES, DIM = 6, 3
 
 
 def create(variance: float) -> StochasticQuantizer:
-    return StochasticQuantizer(NUM_CODES, DIM, variance=variance, key=jax.random.key(0))
+    return StochasticQuantizer(
+        num_codes=NUM_CODES, latent_channels=DIM, variance=variance, key=jax.random.key(0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +26,8 @@ def vectors():
 
 
 @nnx.jit
-def quantize(quantizer, x, key, relaxation):
-    return quantizer(x, key, relaxation)
+def quantize(quantizer, x, key, gumbel_temperature):
+    return quantizer(x, key, gumbel_temperature)
 
 
 def distances(quantizer, x):
@@ -57,11 +59,11 @@ def test_the_kl_lies_between_zero_and_that_of_one_code(variance, vectors):
     np.testing.assert_allclose(jnp.exp(latent.log_q), chosen, atol=1e-4)
 
 
-@pytest.mark.parametrize("relaxation", [None, 0.01])
-def test_codes_come_as_often_as_the_softmax_says(relaxation, vectors):
+@pytest.mark.parametrize("gumbel_temperature", [None, 0.01])
+def test_codes_come_as_often_as_the_softmax_says(gumbel_temperature, vectors):
     quantizer, num = create(1.0), 20_000
     x = jnp.broadcast_to(vectors[:1, :1, :1], (num, 1, 1, DIM))
-    latent = quantize(quantizer, x, jax.random.key(3), relaxation)
+    latent = quantize(quantizer, x, jax.random.key(3), gumbel_temperature)
     expected = jax.nn.softmax(-distances(quantizer, x[0, 0, 0]) / 2)
     shares = np.bincount(np.asarray(latent.indices).ravel(), minlength=NUM_CODES) / num
     np.testing.assert_allclose(shares, expected, atol=5 * math.sqrt(0.25 / num))
@@ -86,7 +88,7 @@ def test_gradients_reach_the_codes_the_vectors_and_the_variance(vectors):
         return (
             jnp.square(latent.z - 0.3).sum()
             + latent.kl.sum()
-            + gap(x, latent.z, quantizer.variance()).sum()
+            + commitment_loss(x, latent.z, quantizer.variance()).sum()
         )
 
     for gradient in jax.tree.leaves(nnx.jit(nnx.grad(loss, argnums=(0, 1)))(quantizer, vectors)):

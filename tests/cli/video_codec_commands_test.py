@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import autoencoders
 import av
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tiny_video_codec import tiny_codec, write_video
 
 from pipeline import Codec, models
 from pipeline.cli import dispatch
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media import any_size_files
 from pipeline.codec.media.video_io import VideoReader
 from pipeline.core import parameters
@@ -225,7 +226,7 @@ def test_an_interrupted_command_resumes(tmp_path, monkeypatch, capsys):
 
     made = tiny_codec()
     other = {name: array + 0.01 for name, array in made.weights.items()}
-    codecs = {"mine": made, "other": ConvCodec(made.modeldef, other, made.config, "others")}
+    codecs = {"mine": made, "other": AnySizeCodec(made.modeldef, other, made.config, "others")}
     monkeypatch.setattr(Codec, "from_pretrained", codecs.get)
     (tmp_path / "in").mkdir()
     for name in ("one", "two", "three"):
@@ -264,11 +265,8 @@ def test_an_interrupted_command_resumes(tmp_path, monkeypatch, capsys):
         assert len(names(*line, *mine, "--tile", "16")) == len(names(*line, *others)) == 3
 
 
-def cv_vae(folder, *, norm_per_frame: bool) -> ConvCodec:
-    recipe = dict(
-        name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2
-    )
-    recipe |= dict(num_blocks=1, groups=2, norm_per_frame=norm_per_frame)
+def cv_vae(folder, *, norm_per_frame: bool) -> AnySizeCodec:
+    recipe = autoencoders.cv_vae(num_blocks=1, latent_channels=2, norm_per_frame=norm_per_frame)
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     about = {
         "model": recipe,
@@ -276,7 +274,7 @@ def cv_vae(folder, *, norm_per_frame: bool) -> ConvCodec:
         "latent_shapes": [[3, 2, 2, 2]],
         "num_parameters": 1,
     }
-    made = ConvCodec(
+    made = AnySizeCodec(
         modeldef, params | model_state, about | {"input": {"image_shape": [16, 16, 3]}}
     )
     made.save_pretrained(folder)

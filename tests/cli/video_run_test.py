@@ -11,7 +11,7 @@ from tiny_video_codec import write_video
 
 from pipeline import Codec
 from pipeline.cli import dispatch
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 
 RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py") + ":tiny"
 
@@ -79,7 +79,7 @@ def test_evaluation_export_with_statistics_and_use(workdir, tmp_path):
         and str(network) not in card
     )
     codec = Codec.from_pretrained(out)
-    assert isinstance(codec, ConvCodec)
+    assert isinstance(codec, AnySizeCodec)
     z = codec.encode(np.zeros((1, 5, 16, 16, 3), np.uint8)).mode()
     np.testing.assert_allclose(codec.denormalize(codec.normalize(z)), z, atol=1e-5)
     write_video(tmp_path / "in.mp4", 6)

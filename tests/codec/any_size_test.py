@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from tiny_video_codec import tiny_codec
 
-from pipeline.codec.any_size import ConvCodec
-from pipeline.codec.fixed_size import Codec
+from pipeline.codec.any_size import AnySizeCodec
+from pipeline.codec.load import Codec
 from pipeline.core.errors import DataError
 
 # As they are outside of the tests, which check types by annotations before the codec does.
-ENCODE, DECODE = inspect.unwrap(ConvCodec.encode), inspect.unwrap(ConvCodec.decode)
+ENCODE, DECODE = inspect.unwrap(AnySizeCodec.encode), inspect.unwrap(AnySizeCodec.decode)
 
 
 @pytest.fixture(scope="module")
-def codec() -> ConvCodec:
+def codec() -> AnySizeCodec:
     return tiny_codec()
 
 
@@ -124,7 +124,7 @@ def test_saved_and_loaded_by_its_folder(codec, clip, tmp_path):
     content["codec"] = {"is_video": True, "causal": True, "spatial_factor": 8, "temporal_factor": 4}
     config.write_text(json.dumps(content))
     again = Codec.from_pretrained(tmp_path / "codec")
-    assert isinstance(again, ConvCodec) and again.is_video and again.causal
+    assert isinstance(again, AnySizeCodec) and again.is_video and again.causal
     np.testing.assert_array_equal(
         again.encode(clip[:, :5]).mode(), codec.encode(clip[:, :5]).mode()
     )

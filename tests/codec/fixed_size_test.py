@@ -141,7 +141,7 @@ def test_bad_latents_are_told_in_a_line():
 
 def test_bad_temperatures_and_numbers_are_told():
     codec = tiny_codec("hierarchy")
-    with pytest.raises(DataError, match="2 values, and the model 4 layers"):
+    with pytest.raises(DataError, match="2 values, but the model has 4 layers"):
         codec.sample(1, jax.random.key(0), [1.0, 0.5])
     with pytest.raises(DataError, match="num=0"):
         codec.sample(0, jax.random.key(0))

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import autoencoders
 import numpy as np
 import safetensors.numpy
 import torch_zip
@@ -317,8 +318,8 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
 
 
 def _image_codec() -> Sample:
-    sizes = dict(channels=(4, 8, 8, 8), num_blocks=1, groups=2, image_size=16)
-    image = dict(name="kl_f8.AutoencoderKL", quant_convs=False, **sizes)
+    sizes: Any = dict(channels=(4, 8, 8, 8), num_blocks=1, groups=2, image_size=16)
+    image = autoencoders.ldm(quant_convs=False, **sizes)
     _, shapes, _ = parameters.abstract(lambda: models.create(image, rngs=nnx.Rngs(0)))
     tensors = {name: noise(*shape.shape) for name, shape in shapes.items()}
 
@@ -326,4 +327,4 @@ def _image_codec() -> Sample:
         codec_folder.write(folder, {"model": image, "dtype": "float32"}, given)
         return [str(folder)]
 
-    return Sample(tensors, write, dict(name="cv_vae.CVVAE", num_frames=9, **sizes))
+    return Sample(tensors, write, autoencoders.cv_vae(**sizes))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from pipeline import models
-from pipeline.codec.fixed_size import Codec
+from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.core import parameters
 
 HIERARCHY = dict(
@@ -27,7 +27,7 @@ FLAT = dict(
 
 
 @functools.cache
-def tiny_codec(kind: str, bits: int = 8) -> Codec:
+def tiny_codec(kind: str, bits: int = 8) -> FixedSizeCodec:
     """Return a "hierarchy" of 8x8 RGB images or a "flat" model of grey ones; no weight is zero."""
     recipe = dict(HIERARCHY if kind == "hierarchy" else FLAT)
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
@@ -53,10 +53,10 @@ def tiny_codec(kind: str, bits: int = 8) -> Codec:
         },
         "metrics": {"psnr": 21.5, "num_examples": 16},
     }
-    return Codec(modeldef, noisy | model_state, config)
+    return FixedSizeCodec(modeldef, noisy | model_state, config)
 
 
-def images(codec: Codec, batch: int = 3, seed: int = 0):
+def images(codec: FixedSizeCodec, batch: int = 3, seed: int = 0):
     """Return uint8 noise of the codec's image size."""
     return jax.random.randint(jax.random.key(seed), (batch, *codec.image_shape), 0, 256).astype(
         jnp.uint8

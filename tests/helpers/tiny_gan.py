@@ -9,11 +9,13 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from pipeline import build
-from pipeline.bottlenecks import gaussian
+from pipeline.bottlenecks.gaussian import Gaussian
 from pipeline.core import pixels
 from pipeline.core.types import Outputs
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.conv import Conv
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import layer_key
 
 SIZE = 8
 
@@ -21,7 +23,8 @@ SIZE = 8
 class TinyCodec(nnx.Module):
     """A convolution each way, to a quarter of the pixels."""
 
-    num_layers, spatial_factor, last_layer = 1, 2, "decode_conv.kernel"
+    codec_kind, is_video, num_layers, spatial_factor = "any_size", False, 1, 2
+    last_layer = "decode_conv.kernel"
 
     def __init__(
         self,
@@ -34,16 +37,21 @@ class TinyCodec(nnx.Module):
     ):
         self.image_size, self.image_channels, self.noise = image_size, image_channels, noise
         self.latent_shapes = ((image_size // 2, image_size // 2, 4),)
+        self.bottleneck = Gaussian(latent_channels=4)
         self.encode_conv = Conv(image_channels, 8, 3, stride=2, key=rngs.params(), dtype=dtype)
         self.decode_conv = Conv(4, 4 * image_channels, 3, key=rngs.params(), dtype=dtype)
 
     def encode(self, image, *, key=None):
-        return (gaussian.of_moments(self.encode_conv(pixels.to_float(image)), key),)
+        h = self.encode_conv(pixels.to_float(image))
+        return (self.bottleneck(h, layer_key(key, 0)),)
 
-    def decode(self, latents, *, num=None, key=None, temperature=1.0):
-        z = gaussian.given_or_prior(
-            latents, self.latent_shapes[0], num=num, key=key, temperature=temperature
-        )
+    decode = hierarchy.decode
+
+    def generate(self, layers, batch):
+        shape, layer = (batch, *self.latent_shapes[0][:2]), layers[0]
+        z = layer.z
+        if z is None:
+            z = self.bottleneck.prior(shape, layer.key, layer.temperature)
         x = self.decode_conv(z)
         b, h, w, c = x.shape
         x = x.reshape(b, h, w, 2, 2, c // 4).swapaxes(2, 3)

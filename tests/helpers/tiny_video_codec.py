@@ -5,26 +5,19 @@ import functools
 import pathlib
 
 import numpy as np
+from autoencoders import wf_vae
 from flax import nnx
 
 from pipeline import models
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media.video_io import Timing, VideoWriter
 from pipeline.core import parameters
 
-RECIPE = dict(
-    name="wf_vae.WFVAE",
-    base_channels=4,
-    latent_channels=2,
-    flow_channels=4,
-    num_blocks=1,
-    image_size=16,
-    num_frames=5,
-)
+RECIPE = wf_vae()
 
 
 @functools.lru_cache
-def tiny_codec() -> ConvCodec:
+def tiny_codec() -> AnySizeCodec:
     modeldef, params, model_state = parameters.split(models.create(RECIPE, rngs=nnx.Rngs(0)))
     about = {
         "model": RECIPE,
@@ -32,7 +25,7 @@ def tiny_codec() -> ConvCodec:
         "latent_shapes": [[2, 2, 2, 2]],
         "input": {"image_shape": [16, 16, 3]},
     }
-    return ConvCodec(modeldef, params | model_state, about | {"num_parameters": 1}, "tiny")
+    return AnySizeCodec(modeldef, params | model_state, about | {"num_parameters": 1}, "tiny")
 
 
 def write_video(

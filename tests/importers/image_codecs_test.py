@@ -1,5 +1,6 @@
 """Imports of AutoencoderKL and TAESD without torch: whole, in place, or told in a line; tests/parity compares."""
 
+import autoencoders
 import numpy as np
 import pytest
 from flax import nnx
@@ -59,7 +60,10 @@ def test_what_is_not_ours_is_told(changes, said, tmp_path, capsys):
 
 
 def test_a_recipe_with_other_groups_is_refused(tmp_path, capsys):
-    sizes = dict(channels=(8, 16), num_blocks=1, groups=2, image_size=8)
+    sizes = {"image_size": 8}
+    for part, num_blocks in (("encoder", 1), ("decoder", 2)):
+        sizes |= {f"{part}.channels": (8, 16), f"{part}.groups": 2}
+        sizes[f"{part}.num_blocks"] = num_blocks
     overrides = [f"--config.model.{key}={value}" for key, value in sizes.items()]
     assert (
         run(
@@ -72,7 +76,8 @@ def test_a_recipe_with_other_groups_is_refused(tmp_path, capsys):
         == 2
     )
     assert (
-        "was trained with model.groups=4, not 2: give --config.model.groups=4;"
+        "was trained with model.encoder.groups=4, not 2 and model.decoder.groups=4, not 2: "
+        "give --config.model.encoder.groups=4 --config.model.decoder.groups=4;"
         in capsys.readouterr().err
     )
 
@@ -98,7 +103,7 @@ def test_folders_that_cannot_be_read(tmp_path):
 def test_every_tensor_of_taesd_finds_its_place(channels, pool):
     tensors = taesd(channels, pool)
     recipe = taesd_importer.recipe(["a", "b"], tensors)
-    assert recipe["latent_channels"] == channels and recipe["pool"] == pool
+    assert recipe["latent_channels"] == channels and recipe["decoder"]["pool"] == pool
     _, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     weights = taesd_importer.convert(tensors, shapes, path="a and b")
     assert sum(array.size for array in weights.values()) == sum(
@@ -112,11 +117,11 @@ def test_every_tensor_of_taesd_finds_its_place(channels, pool):
 
 def test_files_of_another_kind_of_taesd_are_told():
     _, shapes, _ = parameters.abstract(
-        lambda: models.create(
-            dict(name="taesd.TAESD", latent_channels=32, pool=False), rngs=nnx.Rngs(0)
-        )
+        lambda: models.create(autoencoders.taesd(latent_channels=32), rngs=nnx.Rngs(0))
     )
-    with pytest.raises(CheckpointError, match=r"\(set model.pool=True\)"):
+    with pytest.raises(
+        CheckpointError, match=r"\(set model.encoder.pool=True and model.decoder.pool=True\)"
+    ):
         taesd_importer.convert(taesd(32, True), shapes, path="a and b")
     with pytest.raises(CheckpointError, match="is not the encoder of a TAESD"):
         taesd_importer.recipe(["a", "b"], {})

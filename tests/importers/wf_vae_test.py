@@ -17,11 +17,8 @@ from pipeline.importers import wf_vae as wf_vae_importer
 @pytest.fixture(scope="module")
 def shapes() -> dict[str, jax.ShapeDtypeStruct]:
     recipe = wf_vae_importer.recipe(["file"], tensors())
-    assert (
-        recipe["base_channels"] == BASE
-        and recipe["num_blocks"] == 1
-        and recipe["num_connect_blocks"] == 1
-    )
+    assert recipe["encoder"]["base_channels"] == BASE and recipe["encoder"]["num_blocks"] == 1
+    assert recipe["decoder"]["num_connect_blocks"] == 1
     return parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))[1]
 
 
@@ -64,16 +61,18 @@ def test_what_the_folder_says_of_its_network_is_taken(tmp_path, shapes):
         == 0
     )
     config = folder.read_config(tmp_path / "out")
-    assert config["model"]["time_interpolation"] == "nearest" and config["codec"]["causal"]
+    assert (
+        config["model"]["decoder"]["time_interpolation"] == "nearest" and config["codec"]["causal"]
+    )
     assert config["latents"]["mean"] == [1, -1] and config["latents"]["std"] == [2, 0.5]
     assert config["latents"]["shift"] == 0 and config["latents"]["scale"] == pytest.approx(
         (4.25 / 2 + 1) ** -0.5
     )
     # Of the file as of its folder; a config.json beside it may be of something else.
     file = str(given / "diffusion_pytorch_model.safetensors")
-    assert wf_vae_importer.recipe([file], tensors())["time_interpolation"] == "nearest"
+    assert wf_vae_importer.recipe([file], tensors())["decoder"]["time_interpolation"] == "nearest"
     (given / "config.json").write_text('{"learning_rate": 1}')
-    assert wf_vae_importer.recipe([file], tensors())["time_interpolation"] == "linear"
+    assert wf_vae_importer.recipe([file], tensors())["decoder"]["time_interpolation"] == "linear"
 
 
 def test_scales_that_nobody_measured_are_left(tmp_path):
@@ -123,15 +122,19 @@ def test_a_recipe_of_another_function_is_refused_with_what_to_give(tmp_path, cap
         "--out",
         str(out),
     ]
-    sizes = dict(base_channels=BASE, flow_channels=FLOW, latent_channels=LATENT)
+    widths = dict(base_channels=BASE, flow_channels=FLOW).items()
+    sizes = {f"{part}.{key}": value for part in ("encoder", "decoder") for key, value in widths}
+    sizes["latent_channels"] = LATENT
     command += [f"--config.model.{key}={value}" for key, value in sizes.items()]
     assert cli.dispatch(command) == 2
     error = capsys.readouterr().err.strip()
-    assert (
-        "was trained with model.time_interpolation='linear', not 'nearest'" in error
-        and "\n" not in error
-    )
-    overrides = ["--config.model.time_interpolation=linear", "--config.model.authors_wavelets=True"]
+    assert "model.decoder.time_interpolation='linear', not 'nearest'" in error and "\n" not in error
+    overrides = [
+        "--config.model.encoder.authors_wavelets=True",
+        "--config.model.decoder.authors_wavelets=True",
+        "--config.model.decoder.time_interpolation=linear",
+    ]
     assert " ".join(overrides) in error and not out.exists()
-    assert cli.dispatch([*command, overrides[0]]) == 2
-    assert "trained with model.authors_wavelets=True, not False: give" in capsys.readouterr().err
+    assert cli.dispatch([*command, *overrides[:2]]) == 2
+    said = "was trained with model.decoder.time_interpolation='linear', not 'nearest': give"
+    assert said in capsys.readouterr().err

@@ -105,7 +105,7 @@ def test_the_penalty_is_minimised_with_the_elbo_and_every_parameter_learns(form,
         assert np.isfinite(gradient[...]).all() and np.abs(gradient[...]).max() > 0, path
 
 
-def test_the_relaxation_follows_the_step_of_training_alone(batch):
+def test_the_gumbel_temperature_depends_on_the_training_step(batch):
     model = create("residual")
 
     def z(step, train):
@@ -117,8 +117,8 @@ def test_the_relaxation_follows_the_step_of_training_alone(batch):
 
     assert not np.allclose(z(0, True), z(400_000, True))
     np.testing.assert_array_equal(z(0, False), z(400_000, False))
-    np.testing.assert_allclose(model.relaxation(100_000), np.exp(-1), rtol=1e-5)
-    np.testing.assert_allclose(model.relaxation(10**6), 0.01, rtol=1e-5)
+    np.testing.assert_allclose(model.gumbel_temperature(100_000), np.exp(-1), rtol=1e-5)
+    np.testing.assert_allclose(model.gumbel_temperature(10**6), 0.01, rtol=1e-5)
 
 
 def test_evaluation_tells_codes_from_units(batch):

@@ -11,7 +11,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 from flax import nnx  # noqa: E402
 
-from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, gap  # noqa: E402
+from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, commitment_loss  # noqa: E402
 
 NUM_CODES, DIM, BATCH, SIDE, TEMPERATURE = 64, 16, 3, 4, 0.5
 
@@ -31,14 +31,18 @@ def of_jax(quantizer, vectors, key):
     latent = quantizer(vectors, key, TEMPERATURE)
     entropy = latent.kl.sum() / BATCH - SIDE**2 * math.log(NUM_CODES)
     return (
-        entropy + gap(vectors, latent.z, quantizer.variance()).mean() + jnp.square(latent.z).mean()
+        entropy
+        + commitment_loss(vectors, latent.z, quantizer.variance()).mean()
+        + jnp.square(latent.z).mean()
     )
 
 
 @pytest.mark.parametrize("variance", [20.0, 1.0])
 def test_values_and_gradients_are_those_of_torch(variance):
     quantizer, key = (
-        StochasticQuantizer(NUM_CODES, DIM, variance=variance, key=jax.random.key(0)),
+        StochasticQuantizer(
+            num_codes=NUM_CODES, latent_channels=DIM, variance=variance, key=jax.random.key(0)
+        ),
         jax.random.key(7),
     )
     vectors = np.random.default_rng(0).normal(size=(BATCH, SIDE, SIDE, DIM)).astype(np.float32)

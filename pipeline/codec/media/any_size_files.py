@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media import clip_latents, code_video, image_files
 from pipeline.codec.media.clip_latents import About
 from pipeline.codec.media.video_io import Timing, is_video
@@ -34,7 +34,7 @@ def target_of(source: pathlib.Path, stem: pathlib.Path) -> pathlib.Path:
 
 
 def reconstruct(
-    codec: ConvCodec,
+    codec: AnySizeCodec,
     source: pathlib.Path,
     target: pathlib.Path,
     *,
@@ -63,7 +63,7 @@ def reconstruct(
 
 
 def encode(
-    codec: ConvCodec,
+    codec: AnySizeCodec,
     source: pathlib.Path,
     target: pathlib.Path,
     *,
@@ -97,7 +97,7 @@ def encode(
 
 
 def decode(
-    codec: ConvCodec,
+    codec: AnySizeCodec,
     source: pathlib.Path,
     stem: pathlib.Path,
     *,
@@ -139,7 +139,7 @@ def _warnings_as_remarks(remarks: list[str]) -> Iterator[None]:
     remarks += [text.split(";")[0] for text in texts]
 
 
-def _batch_of(codec: ConvCodec, image: Image) -> np.ndarray:
+def _batch_of(codec: AnySizeCodec, image: Image) -> np.ndarray:
     return image[None, None] if codec.is_video else image[None]
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from pipeline.codec.fixed_size import Codec
+from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.codec.tiling.tiles import Tiling
 from pipeline.core.errors import DataError
 from pipeline.data.images.transforms import Transform
@@ -29,7 +29,7 @@ class Fitted:
     how: str
 
 
-def fit(codec: Codec, image: UInt8[np.ndarray, "h w c"], how: str = "tile") -> Fitted:
+def fit(codec: FixedSizeCodec, image: UInt8[np.ndarray, "h w c"], how: str = "tile") -> Fitted:
     """Fit an image to a codec's size.
 
     "tile" splits it into squares and keeps every pixel; "resize" scales its shorter side up or down
@@ -46,7 +46,7 @@ def fit(codec: Codec, image: UInt8[np.ndarray, "h w c"], how: str = "tile") -> F
     )
 
 
-def encode(codec: Codec, fitted: Fitted) -> Layers:
+def encode(codec: FixedSizeCodec, fitted: Fitted) -> Layers:
     """Return posterior means, one array per layer, top first, each of n squares row by row.
 
     Raises:
@@ -65,26 +65,26 @@ def encode(codec: Codec, fitted: Fitted) -> Layers:
     return tuple(np.concatenate(layer) for layer in zip(*parts))
 
 
-def decode(codec: Codec, latents: Layers, tiling: Tiling) -> UInt8[np.ndarray, "h w c"]:
+def decode(codec: FixedSizeCodec, latents: Layers, tiling: Tiling) -> UInt8[np.ndarray, "h w c"]:
     """Return the image of these latents."""
     batches = zip(*(_batches(layer, tiling.size) for layer in latents))
     squares = [_decode(codec, tuple(z for z, _ in layers), layers[0][1]) for layers in batches]
     return tiling.join(np.concatenate(squares))
 
 
-def reconstruct(codec: Codec, fitted: Fitted) -> UInt8[np.ndarray, "h w c"]:
+def reconstruct(codec: FixedSizeCodec, fitted: Fitted) -> UInt8[np.ndarray, "h w c"]:
     """Return the image after encoding and decoding; only one batch of latents is held at a time."""
     batches = _batches(fitted.tiling.split(fitted.shown))
     squares = [np.asarray(codec.reconstruct(part))[:count] for part, count in batches]
     return fitted.tiling.join(np.concatenate(squares))
 
 
-def _encode(codec: Codec, squares: np.ndarray, count: int) -> list[np.ndarray]:
+def _encode(codec: FixedSizeCodec, squares: np.ndarray, count: int) -> list[np.ndarray]:
     z = codec.encode(squares).mode()
     return [np.asarray(layer)[:count] for layer in (z if isinstance(z, tuple) else (z,))]
 
 
-def _decode(codec: Codec, layers: tuple[np.ndarray, ...], count: int) -> np.ndarray:
+def _decode(codec: FixedSizeCodec, layers: tuple[np.ndarray, ...], count: int) -> np.ndarray:
     return np.asarray(codec.decode(layers))[:count]
 
 

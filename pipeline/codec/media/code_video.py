@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media import clip_latents
 from pipeline.codec.media.clip_latents import About
 from pipeline.codec.media.video_io import VideoReader, VideoWriter
@@ -27,7 +27,7 @@ Advance = Callable[[int, int | None], None]  # frames done, and the expected tot
 
 
 def reconstruct(
-    codec: ConvCodec,
+    codec: AnySizeCodec,
     source: pathlib.Path,
     target: pathlib.Path,
     *,
@@ -68,7 +68,7 @@ def reconstruct(
 
 
 def encode(
-    codec: ConvCodec,
+    codec: AnySizeCodec,
     source: pathlib.Path,
     target: pathlib.Path,
     *,
@@ -101,7 +101,7 @@ def encode(
 
 
 def decode(
-    codec: ConvCodec,
+    codec: AnySizeCodec,
     source: pathlib.Path,
     target: pathlib.Path,
     *,
@@ -134,7 +134,7 @@ def decode(
 
 
 def _pairs(
-    codec: ConvCodec, reader: VideoReader, tile: int | None, chunk: Chunk
+    codec: AnySizeCodec, reader: VideoReader, tile: int | None, chunk: Chunk
 ) -> Iterator[tuple[Frame, Frame]]:
     """Yield pairs of original and decoded frame; at most one chunk of originals waits."""
     waiting: collections.deque[Frame] = collections.deque()
@@ -170,14 +170,14 @@ def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame
         yield frame
 
 
-def _chunk_remarks(codec: ConvCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
+def _chunk_remarks(codec: AnySizeCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
     chunk = chunks.FRAMES if isinstance(chunk, str) else chunk
     if not codec.is_video or causal or not chunk or frames <= 1 + chunk:
         return []
     return [f"coded in chunks of {chunk} frames, which this codec's results depend on"]
 
 
-def _require_video(codec: ConvCodec) -> None:
+def _require_video(codec: AnySizeCodec) -> None:
     if not codec.is_video:
         raise DataError(
             "this codec takes images only: strata encode takes image files for it, "

@@ -7,7 +7,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pipeline.codec.fixed_size import Codec
+from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.codec.media.code_image import Fitted, Layers
 from pipeline.codec.tiling.tiles import Tiling
 from pipeline.core.errors import DataError
@@ -15,7 +15,7 @@ from pipeline.core.errors import DataError
 FORMAT, VERSION = "strata-latents", "1"
 
 
-def pack(codec: Codec, latents: Layers, fitted: Fitted) -> bytes:
+def pack(codec: FixedSizeCodec, latents: Layers, fitted: Fitted) -> bytes:
     """Return the file content: tensors layer_000 (the top) on, [squares ...], and metadata."""
     tiling = fitted.tiling
     metadata = {
@@ -30,7 +30,7 @@ def pack(codec: Codec, latents: Layers, fitted: Fitted) -> bytes:
     )
 
 
-def unpack(path: str | os.PathLike[str], codec: Codec) -> tuple[Layers, Tiling, str]:
+def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> tuple[Layers, Tiling, str]:
     """Read a file of latents.
 
     Returns:

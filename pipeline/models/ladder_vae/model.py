@@ -28,7 +28,8 @@ from pipeline.distributions import heads
 from pipeline.distributions.continuous import gaussian_kl, gaussian_sample
 from pipeline.models.ladder_vae.gaussian_mlp import MLP, GaussianMLP
 from pipeline.nn.norm import MOMENTUM, Momentum
-from pipeline.priors.hierarchy import decode_arguments, layer_key
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import LayerInput, layer_key
 
 # Mean and log-variance of a diagonal Gaussian.
 Moments = tuple[Float[Array, "b d"], Float[Array, "b d"]]
@@ -90,6 +91,8 @@ class HierarchicalVAE(nnx.Module):
       likelihood: a name or dict for pipeline.distributions.heads.create.
     """
 
+    codec_kind, is_video = "fixed_size", False
+
     def __init__(
         self,
         *,
@@ -130,24 +133,16 @@ class HierarchicalVAE(nnx.Module):
         """Latents of uint8 or [-1, 1] images: samples with a key, else every posterior's mean."""
         return self._infer(_flat(image), key, None)
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b _"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | Sequence[float] = 1.0,
-    ) -> Likelihood:
-        """The likelihood given the first latents, top first; the others come from the prior.
+    decode = hierarchy.decode
 
-        It depends on the last of them alone, where all are given. `temperature`, one or one a layer, multiplies the
-        prior's deviations; 0, or no key, gives its means.
+    def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
+        """Return the likelihood given the layers' latents or draws; see pipeline.priors.hierarchy.decode.
+
+        It depends only on the last of them where all are given.
         """
-        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        z = latents[-1] if latents else None
-        for layer in range(len(latents), self.num_layers):
-            prior = self.generator.prior(layer, z, batch, None)
-            z = _draw(prior, layer_key(key, layer), temperatures[layer])
+        z = None
+        for index, layer in enumerate(layers):
+            z = layer.latent(*self.generator.prior(index, z, batch, None))
         return self._likelihood(z, None)
 
     def _infer(
@@ -182,25 +177,26 @@ class LadderVAE(HierarchicalVAE):
         for stage in self.encoder:
             mean, logvar = stage(mean, momentum)
             estimates.append((mean, logvar))
-        latents, z = [], None
-        for layer, estimate in enumerate(reversed(estimates)):
-            prior = self.generator.prior(layer, z, x.shape[0], momentum)
+        estimates.reverse()
+
+        def step(layer: int, above: Any, key: PRNGKeyArray | None) -> tuple[Any, Latent]:
+            prior = self.generator.prior(layer, above, x.shape[0], momentum)
             # Nothing is above the top layer: its prior is no estimate, and the paper leaves it out.
+            estimate = estimates[layer]
             moments = product_of_gaussians(estimate, prior) if layer else estimate
-            z = _draw(moments, layer_key(key, layer))
-            latents.append(_latent(z, moments, prior))
-        return tuple(latents)
+            z = _draw(moments, key)
+            return z, _latent(z, moments, prior)
+
+        return hierarchy.infer(step, None, self.num_layers, key)[1]
 
 
 def _flat(image: Shaped[Array, "b h w c"]) -> Float[Array, "b n"]:
     return pixels.to_float(image).reshape(image.shape[0], -1)
 
 
-def _draw(
-    moments: Moments, key: PRNGKeyArray | None, temperature: Any = 1.0
-) -> Float[Array, "b d"]:
-    """A sample, or without a key the mean."""
-    return moments[0] if key is None else gaussian_sample(key, *moments, temperature)
+def _draw(moments: Moments, key: PRNGKeyArray | None) -> Float[Array, "b d"]:
+    """Return a sample, or without a key the mean."""
+    return moments[0] if key is None else gaussian_sample(key, *moments)
 
 
 def _latent(z: Float[Array, "b d"], moments: Moments, prior: Moments) -> Latent:

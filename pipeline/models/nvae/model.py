@@ -29,7 +29,8 @@ from pipeline.models.nvae.residual_cells import DecoderCell, EncoderCell
 from pipeline.nn.init import LayerFactory, layer_factory
 from pipeline.nn.norm import MOMENTUM, Momentum
 from pipeline.nn.weight_norm import WeightNormConv
-from pipeline.priors.hierarchy import decode_arguments, layer_key
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import LayerInput
 
 # How much wider the decoder's cells are inside: those among the groups, and those after them.
 WIDENING, WIDENING_AFTER = 6, 3
@@ -161,18 +162,14 @@ class Group(nnx.Module):
     def generate(
         self,
         x: Float[Array, "b h w c"],
-        z: Float[Array, "b h w d"] | None,
-        key: PRNGKeyArray | None,
-        temperature: Any,
+        layer: LayerInput,
         momentum: Momentum,
     ) -> Float[Array, "b h w c"]:
-        """z as given, or from the prior with deviations times `temperature`; no key, its mean."""
+        """Return the next features, with the z that is given or drawn from the prior."""
         for cell in self.cells:
             x = cell(x, momentum)
-        if z is None:
-            mean, logvar = clamped_normal(*jnp.split(self._prior(x), 2, axis=-1))
-            z = mean if key is None else gaussian_sample(key, mean, logvar, temperature)
-        return self.merge(x, z)
+        prior = clamped_normal(*jnp.split(self._prior(x), 2, axis=-1))
+        return self.merge(x, layer.latent(*prior))
 
     def _prior(self, x: Array) -> Float[Array, "b h w p"]:
         """Means and log-deviations before the clamp; of the first group 0, so that its deviation is 1.01."""
@@ -232,29 +229,28 @@ class Decoder(nnx.Module):
         momentum: Momentum,
         remat: bool,
     ) -> tuple[Float[Array, "b h w p"], tuple[Latent, ...]]:
-        """Inference; group l draws with fold_in(key, l), or takes the mean."""
-        x, latents = self._first(encoded[0].shape[0]), []
-        for index, features in enumerate(encoded):
-            x = self._enlarged(x, index, momentum, remat)
+        """Return the likelihood's parameters and the latents: samples, or without a key the means."""
+
+        def step(layer: int, x: Array, key: PRNGKeyArray | None) -> tuple[Array, Latent]:
+            x = self._enlarged(x, layer, momentum, remat)
             infer = nnx.remat(Group.infer) if remat else Group.infer
-            x, latent = infer(self.groups[index], x, features, layer_key(key, index), momentum)
-            latents.append(latent)
-        return self._rest(x, momentum, remat), tuple(latents)
+            return infer(self.groups[layer], x, encoded[layer], key, momentum)
+
+        start = self._first(encoded[0].shape[0])
+        x, latents = hierarchy.infer(step, start, len(self.groups), key)
+        return self._rest(x, momentum, remat), latents
 
     def generate(
         self,
-        latents: Sequence[Float[Array, "b _ _ d"]],
+        layers: Sequence[LayerInput],
         batch: int,
-        key: PRNGKeyArray | None,
-        temperatures: Sequence[Any],
         momentum: Momentum,
     ) -> Float[Array, "b h w p"]:
-        """Top-down generation with the first latents given and the others from the prior."""
+        """Return the likelihood's parameters, with each group's latent given or drawn."""
         x = self._first(batch)
-        for index, (group, temperature) in enumerate(zip(self.groups, temperatures)):
+        for index, (group, layer) in enumerate(zip(self.groups, layers, strict=True)):
             x = self._enlarged(x, index, momentum, False)
-            z = latents[index] if index < len(latents) else None
-            x = group.generate(x, z, layer_key(key, index), temperature, momentum)
+            x = group.generate(x, layer, momentum)
         return self._rest(x, momentum, False)
 
     def _first(self, batch: int) -> Array:
@@ -290,6 +286,8 @@ class NVAE(nnx.Module):
       padding: black pixels around an image, which its likelihood does not count (2 makes MNIST's digits 32x32).
       remat: recomputes each cell and group in the backward pass, instead of keeping its activations.
     """
+
+    codec_kind, is_video = "fixed_size", False
 
     def __init__(
         self,
@@ -341,23 +339,17 @@ class NVAE(nnx.Module):
         """Latents of images, uint8 or float in [-1, 1]: samples with a key, else through every posterior's mean."""
         return self._infer(image, key, None)[1]
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b _ _ d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | Sequence[float] = 1.0,
-        momentum: Momentum = None,
-    ) -> Likelihood:
-        """The likelihood given the first latents, top first; the others come from the prior.
+    decode = hierarchy.decode
 
-        `temperature`, one or one a group, multiplies the prior's deviations; 0, or no key, gives its means. `num` is
-        the number of images when no latent is given. With `momentum` it normalises by the statistics of what it makes,
-        and moves the running ones so far: see pipeline.evaluators.batch_statistics.
+    def generate(
+        self, layers: Sequence[LayerInput], batch: int, *, momentum: Momentum = None
+    ) -> Likelihood:
+        """Return the likelihood given the groups' latents or draws; see pipeline.priors.hierarchy.decode.
+
+        With `momentum` it normalizes by the statistics of what it generates, and moves the running ones that far: see
+        pipeline.evaluators.batch_statistics.
         """
-        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        return self._likelihood(self.decoder.generate(latents, batch, key, temperatures, momentum))
+        return self._likelihood(self.decoder.generate(layers, batch, momentum))
 
     def _infer(
         self, image: Array, key: PRNGKeyArray | None, momentum: Momentum

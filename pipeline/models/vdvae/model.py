@@ -5,6 +5,7 @@ blocks; each draws one latent from a posterior that sees the encoder's activatio
 prior that does not.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,7 +30,8 @@ from pipeline.nn.conv import Conv
 from pipeline.nn.init import layer_factory
 from pipeline.nn.resample import average_pool, nearest_upsample
 from pipeline.nn.scan import scanned_by_default, sequence
-from pipeline.priors.hierarchy import decode_arguments, layer_key
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import LayerInput, layer_key
 
 # (inputs, outputs, kernel size, init_scale=1.0) -> Conv, with a key of its own and the model's dtype.
 MakeConv = Callable[..., Conv]
@@ -142,21 +144,10 @@ class TopDownBlock(nnx.Module):
         latent = Latent(z, kl, mean, 2 * log_sigma, prior_mean, 2 * prior_log_sigma)
         return self._merge(x, z), latent
 
-    def generate(
-        self,
-        x: Float[Array, "b h w c"],
-        z: Float[Array, "b h w d"] | None,
-        key: PRNGKeyArray | None,
-        temperature: Any,
-    ) -> Float[Array, "b h w c"]:
-        """Latent as given, or else from the prior with deviations times `temperature`; no key, its mean."""
+    def generate(self, x: Float[Array, "b h w c"], layer: LayerInput) -> Float[Array, "b h w c"]:
+        """Return the next activation, with the latent that is given or drawn from the prior."""
         mean, log_sigma, x = self._prior(x, gelu(x))
-        if z is not None:
-            return self._merge(x, z)
-        if key is None:
-            return self._merge(x, mean)
-        noise = jax.random.normal(key, mean.shape)
-        return self._merge(x, mean + temperature * jnp.exp(log_sigma) * noise)
+        return self._merge(x, layer.latent(mean, 2 * log_sigma))
 
     def _prior(self, x: Array, hidden: Array) -> tuple[Array, Array, Array]:
         mean, log_sigma, features = jnp.split(
@@ -263,44 +254,37 @@ class Decoder(nnx.Module):
         scanned: bool,
         remat: bool,
     ) -> tuple[Float[Array, "b h w p"], tuple[Latent, ...]]:
-        """Inference from the encoder's activations; layer l draws with fold_in(key, l), or takes the mean."""
+        """Return the likelihood's parameters and the latents: samples, or without a key the means."""
         activated = {res: gelu(x) for res, x in activations.items()}
         states: dict[int, Array] = {}
         latents: list[Latent] = []
-        for layers in self.runs:
-            res = self.plan[layers[0]][0]
-            x = self._state(layers[0], states, activated[res].shape[0])
+        for run in self.runs:
+            res = self.plan[run[0]][0]
+            x = self._state(run[0], states, activated[res].shape[0])
             step = functools.partial(_infer, activated[res])
-            blocks, keys = (
-                [self.blocks[layer] for layer in layers],
-                [layer_key(key, layer) for layer in layers],
-            )
+            blocks, keys = [self.blocks[i] for i in run], [layer_key(key, i) for i in run]
             states[res], some = sequence(step, blocks, x, keys, scanned=scanned, remat=remat)
             latents += some
         return self._head(states), tuple(latents)
 
     def generate(
         self,
-        latents: Sequence[Array],
+        layers: Sequence[LayerInput],
         batch: int,
-        key: PRNGKeyArray | None,
-        temperatures: Sequence[Any],
         *,
         scanned: bool,
     ) -> Float[Array, "b h w p"]:
-        """Top-down generation with the first latents given and the others from the prior."""
+        """Return the likelihood's parameters, with each layer's latent given or drawn."""
+        # A scan stacks its inputs, which must be arrays.
+        layers = [
+            dataclasses.replace(layer, temperature=jnp.asarray(layer.temperature))
+            for layer in layers
+        ]
         states: dict[int, Array] = {}
-        for layers in self.runs:
-            given = [latents[layer] if layer < len(latents) else None for layer in layers]
-            keys = [layer_key(key, layer) for layer in layers]
-            inputs = list(
-                zip(
-                    given, keys, [jnp.asarray(temperatures[layer]) for layer in layers], strict=True
-                )
-            )
-            x = self._state(layers[0], states, batch)
-            blocks = [self.blocks[layer] for layer in layers]
-            states[self.plan[layers[0]][0]], _ = sequence(
+        for run in self.runs:
+            blocks, inputs = [self.blocks[i] for i in run], [layers[i] for i in run]
+            x = self._state(run[0], states, batch)
+            states[self.plan[run[0]][0]], _ = sequence(
                 _generate, blocks, x, inputs, scanned=scanned
             )
         return self._head(states)
@@ -341,6 +325,8 @@ class VDVAE(nnx.Module):
     its activations. `scan_layers` compiles blocks that are alike once (None: on a TPU). Parameters, KL and likelihood
     are float32; `dtype` is that of everything between.
     """
+
+    codec_kind, is_video = "fixed_size", False
 
     def __init__(
         self,
@@ -405,23 +391,11 @@ class VDVAE(nnx.Module):
         """Latents of images, uint8 or float in [-1, 1]: samples with a key, else every posterior's mean."""
         return self._infer(image, key)[1]
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b _ _ d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | Sequence[float] = 1.0,
-    ) -> DiscretizedLogisticMixture:
-        """The likelihood given the first latents, top first; the others come from the prior.
+    decode = hierarchy.decode
 
-        `temperature`, one or one a layer, multiplies the prior's deviations; 0, or no key, gives its means.
-        `num` is the number of images when no latent is given.
-        """
-        batch, temperatures = decode_arguments(latents, num, temperature, self.num_layers)
-        return self._likelihood(
-            self.decoder.generate(latents, batch, key, temperatures, scanned=self._scanned())
-        )
+    def generate(self, layers: Sequence[LayerInput], batch: int) -> DiscretizedLogisticMixture:
+        """Return the likelihood given the layers' latents or draws; see pipeline.priors.hierarchy.decode."""
+        return self._likelihood(self.decoder.generate(layers, batch, scanned=self._scanned()))
 
     def _infer(self, image: Array, key: PRNGKeyArray | None) -> tuple[Array, tuple[Latent, ...]]:
         pixels = (
@@ -450,5 +424,5 @@ def _infer(
     return block.infer(x, activated, key)
 
 
-def _generate(block: TopDownBlock, x: Array, given: tuple[Any, Any, Any]) -> tuple[Array, None]:
-    return block.generate(x, *given), None
+def _generate(block: TopDownBlock, x: Array, layer: LayerInput) -> tuple[Array, None]:
+    return block.generate(x, layer), None

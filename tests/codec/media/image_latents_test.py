@@ -33,7 +33,7 @@ def test_a_file_gives_back_what_it_was_made_of(coded):
 def test_other_files_are_refused(coded, tmp_path):
     codec, _, _, path = coded
     content = path.read_bytes()
-    other = Codec(codec.modeldef, codec.weights, codec.config, "another")
+    other = type(codec)(codec.modeldef, codec.weights, codec.config, "another")
     with pytest.raises(DataError, match="another codec"):
         image_latents.unpack(path, other)
     path.write_bytes(content[:-8])

@@ -6,27 +6,23 @@ import json
 import jax
 import numpy as np
 import pytest
+from autoencoders import cv_vae, wf_vae
 from flax import nnx
-from tiny_video_codec import RECIPE as WF_VAE
 
 from pipeline import models
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.core import parameters
 
-CV_VAE = dict(
-    name="cv_vae.CVVAE", image_size=16, num_frames=9, channels=(4, 4, 8, 8), latent_channels=2
-)
-CV_VAE |= dict(num_blocks=1, groups=2)
 RECIPES = {
-    "cv_vae": CV_VAE,
-    "cv_vae, norms over frames": CV_VAE | dict(norm_per_frame=False),
-    "wf_vae, linear in time": WF_VAE | dict(time_interpolation="linear"),
+    "cv_vae": cv_vae(num_blocks=1, latent_channels=2),
+    "cv_vae, norms over frames": cv_vae(num_blocks=1, latent_channels=2, norm_per_frame=False),
+    "wf_vae, linear in time": wf_vae(time_interpolation="linear"),
 }
 EXACT = ["cv_vae", "wf_vae, linear in time"]
 
 
 @functools.cache
-def codec_of(kind: str) -> ConvCodec:
+def codec_of(kind: str) -> AnySizeCodec:
     recipe = RECIPES[kind]
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     about = {
@@ -35,7 +31,7 @@ def codec_of(kind: str) -> ConvCodec:
         "num_parameters": 1,
         "input": {"image_shape": [16, 16, 3]},
     }
-    return ConvCodec(modeldef, params | model_state, about)
+    return AnySizeCodec(modeldef, params | model_state, about)
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tiny_video_codec import tiny_codec
 
-from pipeline.codec.any_size import ConvCodec
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.core.errors import DataError
 
 
 @pytest.fixture(scope="module")
-def codec() -> ConvCodec:
+def codec() -> AnySizeCodec:
     return tiny_codec()
 
 
@@ -72,8 +72,8 @@ def test_frames_are_read_at_most_one_chunk_ahead(codec, clip):
 class Unchecked:
     """A codec without the tests' runtime type checks, which would raise before the codec does."""
 
-    def __init__(self, codec: ConvCodec):
-        for method in (ConvCodec.encode_frames, ConvCodec.decode_frames):
+    def __init__(self, codec: AnySizeCodec):
+        for method in (AnySizeCodec.encode_frames, AnySizeCodec.decode_frames):
             setattr(self, method.__name__, functools.partial(inspect.unwrap(method), codec))
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from autoencoders import ldm
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from tiny_run import batch_of, tiny
@@ -152,9 +153,7 @@ def test_small_heights_keep_their_gradients(sizes, height, size):
 
 
 def test_sharding_preserves_an_autoencoder_with_group_norms_and_attention():
-    recipe = dict(
-        name="kl_f8.AutoencoderKL", image_size=32, channels=(8, 16), num_blocks=1, groups=4
-    )
+    recipe = ldm(image_size=32)
     modeldef, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     keys = iter(jax.random.split(jax.random.key(0), len(shapes)))
     params = {

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from autoencoders import cv_vae, ldm
 from flax import nnx
 
 from pipeline import models
@@ -14,8 +15,14 @@ from pipeline.core.errors import CheckpointError, ConfigError
 from pipeline.importers import image_codec as image_codec_importer
 
 SIZES = dict(channels=(4, 8, 8, 8), num_blocks=1, groups=2, image_size=16)
-CLIPS = dict(name="cv_vae.CVVAE", num_frames=9, **SIZES)
-IMAGES = dict(name="kl_f8.AutoencoderKL", quant_convs=False, **SIZES)
+
+
+def clips(**changes):
+    return cv_vae(**SIZES | changes)
+
+
+def images(**changes):
+    return ldm(**SIZES | dict(quant_convs=False) | changes)
 
 
 def random_model(recipe):
@@ -33,13 +40,11 @@ def random_model(recipe):
     return modeldef, weights
 
 
-def inflated(images=IMAGES, weights=None, **changes):
+def inflated(image_recipe, weights=None):
     """(an image codec, the CV-VAE made of it)."""
-    modeldef, given = random_model(images)
+    modeldef, given = random_model(image_recipe)
     given = given if weights is None else weights(given)
-    clip_def, shapes, _ = parameters.abstract(
-        lambda: models.create(CLIPS | changes, rngs=nnx.Rngs(0))
-    )
+    clip_def, shapes, _ = parameters.abstract(lambda: models.create(clips(), rngs=nnx.Rngs(0)))
     plain = image_codec_importer.without_quant_convs(given)
     converted = image_codec_importer.convert(plain, shapes, path="codec")
     return modeldef.merge(jax.tree.map(jnp.asarray, given)), clip_def.merge(
@@ -64,23 +69,23 @@ def clip():
 
 
 def test_inflated_it_is_the_image_codec(clip):
-    images, clips = inflated()
-    z = moments(clips, clip)
+    of_images, of_clips = inflated(images())
+    z = moments(of_clips, clip)
     assert z.shape == (1, 3, 2, 2, 8)
     # Of a single frame, and of each frame that a clip's latents keep.
     np.testing.assert_allclose(
-        moments(clips, clip[:, :1])[:, 0], moments(images, clip[:, 0]), atol=1e-4
+        moments(of_clips, clip[:, :1])[:, 0], moments(of_images, clip[:, 0]), atol=1e-4
     )
     for latent in range(3):
-        np.testing.assert_allclose(z[:, latent], moments(images, clip[:, 4 * latent]), atol=1e-4)
+        np.testing.assert_allclose(z[:, latent], moments(of_images, clip[:, 4 * latent]), atol=1e-4)
     mean = z[..., :4]
-    frames = decode(clips, mean)
+    frames = decode(of_clips, mean)
     assert frames.shape == clip.shape
     for frame in range(9):
-        still = decode(images, mean[:, -(-frame // 4)])
+        still = decode(of_images, mean[:, -(-frame // 4)])
         np.testing.assert_allclose(frames[:, frame], still, atol=1e-4)
     np.testing.assert_allclose(
-        decode(clips, mean[:, :1])[:, 0], decode(images, mean[:, 0]), atol=1e-4
+        decode(of_clips, mean[:, :1])[:, 0], decode(of_images, mean[:, 0]), atol=1e-4
     )
 
 
@@ -88,17 +93,17 @@ def test_convolutions_around_the_latents_are_taken_in(clip):
     def without_border(weights):
         return weights | {"post_quant_conv.bias": np.zeros_like(weights["post_quant_conv.bias"])}
 
-    images, clips = inflated(IMAGES | dict(quant_convs=True), without_border)
+    of_images, of_clips = inflated(images(quant_convs=True), without_border)
     np.testing.assert_allclose(
-        moments(clips, clip[:, :1])[:, 0], moments(images, clip[:, 0]), atol=1e-4
+        moments(of_clips, clip[:, :1])[:, 0], moments(of_images, clip[:, 0]), atol=1e-4
     )
     z = jax.random.normal(jax.random.key(0), (1, 1, 2, 2, 4))
-    np.testing.assert_allclose(decode(clips, z)[:, 0], decode(images, z[:, 0]), atol=1e-4)
+    np.testing.assert_allclose(decode(of_clips, z)[:, 0], decode(of_images, z[:, 0]), atol=1e-4)
 
 
 @pytest.mark.parametrize("per_frame", [True, False])
 def test_the_encoder_is_causal_with_norms_of_single_frames(per_frame, clip):
-    modeldef, weights = random_model(CLIPS | dict(norm_per_frame=per_frame))
+    modeldef, weights = random_model(clips(norm_per_frame=per_frame))
     model = modeldef.merge(weights)
     changed = clip.at[:, 5:].set(-clip[:, 5:])
     same = np.abs(moments(model, clip) - moments(model, changed)).max((0, 2, 3, 4)) < 1e-6
@@ -109,7 +114,7 @@ def test_the_encoder_is_causal_with_norms_of_single_frames(per_frame, clip):
 
 
 def test_the_decoder_looks_ahead(clip):
-    modeldef, weights = random_model(CLIPS)
+    modeldef, weights = random_model(clips())
     model = modeldef.merge(weights)
     z = jax.random.normal(jax.random.key(0), (1, 3, 2, 2, 4))
     moved = decode(model, z.at[:, 2].add(1.0)) - decode(model, z)
@@ -118,15 +123,15 @@ def test_the_decoder_looks_ahead(clip):
 
 def test_a_codec_of_another_size_is_told():
     with pytest.raises(CheckpointError, match=r"of another shape: .* and the recipe has"):
-        inflated(IMAGES | dict(channels=(4, 8, 8, 16)))
+        inflated(images(channels=(4, 8, 8, 16)))
     with pytest.raises(CheckpointError, match=r"unknown to the recipe: .*blocks\.2"):
-        inflated(IMAGES | dict(num_blocks=2))
+        inflated(images(num_blocks=2))
 
 
 def test_settings_that_cannot_be():
     for changes, said in (
-        (dict(channels=(8, 8)), "must have 4"),
+        (dict(channels=(8, 8)), "must have 4 widths, not 2"),
         (dict(num_frames=8), "be 1 \\+ 4k"),
     ):
         with pytest.raises(ConfigError, match=said):
-            models.create(CLIPS | changes, rngs=nnx.Rngs(0))
+            models.create(clips(**changes), rngs=nnx.Rngs(0))

@@ -4,25 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from autoencoders import wf_vae
 from flax import nnx
 
 from pipeline import models
 from pipeline.core import parameters
 from pipeline.core.errors import ConfigError
 
-TINY = dict(
-    name="wf_vae.WFVAE",
-    base_channels=4,
-    latent_channels=2,
-    flow_channels=4,
-    num_blocks=1,
-    image_size=16,
-)
-
 
 @pytest.fixture(scope="module")
 def model():
-    return models.create(TINY | dict(num_frames=5), rngs=nnx.Rngs(0))
+    return models.create(wf_vae(), rngs=nnx.Rngs(0))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +49,7 @@ def test_no_latent_sees_a_later_frame_and_no_frame_a_later_latent(model, clip):
 
 def test_rematerialised_gradients_are_the_same(clip):
     def gradient(remat):
-        made = models.create(TINY | dict(remat=remat), rngs=nnx.Rngs(0))
+        made = models.create(wf_vae(remat=remat), rngs=nnx.Rngs(0))
         modeldef, params, model_state = parameters.split(made)
 
         def loss(params):
@@ -73,9 +65,8 @@ def test_rematerialised_gradients_are_the_same(clip):
 
 
 def test_what_the_authors_weights_need_is_not_causal():
-    model = models.create(
-        TINY | dict(time_interpolation="linear", authors_wavelets=True), rngs=nnx.Rngs(0)
-    )
+    recipe = wf_vae(time_interpolation="linear", authors_wavelets=True)
+    model = models.create(recipe, rngs=nnx.Rngs(0))
     assert model.encoder_causal and not model.decoder_causal
     z = jax.random.normal(jax.random.key(2), (1, 3, 2, 2, 2))
     seen = jax.jit(jax.grad(lambda z: model.decode((z,)).mean()[:, 4].sum()))(z)
@@ -88,4 +79,4 @@ def test_what_the_authors_weights_need_is_not_causal():
 )
 def test_settings_that_cannot_be(change, message):
     with pytest.raises(ConfigError, match=message):
-        models.create(TINY | change, rngs=nnx.Rngs(0))
+        models.create(wf_vae(**change), rngs=nnx.Rngs(0))

@@ -1,20 +1,18 @@
-"""AutoencoderKL: the contract, and what is particular to it; tests/parity compares with diffusers."""
+"""A codec with the networks of latent diffusion; tests/parity compares it with diffusers' AutoencoderKL."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from autoencoders import ldm
 from flax import nnx
 
 from pipeline import models
-from pipeline.core import parameters
 from pipeline.core.errors import ConfigError
-
-SMALL = dict(name="kl_f8.AutoencoderKL", image_size=8, channels=(8, 16), num_blocks=1, groups=4)
 
 
 def create(**changes):
-    return models.create(SMALL | changes, rngs=nnx.Rngs(0))
+    return models.create(ldm(**changes), rngs=nnx.Rngs(0))
 
 
 def test_any_multiple_of_the_factor():
@@ -49,11 +47,6 @@ def test_rematerialisation_changes_nothing():
         np.testing.assert_allclose(
             a, b, rtol=1e-3, atol=1e-4 * float(jnp.abs(a).max()) + 1e-6 * largest
         )
-
-
-def test_last_layer_is_a_parameter():
-    params = parameters.split(create())[1]
-    assert create().last_layer in params
 
 
 def test_sizes_that_cannot_be():

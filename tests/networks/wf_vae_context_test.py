@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from autoencoders import wf_vae
 from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -15,20 +16,12 @@ from pipeline.core import parameters
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
 
-RECIPE = dict(
-    name="wf_vae.WFVAE",
-    base_channels=4,
-    latent_channels=2,
-    flow_channels=4,
-    num_blocks=1,
-    image_size=32,
-    num_frames=5,
-)
-
 
 @pytest.fixture(scope="module")
 def parts():
-    modeldef, params, model_state = parameters.split(models.create(RECIPE, rngs=nnx.Rngs(0)))
+    modeldef, params, model_state = parameters.split(
+        models.create(wf_vae(image_size=32), rngs=nnx.Rngs(0))
+    )
     clip = jax.random.uniform(jax.random.key(0), (2, 5, 32, 32, 3), minval=-1, maxval=1)
 
     def loss(params, clip):

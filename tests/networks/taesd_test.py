@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from autoencoders import taesd
 from flax import nnx
 
 from pipeline import models
@@ -12,7 +13,7 @@ from pipeline.core import parameters
 
 
 def test_published_parameter_counts_of_the_form_without_a_recipe():
-    recipe = dict(name="taesd.TAESD", latent_channels=16)
+    recipe = taesd(latent_channels=16)
     _, params, model_state = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     found = [
         sum(math.prod(a.shape) for n, a in params.items() if n.startswith(s))
@@ -22,9 +23,8 @@ def test_published_parameter_counts_of_the_form_without_a_recipe():
 
 
 def test_a_deterministic_codec_of_any_multiple_of_eight():
-    model = models.create(
-        dict(name="taesd.TAESD", image_size=16, width=8, num_blocks=1, pool=True), rngs=nnx.Rngs(0)
-    )
+    recipe = taesd(image_size=16, width=8, num_blocks=1, pool=True)
+    model = models.create(recipe, rngs=nnx.Rngs(0))
     image = jnp.asarray(np.random.default_rng(0).integers(0, 256, (1, 16, 24, 3), dtype=np.uint8))
 
     @nnx.jit

@@ -1,0 +1,193 @@
+"""A codec of images or clips, composed of an encoder, a bottleneck and a decoder that its recipe names.
+
+    config.model = dict(name="autoencoder.Autoencoder", image_size=256, latent_channels=4)
+    config.model.encoder = dict(name="ldm.Encoder", channels=(128, 256, 512, 512), num_blocks=2)
+    config.model.bottleneck = dict(name="gaussian.Gaussian")
+    config.model.decoder = dict(name="ldm.Decoder", channels=(128, 256, 512, 512), num_blocks=3)
+
+Networks are in pipeline.networks, bottlenecks in pipeline.bottlenecks. A codec is convolutional throughout: it takes any
+multiple of its factors, and image_size and num_frames are only those of samples and reports.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from pipeline.core import pixels
+from pipeline.core.construct import construct, find
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Batch, Latent, Outputs, pixels_of
+from pipeline.distributions.continuous import Reconstruction
+from pipeline.nn.cache import CausalCache
+from pipeline.nn.conv import Conv
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import LayerInput, layer_key
+
+NETWORKS, BOTTLENECKS = "pipeline.networks", "pipeline.bottlenecks"
+
+
+class Autoencoder(nnx.Module):
+    """q(z | x) and the decoder that reconstructs x from z.
+
+    Args:
+      encoder, bottleneck, decoder: recipes of the parts, each a dict with the key `name`.
+      latent_channels: channels of a latent.
+      quant_convs: 1x1 convolutions before the bottleneck and after it.
+      remat: recompute activations in the backward pass of training, a stage of a network at a time.
+      image_size, num_frames: size of samples, and of the clips and images in reports. num_frames is 1 for images.
+
+    Attributes:
+      is_video, spatial_factor, temporal_factor: as the networks have them.
+      encoder_causal, decoder_causal: whether chunks of a clip give the latents, and the frames, of the whole clip.
+      last_layer: name of the kernel at the output, for adaptive weights of a discriminator.
+    """
+
+    codec_kind, num_layers = "any_size", 1
+    # Settings that are recipes themselves, and the package in which each finds its name.
+    parts: ClassVar = {"encoder": NETWORKS, "bottleneck": BOTTLENECKS, "decoder": NETWORKS}
+    # Arguments of the parts that are not the recipe's to choose.
+    given = ("in_channels", "out_channels", "latent_channels", "key", "rngs", "dtype")
+
+    def __init__(
+        self,
+        *,
+        encoder: Mapping[str, Any],
+        bottleneck: Mapping[str, Any],
+        decoder: Mapping[str, Any],
+        latent_channels: int,
+        quant_convs: bool = False,
+        remat: bool = False,
+        image_size: int = 256,
+        image_channels: int = 3,
+        num_frames: int = 1,
+        rngs: nnx.Rngs,
+        dtype: Any = jnp.float32,
+    ):
+        kind: Any = find(BOTTLENECKS, str(bottleneck.get("name")), where="model.bottleneck")
+        num_inputs = kind.num_inputs(latent_channels)
+        # Each layer takes the next key: the order in which they are made is part of a seed's meaning.
+        same: Any = dict(rngs=rngs, dtype=dtype)
+        self.encoder = construct(
+            NETWORKS,
+            encoder,
+            where="model.encoder",
+            in_channels=image_channels,
+            out_channels=num_inputs,
+            **same,
+        )
+        self.decoder = construct(
+            NETWORKS,
+            decoder,
+            where="model.decoder",
+            in_channels=latent_channels,
+            out_channels=image_channels,
+            **same,
+        )
+        self.quant_conv = _pointwise(num_inputs, rngs, dtype) if quant_convs else None
+        self.post_quant_conv = _pointwise(latent_channels, rngs, dtype) if quant_convs else None
+        self.bottleneck = construct(
+            BOTTLENECKS,
+            bottleneck,
+            where="model.bottleneck",
+            latent_channels=latent_channels,
+            key=rngs.params(),
+            dtype=dtype,
+        )
+        self.is_video: bool = self.encoder.is_video
+        self.spatial_factor: int = self.encoder.spatial_factor
+        self.temporal_factor: int = self.encoder.temporal_factor
+        self.encoder_causal: bool = self.encoder.causal
+        self.decoder_causal: bool = self.decoder.causal
+        self.last_layer = f"decoder.{self.decoder.last_layer}"
+        self._check_sizes(image_size, num_frames, encoder["name"], decoder["name"])
+        self.image_size, self.image_channels = image_size, image_channels
+        self.num_frames, self.latent_channels, self.remat = num_frames, latent_channels, remat
+        side = image_size // self.spatial_factor
+        frames = (1 + num_frames // self.temporal_factor,) if self.is_video else ()
+        self.latent_shapes = ((*frames, side, side, latent_channels),)
+
+    def encode(
+        self,
+        images: Shaped[Array, "b *t h w c"],
+        *,
+        key: PRNGKeyArray | None = None,
+        cache: CausalCache | None = None,
+    ) -> tuple[Latent, ...]:
+        """Return the posterior of images or clips, uint8 or in [-1, 1]; z is its mode, or with a key a sample.
+
+        With `cache` a clip is the next chunk of a longer one (pipeline.nn.cache), which the encoder must be causal for.
+        """
+        return (self._encode(images, key, cache=cache)[0],)
+
+    # decode(latents, *, num, key, temperature, cache); `cache` is as in encode, and the decoder must be causal for it.
+    decode = hierarchy.decode
+
+    def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
+        """Return posterior and reconstruction; `aux` pairs each of the encoder's arrays with the decoder's."""
+        remat = self.remat and train
+        latent, of_encoder = self._encode(jnp.asarray(pixels_of(batch)), key, remat=remat)
+        recon, of_decoder = self._decode(latent.z, remat=remat)
+        aux = {name: tuple(zip(of_encoder[name], of_decoder[name])) for name in of_encoder}
+        return Outputs(Reconstruction(recon), (latent,), aux)
+
+    def generate(
+        self, layers: Sequence[LayerInput], batch: int, *, cache: CausalCache | None = None
+    ) -> Reconstruction:
+        """Return the images or clips of one layer's latents; see pipeline.priors.hierarchy.decode."""
+        (layer,) = layers
+        z = layer.z
+        if z is None:
+            shape = (batch, *self.latent_shapes[0][:-1])
+            z = self.bottleneck.prior(shape, layer.key, layer.temperature)
+        return Reconstruction(self._decode(z, cache=cache)[0])
+
+    def _encode(
+        self,
+        images: Shaped[Array, "b *t h w c"],
+        key: PRNGKeyArray | None,
+        *,
+        cache: CausalCache | None = None,
+        remat: bool = False,
+    ) -> tuple[Latent, dict[str, Any]]:
+        h, aux = self.encoder(pixels.to_float(images), remat=remat, **_cached(cache))
+        h = h if self.quant_conv is None else self.quant_conv(h)
+        return self.bottleneck(h, layer_key(key, 0)), aux
+
+    def _decode(
+        self,
+        z: Float[Array, "b *t h w d"],
+        *,
+        cache: CausalCache | None = None,
+        remat: bool = False,
+    ) -> tuple[Float[Array, "b *t2 h2 w2 c"], dict[str, Any]]:
+        z = z if self.post_quant_conv is None else self.post_quant_conv(z)
+        return self.decoder(z, remat=remat, **_cached(cache))
+
+    def _check_sizes(self, image_size: int, num_frames: int, encoder: str, decoder: str) -> None:
+        for name in ("is_video", "spatial_factor", "temporal_factor"):
+            one, other = getattr(self.encoder, name), getattr(self.decoder, name)
+            if one != other:
+                raise ConfigError(
+                    f"model.decoder ({decoder}) has {name} {other}, but model.encoder ({encoder}) has {one}"
+                )
+        space, time = self.spatial_factor, self.temporal_factor
+        if image_size % space:
+            raise ConfigError(
+                f"model.image_size={image_size} must be a multiple of {space}, the pixels each way to a latent"
+            )
+        if not self.is_video and num_frames != 1:
+            raise ConfigError(f"model.num_frames={num_frames} must be 1 for a codec of images")
+        if num_frames % time != 1 % time:
+            raise ConfigError(f"model.num_frames={num_frames} must be 1 + {time}k")
+
+
+def _pointwise(width: int, rngs: nnx.Rngs, dtype: Any) -> Conv:
+    return Conv(width, width, 1, bias_scale=1.0, key=rngs.params(), dtype=dtype)
+
+
+def _cached(cache: CausalCache | None) -> dict[str, Any]:
+    # Only causal networks take a cache.
+    return {} if cache is None else {"cache": cache}

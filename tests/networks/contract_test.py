@@ -1,0 +1,99 @@
+"""Every encoder and decoder in pipeline/networks keeps the contract; shapes alone are computed."""
+
+import importlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from pipeline.core import parameters
+from pipeline.core.construct import construct, modules_of
+from pipeline.nn.cache import CausalCache
+
+MODULES = modules_of("pipeline.networks")
+# Settings of small networks; every module has an entry.
+SMALL: dict[str, dict[str, Any]] = {
+    "cv_vae": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
+    "ldm": dict(channels=(8, 16), groups=4, num_blocks=1),
+    "taesd": dict(width=8, num_blocks=1),
+    "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
+}
+CHANNELS, LATENTS = 2, 3
+
+
+@pytest.fixture(params=[(module, side) for module in MODULES for side in ("Encoder", "Decoder")])
+def network(request):
+    """(side, definition, shapes of the parameters, the network without arrays)."""
+    module, side = request.param
+    inputs, outputs = (CHANNELS, LATENTS) if side == "Encoder" else (LATENTS, CHANNELS)
+    recipe = dict(name=f"{module}.{side}") | SMALL[module]
+    modeldef, params, rest = parameters.abstract(
+        lambda: construct(
+            "pipeline.networks",
+            recipe,
+            where="model.part",
+            in_channels=inputs,
+            out_channels=outputs,
+            rngs=nnx.Rngs(0),
+            dtype=jnp.float32,
+        )
+    )
+    assert not rest
+    return side, modeldef, params, modeldef.skeleton()
+
+
+def outputs_of(network, *, latents: int = 2, **settings):
+    side, modeldef, params, skeleton = network
+    factor = 1 if side == "Decoder" else skeleton.spatial_factor
+    frames = latents if side == "Decoder" else 1 + (latents - 1) * skeleton.temporal_factor
+    time = (frames,) if skeleton.is_video else ()
+    channels = LATENTS if side == "Decoder" else CHANNELS
+    x = jax.ShapeDtypeStruct((1, *time, 2 * factor, 4 * factor, channels), jnp.float32)
+    return jax.eval_shape(lambda params, x: modeldef.merge(params)(x, **settings), params, x)
+
+
+def test_every_module_has_an_encoder_a_decoder_and_settings_here():
+    assert set(SMALL) == set(MODULES)
+    for name in MODULES:
+        module = importlib.import_module(f"pipeline.networks.{name}")
+        assert hasattr(module, "Encoder") and hasattr(module, "Decoder")
+
+
+def test_a_network_changes_the_size_by_its_factors(network):
+    side, _, _, skeleton = network
+    factor = 1 if side == "Encoder" else skeleton.spatial_factor
+    frames = 2 if side == "Encoder" else 1 + skeleton.temporal_factor
+    time = (frames,) if skeleton.is_video else ()
+    y, aux = outputs_of(network)
+    assert y.shape == (1, *time, 2 * factor, 4 * factor, skeleton.out_channels)
+    assert side == "Encoder" or y.dtype == jnp.float32
+    assert all(isinstance(name, str) and isinstance(value, tuple) for name, value in aux.items())
+    again, _ = outputs_of(network, remat=True)
+    assert again.shape == y.shape
+
+
+def test_a_network_says_what_it_is(network):
+    side, _, params, skeleton = network
+    assert isinstance(skeleton.is_video, bool) and isinstance(skeleton.causal, bool)
+    assert skeleton.spatial_factor >= 1 and skeleton.temporal_factor >= 1
+    assert skeleton.is_video or (skeleton.temporal_factor == 1 and not skeleton.causal)
+    assert side == "Encoder" or skeleton.last_layer in params
+
+
+def test_a_causal_network_takes_a_cache(network):
+    _, modeldef, params, skeleton = network
+    if not skeleton.causal:
+        pytest.skip("not causal")
+    factor = skeleton.spatial_factor if network[0] == "Encoder" else 1
+    channels = CHANNELS if network[0] == "Encoder" else LATENTS
+    x = jax.ShapeDtypeStruct((1, 1, 2 * factor, 2 * factor, channels), jnp.float32)
+
+    def chunk(params, x):
+        cache = CausalCache()
+        y, _ = modeldef.merge(params)(x, cache=cache)
+        return y, cache.arrays()
+
+    y, arrays = jax.eval_shape(chunk, params, x)
+    assert y.shape[1] == 1 and arrays
