@@ -84,7 +84,14 @@ def _label(metric: Metric, result: Mapping[str, Any]) -> str:
 
 
 def _name(config: Config) -> str:
-    return f"{config['model']['name'].split('.')[-1]} codec"
+    model = config["model"]
+    # An autoencoder is called after its networks.
+    name = (
+        model["encoder"]["name"].split(".")[0]
+        if "encoder" in model
+        else model["name"].split(".")[-1]
+    )
+    return f"{name} codec"
 
 
 def _any_size_summary(config: Config) -> str:

@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
@@ -29,6 +28,8 @@ from pipeline.distributions.continuous import (
     gaussian_log_prob,
     gaussian_sample,
 )
+from pipeline.priors import hierarchy
+from pipeline.priors.hierarchy import LayerInput, layer_key
 
 HE = nnx.initializers.he_uniform()
 # The layers that give parameters of distributions begin near zero: else a mixture of narrow
@@ -237,7 +238,8 @@ class VAE(nnx.Module):
         """
         low, high = self.input_range
         mean, logvar = self.encoder((pixels.to_float(image) + 1) * ((high - low) / 2) + low)
-        z = mean if key is None else gaussian_sample(jax.random.fold_in(key, 0), mean, logvar)
+        key = layer_key(key, 0)
+        z = mean if key is None else gaussian_sample(key, mean, logvar)
         zeros = jnp.zeros_like(mean)
         if self.flow is None:
             kl = gaussian_kl(mean, logvar)
@@ -248,31 +250,16 @@ class VAE(nnx.Module):
         kl = log_q - gaussian_log_prob(z)
         return (Latent(z, kl, mean, logvar, zeros, zeros, log_q=log_q),)
 
-    def decode(
-        self,
-        latents: Sequence[Float[Array, "b d"]],
-        *,
-        num: int | None = None,
-        key: PRNGKeyArray | None = None,
-        temperature: float | int | Float[Array, ""] | Sequence[float | int] = 1.0,
-    ) -> Likelihood:
-        """p(x | z); without latents, of `num` z from the prior (of its mean, where there is no key).
+    decode = hierarchy.decode
 
-        `temperature` multiplies the prior's standard deviation, a number or a sequence of one.
-        """
-        if latents:
-            (z,) = latents
-        else:
-            if num is None:
-                raise ValueError("decode needs `num`, a batch size, when it is given no latents")
-            scale = temperature[0] if isinstance(temperature, Sequence) else temperature
-            z = jnp.zeros((num, *self.latent_shapes[0]), jnp.float32)
-            if key is not None:
-                z = gaussian_sample(jax.random.fold_in(key, 0), z, z, scale)
-        return self.head(self.decoder(z))
+    def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
+        """Return p(x | z) of the latents, given or drawn; see pipeline.priors.hierarchy.decode."""
+        (layer,) = layers
+        zeros = jnp.zeros((batch, *self.latent_shapes[0]), jnp.float32)
+        return self.head(self.decoder(layer.latent(zeros, zeros)))
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Posterior and likelihood of a batch; `train` changes nothing here."""
+        """Return the posterior and the likelihood of a batch; `train` changes nothing here."""
         del train
         latents = self.encode(batch["image"], key=key)
         return Outputs(self.decode([latent.z for latent in latents]), latents)
