@@ -131,9 +131,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.image_size = 16
     config.data.num_frames = 5
     config.data.num_workers = 0
-    for part in ("encoder", "decoder"):
-        config.model[part].channels = (4, 4, 8, 8)
-        config.model[part].groups = 2
+    for network in (config.model.encoder, config.model.decoder):
+        network.channels = (4, 4, 8, 8)
+        network.groups = 2
     config.model.encoder.num_blocks = 1
     config.model.decoder.num_blocks = 2
     config.model.remat = False

@@ -101,15 +101,15 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.num_workers = 0
     config.model.image_size = 16
     if config.model.encoder.name == "ldm.Encoder":
-        for part in ("encoder", "decoder"):
-            config.model[part].channels = (8, 16)
-            config.model[part].groups = 4
+        for network in (config.model.encoder, config.model.decoder):
+            network.channels = (8, 16)
+            network.groups = 4
         config.model.encoder.num_blocks = 1
         config.model.decoder.num_blocks = 2
     else:  # TAESD
-        for part in ("encoder", "decoder"):
-            config.model[part].width = 8
-            config.model[part].num_blocks = 1
+        for network in (config.model.encoder, config.model.decoder):
+            network.width = 8
+            network.num_blocks = 1
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.start = 2
     config.discriminator.channels = 8

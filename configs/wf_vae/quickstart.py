@@ -36,10 +36,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.flip = True
     config.data.num_workers = 0
 
-    for part in ("encoder", "decoder"):
-        config.model[part].base_channels = 16
-        config.model[part].flow_channels = 16
-        config.model[part].num_blocks = 1
+    for network in (config.model.encoder, config.model.decoder):
+        network.base_channels = 16
+        network.flow_channels = 16
+        network.num_blocks = 1
     config.model.latent_channels = 8
     config.model.remat = False
     config.model.image_size = 64
@@ -76,9 +76,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.ema = 0.9
     config.data.image_size = 16
     config.model.image_size = 16
-    for part in ("encoder", "decoder"):
-        config.model[part].base_channels = 4
-        config.model[part].flow_channels = 4
+    for network in (config.model.encoder, config.model.decoder):
+        network.base_channels = 4
+        network.flow_channels = 4
     config.model.latent_channels = 4
     config.optimizer.warmup_steps = 2
     return config

@@ -136,10 +136,10 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.image_size = 16
     config.data.num_frames = 5
     config.data.num_workers = 0
-    for part in ("encoder", "decoder"):
-        config.model[part].base_channels = 4
-        config.model[part].flow_channels = 4
-        config.model[part].num_blocks = 1
+    for network in (config.model.encoder, config.model.decoder):
+        network.base_channels = 4
+        network.flow_channels = 4
+        network.num_blocks = 1
     config.model.latent_channels = 4
     config.model.remat = False
     config.model.image_size = 16

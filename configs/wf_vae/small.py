@@ -39,10 +39,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.data.flip = True
     config.data.num_workers = 0
 
-    for part in ("encoder", "decoder"):
-        config.model[part].base_channels = 24
-        config.model[part].flow_channels = 24
-        config.model[part].num_blocks = 1
+    for network in (config.model.encoder, config.model.decoder):
+        network.base_channels = 24
+        network.flow_channels = 24
+        network.num_blocks = 1
     config.model.latent_channels = 8
     config.model.remat = False
     config.model.image_size = 64
