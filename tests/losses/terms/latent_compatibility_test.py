@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from autoencoders import ldm
 from flax import nnx
 
 from pipeline import models
@@ -85,14 +86,7 @@ def test_a_clip_of_another_length_is_an_error():
         )
 
 
-IMAGES = dict(
-    name="kl_f8.AutoencoderKL",
-    image_size=8,
-    channels=(4, 4, 4, 4),
-    num_blocks=1,
-    groups=2,
-    attention=False,
-)
+IMAGES = ldm(channels=(4, 4, 4, 4), groups=2, attention=False)
 
 
 def test_the_term_uses_the_frozen_codec_that_it_is_passed():
