@@ -110,7 +110,7 @@ class Run:
         judge = Judge(divergence.patience, divergence.spike_sigma)
         callbacks: Any = dict(report=self._report, incident=self.log.incident)
         log = TrainLog(self.log.writer, judge, every=spec.runtime.log_every, **callbacks)
-        self.log.headline(start, compiling=self.programs.is_empty)
+        self.log.announce(start, compiling=self.programs.is_empty)
         batches = feed(spec, start, self.skipped.batches, self.phases)
         with contextlib.closing(batches):
             batch, examples = next(batches)

@@ -1,4 +1,4 @@
-"""`strata eval` and `strata sample` on a trained run, from the command line's point of view."""
+"""`strata eval` and `strata sample` on a trained run."""
 
 import json
 
@@ -30,7 +30,7 @@ def workdir(tmp_path_factory):
     return folder
 
 
-def test_eval_writes_what_scripts_rely_on(workdir, tmp_path, capsys):
+def test_eval_writes_the_keys_that_scripts_read(workdir, tmp_path, capsys):
     out = tmp_path / "eval.json"
     command = ["eval", "--workdir", str(workdir), "--num_importance_samples=2", "--json", str(out)]
     assert cli.dispatch(command) == 0
@@ -47,7 +47,7 @@ def test_eval_writes_what_scripts_rely_on(workdir, tmp_path, capsys):
     assert f"{NUM_EVAL} examples" in capsys.readouterr().out
 
 
-def test_eval_repeats_and_does_not_depend_on_the_devices(workdir, capsys):
+def test_eval_is_repeatable_and_takes_a_step_and_a_batch_size(workdir, capsys):
     def evaluate(*arguments):
         assert cli.dispatch(["eval", "--workdir", str(workdir), "--json=-", *arguments]) == 0
         captured = capsys.readouterr()
@@ -105,7 +105,7 @@ def test_sample_draws_grids(workdir, tmp_path):
         (["eval", "--workdir", "RUN", "--stepp=3"], "stepp"),
     ],
 )
-def test_what_cannot_work_is_told_in_a_line(workdir, capsys, arguments, message):
+def test_invalid_commands_print_one_line(workdir, capsys, arguments, message):
     arguments = [str(workdir) if argument == "RUN" else argument for argument in arguments]
     assert cli.dispatch(arguments) == ConfigError.exit_code
     error = capsys.readouterr().err
@@ -114,12 +114,12 @@ def test_what_cannot_work_is_told_in_a_line(workdir, capsys, arguments, message)
     )
 
 
-def test_a_checkpoint_that_is_not_there(workdir, capsys):
+def test_a_missing_checkpoint_is_an_error(workdir, capsys):
     assert cli.dispatch(["eval", "--workdir", str(workdir), "--step=77"]) == 65
     assert "77" in capsys.readouterr().err
 
 
-def test_temperatures():
+def test_temperatures_are_one_number_or_one_per_layer():
     assert sample.per_layer(sample.parse_temperatures(["0.9"]), 43) == 0.9
     assert sample.per_layer(sample.parse_temperatures(["1", "0.5"]), 2) == (1.0, 0.5)
     for texts in ([], ["-1"], ["nan"], ["a"]):

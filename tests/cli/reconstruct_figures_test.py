@@ -1,4 +1,4 @@
-"""What `strata reconstruct` measures: LPIPS from files, MS-SSIM where frames are large enough, flicker of videos."""
+"""Metrics of `strata reconstruct`: LPIPS from files, MS-SSIM of large frames, flicker of videos."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ from pipeline.frozen import lpips
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> pathlib.Path:
-    """A codec, a video and a picture, and weights of a network."""
+    """Return a folder with a codec, a video, a picture and the weights of a network."""
     folder = tmp_path_factory.mktemp("figures")
     tiny_codec().save_pretrained(folder / "codec")
     (folder / "in").mkdir()
@@ -47,7 +47,7 @@ def reconstruct(place: pathlib.Path, out: pathlib.Path, *more: str) -> int:
     return dispatch([*command, "--chunk", "4", "--json", str(out.with_suffix(".json"))])
 
 
-def test_lpips_of_each_file_and_of_all(place, tmp_path, capsys):
+def test_lpips_per_file_and_on_average(place, tmp_path, capsys):
     names = {key: str(place / f"{key}.safetensors") for key in ("trunk", "heads")}
     flags = ("--perceptual.network=squeezenet", f"--perceptual.weights={names['trunk']}")
     flags = (*flags, f"--perceptual.heads={names['heads']}", "--side_by_side")
@@ -62,7 +62,7 @@ def test_lpips_of_each_file_and_of_all(place, tmp_path, capsys):
     assert photo["lpips_squeeze"] == pytest.approx(float(expected[0]), rel=1e-4)
     mean = (film["lpips_squeeze"] + photo["lpips_squeeze"]) / 2
     assert result["lpips_squeeze"] == pytest.approx(mean) and mean > 0
-    # 24 pixels have room for two scales, 16 for one, which SSIM is; and a picture does not flicker.
+    # 24 pixels have room for two scales, 16 for one, which is SSIM. A picture has no flicker.
     assert set(film) - set(photo) == {"fps", "seconds", "ms_ssim_2_scales", "flicker"}
     assert result["num_files"] == dict(
         psnr=2, ssim=2, ms_ssim_2_scales=1, flicker=1, lpips_squeeze=2
@@ -73,13 +73,13 @@ def test_lpips_of_each_file_and_of_all(place, tmp_path, capsys):
     )
     assert "LPIPS" not in result["protocol"].split("lpips_squeeze:")[0]
     assert "LPIPS on SqueezeNet 0." in capsys.readouterr().out or mean >= 1
-    # Other figures are another job: the files are done again.
+    # With other metrics the files are processed again.
     assert reconstruct(place, tmp_path / "out", "--side_by_side") == 0
     assert "lpips_squeeze" not in json.loads((tmp_path / "out.json").read_text())
     assert "done before" not in capsys.readouterr().out
 
 
-def test_flicker_of_a_file_is_that_of_its_frames(place, tmp_path):
+def test_flicker_of_a_file_equals_flicker_of_its_frames(place, tmp_path):
     assert reconstruct(place, tmp_path / "out") == 0
     film = next(
         f for f in json.loads((tmp_path / "out.json").read_text())["files"] if f["frames"] == 5
@@ -106,7 +106,7 @@ def test_flicker_of_a_file_is_that_of_its_frames(place, tmp_path):
         (("--perceptual.network=vgg19", "--perceptual.weights=TRUNK"), "did you mean 'vgg16'"),
     ],
 )
-def test_files_that_cannot_be_are_told_in_a_line(place, tmp_path, capsys, flags, message):
+def test_invalid_files_print_one_line(place, tmp_path, capsys, flags, message):
     files = {"TRUNK": str(place / "trunk.safetensors"), "HEADS": str(place / "heads.safetensors")}
     for name, path in files.items():
         flags = tuple(flag.replace(name, path) for flag in flags)

@@ -1,4 +1,4 @@
-"""Distances of features: what the random networks see, whose rows count, and how the figure is named."""
+"""Frechet distances: sensitivity of the random networks, masked rows, names and messages."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def measured(originals: np.ndarray, others: np.ndarray) -> float:
     return report["random_feature_distance"]
 
 
-def test_a_random_network_sees_how_bad_clips_are_and_that_they_flicker():
+def test_a_random_network_detects_noise_and_flicker():
     x = clips(0)
     assert measured(x, x) < 1e-6
     noise = np.random.default_rng(1).normal(size=x.shape)
@@ -47,11 +47,11 @@ def test_a_random_network_sees_how_bad_clips_are_and_that_they_flicker():
     shaken = still + np.array([0, 25, 0], np.uint8)[:, None, None, None]
     brighter = still + np.uint8(8)
     assert measured(still, shaken) > 1.5 * measured(still, brighter), (
-        "the same light, once in one frame, once in all"
+        "the same change of brightness, once in one frame and once in all"
     )
 
 
-def test_masked_rows_and_their_frames_do_not_count():
+def test_masked_rows_and_their_frames_are_not_counted():
     network, _ = embedding.create("random", weights="", is_video=False, where="--features")
     rows = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
     one, other = FeatureDistance(network), FeatureDistance(network)
@@ -65,7 +65,7 @@ def test_masked_rows_and_their_frames_do_not_count():
     assert few.report()["rank_deficient"] and "singular covariances" in few.report()["protocol"]
 
 
-def test_a_file_of_a_user_gives_its_networks_features_and_name(tmp_path):
+def test_a_file_of_weights_gives_its_networks_features_and_name(tmp_path):
     file = tmp_path / "trunk.safetensors"
     safetensors.numpy.save_file(made_up(), file)
     network, weights = embedding.create(
@@ -93,7 +93,7 @@ def test_the_networks_of_fid_and_fvd(monkeypatch, network, shown, rows, dimensio
     vectors = jax.eval_shape(found, weights, jax.ShapeDtypeStruct((2, 9, 24, 32, 3), jnp.uint8))
     assert vectors.shape == (rows, dimensions), "frames are images for FID"
     sums = FeatureDistance(found)
-    # As many numbers as these would take minutes.
+    # Vectors of the real size would take minutes.
     one, other = (np.random.default_rng(seed).normal(size=(rows, 30)) for seed in (0, 1))
     sums.add(one, other, np.ones(2, np.float32))
     report = sums.report()
@@ -135,6 +135,6 @@ def test_the_networks_of_fid_and_fvd(monkeypatch, network, shown, rows, dimensio
         ),
     ],
 )
-def test_what_cannot_be(arguments, error, message):
+def test_invalid_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         embedding.create(**(dict(is_video=True) | arguments), where="--features")

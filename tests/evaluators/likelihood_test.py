@@ -44,7 +44,7 @@ def batches(images, size):
 
 
 def certain(model):
-    """A copy whose posterior has no spread, so that the noise and with it the batching cannot matter."""
+    """Return a copy whose posterior has no spread, so that neither noise nor batching matters."""
     model = nnx.clone(model)
     kernel, bias = model.encoder.posterior.kernel, model.encoder.posterior.bias
     kernel[...] = kernel[...].at[:, 4:].set(0.0)
@@ -52,7 +52,7 @@ def certain(model):
     return model
 
 
-def test_the_figures_are_those_of_the_whole_set_at_once(model, images):
+def test_metrics_equal_those_of_the_whole_set_at_once(model, images):
     result = likelihood.evaluate(model, batches(images, 11), key=KEY)
     sample_key = jax.random.fold_in(jax.random.fold_in(KEY, 0), 0)
     outputs = model(dict(image=jnp.asarray(images)), key=sample_key, train=False)
@@ -68,7 +68,7 @@ def test_the_figures_are_those_of_the_whole_set_at_once(model, images):
     assert result["active_units"]["units"] == 4 and "iwae_nats" not in result
 
 
-def test_each_example_counts_once_however_they_are_batched(model, images):
+def test_batching_does_not_change_the_result(model, images):
     sure = certain(model)
     results = [likelihood.evaluate(sure, batches(images, size), key=KEY) for size in (11, 4, 3)]
     for result in results:
@@ -77,7 +77,7 @@ def test_each_example_counts_once_however_they_are_batched(model, images):
         assert result["active_units"] == results[0]["active_units"]
 
 
-def test_repeatable(model, images):
+def test_the_same_key_gives_the_same_result(model, images):
     first, second = (
         likelihood.evaluate(model, batches(images, 4), key=KEY, num_importance_samples=2)
         for _ in range(2)
@@ -96,11 +96,12 @@ def test_the_importance_weighted_bound_is_tighter(model, images):
     }
     assert results[32]["iwae_nats"] < results[1]["iwae_nats"]
     assert results[32]["nats"] == results[1]["nats"]
-    # The bound at K = 1 has the ELBO's expectation; they differ by the noise of one sample of the KL.
+    # The bound at K = 1 has the expectation of the ELBO; they differ by one sample's noise in the
+    # KL.
     np.testing.assert_allclose(results[1]["iwae_nats"], results[1]["nats"], rtol=0.01)
 
 
-def test_sharded_over_eight_devices_as_on_one(model, images):
+def test_eight_devices_give_the_result_of_one(model, images):
     mesh = jax.make_mesh((8,), ("fsdp",))
     rows, whole = NamedSharding(mesh, PartitionSpec("fsdp")), NamedSharding(mesh, PartitionSpec())
     graph, state = nnx.split(model)
@@ -119,13 +120,13 @@ def test_sharded_over_eight_devices_as_on_one(model, images):
     assert sharded["num_examples"] == 11 and sharded["active_units"] == single["active_units"]
 
 
-def test_compiled_once_for_all_evaluations_of_a_model(model, images):
+def test_evaluations_of_a_model_share_one_compilation(model, images):
     likelihood.evaluate(model, batches(images, 4), key=KEY)
     compiled = likelihood._elbo_sums.outermost._cache_size()
     likelihood.evaluate(nnx.clone(model), batches(images, 4), key=KEY)
     assert likelihood._elbo_sums.outermost._cache_size() == compiled
 
 
-def test_nothing_to_evaluate_on(model, images):
+def test_no_examples_is_an_error(model, images):
     with pytest.raises(DataError, match="no example"):
         likelihood.evaluate(model, [], key=KEY)

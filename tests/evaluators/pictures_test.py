@@ -28,13 +28,13 @@ def hierarchy():
     )
     recipe |= dict(num_mixtures=2, input_shift=-112.0, input_scale=1 / 70)
     model = models.create(recipe | dict(name="vdvae.VDVAE"), rngs=nnx.Rngs(0))
-    # As initialised every prior is the same and pictures hardly differ: shake all weights.
+    # At initialization all priors are equal and pictures hardly differ: perturb all weights.
     graph, state = nnx.split(model)
     rng = np.random.default_rng(0)
-    shaken = jax.tree.map(
+    perturbed = jax.tree.map(
         lambda x: jnp.asarray(np.asarray(x) + rng.normal(0, 0.3, x.shape).astype(np.float32)), state
     )
-    return nnx.merge(graph, shaken)
+    return nnx.merge(graph, perturbed)
 
 
 def images(model):
@@ -42,7 +42,7 @@ def images(model):
     return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
 
-def test_kept_layers_are_the_ends_of_resolutions():
+def test_kept_layers_end_each_resolution_but_the_last():
     assert pictures.kept_layers(((1, 1, 16), (4, 4, 16), (4, 4, 16), (8, 8, 16))) == [1, 3]
     assert pictures.kept_layers(((10,),)) == []
 
@@ -57,7 +57,7 @@ def test_samples_repeat_and_follow_the_temperature(flat):
     assert (warm[0] != warm[1]).any()
 
 
-def test_a_flat_model_has_originals_and_reconstructions(flat):
+def test_rows_of_a_flat_model_are_originals_and_reconstructions(flat):
     rows, labels = pictures.reconstructions(flat, images(flat), key=KEY)
     assert labels == ["original", "reconstruction"]
     np.testing.assert_array_equal(rows[:3], images(flat))
@@ -66,7 +66,7 @@ def test_a_flat_model_has_originals_and_reconstructions(flat):
     )
 
 
-def test_a_hierarchy_has_a_row_for_each_resolution(hierarchy):
+def test_a_hierarchy_has_one_row_per_resolution(hierarchy):
     rows, labels = pictures.reconstructions(hierarchy, images(hierarchy), key=KEY)
     layers = hierarchy.num_layers
     kept = pictures.kept_layers(hierarchy.latent_shapes)
@@ -77,6 +77,6 @@ def test_a_hierarchy_has_a_row_for_each_resolution(hierarchy):
     ]
     assert rows.shape[0] == 3 * len(labels)
     other, _ = pictures.reconstructions(hierarchy, images(hierarchy), key=jax.random.key(1))
-    # What is drawn from the prior changes with the key; what is kept does not.
+    # Layers drawn from the prior change with the key; kept layers do not.
     assert (rows[3:6] != other[3:6]).any()
     np.testing.assert_array_equal(rows[-3:], other[-3:])

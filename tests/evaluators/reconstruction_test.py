@@ -21,7 +21,7 @@ def model():
     )
 
 
-def test_means_over_images_without_padding(model):
+def test_means_leave_out_padding(model):
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
     batches = [
         dict(image=images[:4], mask=np.ones(4, np.float32)),
@@ -37,11 +37,11 @@ def test_means_over_images_without_padding(model):
         np.testing.assert_allclose(result[name], value, rtol=1e-4)
 
 
-def test_a_perfect_model_of_low_bit_images_is_found_perfect():
+def test_a_perfect_model_of_low_bit_images_has_the_highest_psnr():
     images = (np.random.default_rng(0).integers(0, 16, (4, 16, 16, 1)) << 4).astype(np.uint8)
 
     class Perfect(nnx.Module):
-        """Its latent is the image, its likelihood certain of it."""
+        """A model whose latent is the image and whose likelihood is certain of it."""
 
         def encode(self, image, *, key=None):
             z = continuous.values(image, 4).astype(jnp.float32)
@@ -56,13 +56,13 @@ def test_a_perfect_model_of_low_bit_images_is_found_perfect():
     assert result["psnr"] == MAX_PSNR
 
 
-def test_nothing_to_evaluate_on(model):
+def test_no_examples_is_an_error(model):
     with pytest.raises(DataError, match="no example"):
         reconstruction.evaluate(model, [])
 
 
 class Darker(nnx.Module):
-    """Its reconstructions are the clips, 10 of 255 darker in every second frame."""
+    """A model whose reconstructions are 10 of 255 darker than the clip in every second frame."""
 
     def encode(self, image, *, key=None):
         z = jnp.asarray(image, jnp.float32)
@@ -74,11 +74,11 @@ class Darker(nnx.Module):
         return continuous.Reconstruction((z - dark) / 127.5 - 1)
 
 
-def test_clips_have_flicker_scales_and_further_distances():
+def test_clips_have_flicker_ms_ssim_and_perceptual_distances():
     clips = np.random.default_rng(0).integers(40, 200, (3, 5, 24, 24, 3)).astype(np.uint8)
     batch = dict(video=clips, mask=np.array([1, 1, 0], np.float32))
 
-    def weighted(weights, a, b):  # of each frame: a mean difference
+    def weighted(weights, a, b):  # mean difference of each frame
         return weights * (a.astype(jnp.float32) - b).mean(axis=(1, 2, 3))
 
     result = reconstruction.evaluate(

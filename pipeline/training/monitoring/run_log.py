@@ -62,7 +62,7 @@ class RunLog:
         """Print a line on the console that stays."""
         self.progress.say(message)
 
-    def headline(self, start: int, *, compiling: bool) -> None:
+    def announce(self, start: int, *, compiling: bool) -> None:
         """Print what is about to be trained, on what, and from where."""
         spec, shapes = self._spec, self._spec.shapes
         count = _num_parameters(shapes)

@@ -15,20 +15,21 @@ def gaussian(mean, logvar, prior_mean=None, prior_logvar=None):
 
 @pytest.fixture
 def latent():
-    # Units: mean and variance of the prior's (off); mean moves (on by both); a constant mean far off with a
-    # narrow posterior (KL, but tells nothing of x); a mean that moves by less than the threshold.
+    # Units: the prior itself (inactive); a mean that moves (active by both); a constant mean far
+    # from the prior's with a narrow posterior (a KL, but no information about x); a mean that moves
+    # by less than the threshold.
     moving = jax.random.normal(jax.random.key(0), (100,))
     mean = jnp.stack([0 * moving, moving, jnp.full(100, 3.0), 0.05 * moving], axis=1)
     return gaussian(mean, jnp.array([0.0, -2.0, -2.0, 0.0]) + jnp.zeros((100, 4)))
 
 
-def test_the_two_definitions_differ_where_they_should(latent):
+def test_the_two_definitions_differ(latent):
     units = ActiveUnits()
     units.add(UnitMoments.of(latent, jnp.ones(100)))
     assert units.result() == dict(units=4, by_variance=1, by_kl=2)
 
 
-def test_moments_of_batches_with_padding_merge_to_those_of_the_whole(latent):
+def test_moments_of_padded_batches_merge_to_the_moments_of_the_set(latent):
     parts = ActiveUnits()
     for start, count in ((0, 40), (40, 1), (41, 59)):
         pad = 60 - count
@@ -50,11 +51,11 @@ def test_moments_of_batches_with_padding_merge_to_those_of_the_whole(latent):
     assert other.result() == parts.result()
 
 
-def test_a_hierarchys_unit_whose_posterior_is_its_moving_prior_is_inactive():
+def test_a_unit_is_inactive_when_its_posterior_follows_the_prior():
     prior_mean = 5 * jax.random.normal(jax.random.key(0), (50, 2, 2, 1))
     prior_logvar = jnp.full_like(prior_mean, -8.0)
     idle = gaussian(prior_mean, prior_logvar, prior_mean, prior_logvar)
-    # Moves by one of the prior's deviations, which is only 0.018.
+    # The mean moves by one deviation of the prior, which is only 0.018.
     step = jnp.exp(-4.0) * jax.random.normal(jax.random.key(1), prior_mean.shape)
     busy = gaussian(prior_mean + step, prior_logvar, prior_mean, prior_logvar)
     for latent, active in ((idle, 0), (busy, 4)):

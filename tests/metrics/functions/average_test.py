@@ -5,7 +5,7 @@ import pytest
 from pipeline.metrics.functions.average import Averages, masked_sum
 
 
-def test_padding_never_counts():
+def test_padding_is_not_averaged():
     averages = Averages()
     for values, mask in (([1.0, 2.0], [1.0, 1.0]), ([6.0, np.nan], [1.0, 0.0])):
         mask = jnp.array(mask)

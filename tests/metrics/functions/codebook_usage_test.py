@@ -18,7 +18,7 @@ def test_padding_is_not_counted():
     np.testing.assert_array_equal(counts, [1, 2, 0, 1, 0])
 
 
-def test_perplexity_and_use_at_their_ends():
+def test_perplexity_and_share_used_at_their_extremes():
     assert codebook_usage.perplexity(jnp.array([7.0, 0, 0, 0])) == 1
     np.testing.assert_allclose(codebook_usage.perplexity(jnp.full(4, 3.0)), 4, rtol=1e-6)
     np.testing.assert_allclose(codebook_usage.perplexity(jnp.array([5.0, 5.0, 0, 0])), 2, rtol=1e-6)
@@ -26,7 +26,7 @@ def test_perplexity_and_use_at_their_ends():
     assert codebook_usage.perplexity(jnp.zeros(4)) == 1 and codebook_usage.used(jnp.zeros(4)) == 0
 
 
-def test_layers_of_different_size_and_none():
+def test_layers_of_different_sizes_and_models_without_codes():
     layers = [jnp.array([1.0, 1.0]), jnp.array([1.0, 0, 0])]
     figures = codebook_usage.of_layers(layers)
     np.testing.assert_allclose(figures["codebook_perplexity"], [2, 1], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The Frechet distance: closed forms, scipy's square root of the product, singular covariances, streams."""
+"""The Frechet distance: closed forms, scipy's matrix square root, singular covariances, streams."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_closed_forms():
     eye = np.eye(3)
     found = frechet.gaussian_distance(np.zeros(3), eye, np.array([1.0, 2, 2]), 4 * eye)
     np.testing.assert_allclose(found, 9 + 3 * (2 - 1) ** 2, rtol=1e-12)
-    # Covariances that commute: the sum of squared differences of their roots' eigenvalues.
+    # For covariances that commute: the sum of squared differences of their roots' eigenvalues.
     basis = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
     a, b = np.array([1.0, 4, 9, 0, 2]), np.array([4.0, 1, 0, 9, 2])
     found = frechet.gaussian_distance(
@@ -34,7 +34,7 @@ def test_closed_forms():
     np.testing.assert_allclose(found, np.square(np.sqrt(a) - np.sqrt(b)).sum(), rtol=1e-6)
 
 
-def test_it_is_the_one_by_scipys_root_of_the_product():
+def test_equal_to_the_distance_with_scipys_root_of_the_product():
     a, b = covariance(24, 60, 1), covariance(24, 60, 2)
     mean = np.random.default_rng(3).normal(size=24)
     root = scipy.linalg.sqrtm(a @ b)
@@ -45,7 +45,7 @@ def test_it_is_the_one_by_scipys_root_of_the_product():
 
 
 def test_singular_covariances():
-    """Of rank 4 in 30 dimensions, where scipy's root is not to be trusted; in their own subspaces it has a value."""
+    """Covariances of rank 4 in 30 dimensions have a distance, where scipy's root is unreliable."""
     a, b = covariance(30, 4, 1), covariance(30, 4, 2)
     assert frechet.gaussian_distance(np.zeros(30), a, np.zeros(30), a) < 1e-6
     left, right = (np.linalg.cholesky(c + 1e-13 * np.eye(30)) for c in (a, b))
@@ -60,7 +60,7 @@ def test_singular_covariances():
     )
 
 
-def test_a_stream_has_the_moments_of_the_whole():
+def test_a_stream_has_the_moments_of_the_whole_set():
     features = 1e4 + np.random.default_rng(0).normal(size=(50, 6))
     parts = moments(features, 7, 0, 1, 20)
     assert parts.count == 50

@@ -7,13 +7,14 @@ from pipeline.core.types import Latent, Outputs
 from pipeline.distributions.continuous import gaussian_kl, gaussian_log_prob, gaussian_sample
 from pipeline.metrics.functions.importance import LogMeanExp, log_weight
 
-# A linear-Gaussian model, z ~ N(0, 1), x | z ~ N(1.3 z, 0.5), at x = 0.7: everything is known in closed form.
+# A linear-Gaussian model, z ~ N(0, 1), x | z ~ N(1.3 z, 0.5), at x = 0.7: everything is known in
+# closed form.
 WEIGHT, VARIANCE, X = 1.3, 0.5, 0.7
 LOG_P = float(gaussian_log_prob(jnp.array(X), 0.0, float(np.log(WEIGHT**2 + VARIANCE))))
 
 
 class LinearGaussian:
-    """Only what log_weight asks of a likelihood."""
+    """A likelihood with only the method that log_weight calls."""
 
     def __init__(self, z):
         self.z = z
@@ -58,7 +59,7 @@ def test_under_the_true_posterior_every_weight_is_the_likelihood():
 
 
 @pytest.mark.parametrize("shift", [-50_000.0, 0.0, 50_000.0])
-def test_log_mean_exp_is_exact_however_large_the_weights_are(shift):
+def test_log_mean_exp_is_exact_for_large_weights(shift):
     log_weights = np.random.default_rng(0).normal(0, 3, (7, 4)).astype(np.float32)
     running = LogMeanExp.create(4)
     for row in log_weights:

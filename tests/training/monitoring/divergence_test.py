@@ -1,4 +1,4 @@
-"""What counts as diverged, and that a run goes back, leaves the batches out, and ends as if they had never been."""
+"""Divergence is detected, and a run rolls back, skips the batches, and ends as if without them."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from pipeline.training.steps.elbo import ElboStep
 from pipeline.training.update import by_layer
 
 
-def test_the_nth_batch_that_is_left():
+def test_batch_numbers_skip_the_skipped_ones():
     skipped = [2, 3, 7]
     left = [number for number in range(12) if number not in skipped]
     assert [batch_number(position, skipped) for position in range(9)] == left
@@ -34,32 +34,32 @@ def noise(count: int) -> list[float]:
     return (3 + 0.01 * np.random.default_rng(0).standard_normal(count)).tolist()
 
 
-def test_a_nan_is_bad_and_poisons_nothing():
+def test_a_nan_is_bad_and_does_not_enter_the_window():
     judge = Judge(patience=3, spike_sigma=10)
     assert feed(judge, noise(128)) == [None] * 128
     assert feed(judge, [math.nan, math.nan]) == ["the loss or its gradient was not finite"] * 2
     assert feed(judge, noise(20)) == [None] * 20, "finite losses after a NaN are good again"
 
 
-def test_patience_gives_the_whole_row():
+def test_a_rollback_covers_the_whole_row_of_bad_steps():
     judge = Judge(patience=3, spike_sigma=0)
     with pytest.raises(RollBack) as caught:
         feed(judge, [3.0, math.nan, 3.0, math.inf, math.nan, math.nan])
     assert (caught.value.first_step, caught.value.step) == (4, 6)
 
 
-def test_a_spike_needs_a_history_and_a_distance():
+def test_a_spike_needs_a_history_and_a_minimum_ratio():
     assert feed(Judge(patience=9, spike_sigma=10), [*noise(63), 30.0])[-1] is None, (
-        "too little is known yet"
+        "the history is too short"
     )
     judge = Judge(patience=9, spike_sigma=10)
     *_, small, large = feed(judge, [*noise(128), 3.3, 30.0])
-    assert small is None, "ten sigmas, and still no fifth above the median"
+    assert small is None, "ten sigmas, but less than a fifth above the median"
     assert large is not None and "30" in large
     assert feed(Judge(patience=9, spike_sigma=0), [*noise(128), 30.0])[-1] is None
 
 
-def test_rollbacks_count_until_a_checkpoint_is_past_them(tmp_path):
+def test_rollbacks_count_until_a_checkpoint_is_beyond_them(tmp_path):
     skipped = Skipped(tmp_path)
     assert skipped.add(RollBack("why", 5, 6), 3, write=True) == [4, 5]
     assert skipped.add(RollBack("why", 5, 5), 3, write=True) == [6], (
@@ -97,7 +97,7 @@ def test_layers_are_named_in_forward_order():
 
 
 def poison(monkeypatch, bad, only_gradient: bool = False):
-    """Makes the loss, or the gradient alone, NaN where `bad(step, index)` is true, inside the compiled step."""
+    """Make the loss, or only the gradient, NaN in the compiled step where `bad(step, index)`."""
     gradients = ElboStep._gradients
 
     def poisoned(self, state, model_state, batch, frozen, key):
@@ -137,7 +137,7 @@ def digest(folder) -> str:
 
 
 @pytest.mark.parametrize("only_gradient", [False, True])
-def test_poisoned_batches_are_left_out_as_if_they_had_never_been(
+def test_a_run_that_skips_bad_batches_equals_one_without_them(
     tmp_path, monkeypatch, capsys, only_gradient
 ):
     poisoned = jnp.asarray(indices_of([4, 5]))
@@ -156,7 +156,7 @@ def test_poisoned_batches_are_left_out_as_if_they_had_never_been(
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     ]
     assert [line["step"] for line in metrics] == list(range(1, 13))
-    assert metrics[-1]["train"]["skipped"] == 0, "the steps that changed nothing were undone, too"
+    assert metrics[-1]["train"]["skipped"] == 0, "steps that changed nothing were undone"
 
     clean = tmp_path / "clean"
     clean.mkdir()
@@ -175,7 +175,7 @@ def _reading(path, original):
     return init
 
 
-def test_a_run_that_stays_bad_ends_with_its_own_code(tmp_path, monkeypatch):
+def test_a_run_that_stays_bad_exits_as_diverged(tmp_path, monkeypatch):
     poison(monkeypatch, lambda step, index: step >= 7)
     with pytest.raises(Diverged, match="2 rollbacks to step 6 have not helped") as caught:
         train(recipe(), tmp_path / "run")
