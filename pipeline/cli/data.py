@@ -1,8 +1,9 @@
-"""Packs images or videos for training (data pack), or writes examples of a recipe's data as files (data examples).
+"""Packs images or videos for training, or writes examples of a recipe's data as files.
 
-strata data pack SRC --out DIR [--image_size N] [--raw] [--shard_mb 256] [--max_unreadable 10] [--json FILE]
-strata data pack SRC --out DIR [--kind videos] [--clip_seconds 10] [--raw [--fps N] [--image_size N]]
-strata data examples --config F --out DIR [--split eval] [--num 8]
+strata data pack SRC --out DIR [--image_size N] [--raw] [--shard_mb 256] [--max_unreadable 10]
+                 [--json FILE]
+strata data pack SRC --out DIR [--kind videos] [--clip_seconds 10] [--raw [--fps N] [--image_size
+N]] strata data examples --config F --out DIR [--split eval] [--num 8]
 """
 
 import sys
@@ -17,7 +18,7 @@ from pipeline.core.errors import ConfigError
 
 
 def run(argv: list[str]) -> int:
-    """`argv` begins with the subcommand."""
+    """Run a subcommand, the first of `argv`."""
     commands = {"pack": _pack, "examples": _examples}
     if not argv or argv[0] in ("--help", "-h", "--helpfull", "help"):
         print(__doc__)
@@ -28,37 +29,48 @@ def run(argv: list[str]) -> int:
 
 
 def _pack(argv: list[str]) -> int:
-    """strata data pack SRC --out DIR: SRC is a folder of images or videos, a .zip, an .npz, an .npy or a list."""
+    """strata data pack SRC --out DIR
+
+    SRC is a folder of images or videos, a .zip, an .npz, an .npy or a list of videos.
+    """
     values = flags.new()
-    DEFINE_string("out", None, "Folder to make; must not exist.", flag_values=values)
-    DEFINE_enum("kind", "auto", ("auto", "images", "videos"), "What SRC holds.", flag_values=values)
+    DEFINE_string("out", None, "New folder for the shards.", flag_values=values)
+    DEFINE_enum("kind", "auto", ("auto", "images", "videos"), "Content of SRC.", flag_values=values)
     DEFINE_integer(
         "image_size",
         0,
-        "Shrink larger images to this shorter side; 0 keeps them.",
+        "Shrink larger images to this shorter side; 0 keeps their size.",
         flag_values=values,
     )
     DEFINE_bool(
-        "raw", False, "Store pixels, not files: fastest for small images.", flag_values=values
+        "raw", False, "Store pixels, not files; fastest for small images.", flag_values=values
     )
     DEFINE_float(
         "clip_seconds",
         10,
-        "Length of clips of videos, at least; 0 does not cut.",
+        "Minimal length of clips of videos; 0 does not cut.",
         flag_values=values,
     )
-    DEFINE_float("fps", 0, "Frames a second of raw clips; 0 as they come.", flag_values=values)
+    DEFINE_float(
+        "fps", 0, "Frames per second of raw clips; 0 keeps the file's frames.", flag_values=values
+    )
     DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
-    DEFINE_integer("max_unreadable", 10, "Unreadable images to leave out.", flag_values=values)
+    DEFINE_integer(
+        "max_unreadable",
+        10,
+        "Unreadable examples to leave out, at most.",
+        flag_values=values,
+    )
     DEFINE_string(
-        "json", None, "Write the manifest here too; - for standard output.", flag_values=values
+        "json", None, "Also write the manifest here; - for standard output.", flag_values=values
     )
     rest = flags.parse(values, argv, _pack.__doc__)
     if rest is None:
         return 0
     if len(rest) != 1:
         raise ConfigError(
-            f"data pack takes one SRC (a folder, a .zip, an .npz, an .npy or a list), not {len(rest)}"
+            "data pack takes one SRC (a folder, a .zip, an .npz, an .npy or a list), "
+            f"not {len(rest)}"
         )
     out = flags.required(values, "out")
     progress = _Progress()
@@ -99,13 +111,16 @@ def _summary(manifest: dict[str, Any], out: str) -> str:
 
 
 def _examples(argv: list[str]) -> int:
-    """strata data examples --config F --out DIR: what a model sees, cropped; images as .png, clips as lossless .mp4."""
+    """strata data examples --config F --out DIR
+
+    Write examples as a model sees them: images as .png, clips as lossless .mp4.
+    """
     values = flags.new()
     flags.define_config(values, argv)
     DEFINE_string("out", None, "Folder for the files.", flag_values=values)
     DEFINE_string("split", "eval", "train or eval.", flag_values=values)
-    DEFINE_integer("num", 8, "How many.", flag_values=values)
-    DEFINE_integer("seed", 0, "Order and crops of the training images.", flag_values=values)
+    DEFINE_integer("num", 8, "Number of examples.", flag_values=values)
+    DEFINE_integer("seed", 0, "Seed of the training examples' order and crops.", flag_values=values)
     rest = flags.parse(values, argv, _examples.__doc__)
     if rest is None:
         return 0
@@ -122,7 +137,7 @@ def _examples(argv: list[str]) -> int:
 
 
 class _Progress:
-    """Progress on standard error: one line kept up to date on a terminal, else a line every ten seconds."""
+    """Progress on standard error: one updated line on a terminal, otherwise a line every 10 s."""
 
     def __init__(self):
         self._terminal = sys.stderr.isatty()

@@ -3,10 +3,10 @@
 strata import --from diffusers DIR --out CODEC
 strata import --from openai-vdvae FILE --config configs/vdvae/cifar10.py --out WORKDIR
 
-Without --config the weights become a codec, if their files describe the network. With it they become
-a run of that recipe: names and shapes of all weights must fit it, and so must the settings on which
-these do not depend, such as wf-vae's model.decoder.time_interpolation=linear. A FILE is a torch state dict,
-which is read without torch.
+Without --config the weights become a codec, if their files describe the network. With it they
+become a run of that recipe: names and shapes of all weights must fit it, and so must the settings
+on which these do not depend, such as wf-vae's model.decoder.time_interpolation=linear. A FILE is a
+torch state dict, which is read without torch.
 """
 
 import json

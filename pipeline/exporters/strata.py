@@ -1,4 +1,4 @@
-"""Strata's codec folder, which `Codec.from_pretrained` loads: weights, config, model card, preview."""
+"""Strata's codec folder for `Codec.from_pretrained`: weights, config, model card, preview."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""A fingerprint of arrays, by which a resumed run or a saved result knows that it has the same weights."""
+"""Fingerprints of arrays, by which a resumed run or a saved result recognizes its weights."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Other people's torch state dicts, and the strict renaming of their tensors into a model's weights."""
+"""Torch state dicts, and their strict conversion to the parameters of one of our models."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,19 +13,23 @@ from pipeline.core.errors import CheckpointError, DataError
 from pipeline.formats import torch_pickle
 from pipeline.formats.names import first_few
 
-# A tensor's name in the file, and what makes a weight of ours of it (not its values).
+# A tensor's name in the file, and the function that changes its layout to ours.
 Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
-# Of the name of a weight of ours.
+# Maps the name of one of our parameters to its tensor.
 Rule = Callable[[str], Found]
 
 
 def load(path: str, *, within: Iterable[Sequence[str]] = ()) -> dict[str, np.ndarray]:
-    """Tensors of a state dict, float ones as float32, without the "module." that data-parallel training adds.
+    """Return the tensors of a state dict, float ones as float32.
 
-    `within` are places, as keys one inside the other, where a trainer's checkpoint may have it; the first one counts.
+    The prefix "module.", which data-parallel training adds to all names, is removed.
+
+    Args:
+      within: paths of nested keys under which a trainer's checkpoint may hold the state dict; the
+        first that exists is used.
 
     Raises:
-      DataError: the file is not there, or is no state dict.
+      DataError: the file is missing, or is not a state dict.
     """
     try:
         content = torch_pickle.read(path)
@@ -57,12 +61,12 @@ def load(path: str, *, within: Iterable[Sequence[str]] = ()) -> dict[str, np.nda
 
 
 def load_safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
-    """Tensors of a safetensors file, as float32. Raises DataError where it is not there, or is damaged."""
+    """Return the tensors of a safetensors file as float32. Raises DataError if it is unreadable."""
     try:
         tensors = safetensors.numpy.load_file(file)
     except FileNotFoundError:
         raise DataError(
-            f"{file}: there is no such file; weights in other formats are saved again first"
+            f"{file}: there is no such file; convert weights in other formats first"
         ) from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
@@ -79,10 +83,13 @@ def convert(
     hint: str = "",
     ignored: Iterable[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Weights for `shapes` from a file's tensors: each of ours found, and each of theirs used, or `ignored`.
+    """Return the parameters for `shapes` from a file's tensors.
+
+    Every parameter must have a tensor, and every tensor must be used unless it is `ignored`.
 
     Raises:
-      CheckpointError: the file is of another model; the first few names, how many, and `hint` tell in what.
+      CheckpointError: the file holds another model; the message has `hint`, and the numbers and
+        first few names of the tensors that do not fit.
     """
     weights, missing, wrong, unused = {}, [], [], set(tensors) - set(ignored)
     for name, wanted in shapes.items():
@@ -94,7 +101,7 @@ def convert(
         array = tensors[theirs]
         try:
             weights[name] = np.asarray(transform(array), np.float32, order="C")
-        except ValueError:  # of another rank, or not even the right number of values
+        except ValueError:  # another rank, or another number of values
             wrong.append(f"{theirs} {list(array.shape)}")
             continue
         if weights[name].shape != wanted.shape:
@@ -114,17 +121,17 @@ def convert(
 
 
 def no_rule(name: str) -> CheckpointError:
-    """What to raise for a weight of ours that has no counterpart there."""
+    """Return the error for one of our parameters that has no counterpart in the file."""
     return CheckpointError(
         f"the model's weight {name!r} has no counterpart in the authors' model: check model.name"
     )
 
 
 def conv(kernel: np.ndarray) -> np.ndarray:
-    """[out in height width] -> [height width in out]."""
+    """Transpose [out in height width] to [height width in out]."""
     return kernel.transpose(2, 3, 1, 0)
 
 
 def same(array: np.ndarray) -> np.ndarray:
-    """The array itself."""
+    """Return the array itself."""
     return array

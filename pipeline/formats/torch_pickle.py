@@ -1,8 +1,9 @@
-"""State dicts that torch.save wrote, read without torch: tensors on the CPU, in dicts, and nothing else.
+"""Reads state dicts written by torch.save without torch: dicts of CPU tensors, and nothing else.
 
-Two forms are about: since torch 1.6 a zip with data.pkl and a file a storage, and before that five pickles one after
-the other and the storages behind them, as torchvision's VGG16 and LPIPS's heads are. In both the pickle names storages
-from outside of it. Only what rebuilds tensors is looked up by name, so that no code of the file's choice is run.
+There are two formats. Since torch 1.6, a file is a zip with data.pkl and one file for each storage.
+Before, it was five pickles followed by the storages, as in torchvision's VGG16 and LPIPS's heads.
+In both, the pickle refers to storages outside of it. Only names that rebuild tensors are looked up,
+so that a file cannot run code.
 """
 
 import collections
@@ -15,7 +16,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-# What `load` and `read` raise for a file that is none, is damaged, or holds more than data.
+# Errors of `load` and `read` for a file of another format, a damaged file, or one with code.
 ERRORS = (OSError, ValueError, LookupError, EOFError, AttributeError, TypeError, ArithmeticError)
 ERRORS += (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
 
@@ -35,10 +36,10 @@ _DTYPES = {
 
 
 def load(path: str) -> dict[str, np.ndarray]:
-    """Tensors by name; those under "state_dict" where the file holds more than them.
+    """Return the tensors by name; those under the key "state_dict" if there is one.
 
     Raises:
-      ERRORS: it is no such file, or holds other things than tensors.
+      ERRORS: the file has another format, or holds other things than tensors.
     """
     content = read(path)
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
@@ -47,25 +48,25 @@ def load(path: str) -> dict[str, np.ndarray]:
         raise ValueError("it holds no tensors by name")
     odd = [name for name, array in content.items() if not isinstance(array, np.ndarray)]
     if odd:
-        raise ValueError(f"{odd[0]!r} is no tensor")
+        raise ValueError(f"{odd[0]!r} is not a tensor")
     return content
 
 
 def read(path: str) -> Any:
-    """All that a file holds, with arrays for tensors. Raises ERRORS."""
+    """Return the whole content of a file, with arrays in place of tensors. Raises ERRORS."""
     with open(path, "rb") as file:
         return _load_zip(file) if zipfile.is_zipfile(file) else _load_stream(file)
 
 
 class _Storage:
-    """Numbers in a row; filled at once from a zip, and from a stream when all pickles are read."""
+    """A flat array; available at once from a zip, and after all pickles from a stream."""
 
     def __init__(self, dtype: Any, data: np.ndarray | None):
         self.dtype, self.data = dtype, data
 
 
 class _Tensor:
-    """Where in a storage a tensor lies."""
+    """The position and layout of a tensor in a storage."""
 
     def __init__(
         self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
@@ -109,7 +110,7 @@ class _Unpickler(pickle.Unpickler):
             return name
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
-        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no tensor")
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not a tensor")
 
     def persistent_load(self, pid: Any) -> Any:
         if pid[0] != "storage":

@@ -1,4 +1,4 @@
-"""Tensors by name from the files that feature networks are published in: torch's, safetensors, Keras's HDF5."""
+"""Reads tensors by name from files of torch, safetensors and Keras (HDF5)."""
 
 import os
 from typing import Any
@@ -15,13 +15,14 @@ HDF5 = (".h5", ".hdf5")
 
 
 def load(path: str) -> dict[str, np.ndarray]:
-    """The tensors of a file, by the ending of its name: .safetensors, .pth (.pt .th .bin), .h5 (.hdf5).
+    """Return the tensors of a .safetensors, .pth (.pt .th .bin) or .h5 (.hdf5) file.
 
-    A torch file is read without torch, and nothing in it is run. Tensors keep their layout; those of an HDF5 file are
-    named by their path there.
+    A torch file is read without torch, and no code in it is run. Tensors keep their layout; those
+    of an HDF5 file are named by their path in it.
 
     Raises:
-      DataError: there is no such file, or it is not what its name says. ConfigError: another ending, or h5py is absent.
+      DataError: the file is missing, or is not in the format of its extension.
+      ConfigError: the extension is unknown, or h5py is not installed.
     """
     ending = os.path.splitext(path)[1].lower()
     readers: dict[str, Any] = {".safetensors": safetensors.numpy.load_file}
@@ -34,7 +35,9 @@ def load(path: str) -> dict[str, np.ndarray]:
         return readers[ending](path)
     except (*torch_pickle.ERRORS, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path} is no {ending} file of weights, or is damaged: {reason}") from None
+        raise DataError(
+            f"{path} is not a {ending} file of weights, or is damaged: {reason}"
+        ) from None
 
 
 def _load_hdf5(path: str) -> dict[str, np.ndarray]:

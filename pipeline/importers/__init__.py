@@ -1,4 +1,4 @@
-"""Importers of released weights: one file a family, found by the name that `strata import --from` gives.
+"""Importers of released weights: one file a family, found by the name in `strata import --from`.
 
 A file defines:
   its docstring, whose first line describes it in `strata import --help`.
@@ -69,8 +69,8 @@ def check_hidden_settings(
     Args:
       model: config.model of the recipe to be filled.
       released: config.model of the network that the files hold.
-      keys: the settings that must agree, those of a part as "encoder.groups". Another model is left to the conversion, which names what
-        does not fit.
+      keys: the settings that must agree, those of a part as "encoder.groups". Another model is left
+        to the conversion, which names what does not fit.
 
     Raises:
       ConfigError: they differ; the message has the overrides to give.

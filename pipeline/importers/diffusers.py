@@ -1,8 +1,9 @@
 """AutoencoderKL of Hugging Face diffusers, such as Stable Diffusion's; a folder becomes a codec.
 
-The folder has config.json and diffusion_pytorch_model.safetensors, and becomes pipeline.networks.ldm.
-Reading it needs neither torch nor diffusers. Older files, with other names of the attention (query,
-key, value, proj_attn) and 1x1 convolutions in place of linear maps, are supported.
+The folder has config.json and diffusion_pytorch_model.safetensors, and becomes
+pipeline.networks.ldm. Reading it needs neither torch nor diffusers. Older files, with other names
+of the attention (query, key, value, proj_attn) and 1x1 convolutions in place of linear maps, are
+supported.
 """
 
 import json
@@ -39,7 +40,7 @@ _OLD_ATTENTION = {
     "norm": "group_norm",
 }
 _ENDS = {"norm_out": "conv_norm_out", "conv_in": "conv_in", "conv_out": "conv_out"}
-# What a config.json that leaves them out means.
+# Values of settings that a config.json leaves out.
 _DEFAULTS: dict[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
@@ -53,7 +54,7 @@ _DEFAULTS: dict[str, Any] = {
     "use_post_quant_conv": True,
     "mid_block_add_attention": True,
 }
-# Settings that our network has fixed.
+# Settings that are fixed in our network.
 _FIXED = {"act_fn": "silu", "norm_type": "group"}
 
 
@@ -74,17 +75,18 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
-    """The tensors, as float32.
+    """Return the tensors as float32.
 
     Raises:
-      DataError: the folder or a file of it is not there, or is damaged. CheckpointError: it is another kind of model.
+      DataError: the folder or a file in it is missing or damaged.
+      CheckpointError: it holds another kind of model.
     """
     _settings(paths[0])
     return state_dict.load_safetensors(pathlib.Path(paths[0]) / WEIGHTS)
 
 
 def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """config.model of the folder's network."""
+    """Return config.model of the network that config.json describes."""
     del tensors
     settings = _settings(paths[0])
     channels, size = settings["block_out_channels"], settings["sample_size"]
@@ -109,7 +111,7 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
 
 
 def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
-    """Of each latent channel, as the folder's scaling has them; {} where it has none."""
+    """Return the statistics of each latent channel from the folder's scaling; {} without one."""
     settings = _settings(paths[0])
     if settings.get("latents_mean") and settings.get("latents_std"):
         return latent_stats.summary(settings["latents_mean"], settings["latents_std"])
@@ -124,13 +126,13 @@ def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
 def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
-    """Weights for the model with these `shapes`. Raises CheckpointError where the folder is of another model."""
+    """Return the parameters for `shapes`. Raises CheckpointError for another model."""
     old = any(".proj_attn." in name for name in tensors)
     return state_dict.convert(tensors, shapes, lambda name: _source(name, old), path=path)
 
 
 def _settings(path: str) -> dict[str, Any]:
-    """config.json, of a network that we have."""
+    """Return the settings in config.json. Raises CheckpointError for a network we lack."""
     folder = pathlib.Path(path)
     file = folder / CONFIG
     if not file.exists() and (folder / "vae" / CONFIG).exists():
@@ -145,7 +147,7 @@ def _settings(path: str) -> dict[str, Any]:
         raise DataError(f"{file} is damaged: {error}") from None
     kind = settings.get("_class_name") if isinstance(settings, dict) else None
     if kind != "AutoencoderKL":
-        raise CheckpointError(f"{file} is of {kind!r}, not of 'AutoencoderKL'")
+        raise CheckpointError(f"{file} holds {kind!r}, not 'AutoencoderKL'")
     settings = _DEFAULTS | {key: value for key, value in settings.items() if value is not None}
     for key, block in (
         ("down_block_types", "DownEncoderBlock2D"),
@@ -153,7 +155,7 @@ def _settings(path: str) -> dict[str, Any]:
     ):
         if any(name != block for name in settings.get(key, ())):
             raise CheckpointError(
-                f"{file}: {key}={settings[key]} has others than {block!r}, which we lack"
+                f"{file}: {key}={settings[key]} has blocks other than {block!r}, which we lack"
             )
     for key, value in _FIXED.items():
         if settings.get(key, value) != value:
@@ -199,5 +201,5 @@ def _in_block(part: str) -> str:
 
 
 def _linear(weight: np.ndarray) -> np.ndarray:
-    """[out in], or of a 1x1 convolution [out in 1 1] -> [in out]."""
+    """Transpose [out in], or [out in 1 1] of a 1x1 convolution, to [in out]."""
     return weight.reshape(weight.shape[:2]).T

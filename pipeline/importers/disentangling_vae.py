@@ -1,9 +1,9 @@
 """VAEs of YannDubs/disentangling-vae (arXiv 1804.03599); a state dict becomes a run of configs/vae.
 
-The model is pipeline.models.vae. Theirs flattens feature maps as [channels height width], and ours as
-[height width channels]; theirs outputs mean and log-variance of each latent in turn, and ours all
-means and then all log-variances. Only the encoder and decoder are imported: the discriminator of a
-FactorVAE is a separate file.
+The model is pipeline.models.vae. Theirs flattens feature maps as [channels height width], and ours
+as [height width channels]; theirs outputs mean and log-variance of each latent in turn, and ours
+all means and then all log-variances. Only the encoder and decoder are imported: the discriminator
+of a FactorVAE is a separate file.
 """
 
 import re
@@ -20,7 +20,7 @@ from pipeline.importers import Imported, provenance, shapes_of
 
 FILES = ("FILE",)
 
-SIDE, CHANNELS = 4, 32  # of the smallest feature map
+SIDE, CHANNELS = 4, 32  # size of the smallest feature map
 Transform = Callable[[np.ndarray], np.ndarray]
 
 
@@ -43,10 +43,10 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
 def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
-    """Weights for the model with these `shapes`, the recipe configs/vae/mnist.py or one like it.
+    """Return the parameters for `shapes` of configs/vae/mnist.py or a similar recipe.
 
     Raises:
-      CheckpointError: the file is of another model.
+      CheckpointError: the file holds another model.
     """
     depth = sum(name.startswith("encoder.convs.") and name.endswith(".kernel") for name in shapes)
     return state_dict.convert(tensors, shapes, lambda name: _source(name, depth), path=path)
@@ -69,14 +69,14 @@ def _source(name: str, depth: int) -> tuple[str, Transform]:
     if side == "encoder":
         module = f"conv{index + 1}" if index < 3 else "conv_64"
         return f"encoder.{module}.{theirs}", conv if leaf == "kernel" else same
-    # Of four transposed convolutions the first is the extra one of 64x64 images.
+    # The first of four transposed convolutions is the additional one for 64x64 images.
     place = index + 4 - depth
     module = f"convT{place}" if place else "convT_64"
     return f"decoder.{module}.{theirs}", _transposed_conv if leaf == "kernel" else same
 
 
 def _linear(side: str, index: int, leaf: str) -> Transform:
-    """The encoder's first one reads a flattened feature map, the decoder's last one writes one."""
+    """Return the transform of a linear layer; two of them read or write a flattened feature map."""
     if (side, index) == ("encoder", 0):
         return (lambda weight: _channels_last(weight.T)) if leaf == "kernel" else same
     if (side, index) == ("decoder", 2):
@@ -85,16 +85,16 @@ def _linear(side: str, index: int, leaf: str) -> Transform:
 
 
 def _channels_last(rows: np.ndarray) -> np.ndarray:
-    """Rows that stand for [channels height width], in the order [height width channels]."""
+    """Reorder rows from [channels height width] to [height width channels]."""
     shape = (CHANNELS, SIDE, SIDE, *rows.shape[1:])
     return np.moveaxis(rows.reshape(shape), 0, 2).reshape(rows.shape)
 
 
 def _grouped(rows: np.ndarray) -> np.ndarray:
-    """mean, log-variance, mean, ... -> means, then log-variances."""
+    """Reorder rows from mean, log-variance, mean, ... to all means, then all log-variances."""
     return np.concatenate([rows[0::2], rows[1::2]])
 
 
 def _transposed_conv(kernel: np.ndarray) -> np.ndarray:
-    """[in out height width], which torch flips -> [height width in out], which we do not."""
+    """Transpose [in out height width] to [height width in out], and flip it as torch does."""
     return kernel.transpose(2, 3, 0, 1)[::-1, ::-1]

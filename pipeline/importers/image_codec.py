@@ -1,13 +1,16 @@
-"""An image codec of ours, inflated in time; a codec folder becomes a run of a configs/cv_vae recipe.
+"""Our image codec, inflated in time; a codec folder becomes a run of a configs/cv_vae recipe.
 
-The codec has the networks of pipeline.networks.ldm; one with those of pipeline.networks.cv_vae starts as it.
+The codec has the networks of pipeline.networks.ldm, and a codec with those of
+pipeline.networks.cv_vae starts as it.
 
-A causal kernel has the image's in its last frame and a centred one in its middle frame, with zeros elsewhere; where one
-frame becomes two, both are the image's; attention over time starts as nothing. With norms per frame the result codes a
-clip as the image codec does each of the frames that it keeps.
+A causal kernel has the image's kernel in its last frame, and a centred one in its middle frame; the
+other frames are zero. Where one frame becomes two, both use the image's kernel. Attention over time
+starts with an output of zero. With norms per frame, the result encodes a clip as the image codec
+encodes each of the frames that it keeps.
 
-The 1x1 convolutions around an image codec's latents are taken into their neighbours. That is exact but for the bias of
-the one before the decoder, at the image's border: the decoder's zeros then stand beyond it, not its bias.
+The 1x1 convolutions around an image codec's latents are merged into their neighbours. This is exact
+except for the bias of the one before the decoder, at the image's border: the padding there is then
+zero, and not the bias.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,10 +44,11 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
-    """The weights, with no 1x1 convolutions around the latents.
+    """Return the weights, without 1x1 convolutions around the latents.
 
     Raises:
-      ConfigError: there is no such folder. CheckpointError: it is damaged, or holds another model.
+      ConfigError: there is no such folder.
+      CheckpointError: the folder is damaged, or holds another model.
     """
     _, weights, config, _ = folder.read(paths[0])
     found = config["model"].get("encoder", config["model"])["name"]
@@ -56,7 +60,7 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def without_quant_convs(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights with the 1x1 convolutions, if there are any, taken into encoder.conv_out and decoder.conv_in."""
+    """Merge the 1x1 convolutions, if there are any, into encoder.conv_out and decoder.conv_in."""
     changed = {name: array for name, array in weights.items() if "quant_conv" not in name}
     if "quant_conv.kernel" in weights:
         after = weights["quant_conv.kernel"][0, 0]
@@ -75,7 +79,11 @@ def without_quant_convs(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
 def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
-    """Weights for the CV-VAE with these `shapes`. Raises CheckpointError where the image codec is not its size."""
+    """Return the parameters for the `shapes` of a CV-VAE.
+
+    Raises:
+      CheckpointError: the image codec has another size.
+    """
     weights, missing, wrong, unused = {}, [], [], set(tensors)
     for name, wanted in shapes.items():
         if ".temporal_attention." in name:
@@ -88,7 +96,8 @@ def convert(
         weights[name] = _inflated(name, tensors[name], wanted.shape)
         if weights[name].shape != wanted.shape:
             wrong.append(
-                f"{name} (inflated {list(weights[name].shape)}, and the recipe has {list(wanted.shape)})"
+                f"{name} (inflated {list(weights[name].shape)}, "
+                f"and the recipe has {list(wanted.shape)})"
             )
     found = [
         ("missing", missing),
@@ -115,7 +124,7 @@ def _inflated(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
 
 
 def _attention_over_time(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """As at initialisation: torch's default, and an output of zero."""
+    """Return the initial value of attention over time: torch's default, with an output of zero."""
     if name.endswith(".scale"):
         return np.ones(shape, np.float32)
     if name.endswith(".bias") or ".out." in name:

@@ -1,4 +1,4 @@
-"""VDVAE of openai/vdvae (arXiv 2011.10650); a state dict becomes a run of a configs/vdvae recipe."""
+"""VDVAE of openai/vdvae (arXiv 2011.10650); a state dict becomes a run of configs/vdvae."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -39,8 +39,8 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
 def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
-    """Weights for the model with these `shapes`. Raises CheckpointError where the file is of another model."""
-    # The learned starts of the decoder's states are a list there, from the lowest resolution up.
+    """Return the parameters for `shapes`. Raises CheckpointError for another model."""
+    # The file lists the decoder's learned initial states from the lowest resolution up.
     biased = sorted(
         int(name.split(".")[-1]) for name in shapes if name.startswith("decoder.biases.")
     )
@@ -78,7 +78,10 @@ def _module(part: str, name: str) -> str:
 
 
 def _hint(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct]) -> str:
-    """Numbers of blocks, where they differ: the released ffhq1024 file has 68 in the encoder, its recipe 70."""
+    """Return a hint on numbers of blocks, where they differ.
+
+    The released ffhq1024 file has 68 in the encoder, and its recipe has 70.
+    """
     differences = [
         f"the file has {theirs} {side} blocks, the recipe {ours}"
         for side, key in (("encoder", "enc_blocks"), ("decoder", "dec_blocks"))

@@ -1,7 +1,7 @@
 """TAESD of madebyollin/taesd, tiny autoencoders for diffusion latents; two files become a codec.
 
-The networks are in pipeline.networks.taesd. Each file is a sequence of numbered layers; tensors are named
-"encoder.3.weight" and so on here.
+The networks are in pipeline.networks.taesd. Each file is a sequence of numbered layers; tensors are
+named "encoder.3.weight" and so on here.
 """
 
 import re
@@ -17,7 +17,8 @@ from pipeline.formats.state_dict import Found, conv, no_rule, same
 from pipeline.importers import Imported, provenance, shapes_of
 
 FILES = ("ENCODER", "DECODER")
-# Numbers of the layers in his files: of the decoder's, 0 is the clamp, 2 a ReLU, and enlarging has numbers too.
+# Numbers of the layers in the files. In the decoder, 0 is the clamp, 2 a ReLU, and upsampling
+# counts.
 _PLACES = {
     "encoder.conv_in": 0,
     "encoder.downs.0": 2,
@@ -49,7 +50,7 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
-    """The tensors of both files. Raises ConfigError where torch is not installed, DataError for a file's faults."""
+    """Return the tensors of both files. Raises DataError if one is missing or damaged."""
     sides = zip(("encoder", "decoder"), paths)
     return {
         f"{side}.{name}": array
@@ -59,7 +60,7 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """config.model of the network in the files. Raises CheckpointError where they are of another kind."""
+    """Return config.model of the network in the files. Raises CheckpointError for another kind."""
     last = tensors.get(f"encoder.{_PLACES['encoder.conv_out']}.weight")
     if last is None:
         raise CheckpointError(
@@ -79,7 +80,7 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
 def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
-    """Weights for the model with these `shapes`. Raises CheckpointError where the files are of another model."""
+    """Return the parameters for `shapes`. Raises CheckpointError for another model."""
     pooled = any(".pool." in name for name in tensors)
     hint = f" (set model.encoder.pool={pooled} and model.decoder.pool={pooled})"
     hint = "" if pooled == any(".pool." in name for name in shapes) else hint
@@ -104,5 +105,5 @@ def _module(module: str, name: str) -> str:
     if not found or (found[5] and found[5] not in _POOL):
         raise no_rule(name)
     block = f"{side}.{_FIRST_BLOCKS[side][int(found[2])] + int(found[3])}"
-    # A ReLU stands between two convolutions.
+    # There is a ReLU between two convolutions.
     return f"{block}.conv.{2 * int(found[4])}" if found[4] else f"{block}.pool.{_POOL[found[5]]}"

@@ -4,8 +4,8 @@ The model is pipeline.networks.wf_vae. A file is a state dict, a checkpoint of t
 averaged weights are used), or the folder that their save_pretrained writes. They need
 authors_wavelets=True in model.encoder and model.decoder, and
 model.decoder.time_interpolation="linear": the filters and the doubling of frames that they were
-trained with. A config.json in the folder, or next to the file, describes how a
-network differs from the released ones.
+trained with. A config.json in the folder, or next to the file, describes how a network differs from
+the released ones.
 """
 
 import json
@@ -33,13 +33,13 @@ _HIDDEN = (
     "decoder.time_interpolation",
 )
 
-# Haar filters, of which the model has its own: 128 frozen values, and buffers.
+# Haar filters: 128 frozen values, and buffers. The model has its own.
 _FILTERS = re.compile(r"(encoder|decoder)\.(inverse_)?wavelet_transform_\w+\.")
 _ATTENTION = {"query": "q", "key": "k", "value": "v", "out": "proj_out"}
 _STAGES = {"down1": "down1", "down2": "down2", "up1": "up1", "up2": "up2", "connect1": "connect_l1"}
 _STAGES |= {"connect2": "connect_l2"}
 _CHECKPOINT = (("ema_state_dict",), ("state_dict", "gen_model"), ("state_dict",))
-# Their setting -> ours, of what the tensors show as well.
+# Their setting -> ours, for settings that the tensors determine as well.
 _COUNTED = {
     "latent_dim": "latent_channels",
     "base_channels": "base_channels",
@@ -49,7 +49,7 @@ _COUNTED = {
     "decoder_num_resblocks": "num_blocks",
     "connect_res_layer_num": "num_connect_blocks",
 }
-# Settings that our network has fixed.
+# Settings that are fixed in our network.
 _FIXED = {
     "norm_type": "layernorm",
     "use_attention": True,
@@ -65,7 +65,7 @@ _FIXED = {
 }
 _INTERPOLATIONS = {"trilinear": "linear", "nearest": "nearest"}
 _CLASS = "WFVAEModel"
-_PLACEHOLDER = 0.18215  # scale of every channel where nobody measured one: Stable Diffusion's
+_PLACEHOLDER = 0.18215  # scale of every channel if none was measured: Stable Diffusion's
 Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
 
 
@@ -86,7 +86,7 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
 
 
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
-    """The tensors. Raises DataError where the file is not there, or is damaged."""
+    """Return the tensors. Raises DataError if the file is missing or damaged."""
     path = pathlib.Path(paths[0])
     if path.is_dir() or path.suffix == ".safetensors":
         return state_dict.load_safetensors(
@@ -96,10 +96,11 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """config.model of the network that the tensors are of; without a config.json, one that is as the released ones.
+    """Return config.model of the network; without a config.json, it is like the released ones.
 
     Raises:
-      CheckpointError: they are not of a WF-VAE, or of one that we lack. DataError: config.json is damaged.
+      CheckpointError: the tensors are not a WF-VAE's, or those of one that we do not have.
+      DataError: config.json is damaged.
     """
     settings = _settings(paths[0])
     try:
@@ -136,10 +137,10 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
 
 
 def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
-    """Of each latent channel, as config.json's scale and shift have them; {} where it has none of these latents.
+    """Return the statistics of each latent channel from config.json's scale and shift, or {}.
 
-    The authors normalise as (z - shift) * scale. Lists of another length than the channels, and the scale that stands
-    there by default, are nobody's measurement.
+    The authors normalize as (z - shift) * scale. Lists whose length is not the number of channels,
+    and the default scale, were not measured and are left out.
     """
     settings = _settings(paths[0])
     scale, shift = (
@@ -153,7 +154,7 @@ def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
 def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
-    """Weights for the model with these `shapes`. Raises CheckpointError where the file is of another model."""
+    """Return the parameters for `shapes`. Raises CheckpointError for another model."""
     filters = [name for name in tensors if _FILTERS.match(name)]
     return state_dict.convert(
         tensors, shapes, lambda name: _source(name, shapes), path=path, ignored=filters
@@ -161,7 +162,12 @@ def convert(
 
 
 def _settings(path: str) -> dict[str, Any]:
-    """config.json, of a network that we have; {} where there is none. One beside a file may be of something else."""
+    """Return the settings in config.json, or {}; one next to a file may describe something else.
+
+    Raises:
+      CheckpointError: it describes a network that we do not have.
+      DataError: it is damaged.
+    """
     given = pathlib.Path(path)
     file = (given if given.is_dir() else given.parent) / diffusers_importer.CONFIG
     try:
@@ -173,7 +179,7 @@ def _settings(path: str) -> dict[str, Any]:
     kind = settings.get("_class_name") if isinstance(settings, dict) else None
     if kind != _CLASS:
         if given.is_dir():
-            raise CheckpointError(f"{file} is of {kind!r}, not of {_CLASS!r}")
+            raise CheckpointError(f"{file} holds {kind!r}, not {_CLASS!r}")
         return {}
     for key, value in _FIXED.items():
         if settings.get(key, value) != value:
@@ -187,7 +193,7 @@ def _settings(path: str) -> dict[str, Any]:
 
 
 def _numbers(values: Any, count: Any) -> list[float]:
-    """The list, if it is one of so many finite numbers; else an empty one."""
+    """Return `values` if it is a list of `count` finite numbers, otherwise an empty list."""
     if not isinstance(values, list) or len(values) != count:
         return []
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
@@ -214,7 +220,7 @@ def _source(name: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> Found:
 
 
 def _module(rest: str, part: str, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> str:
-    """Their name of a module of ours, within the encoder or decoder."""
+    """Return the authors' name of one of our modules, relative to the encoder or decoder."""
     if found := re.fullmatch(r"middle\.attention\.(\w+)", rest):
         return f"mid.1.{_ATTENTION.get(found[1], found[1])}"
     if found := re.fullmatch(r"middle\.block([12])\.(\w+)", rest):
@@ -245,8 +251,9 @@ def _in_block(name: str) -> str:
 
 
 def _is_2d(part: str) -> bool:
-    """Whether theirs is a 2-D convolution: a causal one of theirs wraps another, named conv."""
-    flat = r"encoder\.(connect[12]|down1\..*|down2\.conv_in)|decoder\.(conv_out|connect[12]\.conv|up1\.conv)"
+    """Return whether the authors' convolution is 2-D; a causal one wraps another, named conv."""
+    flat = r"encoder\.(connect[12]|down1\..*|down2\.conv_in)"
+    flat += r"|decoder\.(conv_out|connect[12]\.conv|up1\.conv)"
     return re.fullmatch(flat, part) is not None
 
 
@@ -259,11 +266,11 @@ def _count(names: Mapping[str, object], prefix: str) -> int:
 
 
 def _conv(kernel: np.ndarray) -> np.ndarray:
-    """[out in (time) height width] -> [time height width in out]."""
+    """Transpose [out in (time) height width] to [time height width in out]."""
     kernel = kernel[:, :, None] if kernel.ndim == 4 else kernel
     return kernel.transpose(2, 3, 4, 1, 0)
 
 
 def _linear(kernel: np.ndarray) -> np.ndarray:
-    """[out in 1 1 1] -> [in out]."""
+    """Transpose [out in 1 1 1] to [in out]."""
     return kernel.reshape(kernel.shape[:2]).T

@@ -96,7 +96,7 @@ def test_wrong_files_are_data_errors(tmp_path, files):
     with pytest.raises(DataError, match="there is no such file"):
         lpips.create("squeezenet", weights=str(tmp_path / "no.pth"), heads=files["heads"])
     (tmp_path / "bad.pth").write_bytes(b"not a torch file")
-    with pytest.raises(DataError, match=r"is no \.pth file of weights, or is damaged"):
+    with pytest.raises(DataError, match=r"is not a \.pth file of weights, or is damaged"):
         weight_files.load(str(tmp_path / "bad.pth"))
     with pytest.raises(DataError, match="has no heads for this network"):
         lpips.create("squeezenet", weights=files["weights"], heads=files["weights"])
@@ -111,7 +111,7 @@ def test_torch_file_with_code_is_rejected(tmp_path):
             return (os.system, ("true",))
 
     (tmp_path / "harm.pth").write_bytes(pickle.dumps(Harm()))
-    with pytest.raises(DataError, match=r"posix\.system, which is no tensor"):
+    with pytest.raises(DataError, match=r"posix\.system, which is not a tensor"):
         weight_files.load(str(tmp_path / "harm.pth"))
 
 

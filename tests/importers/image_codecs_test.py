@@ -41,8 +41,11 @@ def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
 @pytest.mark.parametrize(
     "changes, said",
     [
-        (dict(_class_name="VQModel"), "is of 'VQModel', not of 'AutoencoderKL'"),
-        (dict(down_block_types=["AttnDownEncoderBlock2D"] * 2), "others than 'DownEncoderBlock2D'"),
+        (dict(_class_name="VQModel"), "holds 'VQModel', not 'AutoencoderKL'"),
+        (
+            dict(down_block_types=["AttnDownEncoderBlock2D"] * 2),
+            "blocks other than 'DownEncoderBlock2D'",
+        ),
         (dict(act_fn="gelu"), "act_fn='gelu', and our network has 'silu'"),
         (dict(use_quant_conv=False), "use_quant_conv=False and use_post_quant_conv=True differ"),
         (dict(layers_per_block=2), "missing: decoder.up_blocks.0.resnets.2.conv1.bias"),

@@ -96,7 +96,7 @@ def test_scales_that_nobody_measured_are_left(tmp_path):
             dict(base_channels=16),
             "config.json has base_channels=16, and the weights base_channels=8",
         ),
-        (dict(_class_name="AutoencoderKL"), "is of 'AutoencoderKL', not of 'WFVAEModel'"),
+        (dict(_class_name="AutoencoderKL"), "holds 'AutoencoderKL', not 'WFVAEModel'"),
     ],
 )
 def test_a_folder_of_another_network_is_told(settings, said, tmp_path):
