@@ -1,9 +1,9 @@
-"""A checksum of an array that its parts add up to, so that it holds for every way of splitting the array.
+"""A checksum of an array that is the sum of its shards' checksums, however the array is sharded.
 
-It is multilinear: the sum over the elements, modulo 2^64, of their bits times a weight that is odd and depends on the
-place in the whole array alone. An odd weight times a change of up to 32 bits is never 0 modulo 2^64, so that one wrong
-element is always found; several wrong ones go unseen with a chance of about 2^-32 or less. It is no defence against
-an enemy.
+It is multilinear: the sum over the elements, modulo 2^64, of their bits times an odd weight that
+depends only on the position in the whole array. An odd weight times a change of up to 32 bits is
+never 0 modulo 2^64, so that one wrong element is always found; several wrong ones are missed with a
+probability of about 2^-32 or less. It does not protect against deliberate changes.
 """
 
 import functools
@@ -18,11 +18,10 @@ _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 
 
 def checksum(block: np.ndarray, starts: tuple[int, ...] = ()) -> int:
-    """The share of a block that begins at `starts` of the whole array (at its beginning, if not given)."""
+    """Return the checksum of a block whose first element is at `starts` of the whole array."""
     starts = starts or (0,) * block.ndim
-    if (
-        block.itemsize not in _UNSIGNED
-    ):  # of 8 bytes or more: words of 4 along a dimension of their own
+    if block.itemsize not in _UNSIGNED:
+        # Elements of 8 bytes or more become words of 4 bytes along a new dimension.
         block = np.atleast_1d(np.ascontiguousarray(block))[..., None].view(np.uint32)
         starts = (starts or (0,)) + (0,)
     if block.ndim == 0:
@@ -32,7 +31,7 @@ def checksum(block: np.ndarray, starts: tuple[int, ...] = ()) -> int:
     weights = [
         _weights(dim, start, size) for dim, (start, size) in enumerate(zip(starts, block.shape))
     ]
-    # The last dimensions become one of some length: a product for each element, and few for the rows.
+    # The last dimensions are merged into a long one, so that few products are left for the rows.
     columns = weights.pop()
     while weights and len(columns) * len(weights[-1]) <= _CHUNK:
         columns = (weights.pop()[:, None] * columns).reshape(-1)
@@ -44,7 +43,7 @@ def checksum(block: np.ndarray, starts: tuple[int, ...] = ()) -> int:
 
 
 def of_array(array: jax.Array) -> int:
-    """This process's share: of the parts that it holds the first copy of."""
+    """Return this process's part of the checksum: of the shards whose first replica it holds."""
     total = 0
     for shard in array.addressable_shards:
         if shard.replica_id == 0:
@@ -77,7 +76,10 @@ _ONE = np.ones(1, np.uint64)
 
 @functools.lru_cache(256)
 def _weights(dim: int, start: int, size: int) -> UInt64[np.ndarray, " n"]:
-    """Odd numbers for places start .. start + size along a dimension: the finaliser of splitmix64 (Steele 2014)."""
+    """Return odd weights of positions start .. start + size along a dimension.
+
+    They are the finalizer of splitmix64 (Steele et al. 2014).
+    """
     x = np.arange(start + 1, start + size + 1, dtype=np.uint64) + np.uint64((dim + 1) << 40)
     x *= np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""manifest.json of a checkpoint: what it holds, and how to tell that it still does. It is written last."""
+"""The manifest.json of a checkpoint, written last: its content, and checksums to verify it."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from etils import epath
 from pipeline.core.errors import DamagedCheckpoint
 
 NAME = "manifest.json"
-# Files up to this size are hashed: what a library says of its data, in which a wrong bit might mean anything.
+# Files up to this size are hashed: they are metadata of libraries, in which any wrong bit may matter.
 _SMALL = 1 << 16
 
 
@@ -22,7 +22,7 @@ def write(
     metrics: Mapping[str, float],
     arrays: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Makes the checkpoint in `path` whole; `arrays` are {name: {dtype, shape, checksum}}."""
+    """Complete the checkpoint in `path`; `arrays` is {name: {dtype, shape, checksum}}."""
     files = {name: _describe(file) for name, file in _files(path) if name != NAME}
     content: dict[str, Any] = dict(
         step=step, metadata=metadata, metrics=metrics, arrays=arrays, files=files
@@ -34,7 +34,11 @@ def write(
 
 
 def read(path: epath.Path) -> dict[str, Any]:
-    """What was written. Raises DamagedCheckpoint where it cannot be read, or not as it was written."""
+    """Return what was written.
+
+    Raises:
+      DamagedCheckpoint: the manifest is missing, unreadable or changed.
+    """
     try:
         content = json.loads((path / NAME).read_text())
         claimed = content.pop("sha256")
@@ -46,7 +50,7 @@ def read(path: epath.Path) -> dict[str, Any]:
 
 
 def check_files(path: epath.Path, content: Mapping[str, Any]) -> None:
-    """Raises DamagedCheckpoint where a file is missing, has another size or, a small one, other content."""
+    """Raise DamagedCheckpoint for a file that is missing or has another size or, if small, content."""
     there = dict(_files(path))
     for name, said in content["files"].items():
         if name not in there:

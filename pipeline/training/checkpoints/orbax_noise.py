@@ -1,4 +1,4 @@
-"""What Orbax and asyncio print of a save that failed, kept from the log: its failure reaches us as an exception."""
+"""Filters for what Orbax and asyncio log about a failed save, which also raises an exception."""
 
 import logging
 import os
@@ -6,13 +6,11 @@ import sys
 import warnings
 from typing import Any
 
-UNFINISHED = (
-    ".orbax-checkpoint-tmp"  # ends the name of the folder that Orbax writes a checkpoint into
-)
+UNFINISHED = ".orbax-checkpoint-tmp"  # Suffix of the folder while Orbax writes a checkpoint.
 
 
 def silence() -> None:
-    """From now on, and for the whole process: tracebacks of each of Orbax's threads and tasks are pages."""
+    """Filter the tracebacks of Orbax's threads and tasks, which take pages, in the whole process."""
     for logger in ("absl", "asyncio"):
         logging.getLogger(logger).addFilter(_not_of_orbax)
     warnings.filterwarnings(
@@ -20,19 +18,19 @@ def silence() -> None:
     )
     report = sys.unraisablehook
 
-    def unraisable(told: Any) -> None:
-        # What is left of such a save answers to an event loop that Orbax has closed by then.
+    def unraisable(event: Any) -> None:
+        # Remaining tasks of a failed save use an event loop that Orbax has closed.
         if not (
-            isinstance(told.exc_value, RuntimeError)
-            and str(told.exc_value) == "Event loop is closed"
+            isinstance(event.exc_value, RuntimeError)
+            and str(event.exc_value) == "Event loop is closed"
         ):
-            report(told)
+            report(event)
 
     sys.unraisablehook = unraisable
 
 
 def _not_of_orbax(record: logging.LogRecord) -> bool:
-    # asyncio tells of what nobody awaited whenever it is collected: from any place, naming the array that failed.
+    # asyncio reports tasks that nobody awaited when they are collected, from any place in the code.
     return not any(
         name in record.pathname + record.getMessage()
         for name in (f"{os.sep}orbax{os.sep}", UNFINISHED)

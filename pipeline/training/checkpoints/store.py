@@ -1,10 +1,10 @@
-"""Checkpoints of a run: Orbax writes them, beside the training; what comes back is what was saved, or it is refused.
+"""Checkpoints of a run: written by Orbax during training, and verified when they are restored.
 
     folder/<step>/{params,ema,other,opt_state,counters}, manifest.json
 
-Orbax writes into <step>.orbax-checkpoint-tmp and renames at the end. manifest.json comes after that, with a checksum of
-every array: a step without one is not whole, and is not seen. Steps are independent of one another: a save that
-fails (a full disk) takes nothing with it.
+Orbax writes into <step>.orbax-checkpoint-tmp and renames it at the end. manifest.json is written
+after that, with a checksum of every array: a step without one is incomplete and ignored. Steps are
+independent of one another: a save that fails (a full disk) damages no other checkpoint.
 """
 
 import concurrent.futures
@@ -41,17 +41,18 @@ from pipeline.training.state.state_tree import (
 from pipeline.training.state.train_state import TrainState
 
 _DAMAGED = ".damaged"
-_TOGETHER_S = 600  # for all processes to have written their part
+_TOGETHER_S = 600  # Timeout for all processes to write their part.
 
 orbax_noise.silence()
 
 
 class Checkpoints:
-    """The checkpoints in a folder, a local one or one that etils.epath and Orbax reach (gs://).
+    """The checkpoints in a folder, local or any that etils.epath and Orbax support (gs://).
 
-    One save runs at a time, beside the training. One that fails is tried once more where its data are still at hand,
-    and then told in a line on standard error, and in `failure` until a later one succeeds: the checkpoints before it
-    are untouched, and the run can go on. `failures` counts them; `max_failures` in a row are an error.
+    One save runs at a time, in the background. A save that fails is retried once if its data are
+    still available. If it fails again, it is reported in one line on standard error, and in
+    `failure` until a later save succeeds: older checkpoints are intact, and the run can go on.
+    `failures` counts failed saves; `max_failures` in a row are an error.
     """
 
     def __init__(
@@ -77,14 +78,14 @@ class Checkpoints:
         self.failures = self._in_a_row = 0
 
     def steps(self) -> list[int]:
-        """Steps with a whole checkpoint, oldest first; what a kill left half-written is not among them."""
+        """Return the steps with a complete checkpoint, oldest first."""
         if not self.folder.is_dir():
             return []
         numbers = (path for path in self.folder.iterdir() if path.name.isdigit())
         return sorted(int(path.name) for path in numbers if (path / manifest.NAME).exists())
 
     def latest(self) -> int | None:
-        """The newest step with a whole checkpoint."""
+        """Return the newest step with a complete checkpoint, or None."""
         return (self.steps() or [None])[-1]
 
     def save(
@@ -94,10 +95,10 @@ class Checkpoints:
         metadata: Mapping[str, Any],
         metrics: Mapping[str, float] | None = None,
     ) -> float:
-        """Starts to write the state of `step`, once the save before is done; returns the seconds this took.
+        """Start to save the state of `step` after the previous save; return the seconds this took.
 
-        The state's buffers may be donated right away: this waits for their copies, and for nothing else. `metrics` are
-        what the best checkpoint is chosen by.
+        The state's buffers may be donated right away, because this waits until they are copied.
+        `metrics` are what the best checkpoint is chosen by.
 
         Raises:
           CheckpointError: the last `max_failures` saves have failed.
@@ -116,7 +117,7 @@ class Checkpoints:
         return time.monotonic() - began
 
     def wait(self) -> None:
-        """Returns when no save is running; then `failure` tells whether the last one failed.
+        """Wait until no save is running; `failure` is then set if the last one failed.
 
         Raises:
           CheckpointError: the last `max_failures` saves have failed.
@@ -132,21 +133,21 @@ class Checkpoints:
         self.failure, self._in_a_row = None, 0
 
     def close(self) -> None:
-        """Waits for a running save."""
+        """Wait for a running save, and stop the saving thread."""
         try:
             self.wait()
         finally:
             self._thread.shutdown()
 
     def metadata(self, step: int) -> dict[str, Any]:
-        """What was said at `save`. Raises CheckpointError where there is no such checkpoint."""
+        """Return the metadata given to `save`. Raises CheckpointError if there is no such checkpoint."""
         return self.manifest(step)["metadata"]
 
     def manifest(self, step: int) -> dict[str, Any]:
-        """All that manifest.json of a step says (manifest.py), once it and the files are checked.
+        """Return the content of a step's manifest.json, after verifying it and the files.
 
         Raises:
-          CheckpointError: there is no such checkpoint. DamagedCheckpoint: something is not as it was written.
+          CheckpointError: there is no such checkpoint. DamagedCheckpoint: a file has changed.
         """
         path = self.folder / str(step)
         if not (path / manifest.NAME).exists():
@@ -159,13 +160,13 @@ class Checkpoints:
         return content
 
     def restore(self, step: int, shapes: TrainState) -> TrainState:
-        """The state of `step`, with the shardings of `shapes`: those of another mesh than it was saved on, too.
+        """Return the state of `step` with the shardings of `shapes`, which may be on another mesh.
 
         Every array is compared with its checksum.
 
         Raises:
-          CheckpointError: there is none, or it is the state of another model or optimiser. DamagedCheckpoint: it is
-            not what was saved, on whichever process that shows.
+          CheckpointError: there is none, or it is the state of another model or optimizer.
+            DamagedCheckpoint: it is not what was saved, on any of the processes.
         """
         with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
             content, tree = self.manifest(step), to_tree(shapes)
@@ -180,13 +181,14 @@ class Checkpoints:
         shapes: TrainState,
         check: Callable[[dict[str, Any], int], None] = lambda metadata, step: None,
     ) -> tuple[int, TrainState] | None:
-        """The newest step that comes back whole, and its state; None where nothing was ever saved.
+        """Return the newest undamaged step and its state, or None if nothing was ever saved.
 
-        A damaged checkpoint is renamed to <step>.damaged, told in a line, and the one before it taken. `check` sees the
-        metadata of a step before it is loaded, and may refuse it by raising an error of its own.
+        A damaged checkpoint is renamed to <step>.damaged and reported in one line, and the previous
+        one is tried. `check(metadata, step)` is called before a step is loaded, and may refuse it by
+        raising an error.
 
         Raises:
-          CheckpointError: the checkpoints are of another model, or every one there is damaged.
+          CheckpointError: the checkpoints are of another model, or all of them are damaged.
         """
         for step in reversed(self.steps()):
             try:
@@ -208,12 +210,13 @@ class Checkpoints:
         return None
 
     def arrays(self, step: int, *parts: str) -> Tree:
-        """NumPy arrays by part ("params", "ema", "model_state", "opt_state", "counters"; or those named) and name.
+        """Return verified NumPy arrays by part and name; no model or device is needed.
 
-        They are read as they lie there, onto the host, and checked: no model is built, and no device is needed.
+        The parts are "params", "ema", "model_state", "opt_state" and "counters", or those in
+        `parts`.
 
         Raises:
-          CheckpointError: there is no such step. DamagedCheckpoint: which arrays are not what was saved.
+          CheckpointError: there is no such step. DamagedCheckpoint: arrays are not what was saved.
         """
         content = self.manifest(step)
         wanted: Tree = {}
@@ -236,10 +239,11 @@ class Checkpoints:
         *,
         ema: bool = True,
     ) -> Tree:
-        """Arrays for the shapes of a model's parameters, from the EMA or not, and of its other variables.
+        """Return the arrays of a model's parameters, with `ema` the averaged ones, and other variables.
 
         Raises:
-          CheckpointError: as `restore`.
+          CheckpointError: there is no such step, or it is of another model. DamagedCheckpoint:
+            arrays are not what was saved.
         """
         part = "ema" if ema else "params"
         tree = {part: dict(params), "model_state": dict(model_state)}
@@ -255,8 +259,9 @@ class Checkpoints:
         self, path: epath.Path, tree: Tree, about: dict[str, Any]
     ) -> concurrent.futures.Future[None]:
         if jax.process_count() > 1:
-            # Processes must save in step, which only Orbax's own asynchronous save does. It holds the loop for a
-            # third of a millisecond an array, to copy it; the sums are of the state as it is now, before it goes on.
+            # Processes must save in step, which only Orbax's asynchronous save does. It blocks the
+            # loop for a third of a millisecond per array, to copy it. The checksums are taken here,
+            # before training changes the state.
             sums = {name: of_array(array) for name, array in flat(tree).items()}
             response = ocp.save_checkpointables_async(str(path), tree)
             kinds = {
@@ -266,14 +271,14 @@ class Checkpoints:
             return self._thread.submit(
                 self._finish_together, path, response, kinds, sums, about, self._saves
             )
-        # That would be 15% of the whole save of a VDVAE, which has thousands. Copying alone is 2%.
+        # Orbax's would take 15% of the save of a VDVAE, with thousands of arrays; copying takes 2%.
         host = self._copy(tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
         return self._thread.submit(self._write, path, host, about)
 
     def _write(self, path: epath.Path, host: Tree, about: dict[str, Any]) -> None:
-        """In the saving thread of a single process."""
+        """Write and commit in the saving thread of a run of one process; retry once."""
         context = ocp.Context()
-        context.memory.deepcopy_host_arrays = False  # they are a copy, of which nobody else knows
+        context.memory.deepcopy_host_arrays = False  # They already are a copy.
         try:
             with context:
                 ocp.save_checkpointables(str(path), host)
@@ -295,7 +300,7 @@ class Checkpoints:
         about: dict[str, Any],
         number: int,
     ) -> None:
-        """In the saving thread of each process: process 0 adds up the sums of all, and makes the step whole."""
+        """Finish in the saving thread; process 0 adds up all checksums and commits the step."""
         client, key = cluster_status.client(), f"strata/checksums/{number}/"
         client.key_value_set(f"{key}{jax.process_index()}", json.dumps(list(sums.values())))
         response.result()
@@ -331,17 +336,18 @@ class Checkpoints:
         steps, metrics = self.steps(), {}
         if self._retention.best:
             for step in steps:
-                with contextlib.suppress(DamagedCheckpoint):  # which is found when it is wanted
+                with contextlib.suppress(DamagedCheckpoint):  # Reported when it is restored.
                     metrics[step] = manifest.read(self.folder / str(step))["metrics"]
         for step in self._retention.superfluous(steps, metrics):
-            # First what makes it whole: a kill in between leaves no half of a checkpoint that looks like one.
+            # The manifest first: a kill in between leaves nothing that looks like a checkpoint.
             (self.folder / str(step) / manifest.NAME).unlink(missing_ok=True)
             (self.folder / str(step)).rmtree(missing_ok=True)
 
     def _copy(self, tree: Tree) -> Tree:
-        """A CPU's arrays in memory of our own: device_get would give views of the buffers that are donated next.
+        """Copy a CPU's arrays; device_get would return views of buffers that are donated next.
 
-        The memory is kept for the next save. Touching its pages for the first time takes longer than to fill them.
+        The memory is kept for the next save, because touching its pages for the first time takes
+        longer than filling them.
         """
         if described(self._host) != described(tree):
             self._host = jax.tree.map(lambda array: np.empty(array.shape, array.dtype), tree)
@@ -352,7 +358,7 @@ class Checkpoints:
         return self._host
 
     def _clear(self, path: epath.Path) -> None:
-        """Makes way for a save: what kills and failures left, and a checkpoint of the same step."""
+        """Delete unfinished saves, and a checkpoint of the same step, before a save."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in [
             path,
@@ -385,7 +391,7 @@ class Checkpoints:
         print(f"strata: {self.failure}; the run goes on", file=sys.stderr, flush=True)
 
     def _quarantine(self, step: int, damage: DamagedCheckpoint) -> None:
-        """Out of the way and kept: what is left of it may be wanted."""
+        """Rename a damaged checkpoint, and keep it for inspection."""
         if jax.process_index() == 0:
             target, number = self.folder / f"{step}{_DAMAGED}", 1
             while target.exists():
@@ -401,7 +407,7 @@ class Checkpoints:
             multihost_utils.sync_global_devices(f"quarantine {step}")
 
     def _check_shapes(self, step: int, content: Mapping[str, Any], tree: Tree) -> None:
-        # Orbax gives an array of another shape in silence, and names nothing where it does complain.
+        # Orbax accepts arrays of another shape silently, and its errors name no array.
         arrays = content["arrays"].items()
         saved = {
             name: f"{each['dtype']}{each['shape']}"
@@ -409,9 +415,7 @@ class Checkpoints:
             if name.partition(".")[0] in tree
         }
         wanted = described(tree)
-        if (
-            "counters" not in tree
-        ):  # a model alone, to which what the training objective learned does not belong
+        if "counters" not in tree:  # a model without what the objective trained
             saved = {
                 name: kind
                 for name, kind in saved.items()
@@ -420,21 +424,22 @@ class Checkpoints:
         for name in sorted(saved.keys() | wanted.keys()):
             if saved.get(name) != wanted.get(name):
                 raise CheckpointError(
-                    f"checkpoint {self.folder / str(step)} is of another model or optimiser: {name} is "
-                    f"{saved.get(name, 'absent')} there, and {wanted.get(name, 'absent')} here"
+                    f"checkpoint {self.folder / str(step)} is of another model or optimizer: "
+                    f"{name} is {saved.get(name, 'absent')} there, and "
+                    f"{wanted.get(name, 'absent')} here"
                 )
 
     def _check_sums(self, step: int, content: Mapping[str, Any], loaded: Tree) -> None:
         shares = np.array([of_array(array) for array in flat(loaded).values()], np.uint64)
         if jax.process_count() > 1:
-            # As pairs of 32 bits: JAX has no 64 unless it is told to.
+            # As pairs of 32 bits: JAX has 64-bit types only if they are enabled.
             gathered = multihost_utils.process_allgather(shares.view(np.uint32))
             shares = np.ascontiguousarray(gathered).view(np.uint64).sum(axis=0, dtype=np.uint64)
         _compare(self.folder / str(step), content, dict(zip(flat(loaded), map(int, shares))))
 
     def _load(self, step: int, tree: Tree) -> Tree:
         path = self.folder / str(step)
-        with _as_damage(path), _frugal(tree):
+        with _raise_as_damage(path), _low_memory(tree):
             return ocp.load_checkpointables(str(path), without_empty(tree))
 
 
@@ -451,8 +456,8 @@ def _compare(path: epath.Path, content: Mapping[str, Any], sums: Mapping[str, in
         )
 
 
-def _frugal(tree: Tree) -> ocp.Context:
-    """Reads with little memory beside the state itself: what is read at once is a tenth of it, or one array."""
+def _low_memory(tree: Tree) -> ocp.Context:
+    """Return a context that reads a tenth of the state at once, or one array, to save memory."""
     sizes = [math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in flat(tree).values()]
     context = ocp.Context()
     context.memory.read_concurrent_bytes = max(sum(sizes) // 10, *sizes, 1 << 24)
@@ -460,7 +465,7 @@ def _frugal(tree: Tree) -> ocp.Context:
 
 
 @contextlib.contextmanager
-def _as_damage(path: epath.Path) -> Iterator[None]:
+def _raise_as_damage(path: epath.Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -468,7 +473,7 @@ def _as_damage(path: epath.Path) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, where it did, else the beginning of what the library says."""
+    """Return the system's error message, if any, or else the beginning of the library's."""
     text = " ".join(str(error).split())
     system = re.search(r"os_error_code\W+(\d+)", text)
     if system:

@@ -1,4 +1,4 @@
-"""What a run ran on: env.json, and the compilation cache."""
+"""The environment of a run, as in env.json, and JAX's compilation cache."""
 
 import importlib.metadata
 import os
@@ -17,7 +17,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Versions, devices, git commit of the code and the command line."""
+    """Return versions, devices, the git commit of the code and the command line."""
     devices = jax.devices()
     return {
         "command": sys.argv,
@@ -36,7 +36,7 @@ def describe() -> dict[str, Any]:
 
 
 def use_compilation_cache() -> None:
-    """Compiled programs outlive the process, in JAX_COMPILATION_CACHE_DIR or else the user's cache folder."""
+    """Cache compiled programs in JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder."""
     if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         home = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
         jax.config.update("jax_compilation_cache_dir", os.path.join(home, "strata", "jax"))
@@ -50,7 +50,7 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Git's answer about the folder that this code lies in; None for an installed package or without git."""
+    """Return git's output for the folder of this code; None if installed or without git."""
     here = pathlib.Path(__file__).parent
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What glibc keeps of memory that a process has freed: a heap a thread, and the holes in each."""
+"""Limits on the freed memory that glibc keeps: one heap per thread, and the holes in each."""
 
 import ctypes
 
@@ -6,9 +6,10 @@ _M_ARENA_MAX = -8  # malloc.h
 
 
 def limit() -> None:
-    """Two heaps for all threads of this process; to be called before there are any, so before JAX is imported.
+    """Limit this process to two heaps; call it before there are threads, so before importing JAX.
 
-    Restoring 1 GB in 4,549 arrays takes 18% of it beside the state, and 26% with a heap for each reading thread.
+    Restoring 1 GB in 4,549 arrays takes 18% more memory than the state, and 26% more with a heap
+    for each reading thread.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -16,7 +17,7 @@ def limit() -> None:
 
 
 def trim() -> None:
-    """The holes go back to the system, as of the hundreds of megabytes that a compilation leaves behind."""
+    """Return free memory to the system; a compilation leaves hundreds of megabytes of it."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)

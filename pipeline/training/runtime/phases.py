@@ -1,15 +1,15 @@
-"""What this process is doing, since when, and how long it has done each thing so far."""
+"""The phase that a process is in, since when, and the time spent in each phase so far."""
 
 import contextlib
 import time
 from collections.abc import Iterator
 
-# What a run's time goes into. "step" is the useful one: dispatching steps, and waiting for the devices.
+# "step" is the useful one: dispatching steps, and waiting for the devices.
 NAMES = ("start", "restore", "compile", "step", "data", "save", "evaluate", "pictures")
 
 
 class Phases:
-    """The phases of a run, one at a time: a phase within another stops the outer one's clock.
+    """Clocks of a run's phases; a phase within another stops the clock of the outer one.
 
     The first phase, "start", counts from `began` (time.monotonic(); now by default).
     Seconds by phase are in `seconds`. `current`, `since` and `step` are what a watchdog reads, from its own thread.
@@ -23,7 +23,7 @@ class Phases:
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Everything within is `name`."""
+        """Count the time within the context as the phase `name`."""
         outer = self.current
         self._switch(name)
         try:
@@ -32,13 +32,13 @@ class Phases:
             self._switch(outer)
 
     def beat(self, step: int | None = None) -> None:
-        """Something went forward: the `step` given was taken, or a part of the phase done."""
+        """Report progress: a `step` that was taken, or a part of the phase."""
         self._switch(self.current)
         if step is not None:
             self.step = step
 
     def enter(self, name: str) -> None:
-        """From here on, outside of other phases, it is `name`."""
+        """Switch to the phase `name`, outside of other phases."""
         self._switch(name)
 
     def _switch(self, name: str) -> None:

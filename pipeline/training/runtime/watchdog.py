@@ -1,4 +1,4 @@
-"""Ends a process that makes no progress: a collective whose other side is gone would wait for ever."""
+"""A watchdog that ends a process without progress, such as one in a collective without its peer."""
 
 import faulthandler
 import os
@@ -12,18 +12,18 @@ from collections.abc import Callable
 from pipeline.core.errors import Hung
 from pipeline.training.runtime.phases import Phases
 
-# Compiling takes as long as it takes, and says nothing on the way.
+# Phases without a limit: compilation reports no progress.
 _PATIENT = ("start", "compile")
 
 
 class Watchdog:
-    """A thread that looks on: after `minutes` in one phase without a beat it ends the process with exit code 70.
+    """A thread that ends the process with exit code 70 after `minutes` in one phase without a beat.
 
-    Before that it writes the stacks of all threads to standard error and to hangs/process_<i>.txt in `folder`, and says
-    which process hung in which phase; `others` tells where the rest of the run is. A main thread that
-    waits within a collective runs no Python, so that raising there would do nothing.
+    Before that it writes the stacks of all threads to standard error and to hangs/process_<i>.txt
+    in `folder`, with the process and the phase; `others()` describes where the rest of the run is.
+    It does not raise, because a main thread that waits in a collective runs no Python.
 
-    0 minutes is no watchdog. Starting up and compiling are not watched.
+    With 0 minutes there is no watchdog. Startup and compilation are not watched.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Watchdog:
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def close(self) -> None:
-        """Stops looking."""
+        """Stop the watchdog."""
         self._stop.set()
 
     def _watch(self) -> None:
@@ -51,10 +51,10 @@ class Watchdog:
         while not self._stop.wait(min(5.0, limit / 4)):
             phase, silent = self._phases.current, time.monotonic() - self._phases.since
             if silent > limit and phase not in _PATIENT:
-                self._bark(phase, silent)
+                self._report_and_exit(phase, silent)
                 return
 
-    def _bark(self, phase: str, silent: float) -> None:
+    def _report_and_exit(self, phase: str, silent: float) -> None:
         message = (
             f"process {self._process} on {socket.gethostname()} hung: {silent:.0f} s in phase {phase!r} "
             f"after step {self._phases.step}"
@@ -62,7 +62,7 @@ class Watchdog:
         print(f"strata train: {message}", file=sys.stderr, flush=True)
         faulthandler.dump_traceback(all_threads=True)
         path = self._folder / "hangs" / f"process_{self._process}.txt"
-        # Whatever fails from here on, the process ends.
+        # The process ends whatever fails from here on.
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a") as file:
