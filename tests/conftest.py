@@ -5,13 +5,15 @@ import os
 import pathlib
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-)
 # Tests compile for minutes and run for milliseconds. Unoptimized code compiles in a third of the
 # time, and in a quarter less if LLVM gets a module whole: the workers keep all cores busy anyway.
-os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
+os.environ["ONE_DEVICE_XLA_FLAGS"] = (  # for subprocesses
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1"
+)
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
+    f" {os.environ['ONE_DEVICE_XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+)
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".jax_cache")
 )

@@ -55,7 +55,10 @@ def test_train_needs_neither_data_nor_code_that_reads_it(recipe, tmp_path):
         "--json",
         out,
     ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "XLA_FLAGS": os.environ["ONE_DEVICE_XLA_FLAGS"],
+    }
     command = [sys.executable, "-c", IMPORTS, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr

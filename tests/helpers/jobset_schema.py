@@ -1,7 +1,7 @@
-"""The fields of a JobSet's spec, written down from its published CRD.
+"""Fields of a JobSet's spec, transcribed from its published CRD.
 
-Source: kubernetes-sigs/jobset, config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml, version v1alpha2 as of JobSet
-0.11. The Job in a replicated job is batch/v1's, for which there is Kubernetes' own schema.
+Source: kubernetes-sigs/jobset, config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml, version
+v1alpha2 as of JobSet 0.11. The Job in a replicated job is batch/v1's, which has Kubernetes' schema.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def _one_of(*values: str) -> dict[str, Any]:
 
 _STRING, _INTEGER, _BOOLEAN = dict(type="string"), dict(type="integer"), dict(type="boolean")
 _COUNT = dict(type="integer", minimum=0)
-# The reasons for which a Job can fail; JobSet's webhook accepts no others.
+# Reasons for which a Job can fail; JobSet's webhook accepts no others.
 _REASONS = _one_of(
     "BackoffLimitExceeded",
     "DeadlineExceeded",

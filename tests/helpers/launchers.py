@@ -1,4 +1,4 @@
-"""What the tests of the launchers share: how a script is run, and fake programs that note how they were called."""
+"""Helpers for tests of the launchers: run scripts, and fake programs that record their calls."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import yaml
 ROOT = pathlib.Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 
-# Notes its arguments as a line of JSON in $CALLS, and answers with what $ANSWERS/NAME says, if that is there.
+# Appends its arguments as a JSON line to $CALLS, and runs $ANSWERS/NAME if it exists.
 _FAKE = """#!{python}
 import json, os, pathlib, subprocess, sys
 name = pathlib.Path(sys.argv[0]).name
@@ -25,7 +25,7 @@ if answer.exists():
 
 
 def run(script: str | pathlib.Path, *arguments: object, timeout: float = 60, **environment: str):
-    """Runs a script of launch/ and returns the finished process."""
+    """Run a script of launch/ and return the finished process."""
     return subprocess.run(
         [str(LAUNCH / script), *map(str, arguments)],
         capture_output=True,
@@ -37,7 +37,7 @@ def run(script: str | pathlib.Path, *arguments: object, timeout: float = 60, **e
 
 
 class Fakes:
-    """Programs on PATH in place of a scheduler's own."""
+    """Fake programs on PATH in place of a scheduler's."""
 
     def __init__(self, folder: pathlib.Path, *names: str):
         self.calls_file, self.answers = folder / "calls", folder / "answers"
@@ -54,7 +54,7 @@ class Fakes:
         }
 
     def answer(self, name: str, script: str) -> None:
-        """Makes a program do as `script` (bash) says, with its arguments."""
+        """Make a program run `script` (bash) with its arguments."""
         (self.answers / name).write_text(script)
 
     def calls(self) -> list[dict]:
@@ -64,30 +64,31 @@ class Fakes:
 
 
 def manifest(*arguments: object) -> list[dict]:
-    """The YAML documents of a dry run of gke/submit.sh."""
+    """Return the YAML documents of a dry run of gke/submit.sh."""
     done = run("gke/submit.sh", "--dry-run", *arguments)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
 
 def tiny_recipe(folder: pathlib.Path) -> pathlib.Path:
-    """The smallest run, as a recipe's file."""
+    """Write the recipe of a minimal run to a file."""
     path = folder / "tiny.py"
-    training = ROOT / "tests" / "training"
     path.write_text(
-        f"import sys\nsys.path.insert(0, {str(training)!r})\nimport tiny_run\n"
+        f"import sys\nsys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})\nimport tiny_run\n"
         "def get_config(arg=''):\n    return tiny_run.recipe()\n"
     )
     return path
 
 
 def strata_program(folder: pathlib.Path) -> pathlib.Path:
-    """A folder with `strata` of this checkout and this Python in it, as in a virtual environment's bin."""
+    """Return a bin folder with this checkout's `strata`, run by this Python without TensorBoard."""
     bin_folder = folder / "bin"
     bin_folder.mkdir()
     program = bin_folder / "strata"
     program.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom pipeline.cli import main\nmain()\n"
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "sys.modules['tensorflow'] = None  # needed for TensorBoard only, slow\n"
+        "from pipeline.cli import main\nmain()\n"
     )
     program.chmod(0o755)
     return bin_folder

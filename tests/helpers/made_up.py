@@ -1,4 +1,4 @@
-"""State dicts of FID's Inception v3 and of I3D, as their files have them, that nothing was trained with."""
+"""Untrained state dicts in the layouts of FID's Inception v3 and of I3D."""
 
 from types import ModuleType
 
@@ -8,7 +8,7 @@ from pipeline.frozen import branches
 
 
 def tensors(network: ModuleType, conv_name: str) -> dict[str, np.ndarray]:
-    """Zeros for kernels; the numbers of a batch norm that changes nothing, but for its eps."""
+    """Return zeros for kernels, and batch norms that are the identity but for their eps."""
     found = {}
     for unit, channels in branches.units(network.NETWORK):
         found[f"{unit.name}.{conv_name}.weight"] = np.zeros(
@@ -20,14 +20,14 @@ def tensors(network: ModuleType, conv_name: str) -> dict[str, np.ndarray]:
 
 
 def inception(classes: int = 1008) -> dict[str, np.ndarray]:
-    """FID's; torchvision's own network has 1000 classes."""
+    """Return FID's Inception v3; torchvision's network has 1000 classes instead."""
     from pipeline.frozen import inception
 
     return tensors(inception, "conv") | {"fc.weight": np.zeros((classes, 2048), np.float32)}
 
 
 def i3d() -> dict[str, np.ndarray]:
-    """rgb_imagenet.pt's."""
+    """Return I3D in the layout of rgb_imagenet.pt."""
     from pipeline.frozen import i3d
 
     logits = {

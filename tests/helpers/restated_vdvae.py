@@ -1,7 +1,7 @@
-"""VDVAE's mathematics (arXiv 2011.10650) once more, in torch, over a state dict with the authors' names.
+"""A second implementation of VDVAE (arXiv 2011.10650) in torch, with the authors' names.
 
-Written from the facts of the paper and of the authors' files, to compare with where their code is not at hand;
-benchmarks/vdvae_vs_torch.py --parity compares with it itself. Feature maps are [b c h w].
+Written from the paper and the authors' files, as a reference where their code is not available;
+benchmarks/vdvae_vs_torch.py --parity compares with their code. Feature maps are [b c h w].
 """
 
 import math
@@ -15,7 +15,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Layout:
-    """What the strings of blocks and widths of a recipe mean."""
+    """Blocks and widths, parsed from a recipe's strings."""
 
     def __init__(self, model: dict):
         self.encoder = _blocks(model["enc_blocks"], "d")
@@ -29,7 +29,7 @@ class Layout:
         self.shift, self.scale = model["input_shift"], model["input_scale"]
 
     def shapes(self) -> Shapes:
-        """Every tensor of the authors' module."""
+        """Return the shape of every tensor of the authors' module."""
         out_width = self.widths[self.size]
         shapes = _conv("encoder.in_conv", 3, out_width, 3)
         for index, (res, _) in enumerate(self.encoder):
@@ -53,10 +53,10 @@ class Layout:
 
 
 def random_state_dict(layout: Layout, seed: int) -> StateDict:
-    """Every tensor random, those too that training starts at zero: else half of the mathematics would go unseen.
+    """Return random tensors, also for weights that start at zero and would hide half of the model.
 
-    What ends in a sum is kept small, as trained weights are: means and deviations stay in the range of images, where
-    the authors' form of the likelihood does not resort to its approximation.
+    Weights before a sum are small, like trained ones: means and deviations stay in the range of
+    images, where the authors' likelihood does not use its approximation.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -69,7 +69,7 @@ def random_state_dict(layout: Layout, seed: int) -> StateDict:
 
 
 class Restated:
-    """The model over a state dict, whose tensors may require gradients."""
+    """The model of a state dict, whose tensors may require gradients."""
 
     def __init__(self, layout: Layout, tensors: StateDict):
         self.layout, self.tensors = layout, tensors
@@ -77,7 +77,7 @@ class Restated:
     def infer(
         self, image: torch.Tensor, noise: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
-        """(parameters of the mixture [b h w p], KL of each layer [b c h w], z of each layer) of uint8 [b h w 3]."""
+        """Return mixture parameters [b h w p], and each layer's KL [b c h w] and z."""
         activations = self._encode(image)
         states, kls, latents = self._starts(len(image)), [], []
         for index in range(len(self.layout.decoder)):
@@ -101,7 +101,7 @@ class Restated:
         noise: Sequence[torch.Tensor],
         temperatures: Sequence[float],
     ) -> torch.Tensor:
-        """Parameters of the mixture with the first latents given, and the others drawn from the prior."""
+        """Return mixture parameters, given the first latents; the rest come from the prior."""
         states = self._starts(len(noise[0]))
         for index, (res, _) in enumerate(self.layout.decoder):
             name, x = f"decoder.dec_blocks.{index}", self._entering(states, index)
@@ -170,7 +170,7 @@ class Restated:
 
 
 def distortion(params: torch.Tensor, image: torch.Tensor, *, low_bit: bool = False) -> torch.Tensor:
-    """-log p [b] of uint8 images in the authors' form: 8 bits, or 5 bits with `low_bit`."""
+    """Return -log p [b] of uint8 images in the authors' form: 8 bits, or 5 bits with `low_bit`."""
     mixtures = params.shape[-1] // 10
     half, density_to_mass = (1 / 31, math.log(15.5)) if low_bit else (1 / 255, math.log(127.5))
     x = (image.float() / 127.5 - 1)[..., None]
@@ -196,7 +196,7 @@ def distortion(params: torch.Tensor, image: torch.Tensor, *, low_bit: bool = Fal
 
 
 def _blocks(text: str, letter: str) -> list[tuple[int, int | None]]:
-    """`8x2,4d2` -> [(8, None), (8, None), (4, 2)]."""
+    """Parse `8x2,4d2` to [(8, None), (8, None), (4, 2)]."""
     blocks: list[tuple[int, int | None]] = []
     for token in text.split(","):
         if "x" in token:

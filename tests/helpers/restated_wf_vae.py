@@ -1,7 +1,7 @@
-"""WF-VAE's mathematics (arXiv 2411.17459) once more, in torch, over a state dict with the authors' names.
+"""A second implementation of WF-VAE (arXiv 2411.17459) in torch, with the authors' names.
 
-Written from the paper and from the facts of the authors' files, to compare with where their code is not at hand;
-benchmarks/wf_vae_vs_torch.py --parity compares with it itself. Clips are [b c t h w].
+Written from the paper and the authors' files, as a reference where their code is not available;
+benchmarks/wf_vae_vs_torch.py --parity compares with their code. Clips are [b c t h w].
 """
 
 import itertools
@@ -14,14 +14,14 @@ from torch.nn import functional
 StateDict = dict[str, torch.Tensor]
 Shapes = dict[str, tuple[int, ...]]
 EPS = 1e-6
-FILTER = 0.3536  # of the wavelets over time, height and width
-# High in which of (time, height, width), in the order of the bands; those over height and width alone have no time.
+FILTER = 0.3536  # coefficient of the wavelets over time, height and width
+# High-pass axes among (time, height, width) of each band, in order; flat bands have no time.
 BANDS = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1)]
 FLAT_BANDS = [(0, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)]
 
 
 class Sizes(NamedTuple):
-    """Widths and numbers of blocks."""
+    """Widths and numbers of blocks of the model."""
 
     base: int
     flow: int
@@ -30,7 +30,7 @@ class Sizes(NamedTuple):
     connecting: int
 
     def shapes(self) -> Shapes:
-        """Every tensor of the authors' module but the filters."""
+        """Return the shape of every tensor of the authors' module except the filters."""
         return self._encoder() | self._decoder()
 
     def _encoder(self) -> Shapes:
@@ -71,7 +71,7 @@ class Sizes(NamedTuple):
 
 
 def random_state_dict(sizes: Sizes, seed: int) -> StateDict:
-    """Every tensor random, those of norms around one and zero, and filters that an importer passes over."""
+    """Return random tensors, norms around one and zero, and filters that an importer skips."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(name: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -87,13 +87,13 @@ def random_state_dict(sizes: Sizes, seed: int) -> StateDict:
 
 
 class Restated:
-    """The model over a state dict; `time` is how frames are doubled, "trilinear" or "nearest"."""
+    """The model of a state dict; `time` is how frames are doubled, "trilinear" or "nearest"."""
 
     def __init__(self, sizes: Sizes, tensors: StateDict, time: str = "trilinear"):
         self.sizes, self.tensors, self.time = sizes, tensors, time
 
     def encode(self, clip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means and log-variances [b d t h w] of a clip in [-1, 1]."""
+        """Return means and log-variances [b d t h w] of a clip in [-1, 1]."""
         bands1 = _analyse(_with_first_twice(clip), BANDS, FILTER)
         bands2 = _analyse(bands1[:, :3], FLAT_BANDS, 0.5)
         bands3 = _analyse(_with_first_twice(bands2[:, :3]), BANDS, FILTER)
@@ -116,7 +116,7 @@ class Restated:
         return mean, logvar
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """The clip [b 3 t h w] of latents [b d t h w]."""
+        """Return the clip [b 3 t h w] of latents [b d t h w]."""
         h, flow = self._parted(self._middle("decoder.mid", self._conv("decoder.conv_in.conv", z)))
         low2 = _synthesise(self._connect(2, flow), BANDS, FILTER)[:, :, 1:]
         h, flow = self._parted(self._up("decoder.up2", h))
@@ -127,7 +127,7 @@ class Restated:
         return _synthesise(_added(h, low1), BANDS, FILTER)[:, :, 1:]
 
     def _parted(self, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The network's own channels, and the last ones, which are the wavelets'."""
+        """Split off the last channels, which belong to the wavelets."""
         return h[:, : -self.sizes.flow], h[:, -self.sizes.flow :]
 
     def _connect(self, level: int, h: torch.Tensor) -> torch.Tensor:
@@ -147,7 +147,7 @@ class Restated:
         return self._block(f"{name}.{last + 1}", h)
 
     def _doubled(self, h: torch.Tensor) -> torch.Tensor:
-        """Twice the height and width; of the frames, each but the first one becomes two."""
+        """Double height and width, and every frame except the first."""
         frames = [h[:, :, :1], h[:, :, 1:]]
         if h.shape[2] > 1:
             size = (2 * frames[1].shape[2], *h.shape[3:])
@@ -159,7 +159,7 @@ class Restated:
         return self._block(f"{name}.2", self._attend(f"{name}.1", self._block(f"{name}.0", h)))
 
     def _attend(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        """One head over the pixels of each frame."""
+        """Attend with one head over the pixels of each frame."""
         h = self._norm(f"{name}.norm", x)
         query, key, value = (self._conv(f"{name}.{part}.conv", h).flatten(3) for part in "qkv")
         scores = torch.einsum("bctn,bctm->btnm", query, key) * x.shape[1] ** -0.5
@@ -176,14 +176,14 @@ class Restated:
         return h + (x if x.shape == h.shape else self._conv(f"{name}.nin_shortcut{end}", x))
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        """Over the channels of each pixel."""
+        """Normalize over the channels of each pixel."""
         weight, bias = self._of(f"{name}.norm")
         return functional.layer_norm(x.movedim(1, -1), weight.shape, weight, bias, EPS).movedim(
             -1, 1
         )
 
     def _conv(self, name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
-        """Of clips, or with a kernel of two dimensions of each frame."""
+        """Convolve clips, or each frame if the kernel has two dimensions."""
         weight, bias = self._of(name)
         in_time = weight.ndim == 5
         weight = weight if in_time else weight[:, :, None]
@@ -205,12 +205,12 @@ def _added(bands: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
 
 
 def _corners(bands: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Places within a cell: of two frames, two rows and two columns, or of one frame."""
+    """Return positions within a cell of two rows and columns, and of one or two frames."""
     return list(itertools.product(range(1 + max(band[0] for band in bands)), (0, 1), (0, 1)))
 
 
 def _sign(band: tuple[int, int, int], corner: tuple[int, int, int]) -> int:
-    """A band is the first minus the second along each axis that it is high in."""
+    """Return a band: first minus second element along each axis in which it is high-pass."""
     return (-1) ** sum(high * place for high, place in zip(band, corner))
 
 

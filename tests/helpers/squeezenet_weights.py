@@ -1,4 +1,4 @@
-"""Weights for SqueezeNet that nothing was trained with, as torchvision names them; and LPIPS's heads for it."""
+"""Untrained weights of SqueezeNet under torchvision's names, and LPIPS heads for it."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from pipeline.frozen import squeezenet
 
 
 def made_up() -> dict[str, np.ndarray]:
-    """A state dict of torchvision's SqueezeNet."""
+    """Return a state dict of torchvision's SqueezeNet."""
     rng = np.random.default_rng(0)
     tensors, channels = {}, 64
     layers = {"features.0": (64, 3, 3, 3)}
@@ -23,7 +23,7 @@ def made_up() -> dict[str, np.ndarray]:
 
 
 def caffe() -> dict[str, np.ndarray]:
-    """The same weights in the layout of Keras's file of the Caffe ones: kernels last, modules counted from 2."""
+    """Return the weights in the layout of Keras's Caffe file: HWIO kernels, fires from 2."""
     fires = {str(fire): number for number, (fire, *_) in enumerate(squeezenet._FIRES, start=2)}
     tensors = {}
     for name, array in made_up().items():
@@ -38,7 +38,7 @@ def caffe() -> dict[str, np.ndarray]:
 
 
 def heads() -> dict[str, np.ndarray]:
-    """A state dict of LPIPS's heads, each map counting more than the one before."""
+    """Return a state dict of LPIPS heads, each map weighing more than the one before."""
     widths = enumerate(squeezenet.CHANNELS)
     return {
         f"lin{i}.model.1.weight": np.full((1, width, 1, 1), 0.1 + i, np.float32)

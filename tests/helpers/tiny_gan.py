@@ -1,4 +1,4 @@
-"""The smallest codec with a discriminator, shared by the tests of the adversarial step."""
+"""A minimal codec with a discriminator, shared by tests of the adversarial step."""
 
 import sys
 import types
@@ -21,7 +21,7 @@ SIZE = 8
 
 
 class TinyCodec(nnx.Module):
-    """A convolution each way, to a quarter of the pixels."""
+    """A codec of one convolution each way, to a quarter of the pixels."""
 
     codec_kind, is_video, num_layers, spatial_factor = "any_size", False, 1, 2
     last_layer = "decode_conv.kernel"
@@ -62,14 +62,14 @@ class TinyCodec(nnx.Module):
         return Outputs(self.decode([latents[0].z]), latents)
 
 
-# Where a recipe finds models.
+# Recipes look models up in pipeline.models.
 _module = types.ModuleType("pipeline.models.tiny_codec")
 _module.TinyCodec = TinyCodec  # pyright: ignore
 sys.modules["pipeline.models.tiny_codec"] = _module
 
 
 def recipe() -> ConfigDict:
-    """An image codec on crops of scikit-learn's photographs; the discriminator comes after step 4."""
+    """Return an image codec on crops of photos; the discriminator starts after step 4."""
     config = ConfigDict(dict(num_steps=20, batch_size=8, seed=0, ema=0.9, step="adversarial"))
     config.data = ConfigDict(dict(source="sklearn_images", image_size=SIZE, crop="random"))
     config.model = ConfigDict(dict(name="tiny_codec.TinyCodec", image_size=SIZE))
@@ -89,12 +89,12 @@ def recipe() -> ConfigDict:
 
 
 def tiny(**changes) -> dict:
-    """The recipe, complete, with changes: objective__logvar=0.0 is that of a section."""
+    """Return the complete recipe with changes; objective__logvar=0.0 changes a key of a section."""
     return build.complete(changed(recipe(), **changes))
 
 
 def changed(config: ConfigDict, **changes) -> ConfigDict:
-    """The recipe with changes, as `tiny`."""
+    """Return the recipe with changes, like `tiny` but not completed."""
     for name, value in changes.items():
         node, names = config, name.split("__")
         for part in names[:-1]:
@@ -105,7 +105,7 @@ def changed(config: ConfigDict, **changes) -> ConfigDict:
 
 
 def batch_of(number: int, rows: int = 8) -> dict[str, np.ndarray]:
-    """Batch `number`: images of noise."""
+    """Return batch `number` of noise images."""
     rng = np.random.default_rng(number)
     return {
         "image": rng.integers(0, 256, (rows, SIZE, SIZE, 3), dtype=np.uint8),

@@ -1,4 +1,4 @@
-"""The smallest run there is, shared by the tests of training."""
+"""A minimal run, shared by the tests of training."""
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -9,7 +9,7 @@ SIZE = 8
 
 
 def recipe() -> ConfigDict:
-    """A plain VAE on scikit-learn's digits."""
+    """Return the recipe of a plain VAE on scikit-learn's digits."""
     config = ConfigDict(dict(num_steps=20, batch_size=8, seed=0, ema=0.9))
     config.data = ConfigDict(dict(source="digits", image_size=SIZE, channels=1))
     config.model = ConfigDict(
@@ -32,12 +32,12 @@ def recipe() -> ConfigDict:
 
 
 def tiny(**changes) -> dict:
-    """The recipe, complete, with top-level changes."""
+    """Return the complete recipe with changes of top-level keys."""
     return build.complete(recipe()) | changes
 
 
 def batch_of(number: int, rows: int = 8) -> dict[str, np.ndarray]:
-    """Batch `number`: images of noise."""
+    """Return batch `number` of noise images."""
     rng = np.random.default_rng(number)
     return {
         "image": rng.integers(0, 256, (rows, SIZE, SIZE, 1), dtype=np.uint8),

@@ -1,4 +1,4 @@
-"""A small random training state, split over devices."""
+"""A small random training state, sharded over devices."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from pipeline.training.state import train_state as states
 def make_state(
     seed: int = 0, devices: int = 8, width: int = 64, optimizer=None
 ) -> states.TrainState:
-    """Random arrays, the large ones split over the devices; `other` is empty, and so are parts of optax's state."""
+    """Return random arrays, large ones sharded; the model state and parts of optax's are empty."""
     random = np.random.default_rng(seed)
     shapes = {
         "a.kernel": (3, 3, 8, width),

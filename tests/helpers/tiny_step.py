@@ -1,4 +1,4 @@
-"""A recipe's training step at :tiny, compiled once a process and a number of devices, on made-up images."""
+"""A recipe's `:tiny` training step on noise, compiled once per process and number of devices."""
 
 import functools
 import pathlib
@@ -19,9 +19,9 @@ RECIPES = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def settings(recipe: str) -> dict[str, Any]:
-    """The whole recipe of configs/`recipe`:tiny."""
+    """Return the complete recipe configs/`recipe`:tiny."""
     config = runpy.run_path(str(RECIPES / recipe))["get_config"]("tiny")
-    if recipe.startswith("nvae/"):  # compiles for a minute as it is
+    if recipe.startswith("nvae/"):  # compiles for a minute otherwise
         config.model.update(dict(channels=2, groups=(1, 1), num_flows=0))
         config.model.likelihood.num_mixtures = 1
     return build.complete(config)
@@ -29,7 +29,7 @@ def settings(recipe: str) -> dict[str, Any]:
 
 @functools.cache
 def compiled(recipe: str, devices: int):
-    """(first state, its shapes, a function of a state and a batch's number) over `fsdp`."""
+    """Return the first state, its shapes, and step(state, batch number), sharded over fsdp."""
     mesh = meshes.create(fsdp=devices, devices=jax.devices()[:devices])
     config = settings(recipe)
     create, update, extras = build.model_factory(config), build.update(config), build.extras(config)
@@ -57,7 +57,7 @@ def compiled(recipe: str, devices: int):
 
 
 def run(recipe: str, devices: int, steps: int):
-    """(state, metrics of the last step)."""
+    """Return the state and the metrics of the last step."""
     state, _, step = compiled(recipe, devices)
     state = jax.tree.map(jnp.copy, state)
     for number in range(steps):
@@ -66,7 +66,7 @@ def run(recipe: str, devices: int, steps: int):
 
 
 def run_with_a_break(recipe: str, folder: pathlib.Path):
-    """The state after three steps, of which the last two come after a checkpoint was restored."""
+    """Return the state after three steps, restored from a checkpoint after the first."""
     half, _ = run(recipe, 1, 1)
     _, shapes, step = compiled(recipe, 1)
     checkpoints = Checkpoints(folder)

@@ -1,4 +1,4 @@
-"""A small WF-VAE with random weights as a codec, and a video for it."""
+"""A small WF-VAE codec with random weights, and a video for it."""
 
 import fractions
 import functools
@@ -31,7 +31,10 @@ def tiny_codec() -> AnySizeCodec:
 def write_video(
     path: pathlib.Path, frames: int, height: int = 16, width: int = 24, irregular: bool = False
 ) -> None:
-    """A square that moves over a gradient, at 10 frames a second; `irregular` shows every third frame twice as long."""
+    """Write a square that moves over a gradient, at 10 frames per second.
+
+    `irregular` shows every third frame twice as long.
+    """
     timing = Timing(fractions.Fraction(1, 1000), fractions.Fraction(10))
     with VideoWriter(path, timing) as writer:
         at = 0

@@ -1,4 +1,4 @@
-"""Writes arrays as torch.save does, where there is no torch: a zip with data.pkl and a file a storage."""
+"""Write arrays like torch.save, without torch: a zip with data.pkl and one file per storage."""
 
 import collections
 import io
@@ -35,7 +35,7 @@ class Tensor:
 
 
 def save(content: Any, path: pathlib.Path, monkeypatch: Any) -> None:
-    """`content` is nested dicts and lists; its float32 arrays become tensors."""
+    """Write nested dicts and lists `content`, whose float32 arrays become tensors."""
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     kind = type("FloatStorage", (), {"__module__": "torch"})
     torch.FloatStorage, utils._rebuild_tensor_v2 = kind, lambda *given: given

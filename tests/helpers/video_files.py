@@ -1,4 +1,7 @@
-"""Video files for the tests: frame i is grey of level LEVEL * i (again 0 from 42 on), with a red upper left quarter."""
+"""Video files for tests.
+
+Frame i is grey of level LEVEL * i (restarting at 0 every 42 frames), with a red upper left quarter.
+"""
 
 import fractions
 import pathlib
@@ -18,7 +21,7 @@ def picture(number: int, height: int, width: int) -> np.ndarray:
 
 
 def numbers(clip: np.ndarray) -> list[int]:
-    """Which frames these are, by the grey of their lower right quarter."""
+    """Return the indices of frames, from the grey of their lower right quarter."""
     _, height, width, _ = clip.shape
     grey = clip[:, height * 5 // 8 : height * 7 // 8, width * 5 // 8 : width * 7 // 8].mean(
         (1, 2, 3)
@@ -41,7 +44,7 @@ def write_video(
     second_stream: bool = False,
     title: str = "",
 ) -> pathlib.Path:
-    """Writes a video at a steady `rate`, or with frame i at milliseconds[i]."""
+    """Write a video at a constant `rate`, or with frame i at milliseconds[i]."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(
         str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}

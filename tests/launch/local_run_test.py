@@ -15,7 +15,8 @@ RUN = str(LAUNCH / "local" / "run.sh")
 def strata(tmp_path_factory) -> dict[str, str]:
     """Return an environment in which `strata` runs this checkout."""
     folder = tmp_path_factory.mktemp("strata")
-    return {"PATH": f"{strata_program(folder)}:{os.environ['PATH']}", "XLA_FLAGS": ""}
+    path = f"{strata_program(folder)}:{os.environ['PATH']}"
+    return {"PATH": path, "XLA_FLAGS": os.environ["ONE_DEVICE_XLA_FLAGS"]}
 
 
 def train(recipe, workdir, *flags: str, processes: int = 2) -> list[str]:

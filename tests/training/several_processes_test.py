@@ -34,9 +34,10 @@ def metrics(cluster: faults.Cluster, group: str = "train") -> list[dict]:
 
 def test_two_processes_train_as_one(pair, tmp_path):
     alone = faults.Cluster(tmp_path, processes=1)
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "train"]
+    main = "import sys; sys.modules['tensorflow'] = None; from pipeline.cli import main; main()"
+    command = [sys.executable, "-c", main, "train"]
     command += ["--config", str(alone.recipe), "--workdir", str(alone.workdir)]
-    two_devices = faults.environment() | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    two_devices = faults.environment(devices=2)
     subprocess.run(command, env=two_devices, check=True, capture_output=True, timeout=300)
     assert [line["step"] for line in metrics(pair)] == list(range(1, faults.STEPS + 1)), (
         "metrics are written once"

@@ -142,7 +142,8 @@ def test_a_full_disk_is_told_in_a_line_and_the_next_save_works(tmp_path, capfd):
 SAVES_FOR_EVER = """
 import sys
 import jax.numpy as jnp
-from pipeline.training import optim, state as states
+from pipeline.training import optim
+from pipeline.training.state import train_state as states
 from pipeline.training.checkpoints.store import Checkpoints
 state = states.fresh({f"w{i}": jnp.zeros((256, 256)) for i in range(8)}, {}, optim.create("adamw"))
 checkpoints, step = Checkpoints(sys.argv[1], keep=2), 0
@@ -156,7 +157,10 @@ while True:
 
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.11])
 def test_killed_at_any_time_the_newest_checkpoint_loads(tmp_path, after):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "XLA_FLAGS": os.environ["ONE_DEVICE_XLA_FLAGS"],
+    }
     run = subprocess.Popen(
         [sys.executable, "-c", SAVES_FOR_EVER, str(tmp_path)],
         stdout=subprocess.PIPE,

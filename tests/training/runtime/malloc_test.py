@@ -11,7 +11,7 @@ from pipeline.training.runtime import malloc
 # In a process of its own: the heap of one that has compiled has holes of any size already.
 HOLES = """
 import ctypes, pathlib
-from pipeline.training import heaps
+from pipeline.training.runtime import malloc as heaps
 
 def resident():
     return int(pathlib.Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
