@@ -6,7 +6,7 @@ tests/bottlenecks/contract_test.py checks each one.
     Bottleneck(*, latent_channels, ..., key, dtype)
     Bottleneck.num_inputs(latent_channels) -> int       channels that it takes from the encoder
     bottleneck(h, key) -> Latent                        a sample, or without a key the mode
-    bottleneck.prior(shape, key, temperature) -> z      [*shape latent_channels]; without a key the mean
+    bottleneck.prior(shape, key, temperature) -> z      [*shape latent_channels], or the mean
 
 `key` is the stochastic layer's own (pipeline.priors.hierarchy.layer_key), used as it is.
 """

@@ -12,7 +12,10 @@ from pipeline.distributions.continuous import clip_logvar, gaussian_kl, gaussian
 
 
 class Gaussian(nnx.Module):
-    """Features [*shape 2 d], means and then log-variances -> latents [*shape d]; the KL is to N(0, 1), in nats."""
+    """Features [*shape 2 d], means and then log-variances -> latents [*shape d].
+
+    The KL is to N(0, 1), in nats.
+    """
 
     def __init__(
         self, *, latent_channels: int, key: PRNGKeyArray | None = None, dtype: Any = jnp.float32

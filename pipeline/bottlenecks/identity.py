@@ -14,8 +14,8 @@ from pipeline.distributions.continuous import MIN_LOGVAR
 class Identity(nnx.Module):
     """Features [*shape d] -> the same latents, in float32.
 
-    The posterior is a point: `logvar` is the smallest there is, a sample is the mean, and `kl` is 0, since no rate is
-    charged for it. The prior of samples is N(0, 1).
+    The posterior is a point: `logvar` is the smallest there is, a sample is the mean, and `kl` is
+    0, since no rate is charged for it. The prior of samples is N(0, 1).
     """
 
     def __init__(

@@ -1,8 +1,10 @@
-"""Stochastic quantization: vectors to codes drawn near them (SQ-VAE, arXiv 2205.07547; HQ-VAE, arXiv 2401.00365).
+"""Stochastic quantization, of vectors to codes drawn near them.
 
-A vector x becomes code b_k with probability q(k | x) = softmax_k(-|x - b_k|^2 / 2 s^2); the prior is uniform. The
-variance s^2 is learned and falls as codes and vectors come to agree: a draw from nearly all codes at first, the nearest
-code in the end, so that no code is left unused on the way.
+The sources are SQ-VAE (arXiv 2205.07547) and HQ-VAE (arXiv 2401.00365).
+
+A vector x becomes code b_k with probability q(k | x) = softmax_k(-|x - b_k|^2 / 2 s^2); the prior
+is uniform. The variance s^2 is learned and falls as codes and vectors come to agree: a draw from
+nearly all codes at first, the nearest code in the end, so that no code is left unused on the way.
 """
 
 import math
@@ -18,7 +20,9 @@ from pipeline.distributions.continuous import clip_logvar
 
 
 class StochasticQuantizer(nnx.Module):
-    """Vectors [b h w d] -> codes of a learned codebook, which starts at N(0, 1). All parameters are float32.
+    """Vectors [b h w d] -> codes of a learned codebook, which starts at N(0, 1).
+
+    All parameters are float32.
 
     Args:
       num_codes: size of the codebook.
@@ -51,13 +55,15 @@ class StochasticQuantizer(nnx.Module):
         key: PRNGKeyArray | None = None,
         gumbel_temperature: Float[Array, ""] | float | int | None = None,
     ) -> Latent:
-        """Return a code at each position: drawn from q, or without a key the most probable, which is the nearest.
+        """Return a code at each position: drawn from q, or without a key the nearest.
 
-        With `gumbel_temperature`, of a Gumbel-softmax (1611.01144), z is the mean of all codes under the softmax of the
-        perturbed logits divided by it: gradients pass, and in the limit of 0 it is the code of `indices`.
+        With `gumbel_temperature`, of a Gumbel-softmax (1611.01144), z is the mean of all codes
+        under the softmax of the perturbed logits divided by it: gradients pass, and in the limit of
+        0 it is the code of `indices`.
 
-        `kl` [b h w 1] is KL(q || uniform) in nats, between 0 and log(num_codes); `log_q` and `log_p` [b h w 1] are the
-        log-probabilities of `indices`. The term |x - z|^2 / 2 s^2 is not part of it: see `commitment_loss`.
+        `kl` [b h w 1] is KL(q || uniform) in nats, between 0 and log(num_codes); `log_q` and
+        `log_p` [b h w 1] are the log-probabilities of `indices`. The term |x - z|^2 / 2 s^2 is not
+        part of it: see `commitment_loss`.
         """
         logits = self.logits(x)
         # With a tiny variance, rounding alone would give probabilities above 1.
@@ -75,7 +81,7 @@ class StochasticQuantizer(nnx.Module):
         return Latent(z, kl, indices=indices, log_q=chosen, log_p=uniform, num_codes=self.num_codes)
 
     def logits(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w k"]:
-        """Return -|x - b_k|^2 / 2 s^2, shifted so that it is 0 for the nearest code and negative for the others."""
+        """Return -|x - b_k|^2 / 2 s^2, shifted so that it is 0 for the nearest code."""
         codes = self.codebook[...]
         products = jnp.matmul(x.astype(jnp.float32), codes.T, precision="highest")
         scores = products - 0.5 * jnp.square(codes).sum(axis=-1)
@@ -92,9 +98,10 @@ class StochasticQuantizer(nnx.Module):
         key: PRNGKeyArray | None,
         temperature: Float[Array, ""] | float | int = 1.0,
     ) -> Float[Array, "b h w d"]:
-        """Return codes drawn uniformly for each position of `shape` [b h w], or without a key their mean.
+        """Return codes drawn uniformly for each position of `shape`, or without a key their mean.
 
-        `temperature` multiplies the codes' deviations from that mean, as it does a Gaussian's in other models.
+        `temperature` multiplies the codes' deviations from that mean, as it does a Gaussian's in
+        other models.
         """
         codes = self.codebook[...]
         mean = codes.mean(axis=0)
@@ -108,5 +115,8 @@ class StochasticQuantizer(nnx.Module):
 def commitment_loss(
     x: Float[Array, "b h w d"], z: Float[Array, "b h w d"], variance: Float[Array, ""]
 ) -> Float[Array, " b"]:
-    """Return |x - z|^2 / 2 s^2 of each example, which pulls vectors and codes together and s^2 down."""
+    """Return |x - z|^2 / 2 s^2 of each example.
+
+    It pulls vectors and codes together, and s^2 down.
+    """
     return jnp.square(x.astype(jnp.float32) - z).sum(axis=(1, 2, 3)) / (2 * variance)

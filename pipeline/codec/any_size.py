@@ -1,11 +1,12 @@
-"""Codecs that are convolutional throughout: images or clips of any size, whole, in chunks of time, and in tiles.
+"""Codecs that are convolutional throughout: images or clips of any size, whole, in chunks of time,
+and in tiles.
 
     z = codec.encode(video, chunk=8, tile=256).mode()
     video = codec.decode(z, chunk=2, tile=256)
     for frame in codec.decode_frames(codec.encode_frames(frames)): ...      # in constant memory
 
-A causal encoder gives the same latents, and a causal decoder the same frames, however a clip is cut in time. Tiles are
-blended where they overlap; what that changes is measured in docs/codecs.md.
+A causal encoder gives the same latents, and a causal decoder the same frames, however a clip is cut
+in time. Tiles are blended where they overlap; what that changes is measured in docs/codecs.md.
 """
 
 import functools
@@ -31,15 +32,17 @@ from pipeline.nn.cache import CacheArrays, CausalCache
 
 
 class AnySizeCodec(BaseCodec):
-    """Images [b h w c] or clips [b t h w c], uint8 or float in [-1, 1], as its model has it (`is_video`).
+    """Images [b h w c] or clips [b t h w c], uint8 or float in [-1, 1], as its model has it
+    (`is_video`).
 
-    Heights, widths and lengths that do not fit are filled by repeating the last row, column or frame, with a warning;
-    `AnySizeEncoding.size` and `LatentStream.size` have the true ones, for `decode` and `decode_frames` to cut back to.
+    Heights, widths and lengths that do not fit are filled by repeating the last row, column or
+    frame, with a warning; `AnySizeEncoding.size` and `LatentStream.size` have the true ones, for
+    `decode` and `decode_frames` to cut back to.
 
     Attributes:
       spatial_factor, temporal_factor: pixels and frames to a latent (8 and 4, say).
-      encoder_causal, decoder_causal: whether chunks of time give the latents, and the frames, of the whole clip. Where
-        not, chunks overlap by one frame. causal: whether both do.
+      encoder_causal, decoder_causal: whether chunks of time give the latents, and the frames, of
+        the whole clip. Where not, chunks overlap by one frame. causal: whether both do.
     """
 
     def __init__(
@@ -72,11 +75,13 @@ class AnySizeCodec(BaseCodec):
 
         Args:
           images: [b h w c] for a codec of images, [b t h w c] for one of video.
-          chunk: frames at a time after the first one, a multiple of temporal_factor; all at once when not given.
+          chunk: frames at a time after the first one, a multiple of temporal_factor; all at once
+            when not given.
           tile: side of tiles in pixels, a multiple of spatial_factor; whole frames when not given.
 
         Raises:
-          DataError: a shape or type that the codec does not take, or a chunk or tile that cannot be.
+          DataError: a shape or type that the codec does not take, or a chunk or tile that cannot
+            be.
         """
         x, tile = self._checked(images), self._checked_tile(tile)
         size = tuple(x.shape[1:-1])
@@ -111,7 +116,8 @@ class AnySizeCodec(BaseCodec):
         Args:
           chunk: latent frames at a time, after the first one; all at once when not given.
           tile: side of tiles in pixels.
-          size: (height, width), or of clips (frames, height, width), to cut back to, such as `AnySizeEncoding.size`.
+          size: (height, width), or of clips (frames, height, width), to cut back to, such as
+            `AnySizeEncoding.size`.
 
         Raises:
           DataError: latents that are not the codec's; a chunk, tile or size that cannot be.
@@ -132,7 +138,9 @@ class AnySizeCodec(BaseCodec):
         return decoded if size is None else padding.crop(decoded, wanted)
 
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
-        """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of frames) as there."""
+        """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of
+        frames) as there.
+        """
         encoding = self.encode(images, **parts)
         latents: Any = chunks.in_latents(parts.get("chunk"), self.temporal_factor)
         return self.decode(
@@ -146,15 +154,17 @@ class AnySizeCodec(BaseCodec):
         chunk: Chunk = "auto",
         tile: int | None = None,
     ) -> LatentStream:
-        """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time, or with None whole.
+        """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time,
+        or with None whole.
 
-        A chunk is 8 frames unless it is said, and of small frames up to 32 (pipeline.codec.tiling.chunks.default_chunk).
-        The last chunk is filled with copies of the last frame to a multiple of temporal_factor, rows and columns as in
-        `encode`, with a warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
+        A chunk is 8 frames unless it is said, and of small frames up to 32
+        (pipeline.codec.tiling.chunks.default_chunk). The last chunk is filled with copies of the
+        last frame to a multiple of temporal_factor, rows and columns as in `encode`, with a
+        warning. `size` of what is returned has the true size, and `decode_frames` cuts back to it.
 
         Raises:
-          DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does not take or that
-            change their size, or no frames.
+          DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does
+            not take or that change their size, or no frames.
         """
         chunk = chunk if self.is_video and chunk in (None, "auto") else self._encode_chunk(chunk)
         tile = self._checked_tile(tile)
@@ -177,15 +187,16 @@ class AnySizeCodec(BaseCodec):
         tile: int | None = None,
         size: tuple[int, ...] | None = None,
     ) -> Iterator[UInt8[np.ndarray, "h2 w2 c"]]:
-        """Frames of a clip as its latents come, in pieces of any length; decoded a chunk at a time, or with None whole.
+        """Frames of a clip as its latents come, in pieces of any length; decoded a chunk at a time,
+        or with None whole.
 
-        `size` is as in `decode`. Without it, what comes straight from `encode_frames` is cut back to what went in
-        there, and of other latents there are all rows, columns and frames, filled ones too. Unless it is said, a chunk
-        has the frames that one of `encode_frames` has.
+        `size` is as in `decode`. Without it, what comes straight from `encode_frames` is cut back
+        to what went in there, and of other latents there are all rows, columns and frames, filled
+        ones too. Unless it is said, a chunk has the frames that one of `encode_frames` has.
 
         Raises:
-          DataError: a chunk, tile or size that cannot be; as the frames come, latents that are not the codec's, that
-            change their size or are too few for `size`, or none.
+          DataError: a chunk, tile or size that cannot be; as the frames come, latents that are not
+            the codec's, that change their size or are too few for `size`, or none.
         """
         chunk = chunk if self.is_video and chunk in (None, "auto") else self._decode_chunk(chunk)
         tile = self._checked_tile(tile)
@@ -205,7 +216,9 @@ class AnySizeCodec(BaseCodec):
         )
 
     def sample(self, *_: Any, **__: Any) -> Any:
-        """Raises DataError: no prior was trained with the latents, and what is drawn from N(0, 1) decodes to noise."""
+        """Raises DataError: no prior was trained with the latents, and what is drawn from N(0, 1)
+        decodes to noise.
+        """
         raise DataError(
             "sample: this codec has no prior of its latents to draw from; train a model over codec.normalize(z), and "
             "decode what it gives with codec.decode(codec.denormalize(z))"
@@ -314,7 +327,9 @@ class AnySizeCodec(BaseCodec):
         return None if len(tiles.corners) == 1 else tiles
 
     def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
-        """A batch of one from the next frames of a clip, filled; `taken` are its frames up to these."""
+        """A batch of one from the next frames of a clip, filled; `taken` are its frames up to
+        these.
+        """
         x = self._checked(np.stack(frames)[None])
         factors: Any = dict(
             spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
@@ -365,7 +380,8 @@ class AnySizeEncoding:
     """A diagonal Gaussian over the latents of a batch.
 
     Attributes:
-      mean, logvar: [b h w d] or [b t h w d]. size: (height, width) or (frames, height, width) that was encoded.
+      mean, logvar: [b h w d] or [b t h w d]. size: (height, width) or (frames, height, width) that
+        was encoded.
     """
 
     def __init__(self, mean: Any, logvar: Any, size: tuple[int, ...]):
@@ -386,7 +402,9 @@ class AnySizeEncoding:
 
 
 def _with_overlap(pieces: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
-    """Each chunk, of a network that is not causal with the last frame of the one before; and whether it has that."""
+    """Each chunk, of a network that is not causal with the last frame of the one before; and
+    whether it has that.
+    """
     last = None
     for chunk in pieces:
         whole = chunk if last is None or causal else np.concatenate([last, chunk], axis=1)

@@ -18,7 +18,8 @@ class BaseCodec:
       modeldef, weights: the model taken apart (pipeline.core.parameters).
       config: the content of a codec folder's config.json.
       fingerprint: hash of the weights; two codecs with the same one code alike.
-      image_shape: (height, width, channels) of the model's images; the channels alone hold for a codec of any size.
+      image_shape: (height, width, channels) of the model's images; the channels alone hold for a
+        codec of any size.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class BaseCodec:
         )
 
     def save_pretrained(self, path: Any) -> None:
-        """Write config.json, model.safetensors and a model card into a folder, which is created if need be.
+        """Write config.json, model.safetensors and a model card into a folder, which is created if
+        need be.
 
         Raises:
           ConfigError: the folder cannot be written.
@@ -52,7 +54,9 @@ class BaseCodec:
 
 
 def checked_values(images: Any) -> Any:
-    """Return the images if they are uint8, or float in [-1, 1]. Raises DataError where they are not."""
+    """Return the images if they are uint8, or float in [-1, 1]. Raises DataError where they are
+    not.
+    """
     dtype = images.dtype
     if str(dtype) != "uint8" and "float" not in str(dtype):
         raise DataError(f"images are {dtype}, but must be uint8, or float in [-1, 1]")

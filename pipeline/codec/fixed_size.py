@@ -1,4 +1,6 @@
-"""A codec whose images have its model's size: images to latents and back, on this process's default device."""
+"""A codec whose images have its model's size: images to latents and back, on this process's default
+device.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -16,18 +18,21 @@ from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
 from pipeline.core.types import Latent, Temperature
 
-# The z of a batch: an array for a flat model; for a hierarchy a tuple with one array a layer, top first.
+# The z of a batch: an array for a flat model; for a hierarchy a tuple with one array a layer, top
+# first.
 Latents = Any
 
 
 class FixedSizeCodec(BaseCodec):
-    """A model of one image size, flat or a hierarchy; its functions are compiled once for each batch shape.
+    """A model of one image size, flat or a hierarchy; its functions are compiled once for each
+    batch shape.
 
-    Images are [b h w c] with the height, width and channels of `image_shape`: uint8, or float in [-1, 1].
-    pipeline.codec.media.code_image takes pictures of other sizes.
+    Images are [b h w c] with the height, width and channels of `image_shape`: uint8, or float in
+    [-1, 1]. pipeline.codec.media.code_image takes pictures of other sizes.
 
     Attributes:
-      num_layers, latent_shapes: the number of stochastic layers, and the shape of each one's z, top first.
+      num_layers, latent_shapes: the number of stochastic layers, and the shape of each one's z, top
+        first.
       bits: of each value that the model sees, at most 8.
     """
 
@@ -58,7 +63,8 @@ class FixedSizeCodec(BaseCodec):
           DataError: the model does not take images of this shape or type.
         """
         images = self._checked(images)
-        # In half precision, in which a model may compute, neighbouring values of 0..255 would coincide.
+        # In half precision, in which a model may compute, neighbouring values of 0..255 would
+        # coincide.
         return FixedSizeEncoding(
             self, jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32)
         )
@@ -72,8 +78,9 @@ class FixedSizeCodec(BaseCodec):
     ) -> UInt8[Array, "b h w c"]:
         """Return the likelihood's mean given latents, as uint8 images.
 
-        For a hierarchy, `z` may hold the first layers alone: the others are the means of their priors, or with a `key`
-        samples, whose deviations are multiplied by `temperature` (one number, or one a layer).
+        For a hierarchy, `z` may hold the first layers alone: the others are the means of their
+        priors, or with a `key` samples, whose deviations are multiplied by `temperature` (one
+        number, or one a layer).
 
         Raises:
           DataError: the latents do not have the model's shapes.
@@ -151,13 +158,17 @@ class FixedSizeCodec(BaseCodec):
 
 
 class FixedSizeEncoding:
-    """The posterior of a batch. It keeps the images, since a lower layer's posterior depends on the sample above it."""
+    """The posterior of a batch. It keeps the images, since a lower layer's posterior depends on the
+    sample above it.
+    """
 
     def __init__(self, codec: FixedSizeCodec, images: Array):
         self._codec, self._images = codec, images
 
     def mode(self) -> Latents:
-        """Return posterior means: one array, or for a hierarchy a tuple, each layer's mean given the means above it."""
+        """Return posterior means: one array, or for a hierarchy a tuple, each layer's mean given
+        the means above it.
+        """
         return _of_layers(self.latents())
 
     def sample(self, key: PRNGKeyArray) -> Latents:
@@ -165,7 +176,9 @@ class FixedSizeEncoding:
         return _of_layers(self.latents(key))
 
     def latents(self, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
-        """Return each layer's z, posterior, prior and KL in nats: at a sample, or without a key at the means."""
+        """Return each layer's z, posterior, prior and KL in nats: at a sample, or without a key at
+        the means.
+        """
         return self._codec.infer(self._images, key)
 
 

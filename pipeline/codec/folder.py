@@ -33,9 +33,11 @@ CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md"
 def read(
     path: Any, dtype: str | None = None
 ) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
-    """(model definition, weights by name, config.json, fingerprint of the weights) of a codec folder.
+    """(model definition, weights by name, config.json, fingerprint of the weights) of a codec
+    folder.
 
-    `dtype` is what the model computes in, one of DTYPES, in place of the config's. The weights stay as they are.
+    `dtype` is what the model computes in, one of DTYPES, in place of the config's. The weights stay
+    as they are.
 
     Raises:
       ConfigError: there is no such folder, or no such dtype.
@@ -108,7 +110,9 @@ def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> N
 
 
 def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
-    """Return what config.json says of a codec of any size, which a reader could otherwise only ask the model."""
+    """Return what config.json says of a codec of any size, which a reader could otherwise only ask
+    the model.
+    """
     modeldef, _ = _model(config, file)
     model = modeldef.skeleton()
     if model.codec_kind != "any_size":
@@ -172,7 +176,8 @@ def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
         with safetensors.safe_open(file, "numpy") as opened:
             names = list(opened.keys())
         weights = {}
-        # The file is mapped, and what was read of it counts as this process's memory until it is closed.
+        # The file is mapped, and what was read of it counts as this process's memory until it is
+        # closed.
         for first in range(0, len(names), _AT_ONCE):
             with safetensors.safe_open(file, "numpy") as opened:
                 weights |= {

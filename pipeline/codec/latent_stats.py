@@ -12,10 +12,11 @@ from pipeline.metrics.functions.frechet import FeatureMoments
 
 
 def measure(codec: AnySizeCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) -> dict[str, Any]:
-    """Of posterior means over images or clips: `mean` and `std`, one a channel; `shift` and `scale`, one for all.
+    """Of posterior means over images or clips: `mean` and `std`, one a channel; `shift` and
+    `scale`, one for all.
 
-    (z - mean) / std has deviation 1 in each channel; (z - shift) * scale has it over all of them together, as latent
-    diffusion's scaling factor (arXiv 2112.10752, appendix G).
+    (z - mean) / std has deviation 1 in each channel; (z - shift) * scale has it over all of them
+    together, as latent diffusion's scaling factor (arXiv 2112.10752, appendix G).
 
     Raises:
       DataError: there was no example.
@@ -33,7 +34,9 @@ def measure(codec: AnySizeCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) ->
 def summary(
     mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
 ) -> dict[str, Any]:
-    """config.json's "latents": `mean` and `std` of each channel, and `shift` and `scale` of all of them together."""
+    """config.json's "latents": `mean` and `std` of each channel, and `shift` and `scale` of all of
+    them together.
+    """
     means, deviations = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return {
         "mean": means.tolist(),

@@ -19,7 +19,8 @@ class Codec:
     z = codec.encode(images).mode()
     images = codec.decode(z)
 
-    It is a FixedSizeCodec, whose images have the model's size, or an AnySizeCodec, of convolutional models.
+    It is a FixedSizeCodec, whose images have the model's size, or an AnySizeCodec, of convolutional
+    models.
     """
 
     @staticmethod
@@ -28,11 +29,12 @@ class Codec:
 
         Args:
           path: the folder.
-          dtype: "float32" or "bfloat16", in which to compute; by default that of the recipe, which is in config.json.
-            Weights and latents are float32 either way.
+          dtype: "float32" or "bfloat16", in which to compute; by default that of the recipe, which
+            is in config.json. Weights and latents are float32 either way.
 
         Raises:
-          ConfigError: there is no such folder or dtype. CheckpointError: it is damaged or incomplete.
+          ConfigError: there is no such folder or dtype. CheckpointError: it is damaged or
+            incomplete.
         """
         return Codec.of(*folder.read(path, dtype))
 

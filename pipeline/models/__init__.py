@@ -1,7 +1,7 @@
 """Models, found by name: one file a paper, or a folder where it has parts of its own.
 
-autoencoder.Autoencoder composes a codec from networks and a bottleneck. Every model keeps the contract in
-docs/extending.md; tests/models/contract_test.py checks it.
+autoencoder.Autoencoder composes a codec from networks and a bottleneck. Every model keeps the
+contract in docs/extending.md; tests/models/contract_test.py checks it.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,16 @@ from pipeline.core.construct import construct, default_arguments, find
 
 
 def create(recipe: Mapping[str, Any], *, rngs: nnx.Rngs, dtype: Any = jnp.float32) -> Any:
-    """Build the model that `recipe` (config.model) names; it has float32 parameters and computes in `dtype`."""
+    """Build the model that `recipe` (config.model) names; it has float32 parameters and computes in
+    `dtype`.
+    """
     return construct("pipeline.models", recipe, where="model", rngs=rngs, dtype=dtype)
 
 
 def settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all settings of config.model by name, defaults included; a part's are "encoder.num_blocks" and so on."""
+    """Return all settings of config.model by name, defaults included; a part's are
+    "encoder.num_blocks" and so on.
+    """
     model = find("pipeline.models", recipe["name"], where="model")
     found = default_arguments(model) | dict(recipe)
     for part, package in getattr(model, "parts", {}).items():

@@ -1,12 +1,13 @@
-"""A codec of images or clips, composed of an encoder, a bottleneck and a decoder that its recipe names.
+"""A codec of images or clips: the encoder, bottleneck and decoder that its recipe names.
 
     config.model = dict(name="autoencoder.Autoencoder", image_size=256, latent_channels=4)
     config.model.encoder = dict(name="ldm.Encoder", channels=(128, 256, 512, 512), num_blocks=2)
     config.model.bottleneck = dict(name="gaussian.Gaussian")
     config.model.decoder = dict(name="ldm.Decoder", channels=(128, 256, 512, 512), num_blocks=3)
 
-Networks are in pipeline.networks, bottlenecks in pipeline.bottlenecks. A codec is convolutional throughout: it takes any
-multiple of its factors, and image_size and num_frames are only those of samples and reports.
+Networks are in pipeline.networks, bottlenecks in pipeline.bottlenecks. A codec is convolutional
+throughout: it takes any multiple of its factors, and image_size and num_frames are only those of
+samples and reports.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +38,13 @@ class Autoencoder(nnx.Module):
       latent_channels: channels of a latent.
       quant_convs: 1x1 convolutions before the bottleneck and after it.
       remat: recompute activations in the backward pass of training, a stage of a network at a time.
-      image_size, num_frames: size of samples, and of the clips and images in reports. num_frames is 1 for images.
+      image_size, num_frames: size of samples, and of the clips and images in reports. num_frames is
+        1 for images.
 
     Attributes:
       is_video, spatial_factor, temporal_factor: as the networks have them.
-      encoder_causal, decoder_causal: whether chunks of a clip give the latents, and the frames, of the whole clip.
+      encoder_causal, decoder_causal: whether chunks of a clip give the latents, and the frames, of
+        the whole clip.
       last_layer: name of the kernel at the output, for adaptive weights of a discriminator.
     """
 
@@ -68,7 +71,8 @@ class Autoencoder(nnx.Module):
     ):
         kind: Any = find(BOTTLENECKS, str(bottleneck.get("name")), where="model.bottleneck")
         num_inputs = kind.num_inputs(latent_channels)
-        # Each layer takes the next key: the order in which they are made is part of a seed's meaning.
+        # Each layer takes the next key: the order in which they are made is part of a seed's
+        # meaning.
         same: Any = dict(rngs=rngs, dtype=dtype)
         self.encoder = construct(
             NETWORKS,
@@ -116,17 +120,24 @@ class Autoencoder(nnx.Module):
         key: PRNGKeyArray | None = None,
         cache: CausalCache | None = None,
     ) -> tuple[Latent, ...]:
-        """Return the posterior of images or clips, uint8 or in [-1, 1]; z is its mode, or with a key a sample.
+        """Return the posterior of images or clips, uint8 or in [-1, 1].
 
-        With `cache` a clip is the next chunk of a longer one (pipeline.nn.cache), which the encoder must be causal for.
+        z is its mode, or with a key a sample.
+
+        With `cache` a clip is the next chunk of a longer one (pipeline.nn.cache), which the encoder
+        must be causal for.
         """
         return (self._encode(images, key, cache=cache)[0],)
 
-    # decode(latents, *, num, key, temperature, cache); `cache` is as in encode, and the decoder must be causal for it.
+    # decode(latents, *, num, key, temperature, cache); `cache` is as in encode, and the decoder
+    # must be causal for it.
     decode = hierarchy.decode
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Return posterior and reconstruction; `aux` pairs each of the encoder's arrays with the decoder's."""
+        """Return posterior and reconstruction.
+
+        `aux` pairs each of the encoder's arrays with the decoder's.
+        """
         remat = self.remat and train
         latent, of_encoder = self._encode(jnp.asarray(pixels_of(batch)), key, remat=remat)
         recon, of_decoder = self._decode(latent.z, remat=remat)

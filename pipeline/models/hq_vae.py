@@ -1,19 +1,22 @@
-"""HQ-VAE: hierarchies of stochastically quantised latents (Takida et al., arXiv 2401.00365), in its two forms.
+"""HQ-VAE: hierarchies of stochastically quantised latents (Takida et al., arXiv 2401.00365), in its
+two forms.
 
-SQVAE2 injects codes top-down at several resolutions, a Bayesian VQ-VAE-2; RSQVAE quantises one feature map, then what
-is left of it, and so on, a Bayesian RQ-VAE. Both minimise
+SQVAE2 injects codes top-down at several resolutions, a Bayesian VQ-VAE-2; RSQVAE quantises one
+feature map, then what is left of it, and so on, a Bayesian RQ-VAE. Both minimise
 
     -log p(x | Z_1 .. Z_L) + sum_l KL(q(Z_l | x, Z_<l) || uniform) + penalty,
 
-where the first two terms are the negative ELBO of the model that draws codes uniformly and decodes them: with codes
-drawn, as evaluation does, they bound a code length. The penalty, sum_l |x_l - Z_l|^2 / 2 s_l^2 of the vectors
-x_l before quantisation, comes from the paper's continuous variables between the two (its ELBO has both); it is 0 or
-more, no part of the bound above, and an entry of `aux`. In training codes are Gumbel-softmaxes, whose temperature falls
-with the step: averages of codes, so that the figures of training are no bounds, and lie below evaluation's at first.
+where the first two terms are the negative ELBO of the model that draws codes uniformly and decodes
+them: with codes drawn, as evaluation does, they bound a code length. The penalty, sum_l |x_l -
+Z_l|^2 / 2 s_l^2 of the vectors x_l before quantisation, comes from the paper's continuous variables
+between the two (its ELBO has both); it is 0 or more, no part of the bound above, and an entry of
+`aux`. In training codes are Gumbel-softmaxes, whose temperature falls with the step: averages of
+codes, so that the figures of training are no bounds, and lie below evaluation's at first.
 
-We deviate: the top-down path is one for inference and generation; a LayerNorm before the vectors that are quantised,
-and no batch norm; the likelihood is a discretised Gaussian whose scale is a parameter, instead of the root mean square
-of the batch, which is that parameter's optimum; the vectors have no noise of their own, as in the code of SQ-VAE.
+We deviate: the top-down path is one for inference and generation; a LayerNorm before the vectors
+that are quantised, and no batch norm; the likelihood is a discretised Gaussian whose scale is a
+parameter, instead of the root mean square of the batch, which is that parameter's optimum; the
+vectors have no noise of their own, as in the code of SQ-VAE.
 """
 
 import itertools
@@ -70,7 +73,9 @@ class Down(nnx.Module):
 
 
 class Up(nnx.Module):
-    """`depth` residual blocks, then `halvings` doublings of the resolution; the last gives the head's channels."""
+    """`depth` residual blocks, then `halvings` doublings of the resolution; the last gives the
+    head's channels.
+    """
 
     def __init__(
         self, width: int, num_outputs: int, *, halvings: int, depth: int, make: LayerFactory
@@ -88,7 +93,9 @@ class Up(nnx.Module):
 
 
 class ToVectors(nnx.Module):
-    """Feature maps to the vectors that are quantised, of about the spread that the codes begin with."""
+    """Feature maps to the vectors that are quantised, of about the spread that the codes begin
+    with.
+    """
 
     def __init__(self, in_features: int, dim: int, *, make: LayerFactory):
         self.norm = LayerNorm(in_features)
@@ -99,7 +106,9 @@ class ToVectors(nnx.Module):
 
 
 class InjectedLayer(nnx.Module):
-    """Top-down: codes of what both ways say, added to x; the last of a scale doubles the resolution."""
+    """Top-down: codes of what both ways say, added to x; the last of a scale doubles the
+    resolution.
+    """
 
     def __init__(
         self,
@@ -147,7 +156,8 @@ class SQVAE2(nnx.Module):
     """Codes injected top-down, several layers a resolution.
 
     Args:
-      halvings: of the image's resolution, until that of the lowest layers; each scale above has half of the one below.
+      halvings: of the image's resolution, until that of the lowest layers; each scale above has
+        half of the one below.
       layers: stochastic layers of each scale, top first.
       width: of all feature maps, but for the convolutions that halve and double the image.
       depth: residual blocks after each change of resolution, and after each layer.
@@ -213,7 +223,9 @@ class SQVAE2(nnx.Module):
         self.latent_shapes = tuple((side, side, dim) for side in sides)
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Codes of a batch and the likelihood given them; in training codes are relaxed (batch["step"])."""
+        """Codes of a batch and the likelihood given them; in training codes are relaxed
+        (batch["step"]).
+        """
         gumbel = self.gumbel_temperature(batch.get("step", 0)) if train else None
         x, latents, penalty = self._infer(batch["image"], key, gumbel)
         return Outputs(self.head(self.decoder(x)), latents, {"penalty": penalty})
@@ -221,13 +233,16 @@ class SQVAE2(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, given those above."""
+        """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, given those
+        above.
+        """
         return self._infer(image, key, None)[1]
 
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
-        """Return the likelihood given the layers' codes or draws; see pipeline.priors.hierarchy.decode.
+        """Return the likelihood given the layers' codes or draws; see
+        pipeline.priors.hierarchy.decode.
 
         Drawn codes are uniform, or without a key the mean of their codebook.
         """
@@ -263,8 +278,8 @@ class SQVAE2(nnx.Module):
 class RSQVAE(nnx.Module):
     """Codes of one feature map, then of what is left of it, `levels` times; their sum is decoded.
 
-    The sum has the variance sum_l s_l^2 given the codes, so that the penalty is |x - sum_l Z_l|^2 / 2 sum_l s_l^2. The
-    arguments are those of SQVAE2, of a single scale.
+    The sum has the variance sum_l s_l^2 given the codes, so that the penalty is |x - sum_l Z_l|^2 /
+    2 sum_l s_l^2. The arguments are those of SQVAE2, of a single scale.
     """
 
     codec_kind, is_video = "fixed_size", False
@@ -305,7 +320,9 @@ class RSQVAE(nnx.Module):
         self.latent_shapes = ((side, side, dim),) * levels
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Codes of a batch and the likelihood given them; in training codes are relaxed (batch["step"])."""
+        """Codes of a batch and the likelihood given them; in training codes are relaxed
+        (batch["step"]).
+        """
         gumbel = self.gumbel_temperature(batch.get("step", 0)) if train else None
         latents, left = self._infer(batch["image"], key, gumbel)
         total = jnp.stack([quantizer.variance() for quantizer in self.quantizers]).sum()
@@ -317,7 +334,9 @@ class RSQVAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, of what those before left."""
+        """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, of what those
+        before left.
+        """
         return self._infer(image, key, None)[0]
 
     decode = hierarchy.decode

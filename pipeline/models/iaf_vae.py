@@ -1,11 +1,13 @@
-"""ResNet VAE with inverse autoregressive flows (Kingma et al., arXiv 1606.04934, section 5.2 and figure 3).
+"""ResNet VAE with inverse autoregressive flows (Kingma et al., arXiv 1606.04934, section 5.2 and
+figure 3).
 
-An encoder goes bottom-up through residual blocks; the decoder goes top-down through as many. Each decoder block has one
-stochastic layer: its posterior's Gaussian adds the contributions of both ways (bidirectional inference), and a
-convolutional flow transforms the sample, with a context from both. The resolution halves at the first block of each
-scale but the largest.
+An encoder goes bottom-up through residual blocks; the decoder goes top-down through as many. Each
+decoder block has one stochastic layer: its posterior's Gaussian adds the contributions of both ways
+(bidirectional inference), and a convolutional flow transforms the sample, with a context from both.
+The resolution halves at the first block of each scale but the largest.
 
-Where we deviate: only the masked convolutions have weight normalization, and there is no data-dependent initialization.
+Where we deviate: only the masked convolutions have weight normalization, and there is no
+data-dependent initialization.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,9 @@ RESIDUAL = 0.1
 
 
 class UpBlock(nnx.Module):
-    """A bottom-up residual block, which also gives what the posterior and the flow take from this side."""
+    """A bottom-up residual block, which also gives what the posterior and the flow take from this
+    side.
+    """
 
     def __init__(self, width: int, zdim: int, *, halves: bool, make: LayerFactory):
         self.halves, self.sizes = halves, (width, width + 2 * zdim)
@@ -49,7 +53,9 @@ class UpBlock(nnx.Module):
 
 
 class DownBlock(nnx.Module):
-    """A top-down stochastic layer: x -> x + features of x and z. The last of a scale doubles the resolution."""
+    """A top-down stochastic layer: x -> x + features of x and z. The last of a scale doubles the
+    resolution.
+    """
 
     def __init__(
         self,
@@ -75,9 +81,11 @@ class DownBlock(nnx.Module):
     def infer(
         self, x: Float[Array, "b h w c"], up: tuple[Array, Array], key: PRNGKeyArray | None
     ) -> tuple[Float[Array, "b h2 w2 c"], Latent]:
-        """Return the next activation and the latent: a sample, or without a key the Gaussian's mean through the flow.
+        """Return the next activation and the latent: a sample, or without a key the Gaussian's mean
+        through the flow.
 
-        `kl` is log q(z | x) - log p(z) of each element of that z, with log q through the flow (paper, eq. 11).
+        `kl` is log q(z | x) - log p(z) of each element of that z, with log q through the flow
+        (paper, eq. 11).
         """
         features, prior_mean, prior_logvar, moments, context = self._split(x)
         mean, logvar = jnp.split(moments + up[0], 2, axis=-1)
@@ -156,7 +164,8 @@ class IAFVAE(nnx.Module):
         self.num_layers = num_scales * blocks
         self.head = heads.create(likelihood, image_channels)
         self.first = make(Conv, image_channels, width, 5, stride=2, padding=(2, 2))
-        # Bottom-up, from the largest resolution; the decoder's layers are the same ones, last first.
+        # Bottom-up, from the largest resolution; the decoder's layers are the same ones, last
+        # first.
         halving = [
             scale > 0 and block == 0 for scale in range(num_scales) for block in range(blocks)
         ]
@@ -183,7 +192,9 @@ class IAFVAE(nnx.Module):
         self.last = make(UpsamplingConv, width, self.head.num_channels, init_scale=0.1)
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Return the latents, drawn from their posteriors, and the likelihood given them; `train` changes nothing."""
+        """Return the latents, drawn from their posteriors, and the likelihood given them; `train`
+        changes nothing.
+        """
         del train
         x, latents = self._infer(batch["image"], key)
         return Outputs(self._likelihood(x), latents)
@@ -191,13 +202,17 @@ class IAFVAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Return latents of uint8 or [-1, 1] images: samples with a key, else the Gaussians' means through the flows."""
+        """Return latents of uint8 or [-1, 1] images: samples with a key, else the Gaussians' means
+        through the flows.
+        """
         return self._infer(image, key)[1]
 
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
-        """Return the likelihood given the layers' latents or draws; see pipeline.priors.hierarchy.decode."""
+        """Return the likelihood given the layers' latents or draws; see
+        pipeline.priors.hierarchy.decode.
+        """
         x = self._start(batch)
         for block, layer in zip(self.down, layers, strict=True):
             x = block.generate(x, layer)

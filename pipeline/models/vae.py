@@ -55,7 +55,9 @@ class Scale(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """4x4 convolutions of stride 2, then linear layers, ReLU after each; a linear one to 2 * latent_dim."""
+    """4x4 convolutions of stride 2, then linear layers, ReLU after each; a linear one to 2 *
+    latent_dim.
+    """
 
     def __init__(
         self,
@@ -175,7 +177,8 @@ class VAE(nnx.Module):
       image_size: height and width; must divide by 2 ** len(channels).
       latent_dim: size of z.
       channels: width after each halving of the resolution; the decoder has them in reverse.
-      hidden: widths of the linear layers between the smallest feature map and the latents; may be empty.
+      hidden: widths of the linear layers between the smallest feature map and the latents; may be
+        empty.
       depth: residual 3x3 convolutions at each resolution; 0 is Burgess et al.'s network.
       likelihood: a name or dict for pipeline.distributions.heads.create.
       flow: a flow of pipeline.flows that maps the posterior's Gaussian sample to z (arXiv

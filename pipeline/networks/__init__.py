@@ -1,16 +1,19 @@
 """Encoders and decoders, found by name: `dict(name="ldm.Encoder", ...)`.
 
-A network is a flax nnx module. pipeline.models.autoencoder composes two of them with a bottleneck and
-knows none by name; tests/networks/contract_test.py checks each one.
+A network is a flax nnx module. pipeline.models.autoencoder composes two of them with a bottleneck
+and knows none by name; tests/networks/contract_test.py checks each one.
 
-    Encoder(*, in_channels, out_channels, ..., rngs, dtype)     images [b h w c] or clips [b t h w c] in [-1, 1]
-    Decoder(*, in_channels, out_channels, ..., rngs, dtype)     latents -> images or clips around [-1, 1], float32
+    Encoder(*, in_channels, out_channels, ..., rngs, dtype)
+        images [b h w c] or clips [b t h w c] in [-1, 1] -> features
+    Decoder(*, in_channels, out_channels, ..., rngs, dtype)
+        latents -> images or clips around [-1, 1], float32
 
     network(x, remat=False) -> (y, aux)
 
-`aux` maps names to tuples of arrays; the autoencoder pairs the encoder's with the decoder's, for losses
-that compare them. A causal network also takes `cache` (pipeline.nn.cache), so that chunks of a clip give
-what the whole clip gives. With `remat` the backward pass recomputes activations instead of storing them.
+`aux` maps names to tuples of arrays; the autoencoder pairs the encoder's with the decoder's, for
+losses that compare them. A causal network also takes `cache` (pipeline.nn.cache), so that chunks of
+a clip give what the whole clip gives. With `remat` the backward pass recomputes activations instead
+of storing them.
 
 Attributes of each:
   is_video: whether it takes clips.

@@ -1,14 +1,18 @@
-"""The encoder and decoder of CV-VAE (arXiv 2405.20279), whose latents an image codec's decoder understands.
+"""The encoder and decoder of CV-VAE (arXiv 2405.20279).
 
-They are pipeline.networks.ldm inflated in time: the first convolution of each residual block becomes 3-D and the second
-stays within a frame; two of the three halvings are of time as well. Clips of 1 + 4k frames become 1 + k frames of
-latents. The encoder is causal and repeats the first frame in front of a clip; the decoder looks one frame ahead and
-back, and its attention over the pixels of a frame is followed by one over the frames of a pixel.
+An image codec's decoder understands their latents.
 
-They start from an image codec's weights (`strata import --from image-codec`), and then code each frame that they keep
-as it does. Where we deviate, so that this holds and that the encoder is causal: group norms see one frame at a time
-(norm_per_frame=False is the authors', whose encoder sees all frames through them), their epsilon is the image codec's
-1e-6 and not 1e-5, and attention over time has a skip connection of its own, behind which it starts at zero.
+They are pipeline.networks.ldm inflated in time: the first convolution of each residual block
+becomes 3-D and the second stays within a frame; two of the three halvings are of time as well.
+Clips of 1 + 4k frames become 1 + k frames of latents. The encoder is causal and repeats the first
+frame in front of a clip; the decoder looks one frame ahead and back, and its attention over the
+pixels of a frame is followed by one over the frames of a pixel.
+
+They start from an image codec's weights (`strata import --from image-codec`), and then code each
+frame that they keep as it does. Where we deviate, so that this holds and that the encoder is
+causal: group norms see one frame at a time (norm_per_frame=False is the authors', whose encoder
+sees all frames through them), their epsilon is the image codec's 1e-6 and not 1e-5, and attention
+over time has a skip connection of its own, behind which it starts at zero.
 """
 
 import itertools
@@ -32,7 +36,10 @@ Clip = Float[Array, "b _ _ _ _"]
 
 
 class CentredConv3d(CausalConv3d):
-    """A convolution that sees as many frames ahead as back; the first and last frames are repeated at the ends."""
+    """A convolution that sees as many frames ahead as back.
+
+    The first and last frames are repeated at the ends.
+    """
 
     def __call__(self, x: Clip, cache: None = None) -> Clip:
         del cache
@@ -45,7 +52,8 @@ class CentredConv3d(CausalConv3d):
 class Up(CausalConv3d):
     """Nearest-neighbour doubling of height and width, then a centred convolution.
 
-    With `in_time` it gives two frames for each, and the very first is dropped, so that 1 + k frames become 1 + 2k.
+    With `in_time` it gives two frames for each, and the very first is dropped, so that 1 + k frames
+    become 1 + 2k.
     """
 
     def __init__(self, width: int, in_time: bool, **settings: Any):
@@ -107,7 +115,9 @@ class Layers:
 
 
 class ResBlock(nnx.Module):
-    """x + conv(silu(norm(conv3d(silu(norm(x)))))), with a 1x1 convolution of x where the width changes."""
+    """x + conv(silu(norm(conv3d(silu(norm(x)))))), with a 1x1 convolution of x where the width
+    changes.
+    """
 
     def __init__(self, width: int, out: int, make: Layers):
         self.norm1 = make.norm(width)
@@ -137,7 +147,9 @@ class Level(nnx.Module):
 
 
 class Middle(nnx.Module):
-    """A residual block, attention within each frame, with `in_time` also over the frames, and a residual block."""
+    """A residual block, attention within each frame, with `in_time` also over the frames, and a
+    residual block.
+    """
 
     def __init__(self, width: int, in_time: bool, make: Layers):
         self.block1 = ResBlock(width, width, make)
@@ -156,12 +168,12 @@ class Encoder(nnx.Module):
     """Clips [b t h w c] in [-1, 1] -> features [b 1+t/4 h/8 w/8 d].
 
     Args:
-      channels: four widths, from the clip's resolution down: height and width are halved between them, and time at the
-        first and the last of these three halvings.
+      channels: four widths, from the clip's resolution down: height and width are halved between
+        them, and time at the first and the last of these three halvings.
       num_blocks: residual blocks at each resolution.
       groups: number of groups of each group norm.
-      norm_per_frame: whether group norms see one frame at a time, which makes the encoder causal; False is the
-        authors'.
+      norm_per_frame: whether group norms see one frame at a time, which makes the encoder causal;
+        False is the authors'.
     """
 
     is_video, spatial_factor, temporal_factor = True, 8, 4
@@ -204,8 +216,8 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Latents [b t h w d] -> clips [b 4t-3 8h 8w c] around [-1, 1].
 
-    The arguments are those of the encoder; the authors' decoder has one block more at each resolution. It is never
-    causal: it looks a frame ahead, and its attention sees all frames.
+    The arguments are those of the encoder; the authors' decoder has one block more at each
+    resolution. It is never causal: it looks a frame ahead, and its attention sees all frames.
     """
 
     is_video, spatial_factor, temporal_factor, causal = True, 8, 4, False

@@ -1,8 +1,8 @@
 """The encoder and decoder of latent diffusion's autoencoder (arXiv 2112.10752), known as KL-f8.
 
-Residual blocks at each resolution, halved between them, and attention over all pixels at the lowest one. They match the
-authors' network layer by layer, so that their weights fit: `strata import --from diffusers`. Weights are initialized as
-torch does by default.
+Residual blocks at each resolution, halved between them, and attention over all pixels at the lowest
+one. They match the authors' network layer by layer, so that their weights fit: `strata import
+--from diffusers`. Weights are initialized as torch does by default.
 """
 
 import itertools
@@ -24,7 +24,9 @@ Map = Float[Array, "b _ _ _"]
 
 
 class ResBlock(nnx.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1 convolution of x where the width changes."""
+    """x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1 convolution of x where the width
+    changes.
+    """
 
     def __init__(self, width: int, out: int, groups: int, *, rngs: nnx.Rngs, dtype: Any):
         self.norm1 = GroupNorm(width, groups=groups)
@@ -40,7 +42,9 @@ class ResBlock(nnx.Module):
 
 
 class Level(nnx.Module):
-    """Residual blocks at one resolution, then a convolution to the next one: `resample` is "down", "up" or ""."""
+    """Residual blocks at one resolution, then a convolution to the next one: `resample` is "down",
+    "up" or "".
+    """
 
     def __init__(
         self,
@@ -135,8 +139,8 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Latents [b h w d] -> images around [-1, 1], spatial_factor times as high and wide.
 
-    The arguments are those of the encoder. `channels` has the same order, from the image's resolution down; the
-    authors' decoder has one block more at each resolution than their encoder.
+    The arguments are those of the encoder. `channels` has the same order, from the image's
+    resolution down; the authors' decoder has one block more at each resolution than their encoder.
     """
 
     is_video, temporal_factor, causal = False, 1, False

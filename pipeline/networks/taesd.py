@@ -1,8 +1,9 @@
 """The encoder and decoder of TAESD, the tiny autoencoder (github.com/madebyollin/taesd).
 
-An eighth of height and width, few channels throughout. It is distilled from a large codec, whose latents it takes and
-gives, so that its encoder is deterministic (pipeline.bottlenecks.identity). The layers match the author's network one
-by one, so that its weights fit: `strata import --from taesd ENCODER DECODER`.
+An eighth of height and width, few channels throughout. It is distilled from a large codec, whose
+latents it takes and gives, so that its encoder is deterministic (pipeline.bottlenecks.identity).
+The layers match the author's network one by one, so that its weights fit: `strata import --from
+taesd ENCODER DECODER`.
 """
 
 from typing import Any
@@ -19,7 +20,9 @@ Map = Float[Array, "b _ _ _"]
 
 
 class Pool(nnx.Module):
-    """x + an inverted 1x1 bottleneck, whose group norm gives each pixel the statistics of the whole image."""
+    """x + an inverted 1x1 bottleneck, whose group norm gives each pixel the statistics of the whole
+    image.
+    """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs, dtype: Any):
         self.conv1 = Conv(width, 4 * width, 1, bias_scale=None, key=rngs.params(), dtype=dtype)
@@ -70,8 +73,10 @@ class Encoder(nnx.Module):
     """Images [b h w c] in [-1, 1] -> features of an eighth of their height and width.
 
     Args:
-      width, num_blocks: channels throughout, and blocks at each resolution but the image's; 64 and 3 are the author's.
-      pool: whether blocks at the lowest resolution see the whole image's statistics, as in the form for FLUX.2.
+      width, num_blocks: channels throughout, and blocks at each resolution but the image's; 64 and
+        3 are the author's.
+      pool: whether blocks at the lowest resolution see the whole image's statistics, as in the form
+        for FLUX.2.
     """
 
     is_video, spatial_factor, temporal_factor, causal = False, 8, 1, False
@@ -103,7 +108,9 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Latents [b h w d], softly clamped to -3 .. 3, -> images around [-1, 1]; the arguments are the encoder's."""
+    """Latents [b h w d], softly clamped to -3 .. 3, -> images around [-1, 1]; the arguments are the
+    encoder's.
+    """
 
     is_video, spatial_factor, temporal_factor, causal = False, 8, 1, False
     last_layer = "conv_out.kernel"

@@ -1,12 +1,14 @@
 """The encoder and decoder of WF-VAE (arXiv 2411.17459), a causal video codec.
 
-The low wavelet bands bypass the network. Clips of 1 + 4k frames, of heights and widths that are multiples of 8, become
-1 + k frames of an eighth of the height and width. The encoder sees a clip's Haar bands (W1), and at a quarter and an
-eighth of the resolution also the bands of W1's and of W2's low band; the decoder predicts all three, each adding the
-low band reconstructed below it (section 3.2). aux["wavelets"] are the bands (W2, W3).
+The low wavelet bands bypass the network. Clips of 1 + 4k frames, of heights and widths that are
+multiples of 8, become 1 + k frames of an eighth of the height and width. The encoder sees a clip's
+Haar bands (W1), and at a quarter and an eighth of the resolution also the bands of W1's and of W2's
+low band; the decoder predicts all three, each adding the low band reconstructed below it (section
+3.2). aux["wavelets"] are the bands (W2, W3).
 
-Where we deviate: wavelets are orthonormal (the authors' 0.3536 is `authors_wavelets`), and frames are doubled in time
-without looking ahead (theirs is time_interpolation="linear"), so that chunks of any length give what the whole gives.
+Where we deviate: wavelets are orthonormal (the authors' 0.3536 is `authors_wavelets`), and frames
+are doubled in time without looking ahead (theirs is time_interpolation="linear"), so that chunks of
+any length give what the whole gives.
 """
 
 import itertools
@@ -36,7 +38,9 @@ AUTHORS_SCALE = 0.3536
 
 
 class ResBlock(nnx.Module):
-    """x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1x1 convolution of x where the width changes."""
+    """x + conv(silu(norm(conv(silu(norm(x)))))), with a 1x1x1 convolution of x where the width
+    changes.
+    """
 
     def __init__(
         self,
@@ -62,7 +66,9 @@ class ResBlock(nnx.Module):
 
 
 class Down(nnx.Module):
-    """A convolution to `out` channels, residual blocks, and a convolution that halves the resolution."""
+    """A convolution to `out` channels, residual blocks, and a convolution that halves the
+    resolution.
+    """
 
     def __init__(
         self,
@@ -90,7 +96,9 @@ class Down(nnx.Module):
 
 
 class Middle(nnx.Module):
-    """A residual block, attention within each frame and a residual block, at the resolution of the latents."""
+    """A residual block, attention within each frame and a residual block, at the resolution of the
+    latents.
+    """
 
     def __init__(self, width: int, middle: int, out: int, *, rngs: nnx.Rngs, dtype: Any):
         self.block1 = ResBlock(width, middle, 3, rngs=rngs, dtype=dtype)
@@ -104,10 +112,11 @@ class Middle(nnx.Module):
 
 
 class Up(nnx.Module):
-    """Blocks of these widths, a doubling of the resolution, a convolution, and a last block to `out` channels.
+    """Blocks of these widths, a doubling of the resolution, a convolution, and a last block to
+    `out` channels.
 
-    With time_interpolation "" it doubles height and width only, by repeating pixels; with "nearest" or "linear" it
-    doubles time as well.
+    With time_interpolation "" it doubles height and width only, by repeating pixels; with "nearest"
+    or "linear" it doubles time as well.
     """
 
     def __init__(
@@ -156,7 +165,8 @@ class Connection(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """Clips [b t h w c] in [-1, 1] -> features [b 1+t/4 h/8 w/8 d], and the bands W2 and W3 (figure 2).
+    """Clips [b t h w c] in [-1, 1] -> features [b 1+t/4 h/8 w/8 d], and the bands W2 and W3 (figure
+    2).
 
     Args:
       base_channels: 128, 160 or 192 in the paper (S, M, L).
@@ -209,13 +219,15 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Latents [b t h w d] -> clips [b 4t-3 8h 8w c] around [-1, 1], and the predicted bands W2 and W3.
+    """Latents [b t h w d] -> clips [b 4t-3 8h 8w c] around [-1, 1], and the predicted bands W2 and
+    W3.
 
     Args:
       base_channels, flow_channels, num_blocks, authors_wavelets: as the encoder's.
       num_connect_blocks: residual blocks before each level's bands.
-      time_interpolation: "nearest" repeats frames and looks at none ahead; "linear" is what the authors' weights were
-        trained with, and makes chunks of latents give other frames than the whole.
+      time_interpolation: "nearest" repeats frames and looks at none ahead; "linear" is what the
+        authors' weights were trained with, and makes chunks of latents give other frames than the
+        whole.
     """
 
     is_video, spatial_factor, temporal_factor = True, 8, 4
@@ -263,7 +275,8 @@ class Decoder(nnx.Module):
     ) -> tuple[Clip, dict[str, tuple[Clip, Clip]]]:
         first = starts_clip(cache)
         h = run(self.middle, self.conv_in(z, cache), cache, remat=remat)
-        # Bands before the wider maps: the flow's part of h would keep alive all that h was computed from.
+        # Bands before the wider maps: the flow's part of h would keep alive all that h was computed
+        # from.
         bands3 = self.connect2(h[..., -self.flow :], cache).astype(jnp.float32)
         h = run(self.up2, cpu_schedule.after([bands3], h[..., : -self.flow]), cache, remat=remat)
         bands2 = self.connect1(h[..., -self.flow :], cache).astype(jnp.float32)

@@ -1,4 +1,6 @@
-"""Rematerialization of a layer: its activations are recomputed in the backward pass instead of stored."""
+"""Rematerialization of a layer: its activations are recomputed in the backward pass instead of
+stored.
+"""
 
 from typing import Any
 
@@ -14,7 +16,8 @@ def run(
     """Return layer(x), or layer(x, cache) where there is a cache; with `remat`, rematerialized.
 
     Raises:
-      ValueError: both are given: what a cache collects must not come out of a rematerialized function.
+      ValueError: both are given: what a cache collects must not come out of a rematerialized
+        function.
     """
     if not remat:
         return layer(x) if cache is None else layer(x, cache)

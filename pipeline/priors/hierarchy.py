@@ -1,7 +1,8 @@
 """The contract that models share: how `decode` takes its arguments, and the walk down a hierarchy.
 
-A model has `num_layers` stochastic layers, counted from 0 at the top. Layer l draws with fold_in(key, l). A model
-that decodes says `decode = hierarchy.decode` and has the method `generate(layers, batch)`; a flat model has one layer.
+A model has `num_layers` stochastic layers, counted from 0 at the top. Layer l draws with
+fold_in(key, l). A model that decodes says `decode = hierarchy.decode` and has the method
+`generate(layers, batch)`; a flat model has one layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,8 @@ from pipeline.distributions.continuous import Reconstruction, gaussian_sample
 
 @flax.struct.dataclass
 class LayerInput:
-    """Where one layer's latent comes from in generation: it is given, or else drawn from the layer's prior.
+    """Where one layer's latent comes from in generation: it is given, or else drawn from the
+    layer's prior.
 
     Attributes:
       z: the latent, or None.
@@ -50,17 +52,20 @@ def decode(
     temperature: Temperature = 1.0,
     **settings: Any,
 ) -> Likelihood | Reconstruction:
-    """Return the likelihood given the first layers' latents, top first; the others come from their priors.
+    """Return the likelihood given the first layers' latents, top first; the others come from their
+    priors.
 
     Args:
       latents: up to `num_layers` arrays; none for generation from the prior alone.
       num: the number of examples, needed where no latent is given.
       key: of the draws; without one each layer takes its prior's mean.
-      temperature: factor of the priors' deviations, one for all layers or one for each; 0 gives the means.
+      temperature: factor of the priors' deviations, one for all layers or one for each; 0 gives the
+        means.
       **settings: what the model's `generate` takes besides, such as `cache` of a causal codec.
 
     Raises:
-      ConfigError: neither latents nor `num`, too many latents, or another number of temperatures than layers.
+      ConfigError: neither latents nor `num`, too many latents, or another number of temperatures
+        than layers.
     """
     batch = latents[0].shape[0] if latents else num
     if batch is None:
@@ -90,7 +95,9 @@ def infer(
     num_layers: int,
     key: PRNGKeyArray | None,
 ) -> tuple[Any, tuple[Latent, ...]]:
-    """Walk down the layers: step(layer, carry, the layer's key) returns the next carry and the layer's latent."""
+    """Walk down the layers: step(layer, carry, the layer's key) returns the next carry and the
+    layer's latent.
+    """
     latents = []
     for layer in range(num_layers):
         carry, latent = step(layer, carry, layer_key(key, layer))

@@ -1,4 +1,6 @@
-"""HQ-VAE in both forms: codes and nothing but codes, the residual identity, decode after encode, evaluation."""
+"""HQ-VAE in both forms: codes and nothing but codes, the residual identity, decode after encode,
+evaluation.
+"""
 
 import functools
 

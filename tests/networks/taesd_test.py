@@ -1,4 +1,6 @@
-"""TAESD: published sizes and what is particular to it; tests/parity compares with torch on the real weights."""
+"""TAESD: published sizes and what is particular to it; tests/parity compares with torch on the real
+weights.
+"""
 
 import math
 

@@ -1,4 +1,6 @@
-"""A clip split in height over four devices: the loss and gradients of one, with rows exchanged and little gathered."""
+"""A clip split in height over four devices: the loss and gradients of one, with rows exchanged and
+little gathered.
+"""
 
 import re
 
@@ -51,7 +53,8 @@ def test_loss_and_gradients_are_those_of_one_device(parts):
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
     for name, gradient in expected[1].items():
         scale = float(jnp.abs(gradient).max())
-        # Sums of pixels in another order; a row that is missing or counted twice shows in whole per cents.
+        # Sums of pixels in another order; a row that is missing or counted twice shows in whole per
+        # cents.
         np.testing.assert_allclose(found[1][name], gradient, atol=1e-4 * scale + 1e-7, err_msg=name)
     hlo = program.as_text()
     assert "collective-permute" in hlo

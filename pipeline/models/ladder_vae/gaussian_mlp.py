@@ -1,4 +1,6 @@
-"""Linear layers with batch norm, and networks of them that end in a diagonal Gaussian (1602.02282, section 2)."""
+"""Linear layers with batch norm, and networks of them that end in a diagonal Gaussian (1602.02282,
+section 2).
+"""
 
 from typing import Any
 
@@ -41,9 +43,9 @@ class MLP(nnx.Module):
 class GaussianMLP(nnx.Module):
     """An MLP, and from its units the means and log-variances of `latents`.
 
-    Both are normalised too, as in the authors' code: over a batch the means of each latent then vary by a learned
-    amount that begins at 1, and a layer is not left unused from the start. We deviate: the variance is the exponential
-    of what the authors pass through a softplus.
+    Both are normalised too, as in the authors' code: over a batch the means of each latent then
+    vary by a learned amount that begins at 1, and a layer is not left unused from the start. We
+    deviate: the variance is the exponential of what the authors pass through a softplus.
     """
 
     def __init__(self, inputs: int, units: int, latents: int, *, rngs: nnx.Rngs, dtype: Any):

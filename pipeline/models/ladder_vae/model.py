@@ -1,16 +1,21 @@
-"""Ladder VAE (Sønderby et al., arXiv 1602.02282) and the hierarchical VAE that it is compared with, on vectors.
+"""Ladder VAE (Sønderby et al., arXiv 1602.02282) and the hierarchical VAE that it is compared with,
+on vectors.
 
-Both have the same arrays: layers of Gaussian latents z_1 (next to the image) to z_L, a generative network that gives
-p(z_i | z_(i+1)) and p(x | z_1), and an encoder of as many stages. They differ in inference alone:
+Both have the same arrays: layers of Gaussian latents z_1 (next to the image) to z_L, a generative
+network that gives p(z_i | z_(i+1)) and p(x | z_1), and an encoder of as many stages. They differ in
+inference alone:
 
-- HierarchicalVAE goes bottom-up: q(z_1 | x), then q(z_(i+1) | z_i) of the sample below (section 2.1).
-- LadderVAE first goes up without chance, then top-down: each posterior is the product of the stage's Gaussian and the
-  prior given the sample above, so that inference corrects the generative network by what the image says (section 2.2).
+- HierarchicalVAE goes bottom-up: q(z_1 | x), then q(z_(i+1) | z_i) of the sample below (section
+2.1).
+- LadderVAE first goes up without chance, then top-down: each posterior is the product of the
+  stage's Gaussian and the prior given the sample above, so that inference corrects the generative
+  network by what the image says (section 2.2).
 
-The warm-up of the KL's weight, which the paper needs beside batch norm, is the recipe's `objective.rate.weight`. We deviate:
-the ladder's stages see the means of the stage below, as with the authors' code and published commands, and not its
-hidden units as in the paper's text; the top-down network is shared with the generative one, as in that text, where
-these commands have two; variances are exponentials, not softplus.
+The warm-up of the KL's weight, which the paper needs beside batch norm, is the recipe's
+`objective.rate.weight`. We deviate: the ladder's stages see the means of the stage below, as with
+the authors' code and published commands, and not its hidden units as in the paper's text; the
+top-down network is shared with the generative one, as in that text, where these commands have two;
+variances are exponentials, not softplus.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,10 +41,11 @@ Moments = tuple[Float[Array, "b d"], Float[Array, "b d"]]
 
 
 def product_of_gaussians(one: Moments, other: Moments) -> Moments:
-    """Mean and log-variance of the Gaussian proportional to the product of two (section 2.2's precision-weighting).
+    """Mean and log-variance of the Gaussian proportional to the product of two (section 2.2's
+    precision-weighting).
 
-    1 / variance is the sum of theirs, and the mean is theirs weighted by 1 / variance; in logarithms, so that neither
-    a vague nor a sharp one overflows.
+    1 / variance is the sum of theirs, and the mean is theirs weighted by 1 / variance; in
+    logarithms, so that neither a vague nor a sharp one overflows.
     """
     (mean, logvar), (other_mean, other_logvar) = one, other
     weight = jax.nn.sigmoid(other_logvar - logvar)
@@ -47,7 +53,9 @@ def product_of_gaussians(one: Moments, other: Moments) -> Moments:
 
 
 class Generator(nnx.Module):
-    """p(z_L) = N(0, 1), p(z_i | z_(i+1)) and the features of p(x | z_1); layers are counted from the top, 0."""
+    """p(z_L) = N(0, 1), p(z_i | z_(i+1)) and the features of p(x | z_1); layers are counted from
+    the top, 0.
+    """
 
     def __init__(
         self,
@@ -87,7 +95,8 @@ class HierarchicalVAE(nnx.Module):
 
     Args:
       latent_dims: latents of each layer, from the image up.
-      widths: hidden units of the networks between each layer and the one below it, or the image; both ways.
+      widths: hidden units of the networks between each layer and the one below it, or the image;
+        both ways.
       likelihood: a name or dict for pipeline.distributions.heads.create.
     """
 
@@ -122,7 +131,9 @@ class HierarchicalVAE(nnx.Module):
         )
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Every latent from its posterior; `train` normalises by the batch's statistics and moves the running ones."""
+        """Every latent from its posterior; `train` normalises by the batch's statistics and moves
+        the running ones.
+        """
         momentum = MOMENTUM if train else None
         latents = self._infer(_flat(batch["image"]), key, momentum)
         return Outputs(self._likelihood(latents[-1].z, momentum), latents)
@@ -136,7 +147,8 @@ class HierarchicalVAE(nnx.Module):
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
-        """Return the likelihood given the layers' latents or draws; see pipeline.priors.hierarchy.decode.
+        """Return the likelihood given the layers' latents or draws; see
+        pipeline.priors.hierarchy.decode.
 
         It depends only on the last of them where all are given.
         """

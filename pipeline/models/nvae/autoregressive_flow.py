@@ -1,7 +1,9 @@
-"""NVAE's cells of an autoregressive flow that keeps volumes (2007.03898, section 3.4), for a posterior's latents.
+"""NVAE's cells of an autoregressive flow that keeps volumes (2007.03898, section 3.4), for a
+posterior's latents.
 
-z -> z - m(z), where m of an element sees only the elements before it, in raster order, and of its own pixel the
-earlier channels. The Jacobian is triangular with ones on its diagonal, so the log-density of a sample does not change.
+z -> z - m(z), where m of an element sees only the elements before it, in raster order, and of its
+own pixel the earlier channels. The Jacobian is triangular with ones on its diagonal, so the
+log-density of a sample does not change.
 """
 
 from flax import nnx
@@ -14,7 +16,8 @@ WIDENING = 6
 
 
 class AutoregressiveCell(nnx.Module):
-    """Masked 3x3 to six times the channels, ELU, masked depthwise 5x5, ELU twice, masked 1x1 back: m of the flow.
+    """Masked 3x3 to six times the channels, ELU, masked depthwise 5x5, ELU twice, masked 1x1 back:
+    m of the flow.
 
     The last kernel begins at a tenth, so that m is near 0.
     """

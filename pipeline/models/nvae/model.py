@@ -1,8 +1,10 @@
-"""NVAE (Vahdat and Kautz, arXiv 2007.03898): groups of latents at several scales, over deep residual cells.
+"""NVAE (Vahdat and Kautz, arXiv 2007.03898): groups of latents at several scales, over deep
+residual cells.
 
-A bottom-up encoder leaves a feature map for each group. The decoder goes top-down from a learned one: each group's
-prior sees the features above it, its posterior adds what the encoder left, and its sample joins the features. Batch
-norm's running statistics are variables of the model beside its parameters.
+A bottom-up encoder leaves a feature map for each group. The decoder goes top-down from a learned
+one: each group's prior sees the features above it, its posterior adds what the encoder left, and
+its sample joins the features. Batch norm's running statistics are variables of the model beside its
+parameters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -104,7 +106,8 @@ class Encoder(nnx.Module):
 
 
 class Group(nnx.Module):
-    """One stochastic layer: cells, a prior that sees their output, a posterior relative to it, and what z adds.
+    """One stochastic layer: cells, a prior that sees their output, a posterior relative to it, and
+    what z adds.
 
     The first group has no cells and a fixed prior, and its posterior sees nothing but the encoder.
     """
@@ -139,7 +142,9 @@ class Group(nnx.Module):
         key: PRNGKeyArray | None,
         momentum: Momentum,
     ) -> tuple[Float[Array, "b h w c"], Latent]:
-        """z from the posterior, or through its mean without a key; with a flow, its KL is of that z."""
+        """z from the posterior, or through its mean without a key; with a flow, its KL is of that
+        z.
+        """
         for cell in self.cells:
             x = cell(x, momentum)
         prior = self._prior(x)
@@ -172,14 +177,18 @@ class Group(nnx.Module):
         return self.merge(x, layer.latent(*prior))
 
     def _prior(self, x: Array) -> Float[Array, "b h w p"]:
-        """Means and log-deviations before the clamp; of the first group 0, so that its deviation is 1.01."""
+        """Means and log-deviations before the clamp; of the first group 0, so that its deviation is
+        1.01.
+        """
         if self.prior is None:
             return jnp.zeros((*x.shape[:-1], 2 * self.latent_dim), jnp.float32)
         return self.prior(nnx.elu(x)).astype(jnp.float32)
 
 
 class Decoder(nnx.Module):
-    """Groups over `scales`, top first, doubling the resolution between them; then cells up to the image's."""
+    """Groups over `scales`, top first, doubling the resolution between them; then cells up to the
+    image's.
+    """
 
     def __init__(
         self,
@@ -274,17 +283,21 @@ class NVAE(nnx.Module):
     """The whole model.
 
     Args:
-      image_size: height and width; with `padding` a multiple of 2 ** (len(blocks) + len(groups) - 1).
+      image_size: height and width; with `padding` a multiple of 2 ** (len(blocks) + len(groups) -
+        1).
       channels: at the image's resolution; each halving of that doubles them.
-      groups: how many groups of latents there are at each scale, top first; each scale has twice the resolution.
+      groups: how many groups of latents there are at each scale, top first; each scale has twice
+        the resolution.
       latent_dim: channels of a group's latents.
       cells: residual cells before each group, in the encoder and in the decoder.
       blocks: cells between the image and the largest latents, at each resolution, image first.
-      num_flows: pairs of autoregressive cells behind each posterior. With them a Latent has `log_q`, and its KL is of
-        the one sample that it has.
+      num_flows: pairs of autoregressive cells behind each posterior. With them a Latent has
+        `log_q`, and its KL is of the one sample that it has.
       likelihood: a name or dict for pipeline.distributions.heads.create.
-      padding: black pixels around an image, which its likelihood does not count (2 makes MNIST's digits 32x32).
-      remat: recomputes each cell and group in the backward pass, instead of keeping its activations.
+      padding: black pixels around an image, which its likelihood does not count (2 makes MNIST's
+        digits 32x32).
+      remat: recomputes each cell and group in the backward pass, instead of keeping its
+        activations.
     """
 
     codec_kind, is_video = "fixed_size", False
@@ -329,14 +342,18 @@ class NVAE(nnx.Module):
         self.remat, self.dtype = remat, dtype
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, train: bool) -> Outputs:
-        """Every latent from its posterior; `train` normalises by the batch's statistics and moves the running ones."""
+        """Every latent from its posterior; `train` normalises by the batch's statistics and moves
+        the running ones.
+        """
         params, latents = self._infer(batch["image"], key, MOMENTUM if train else None)
         return Outputs(self._likelihood(params), latents)
 
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else through every posterior's mean."""
+        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else through every
+        posterior's mean.
+        """
         return self._infer(image, key, None)[1]
 
     decode = hierarchy.decode
@@ -344,10 +361,11 @@ class NVAE(nnx.Module):
     def generate(
         self, layers: Sequence[LayerInput], batch: int, *, momentum: Momentum = None
     ) -> Likelihood:
-        """Return the likelihood given the groups' latents or draws; see pipeline.priors.hierarchy.decode.
+        """Return the likelihood given the groups' latents or draws; see
+        pipeline.priors.hierarchy.decode.
 
-        With `momentum` it normalizes by the statistics of what it generates, and moves the running ones that far: see
-        pipeline.evaluators.batch_statistics.
+        With `momentum` it normalizes by the statistics of what it generates, and moves the running
+        ones that far: see pipeline.evaluators.batch_statistics.
         """
         return self._likelihood(self.decoder.generate(layers, batch, momentum))
 

@@ -1,7 +1,9 @@
-"""NVAE's residual cells (2007.03898, section 3.1): a skip connection plus a tenth of a branch that ends in a gate.
+"""NVAE's residual cells (2007.03898, section 3.1): a skip connection plus a tenth of a branch that
+ends in a gate.
 
-The encoder's branch is batch norm, swish and a 3x3 convolution, twice. The decoder's is wide and depthwise separable:
-1x1 to several times the channels, depthwise 5x5, 1x1 back, with batch norm around each.
+The encoder's branch is batch norm, swish and a 3x3 convolution, twice. The decoder's is wide and
+depthwise separable: 1x1 to several times the channels, depthwise 5x5, 1x1 back, with batch norm
+around each.
 """
 
 from typing import Any
@@ -22,7 +24,9 @@ BRANCH = 0.1
 
 
 class FactorizedReduce(nnx.Module):
-    """Half the height and width: each of 2x2 pixels gives a quarter of the outputs, by a 1x1 convolution of its own."""
+    """Half the height and width: each of 2x2 pixels gives a quarter of the outputs, by a 1x1
+    convolution of its own.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, make: LayerFactory):
         quarter = outputs // 4
@@ -65,9 +69,10 @@ class EncoderCell(nnx.Module):
 class DecoderCell(nnx.Module):
     """`up` doubles height and width, to so many outputs; `widening` is of the channels between.
 
-    Pixels are repeated just before the 5x5 convolution and interpolated after the skip's 1x1, not before all layers as
-    in the paper's figure: these layers do not see neighbours, so it is the same for a quarter of the work. Only the
-    running variance's factor n / (n - 1) sees the smaller n.
+    Pixels are repeated just before the 5x5 convolution and interpolated after the skip's 1x1, not
+    before all layers as in the paper's figure: these layers do not see neighbours, so it is the
+    same for a quarter of the work. Only the running variance's factor n / (n - 1) sees the smaller
+    n.
     """
 
     def __init__(

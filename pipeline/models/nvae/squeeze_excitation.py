@@ -1,4 +1,6 @@
-"""Squeeze and excitation: each channel times a gate that sees the means of all of them (1709.01507)."""
+"""Squeeze and excitation: each channel times a gate that sees the means of all of them
+(1709.01507).
+"""
 
 from typing import Any
 
@@ -11,7 +13,8 @@ from pipeline.nn import init
 
 
 class SqueezeExcitation(nnx.Module):
-    """x * sigmoid(linear(relu(linear(means of x over its pixels)))); between are channels / 16 units, at least 4.
+    """x * sigmoid(linear(relu(linear(means of x over its pixels)))); between are channels / 16
+    units, at least 4.
 
     The means are float32.
     """

@@ -1,4 +1,6 @@
-"""What a recipe says of VDVAE's blocks, in the notation of its authors (arXiv 2011.10650), made into lists."""
+"""What a recipe says of VDVAE's blocks, in the notation of its authors (arXiv 2011.10650), made
+into lists.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +29,9 @@ def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]
 
 
 def parse_encoder(blocks: str, image_size: int) -> list[tuple[int, int]]:
-    """(resolution, pooling after it) a block. Raises ConfigError where a block cannot have its resolution."""
+    """(resolution, pooling after it) a block. Raises ConfigError where a block cannot have its
+    resolution.
+    """
     plan = [(res, pool or 1) for res, pool in _parse(blocks, "d", "enc_blocks")]
     current = image_size
     for res, pool in plan:
@@ -40,7 +44,9 @@ def parse_encoder(blocks: str, image_size: int) -> list[tuple[int, int]]:
 
 
 def parse_decoder(blocks: str, image_size: int, reached: set[int]) -> list[tuple[int, int | None]]:
-    """(resolution, coarser one mixed in) a block. Raises ConfigError where one of them is not there."""
+    """(resolution, coarser one mixed in) a block. Raises ConfigError where one of them is not
+    there.
+    """
     plan = _parse(blocks, "m", "dec_blocks")
     done: set[int] = set()
     for res, mixin in plan:
@@ -89,7 +95,9 @@ def runs(blocks: list[Any], follows: Callable[[Any, Any], bool]) -> tuple[tuple[
 def check_widths(
     encoder: list[tuple[int, int]], decoder: list[tuple[int, int | None]], widths: dict[int, int]
 ) -> None:
-    """Channels are padded going down and cut going up, so no coarser resolution may be the narrower one."""
+    """Channels are padded going down and cut going up, so no coarser resolution may be the narrower
+    one.
+    """
     pairs = [(res, res // pool) for res, pool in encoder] + [
         (res, mixin) for res, mixin in decoder if mixin
     ]

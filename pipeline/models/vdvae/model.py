@@ -1,8 +1,9 @@
-"""Very deep VAE (Child, arXiv 2011.10650): a ladder of stochastic layers from 1x1 to the image's resolution.
+"""Very deep VAE (Child, arXiv 2011.10650): a ladder of stochastic layers from 1x1 to the image's
+resolution.
 
-A bottom-up encoder keeps the last activation of each resolution. The decoder goes top-down through residual
-blocks; each draws one latent from a posterior that sees the encoder's activation of its resolution, or from a
-prior that does not.
+A bottom-up encoder keeps the last activation of each resolution. The decoder goes top-down through
+residual blocks; each draws one latent from a posterior that sees the encoder's activation of its
+resolution, or from a prior that does not.
 """
 
 import dataclasses
@@ -33,12 +34,14 @@ from pipeline.nn.scan import scanned_by_default, sequence
 from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
 
-# (inputs, outputs, kernel size, init_scale=1.0) -> Conv, with a key of its own and the model's dtype.
+# (inputs, outputs, kernel size, init_scale=1.0) -> Conv, with a key of its own and the model's
+# dtype.
 MakeConv = Callable[..., Conv]
 
 
 class Bottleneck(nnx.Module):
-    """1x1, 3x3, 3x3, 1x1 convolutions with a GELU before each; the 3x3 are 1x1 at resolutions of 2 or less.
+    """1x1, 3x3, 3x3, 1x1 convolutions with a GELU before each; the 3x3 are 1x1 at resolutions of 2
+    or less.
 
     The input comes already through its GELU, which blocks that read the same feature map share.
     """
@@ -64,7 +67,9 @@ class Bottleneck(nnx.Module):
 
 
 class BottomUpBlock(nnx.Module):
-    """A residual block of the encoder, then pooling, and zero channels where the next resolution is wider."""
+    """A residual block of the encoder, then pooling, and zero channels where the next resolution is
+    wider.
+    """
 
     def __init__(
         self,
@@ -96,7 +101,9 @@ class BottomUpBlock(nnx.Module):
 
 
 class TopDownBlock(nnx.Module):
-    """One stochastic layer: x -> x + features of the prior + z, then a residual block (paper, figure 3)."""
+    """One stochastic layer: x -> x + features of the prior + z, then a residual block (paper,
+    figure 3).
+    """
 
     def __init__(
         self,
@@ -129,7 +136,9 @@ class TopDownBlock(nnx.Module):
         activated: Float[Array, "b h w c"],
         key: PRNGKeyArray | None,
     ) -> tuple[Float[Array, "b h w c"], Latent]:
-        """Latent from the posterior, or its mean without a key; `activated` is the encoder's side, gelued."""
+        """Latent from the posterior, or its mean without a key; `activated` is the encoder's side,
+        gelued.
+        """
         hidden = gelu(x)
         mean, log_sigma = jnp.split(
             self.posterior(hidden, activated).astype(jnp.float32), 2, axis=-1
@@ -290,7 +299,9 @@ class Decoder(nnx.Module):
         return self._head(states)
 
     def _state(self, layer: int, states: dict[int, Array], batch: int) -> Array:
-        """What block `layer` starts from: its resolution's state, plus the coarser one that it mixes in."""
+        """What block `layer` starts from: its resolution's state, plus the coarser one that it
+        mixes in.
+        """
         res, mixin, width = self.plan[layer]
         if res in states:
             x = states[res]
@@ -314,16 +325,18 @@ class Decoder(nnx.Module):
 class VDVAE(nnx.Module):
     """The whole model.
 
-    Blocks are written as in the authors' recipes, with commas: `32x11` eleven blocks at 32x32; in the
-    encoder `32d2` one block there, then pooling by 2; in the decoder `32m16` one block that mixes in the
-    state of 16x16. `custom_widths` is `resolution:width,...` where that differs from `width`.
+    Blocks are written as in the authors' recipes, with commas: `32x11` eleven blocks at 32x32; in
+    the encoder `32d2` one block there, then pooling by 2; in the decoder `32m16` one block that
+    mixes in the state of 16x16. `custom_widths` is `resolution:width,...` where that differs from
+    `width`.
 
-    The encoder sees (pixel + input_shift) * input_scale with pixels on 0 .. 255. With `bits` below 8 the
-    likelihood is of the leading bits; `authors_low_bit` makes it the authors', which does not sum to one.
-    With `residual_posterior` the posterior's network gives what is added to the prior's mean and log-deviation (NVAE,
-    2007.03898, equation 3; without its clamps). `remat` recomputes each block in the backward pass instead of keeping
-    its activations. `scan_layers` compiles blocks that are alike once (None: on a TPU). Parameters, KL and likelihood
-    are float32; `dtype` is that of everything between.
+    The encoder sees (pixel + input_shift) * input_scale with pixels on 0 .. 255. With `bits` below
+    8 the likelihood is of the leading bits; `authors_low_bit` makes it the authors', which does not
+    sum to one. With `residual_posterior` the posterior's network gives what is added to the prior's
+    mean and log-deviation (NVAE, 2007.03898, equation 3; without its clamps). `remat` recomputes
+    each block in the backward pass instead of keeping its activations. `scan_layers` compiles
+    blocks that are alike once (None: on a TPU). Parameters, KL and likelihood are float32; `dtype`
+    is that of everything between.
     """
 
     codec_kind, is_video = "fixed_size", False
@@ -388,13 +401,17 @@ class VDVAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else every posterior's mean."""
+        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else every posterior's
+        mean.
+        """
         return self._infer(image, key)[1]
 
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> DiscretizedLogisticMixture:
-        """Return the likelihood given the layers' latents or draws; see pipeline.priors.hierarchy.decode."""
+        """Return the likelihood given the layers' latents or draws; see
+        pipeline.priors.hierarchy.decode.
+        """
         return self._likelihood(self.decoder.generate(layers, batch, scanned=self._scanned()))
 
     def _infer(self, image: Array, key: PRNGKeyArray | None) -> tuple[Array, tuple[Latent, ...]]:

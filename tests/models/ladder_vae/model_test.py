@@ -1,4 +1,6 @@
-"""Ladder VAE: the product of Gaussians, what a vague estimate leaves, equal sizes, and batch norm's two ways."""
+"""Ladder VAE: the product of Gaussians, what a vague estimate leaves, equal sizes, and batch norm's
+two ways.
+"""
 
 import itertools
 
@@ -87,7 +89,8 @@ def test_latents_of_an_image(name, image):
     )
     assert all(float(latent.kl.min()) > -1e-6 for latent in latents)
     assert not latents[0].prior_mean.any() and not latents[0].prior_logvar.any()
-    # A posterior of the ladder is at least as sharp as the prior that it corrects; bottom-up nothing makes it so.
+    # A posterior of the ladder is at least as sharp as the prior that it corrects; bottom-up
+    # nothing makes it so.
     sharper = [bool((latent.logvar < latent.prior_logvar).all()) for latent in latents[1:]]
     assert all(sharper) == (name == LADDER)
 

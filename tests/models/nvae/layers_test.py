@@ -1,4 +1,6 @@
-"""NVAE's layers: each lowering is the convolution, batch norm is of the global batch, masks keep the order."""
+"""NVAE's layers: each lowering is the convolution, batch norm is of the global batch, masks keep
+the order.
+"""
 
 import jax
 import jax.numpy as jnp
