@@ -71,17 +71,16 @@ class AnySizeCodec(BaseCodec):
         chunk: int | None = None,
         tile: int | None = None,
     ) -> "AnySizeEncoding":
-        """The posterior of a batch.
+        """Return the posterior of a batch.
 
         Args:
           images: [b h w c] for a codec of images, [b t h w c] for one of video.
-          chunk: frames at a time after the first one, a multiple of temporal_factor; all at once
-            when not given.
-          tile: side of tiles in pixels, a multiple of spatial_factor; whole frames when not given.
+          chunk: frames at a time after the first one, a multiple of temporal_factor; by default all
+            at once.
+          tile: side of tiles in pixels, a multiple of spatial_factor; by default whole frames.
 
         Raises:
-          DataError: a shape or type that the codec does not take, or a chunk or tile that cannot
-            be.
+          DataError: the codec does not take images of this shape or type, or such a chunk or tile.
         """
         x, tile = self._checked(images), self._checked_tile(tile)
         size = tuple(x.shape[1:-1])
@@ -111,16 +110,16 @@ class AnySizeCodec(BaseCodec):
         tile: int | None = None,
         size: tuple[int, ...] | None = None,
     ) -> UInt8[Array | np.ndarray, "..."]:
-        """Images or clips, uint8, of latents [b h w d] or [b t h w d].
+        """Return the images or clips, uint8, of latents [b h w d] or [b t h w d].
 
         Args:
-          chunk: latent frames at a time, after the first one; all at once when not given.
+          chunk: latent frames at a time, after the first one; by default all at once.
           tile: side of tiles in pixels.
-          size: (height, width), or of clips (frames, height, width), to cut back to, such as
+          size: (height, width), or of clips (frames, height, width), to crop to, such as
             `AnySizeEncoding.size`.
 
         Raises:
-          DataError: latents that are not the codec's; a chunk, tile or size that cannot be.
+          DataError: the latents do not fit the codec, or it takes no such chunk, tile or size.
         """
         z, tile = self._checked_z(z), self._checked_tile(tile)
         wanted = padding.checked_size(size, is_video=self.is_video)
@@ -138,8 +137,9 @@ class AnySizeCodec(BaseCodec):
         return decoded if size is None else padding.crop(decoded, wanted)
 
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
-        """`decode` of the `mode` of `encode`, of the images' own size; `tile` and `chunk` (of
-        frames) as there.
+        """Return `decode` of the `mode` of `encode`, in the size of the images.
+
+        `tile` and `chunk` (in frames) are as in `encode`.
         """
         encoding = self.encode(images, **parts)
         latents: Any = chunks.in_latents(parts.get("chunk"), self.temporal_factor)
@@ -227,7 +227,7 @@ class AnySizeCodec(BaseCodec):
     def normalize(
         self, z: Float[Array | np.ndarray, "... d"]
     ) -> Float[Array | np.ndarray, "... d"]:
-        """Latents with mean 0 and deviation 1 in each channel, as a model over them wants them.
+        """Return latents scaled to mean 0 and deviation 1 in each channel, for a model over them.
 
         Raises:
           DataError: the codec was exported without `--stats`.
@@ -238,7 +238,7 @@ class AnySizeCodec(BaseCodec):
     def denormalize(
         self, z: Float[Array | np.ndarray, "... d"]
     ) -> Float[Array | np.ndarray, "... d"]:
-        """Undoes `normalize`."""
+        """Undo `normalize`."""
         mean, std = self._latent_stats()
         return z * std + mean
 
@@ -279,7 +279,7 @@ class AnySizeCodec(BaseCodec):
         return tile
 
     def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, Any]]:
-        """(mean, logvar) of each chunk of one clip or image."""
+        """Yield (mean, logvar) of each chunk of one clip or image."""
         caches: dict[tuple[int, int], CacheArrays | None] = {}
         factor = self.spatial_factor
         for x, overlapping in _with_overlap(pieces, self.encoder_causal):
@@ -299,7 +299,7 @@ class AnySizeCodec(BaseCodec):
             yield (mean[:, 1:], logvar[:, 1:]) if overlapping else (mean, logvar)
 
     def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
-        """uint8 frames of each chunk of latents of one clip or image."""
+        """Yield uint8 frames of each chunk of latents of one clip or image."""
         caches: dict[tuple[int, int], CacheArrays | None] = {}
         for z, overlapping in _with_overlap(pieces, self.decoder_causal):
             tiles = self._tiles(z.shape[-3], z.shape[-2], tile)
@@ -320,15 +320,16 @@ class AnySizeCodec(BaseCodec):
     # Sizes
 
     def _tiles(self, height: int, width: int, tile: int | None) -> Tiles | None:
-        """Tiles of so many latents; None where one holds all."""
+        """Return the tiles of `height` x `width` latents; None where one tile holds all."""
         if tile is None:
             return None
         tiles = Tiles(height, width, tile // self.spatial_factor)
         return None if len(tiles.corners) == 1 else tiles
 
     def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
-        """A batch of one from the next frames of a clip, filled; `taken` are its frames up to
-        these.
+        """Return a batch of one clip from the next frames, filled to the codec's factors.
+
+        `taken` is the number of frames up to and including these.
         """
         x = self._checked(np.stack(frames)[None])
         factors: Any = dict(
@@ -388,22 +389,23 @@ class AnySizeEncoding:
         self.mean, self.logvar, self.size = mean, logvar, size
 
     def mode(self) -> Any:
-        """Posterior means."""
+        """Return the posterior means."""
         return self.mean
 
     def sample(self, key: PRNGKeyArray) -> Array:
-        """A draw from the posterior."""
+        """Return a draw from the posterior."""
         return gaussian_sample(key, jnp.asarray(self.mean), jnp.asarray(self.logvar))
 
     def kl(self) -> Float[Array, " b"]:
-        """KL to N(0, 1) of each example, in nats, summed over all of its latents."""
+        """Return the KL to N(0, 1) of each example, in nats, summed over all of its latents."""
         kl = gaussian_kl(jnp.asarray(self.mean), jnp.asarray(self.logvar))
         return kl.sum(axis=range(1, kl.ndim))
 
 
 def _with_overlap(pieces: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
-    """Each chunk, of a network that is not causal with the last frame of the one before; and
-    whether it has that.
+    """Yield each chunk, and whether the last frame of the chunk before is prepended to it.
+
+    It is prepended for a network that is not causal.
     """
     last = None
     for chunk in pieces:

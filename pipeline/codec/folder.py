@@ -33,15 +33,15 @@ CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md"
 def read(
     path: Any, dtype: str | None = None
 ) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
-    """(model definition, weights by name, config.json, fingerprint of the weights) of a codec
+    """Return (model definition, weights by name, config.json, fingerprint of the weights) of a
     folder.
 
-    `dtype` is what the model computes in, one of DTYPES, in place of the config's. The weights stay
-    as they are.
+    `dtype` is the model's compute dtype, one of DTYPES, in place of the config's. Weights are
+    float32.
 
     Raises:
       ConfigError: there is no such folder, or no such dtype.
-      CheckpointError: a file is missing or damaged, or the weights are not those of the model.
+      CheckpointError: a file is missing or damaged, or the weights do not fit the model.
     """
     if dtype is not None and dtype not in DTYPES:
         raise ConfigError(
@@ -57,14 +57,14 @@ def read(
     recorded = config.get("weights_sha256")
     if recorded and digest != recorded:
         raise CheckpointError(
-            f"{root / WEIGHTS} is damaged, or another export's: its arrays have sha256 {digest[:12]}..., "
-            f"and {CONFIG} says {recorded[:12]}..."
+            f"{root / WEIGHTS} is damaged, or another export's: its arrays have sha256 "
+            f"{digest[:12]}..., and {CONFIG} says {recorded[:12]}..."
         )
     return modeldef, jax.device_put(weights), config, digest
 
 
 def read_config(path: Any) -> dict[str, Any]:
-    """config.json of a codec folder. Raises as `read`."""
+    """Return config.json of a codec folder. Raises as `read`."""
     file = _existing(path) / CONFIG
     try:
         config = json.loads(file.read_text())
@@ -76,20 +76,22 @@ def read_config(path: Any) -> dict[str, Any]:
         raise CheckpointError(f"{file} is damaged: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(
-            f"{file} is not that of a codec (format={FORMAT!r}): a run's folder goes through strata export first"
+            f"{file} is not that of a codec (format={FORMAT!r}): a run's folder goes through strata "
+            "export first"
         )
     if config.get("format_version") != VERSION:
         raise CheckpointError(
-            f"{file} has format_version {config.get('format_version')!r}, and this Strata reads {VERSION}: upgrade it"
+            f"{file} has format_version {config.get('format_version')!r}, and this Strata reads "
+            f"{VERSION}: upgrade it"
         )
     return config
 
 
 def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
-    """Writes the folder's config, weights and card, each whole or not at all.
+    """Write the folder's config, weights and card, each completely or not at all.
 
     Raises:
-      ConfigError: it cannot be written.
+      ConfigError: the folder cannot be written.
     """
     root = pathlib.Path(path)
     host = {name: np.asarray(jax.device_get(array), order="C") for name, array in weights.items()}
@@ -132,7 +134,7 @@ def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
 
 
 def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
-    """sha256 over names, types, shapes and values."""
+    """Return the sha256 of names, types, shapes and values."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         array = weights[name]
@@ -152,8 +154,8 @@ def _existing(path: Any) -> pathlib.Path:
         return root
     what = "is a file" if root.exists() else "does not exist"
     raise ConfigError(
-        f"codec {str(path)!r} {what}: a local folder with {CONFIG} and {WEIGHTS} is expected. One on a hub is "
-        f"downloaded first, for example with `hf download OWNER/NAME --local-dir codec`"
+        f"codec {str(path)!r} {what}: a local folder with {CONFIG} and {WEIGHTS} is expected. One "
+        f"on a hub is downloaded first, for example with `hf download OWNER/NAME --local-dir codec`"
     )
 
 
@@ -202,7 +204,8 @@ def _check(weights: Mapping[str, np.ndarray], shapes: Abstract, file: pathlib.Pa
         if names:
             problems.append(f"{len(names)} {what} ({first_few(names)})")
     wrong = [
-        f"{name} is {array.dtype.name}{list(array.shape)}, not {shapes[name].dtype.name}{list(shapes[name].shape)}"
+        f"{name} is {array.dtype.name}{list(array.shape)}, not {shapes[name].dtype.name}"
+        f"{list(shapes[name].shape)}"
         for name, array in sorted(weights.items())
         if name in shapes
         and (array.shape != shapes[name].shape or array.dtype != shapes[name].dtype)

@@ -1,4 +1,4 @@
-"""How a codec's latents are distributed: what a model over them wants to divide by."""
+"""Statistics of the latents of a codec, by which a model over them divides."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from pipeline.metrics.functions.frechet import FeatureMoments
 
 
 def measure(codec: AnySizeCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) -> dict[str, Any]:
-    """Of posterior means over images or clips: `mean` and `std`, one a channel; `shift` and
-    `scale`, one for all.
+    """Return the statistics of posterior means over images or clips.
 
-    (z - mean) / std has deviation 1 in each channel; (z - shift) * scale has it over all of them
-    together, as latent diffusion's scaling factor (arXiv 2112.10752, appendix G).
+    `mean` and `std` are one for each channel, `shift` and `scale` one for all: (z - mean) / std has
+    deviation 1 in each channel; (z - shift) * scale has it over all of them together, as latent
+    diffusion's scaling factor (arXiv 2112.10752, appendix G).
 
     Raises:
       DataError: there was no example.
@@ -34,9 +34,7 @@ def measure(codec: AnySizeCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) ->
 def summary(
     mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
 ) -> dict[str, Any]:
-    """config.json's "latents": `mean` and `std` of each channel, and `shift` and `scale` of all of
-    them together.
-    """
+    """Return config.json's "latents": `mean` and `std` of each channel, `shift` and `scale` of all."""
     means, deviations = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return {
         "mean": means.tolist(),

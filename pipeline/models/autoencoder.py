@@ -147,7 +147,7 @@ class Autoencoder(nnx.Module):
     def generate(
         self, layers: Sequence[LayerInput], batch: int, *, cache: CausalCache | None = None
     ) -> Reconstruction:
-        """Return the images or clips of one layer's latents; see pipeline.priors.hierarchy.decode."""
+        """Return the images or clips of one layer's latents; see hierarchy.decode."""
         (layer,) = layers
         z = layer.z
         if z is None:
@@ -182,12 +182,14 @@ class Autoencoder(nnx.Module):
             one, other = getattr(self.encoder, name), getattr(self.decoder, name)
             if one != other:
                 raise ConfigError(
-                    f"model.decoder ({decoder}) has {name} {other}, but model.encoder ({encoder}) has {one}"
+                    f"model.decoder ({decoder}) has {name} {other}, but model.encoder ({encoder}) "
+                    f"has {one}"
                 )
         space, time = self.spatial_factor, self.temporal_factor
         if image_size % space:
             raise ConfigError(
-                f"model.image_size={image_size} must be a multiple of {space}, the pixels each way to a latent"
+                f"model.image_size={image_size} must be a multiple of {space}, the pixels per "
+                "latent along each side"
             )
         if not self.is_video and num_frames != 1:
             raise ConfigError(f"model.num_frames={num_frames} must be 1 for a codec of images")

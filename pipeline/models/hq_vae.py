@@ -73,8 +73,9 @@ class Down(nnx.Module):
 
 
 class Up(nnx.Module):
-    """`depth` residual blocks, then `halvings` doublings of the resolution; the last gives the
-    head's channels.
+    """`depth` residual blocks, then `halvings` doublings of the resolution.
+
+    The last convolution gives the channels of the likelihood.
     """
 
     def __init__(
@@ -93,9 +94,7 @@ class Up(nnx.Module):
 
 
 class ToVectors(nnx.Module):
-    """Feature maps to the vectors that are quantised, of about the spread that the codes begin
-    with.
-    """
+    """Feature maps to the vectors that are quantized, with about the spread of the initial codes."""
 
     def __init__(self, in_features: int, dim: int, *, make: LayerFactory):
         self.norm = LayerNorm(in_features)
@@ -106,9 +105,7 @@ class ToVectors(nnx.Module):
 
 
 class InjectedLayer(nnx.Module):
-    """Top-down: codes of what both ways say, added to x; the last of a scale doubles the
-    resolution.
-    """
+    """A top-down layer that adds codes of both ways to x; the last of a scale doubles the size."""
 
     def __init__(
         self,
@@ -134,7 +131,7 @@ class InjectedLayer(nnx.Module):
         key: PRNGKeyArray | None,
         gumbel_temperature: Any,
     ) -> tuple[Float[Array, "b h2 w2 c"], Latent, Float[Array, " b"]]:
-        """x with the codes, the latent, and the penalty."""
+        """Return x with the codes, the latent, and the penalty."""
         vectors = self.vectors(up, x)
         latent = self.quantizer(vectors, key, gumbel_temperature)
         return (
@@ -189,7 +186,8 @@ class SQVAE2(nnx.Module):
         scales = len(layers)
         if not layers or min(layers) < 1:
             raise ConfigError(
-                f"model.layers={tuple(layers)} must be numbers above 0, the layers of each scale, top first"
+                f"model.layers={tuple(layers)} must be numbers above 0, the layers of each scale, "
+                "top first"
             )
         _check(image_size, halvings, scales, num_codes, dim, variance)
         make = layer_factory(rngs.params(), dtype)
@@ -223,9 +221,7 @@ class SQVAE2(nnx.Module):
         self.latent_shapes = tuple((side, side, dim) for side in sides)
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Codes of a batch and the likelihood given them; in training codes are relaxed
-        (batch["step"]).
-        """
+        """Return codes and the likelihood given them; training relaxes codes (batch["step"])."""
         gumbel = self.gumbel_temperature(batch.get("step", 0)) if train else None
         x, latents, penalty = self._infer(batch["image"], key, gumbel)
         return Outputs(self.head(self.decoder(x)), latents, {"penalty": penalty})
@@ -233,18 +229,18 @@ class SQVAE2(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, given those
-        above.
+        """Return codes of uint8 or [-1, 1] images, each given the codes above it.
+
+        They are drawn with a key, and without one the most probable.
         """
         return self._infer(image, key, None)[1]
 
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
-        """Return the likelihood given the layers' codes or draws; see
-        pipeline.priors.hierarchy.decode.
+        """Return the likelihood given the layers' codes; see pipeline.priors.hierarchy.decode.
 
-        Drawn codes are uniform, or without a key the mean of their codebook.
+        Codes that are not given are drawn uniformly, or without a key the mean of their codebook.
         """
         x = self._start(batch)
         for block, layer, shape in zip(self.down, layers, self.latent_shapes, strict=True):
@@ -276,10 +272,10 @@ class SQVAE2(nnx.Module):
 
 
 class RSQVAE(nnx.Module):
-    """Codes of one feature map, then of what is left of it, `levels` times; their sum is decoded.
+    """Codes of one feature map, then of its residual, `levels` times; their sum is decoded.
 
-    The sum has the variance sum_l s_l^2 given the codes, so that the penalty is |x - sum_l Z_l|^2 /
-    2 sum_l s_l^2. The arguments are those of SQVAE2, of a single scale.
+    The sum has the variance sum_l s_l^2 given the codes, so that the penalty is
+    |x - sum_l Z_l|^2 / 2 sum_l s_l^2. The arguments are those of SQVAE2 with a single scale.
     """
 
     codec_kind, is_video = "fixed_size", False
@@ -320,9 +316,7 @@ class RSQVAE(nnx.Module):
         self.latent_shapes = ((side, side, dim),) * levels
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Codes of a batch and the likelihood given them; in training codes are relaxed
-        (batch["step"]).
-        """
+        """Return codes and the likelihood given them; training relaxes codes (batch["step"])."""
         gumbel = self.gumbel_temperature(batch.get("step", 0)) if train else None
         latents, left = self._infer(batch["image"], key, gumbel)
         total = jnp.stack([quantizer.variance() for quantizer in self.quantizers]).sum()
@@ -334,15 +328,16 @@ class RSQVAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Codes of uint8 or [-1, 1] images: drawn with a key, else the most probable, of what those
-        before left.
+        """Return codes of uint8 or [-1, 1] images, each of the residual of those before.
+
+        They are drawn with a key, and without one the most probable.
         """
         return self._infer(image, key, None)[0]
 
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
-        """Return the likelihood given the levels' codes or draws, which are as in SQVAE2.generate."""
+        """Return the likelihood given the levels' codes; draws are as in SQVAE2.generate."""
         shape = (batch, *self.latent_shapes[0][:-1])
         codes = [
             _codes(quantizer, layer, shape)
@@ -353,7 +348,7 @@ class RSQVAE(nnx.Module):
     def _infer(
         self, image: Array, key: PRNGKeyArray | None, gumbel_temperature: Any
     ) -> tuple[tuple[Latent, ...], Float[Array, "b h w d"]]:
-        """The latents, and what they leave of the vectors."""
+        """Return the latents, and the residual of the vectors after them."""
 
         def step(level: int, left: Array, key: PRNGKeyArray | None) -> tuple[Array, Latent]:
             latent = self.quantizers[level](left, key, gumbel_temperature)
@@ -391,10 +386,11 @@ def _check(
 ) -> None:
     if halvings < 1 or image_size % 2 ** (halvings + scales - 1):
         raise ConfigError(
-            f"model.halvings={halvings} must be 1 or more, and model.image_size={image_size} a multiple of "
-            f"{2 ** (max(1, halvings) + scales - 1)}, to be halved so often for {scales} scales"
+            f"model.halvings={halvings} must be 1 or more, and model.image_size={image_size} a "
+            f"multiple of {2 ** (max(1, halvings) + scales - 1)}, to be halved so often for {scales} scales"
         )
     if min(num_codes, dim) < 1 or variance <= 0:
         raise ConfigError(
-            f"model.num_codes={num_codes}, model.dim={dim} and model.variance={variance} must be above 0"
+            f"model.num_codes={num_codes}, model.dim={dim} and model.variance={variance} must be "
+            "above 0"
         )

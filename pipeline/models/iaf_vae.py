@@ -151,7 +151,8 @@ class IAFVAE(nnx.Module):
     ):
         if min(num_scales, blocks) < 1 or image_size % 2**num_scales:
             raise ConfigError(
-                f"model.num_scales={num_scales} halvings and model.blocks={blocks} must be 1 or more, and "
+                f"model.num_scales={num_scales} halvings and model.blocks={blocks} must be 1 or "
+                "more, and "
                 f"model.image_size={image_size} a multiple of {2 ** max(1, num_scales)}"
             )
         make = layer_factory(rngs.params(), dtype)

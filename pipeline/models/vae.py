@@ -96,7 +96,7 @@ class Encoder(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"]
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Mean and clipped log-variance, float32."""
+        """Return the mean and the clipped log-variance, float32."""
         for conv, scale in zip(self.convs, self.scales):
             x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=2)))
         flat = x.reshape(x.shape[0], -1)

@@ -133,7 +133,7 @@ class ResBlock(nnx.Module):
 
 
 class Level(nnx.Module):
-    """Residual blocks at one resolution, then `resample`, the convolution to the next one, or None."""
+    """Residual blocks at one resolution, then `resample`, a convolution to the next, or None."""
 
     def __init__(self, width: int, out: int, num_blocks: int, resample: Any, make: Layers):
         widths = [width] + [out] * num_blocks
@@ -258,8 +258,8 @@ class Decoder(nnx.Module):
 def _check(channels: Sequence[int]) -> None:
     if len(channels) != 4:
         raise ConfigError(
-            f"channels of cv_vae.Encoder and cv_vae.Decoder must have 4 widths, not {len(channels)}: "
-            "a latent stands for 8x8 pixels"
+            f"channels of cv_vae.Encoder and cv_vae.Decoder must have 4 widths, not "
+            f"{len(channels)}: a latent stands for 8x8 pixels"
         )
 
 

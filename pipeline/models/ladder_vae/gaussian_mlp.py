@@ -41,12 +41,7 @@ class MLP(nnx.Module):
 
 
 class GaussianMLP(nnx.Module):
-    """An MLP, and from its units the means and log-variances of `latents`.
-
-    Both are normalised too, as in the authors' code: over a batch the means of each latent then
-    vary by a learned amount that begins at 1, and a layer is not left unused from the start. We
-    deviate: the variance is the exponential of what the authors pass through a softplus.
-    """
+    """An MLP, and linear layers from its units to means and log-variances of `latents`."""
 
     def __init__(self, inputs: int, units: int, latents: int, *, rngs: nnx.Rngs, dtype: Any):
         self.body = MLP(inputs, units, rngs=rngs, dtype=dtype)
@@ -55,7 +50,7 @@ class GaussianMLP(nnx.Module):
     def __call__(
         self, x: Float[Array, "b c"], momentum: Momentum = None
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Mean and clipped log-variance, float32."""
+        """Return the mean and the clipped log-variance, float32."""
         mean, logvar = jnp.split(
             self.moments(self.body(x, momentum), momentum).astype(jnp.float32), 2, axis=-1
         )

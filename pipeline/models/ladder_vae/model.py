@@ -41,10 +41,10 @@ Moments = tuple[Float[Array, "b d"], Float[Array, "b d"]]
 
 
 def product_of_gaussians(one: Moments, other: Moments) -> Moments:
-    """Mean and log-variance of the Gaussian proportional to the product of two (section 2.2's
-    precision-weighting).
+    """Return mean and log-variance of the Gaussian proportional to the product of two (section
+    2.2).
 
-    1 / variance is the sum of theirs, and the mean is theirs weighted by 1 / variance; in
+    1 / variance is the sum of theirs, and the mean is theirs weighted by 1 / variance; computed in
     logarithms, so that neither a vague nor a sharp one overflows.
     """
     (mean, logvar), (other_mean, other_logvar) = one, other
@@ -53,8 +53,9 @@ def product_of_gaussians(one: Moments, other: Moments) -> Moments:
 
 
 class Generator(nnx.Module):
-    """p(z_L) = N(0, 1), p(z_i | z_(i+1)) and the features of p(x | z_1); layers are counted from
-    the top, 0.
+    """p(z_L) = N(0, 1), p(z_i | z_(i+1)) and the features of p(x | z_1).
+
+    Layers are counted from the top, 0.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Generator(nnx.Module):
     def prior(
         self, layer: int, above: Float[Array, "b _"] | None, batch: int, momentum: Momentum
     ) -> Moments:
-        """Of a layer given the latents above it; the top has none."""
+        """Return the prior of a layer given the latents above it; the top has none."""
         if above is None:
             zeros = jnp.zeros((batch, self.top), jnp.float32)
             return zeros, zeros
@@ -131,8 +132,9 @@ class HierarchicalVAE(nnx.Module):
         )
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Every latent from its posterior; `train` normalises by the batch's statistics and moves
-        the running ones.
+        """Return the latents, drawn from their posteriors, and the likelihood given them.
+
+        `train` normalizes by the batch's statistics and updates the running ones.
         """
         momentum = MOMENTUM if train else None
         latents = self._infer(_flat(batch["image"]), key, momentum)
@@ -141,16 +143,17 @@ class HierarchicalVAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Latents of uint8 or [-1, 1] images: samples with a key, else every posterior's mean."""
+        """Return latents of uint8 or [-1, 1] images: samples with a key, else the posteriors'
+        means.
+        """
         return self._infer(_flat(image), key, None)
 
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
-        """Return the likelihood given the layers' latents or draws; see
-        pipeline.priors.hierarchy.decode.
+        """Return the likelihood given the layers' latents; see pipeline.priors.hierarchy.decode.
 
-        It depends only on the last of them where all are given.
+        It depends only on the last latent where all are given.
         """
         z = None
         for index, layer in enumerate(layers):

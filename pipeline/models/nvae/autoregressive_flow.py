@@ -37,7 +37,10 @@ class AutoregressiveCell(nnx.Module):
 
 
 class AutoregressivePair(nnx.Module):
-    """A cell, and one with the pixels' order reversed: together each element may see every pixel."""
+    """A cell, and one with the order of the pixels reversed.
+
+    Together they let each element depend on every pixel.
+    """
 
     def __init__(self, features: int, *, make: LayerFactory):
         self.first = AutoregressiveCell(features, mirrored=False, make=make)

@@ -33,5 +33,5 @@ def residual_normal(
 
 
 def soft_clamp(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """x near 0, and never beyond +-5; smooth."""
+    """Return 5 tanh(x / 5): x near 0, smooth, and never beyond +-5."""
     return LIMIT * jnp.tanh(x.astype(jnp.float32) / LIMIT)

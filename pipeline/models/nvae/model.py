@@ -1,10 +1,9 @@
-"""NVAE (Vahdat and Kautz, arXiv 2007.03898): groups of latents at several scales, over deep
-residual cells.
+"""NVAE (Vahdat and Kautz, arXiv 2007.03898): groups of latents over deep residual cells.
 
-A bottom-up encoder leaves a feature map for each group. The decoder goes top-down from a learned
-one: each group's prior sees the features above it, its posterior adds what the encoder left, and
-its sample joins the features. Batch norm's running statistics are variables of the model beside its
-parameters.
+A bottom-up encoder leaves a feature map for each group, at several scales. The decoder goes
+top-down from a learned one: each group's prior sees the features above it, its posterior adds what
+the encoder left, and its sample joins the features. Batch norm's running statistics are variables
+of the model besides its parameters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +38,10 @@ WIDENING, WIDENING_AFTER = 6, 3
 
 
 class EncoderScale(nnx.Module):
-    """`groups` times `cells` cells at one resolution, and then, below the top, one that halves it."""
+    """`groups` times `cells` cells at one resolution.
+
+    Below the top scale, a cell that halves the resolution follows.
+    """
 
     def __init__(self, channels: int, groups: int, cells: int, *, down: bool, make: LayerFactory):
         self.groups = nnx.List(
@@ -53,7 +55,7 @@ class EncoderScale(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], momentum: Momentum, remat: bool
     ) -> tuple[Float[Array, "b _ _ _"], list[Float[Array, "b h w c"]]]:
-        """What goes on upwards, and the features after each group's cells, bottom first."""
+        """Return the output, and the features after each group's cells, bottom first."""
         features = []
         for cells in self.groups:
             for cell in cells:
@@ -63,7 +65,7 @@ class EncoderScale(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """Image -> features for each group; `scales` are the numbers of groups, bottom first."""
+    """Images -> features for each group. `scales` are the numbers of groups, bottom first."""
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class Encoder(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], momentum: Momentum, remat: bool
     ) -> list[Float[Array, "b _ _ _"]]:
-        """Top first."""
+        """Return each group's features, top first."""
         x = self.stem(x)
         for cell in self.before:
             x = _run(cell, x, momentum, remat)
@@ -106,8 +108,7 @@ class Encoder(nnx.Module):
 
 
 class Group(nnx.Module):
-    """One stochastic layer: cells, a prior that sees their output, a posterior relative to it, and
-    what z adds.
+    """One stochastic layer: cells, a prior that sees their output, a relative posterior, and z.
 
     The first group has no cells and a fixed prior, and its posterior sees nothing but the encoder.
     """
@@ -142,8 +143,9 @@ class Group(nnx.Module):
         key: PRNGKeyArray | None,
         momentum: Momentum,
     ) -> tuple[Float[Array, "b h w c"], Latent]:
-        """z from the posterior, or through its mean without a key; with a flow, its KL is of that
-        z.
+        """Return the next features and the latent: a sample, or without a key the posterior's mean.
+
+        With a flow, z has passed it, and the KL is that of this one z.
         """
         for cell in self.cells:
             x = cell(x, momentum)
@@ -177,8 +179,9 @@ class Group(nnx.Module):
         return self.merge(x, layer.latent(*prior))
 
     def _prior(self, x: Array) -> Float[Array, "b h w p"]:
-        """Means and log-deviations before the clamp; of the first group 0, so that its deviation is
-        1.01.
+        """Return means and log-deviations before the clamp.
+
+        For the first group they are 0, so that its deviation is 1.01.
         """
         if self.prior is None:
             return jnp.zeros((*x.shape[:-1], 2 * self.latent_dim), jnp.float32)
@@ -186,8 +189,9 @@ class Group(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Groups over `scales`, top first, doubling the resolution between them; then cells up to the
-    image's.
+    """Groups over `scales`, top first, with a doubling of the resolution between scales.
+
+    Cells up to the image's resolution follow.
     """
 
     def __init__(
@@ -238,7 +242,7 @@ class Decoder(nnx.Module):
         momentum: Momentum,
         remat: bool,
     ) -> tuple[Float[Array, "b h w p"], tuple[Latent, ...]]:
-        """Return the likelihood's parameters and the latents: samples, or without a key the means."""
+        """Return the likelihood's parameters and the latents: samples, or means without a key."""
 
         def step(layer: int, x: Array, key: PRNGKeyArray | None) -> tuple[Array, Latent]:
             x = self._enlarged(x, layer, momentum, remat)
@@ -267,7 +271,7 @@ class Decoder(nnx.Module):
         return jnp.broadcast_to(start, (batch, *start.shape))
 
     def _enlarged(self, x: Array, index: int, momentum: Momentum, remat: bool) -> Array:
-        """x at the resolution of group `index`."""
+        """Return x at the resolution of group `index`."""
         if self.latent_shapes[index][0] == x.shape[1]:
             return x
         doubled = len({shape[0] for shape in self.latent_shapes[:index]}) - 1
@@ -342,8 +346,9 @@ class NVAE(nnx.Module):
         self.remat, self.dtype = remat, dtype
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, train: bool) -> Outputs:
-        """Every latent from its posterior; `train` normalises by the batch's statistics and moves
-        the running ones.
+        """Return the latents, drawn from their posteriors, and the likelihood given them.
+
+        `train` normalizes by the batch's statistics and updates the running ones.
         """
         params, latents = self._infer(batch["image"], key, MOMENTUM if train else None)
         return Outputs(self._likelihood(params), latents)
@@ -351,8 +356,9 @@ class NVAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else through every
-        posterior's mean.
+        """Return latents of images, uint8 or float in [-1, 1].
+
+        They are samples with a key; without one, each group takes the mean of its posterior.
         """
         return self._infer(image, key, None)[1]
 
@@ -388,7 +394,7 @@ class NVAE(nnx.Module):
 
 
 class _Start(nnx.Module):
-    """The features that the decoder begins with, uniform in 0 .. 1 at first."""
+    """The decoder's first features, a parameter that starts uniform in 0 .. 1."""
 
     def __init__(self, size: int, channels: int, *, key: PRNGKeyArray, dtype: Any):
         del dtype  # as all parameters, float32
@@ -404,8 +410,8 @@ def _check(
         raise ConfigError(f"model.blocks={blocks} are numbers of cells, 1 or more, a resolution")
     if size % 2**halvings:
         raise ConfigError(
-            f"model.image_size with its padding is {size}, and must be a multiple of {2**halvings}: blocks and scales "
-            f"halve it {halvings} times"
+            f"model.image_size with its padding is {size}, but must be a multiple of "
+            f"{2**halvings}: blocks and scales halve it {halvings} times"
         )
     if channels < 2:
         raise ConfigError(f"model.channels={channels} must be 2 or more")

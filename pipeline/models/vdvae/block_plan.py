@@ -1,6 +1,4 @@
-"""What a recipe says of VDVAE's blocks, in the notation of its authors (arXiv 2011.10650), made
-into lists.
-"""
+"""The authors' notation of VDVAE's blocks in a recipe (arXiv 2011.10650), parsed into lists."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +7,7 @@ from pipeline.core.errors import ConfigError
 
 
 def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]:
-    """`8x2,4m1,1` -> [(8, None), (8, None), (4, 1), (1, None)], where `letter` is the m."""
+    """Parse `8x2,4m1,1` to [(8, None), (8, None), (4, 1), (1, None)]; `letter` is the m."""
     plan: list[tuple[int, int | None]] = []
     for token in blocks.split(","):
         try:
@@ -29,34 +27,41 @@ def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]
 
 
 def parse_encoder(blocks: str, image_size: int) -> list[tuple[int, int]]:
-    """(resolution, pooling after it) a block. Raises ConfigError where a block cannot have its
-    resolution.
+    """Return (resolution, pooling after it) of each block.
+
+    Raises:
+      ConfigError: a block does not get its resolution from the one before.
     """
     plan = [(res, pool or 1) for res, pool in _parse(blocks, "d", "enc_blocks")]
     current = image_size
     for res, pool in plan:
         if res != current or res % pool:
             raise ConfigError(
-                f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets {current}x{current}"
+                f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets "
+                f"{current}x{current}"
             )
         current = res // pool
     return plan
 
 
 def parse_decoder(blocks: str, image_size: int, reached: set[int]) -> list[tuple[int, int | None]]:
-    """(resolution, coarser one mixed in) a block. Raises ConfigError where one of them is not
-    there.
+    """Return (resolution, coarser resolution mixed in) of each block.
+
+    Raises:
+      ConfigError: one of these resolutions does not exist at that point.
     """
     plan = _parse(blocks, "m", "dec_blocks")
     done: set[int] = set()
     for res, mixin in plan:
         if res not in reached:
             raise ConfigError(
-                f"model.dec_blocks: the encoder has no activation at {res}x{res}; it has {sorted(reached)}"
+                f"model.dec_blocks: the encoder has no activation at {res}x{res}; it has "
+                f"{sorted(reached)}"
             )
         if mixin is not None and (mixin not in done or res % mixin):
             raise ConfigError(
-                f"model.dec_blocks: {res}m{mixin} mixes in {mixin}x{mixin}, which no earlier block makes"
+                f"model.dec_blocks: {res}m{mixin} mixes in {mixin}x{mixin}, which no earlier block "
+                "makes"
             )
         done.add(res)
     if plan[-1][0] != image_size:
@@ -67,7 +72,9 @@ def parse_decoder(blocks: str, image_size: int, reached: set[int]) -> list[tuple
 
 
 def parse_widths(custom: str, width: int, resolutions: set[int]) -> dict[int, int]:
-    """Channels at each resolution: `width` but for those in `custom`, "512:32,256:64"."""
+    """Return the channels at each resolution: `width` except for those in `custom`,
+    "512:32,256:64".
+    """
     widths = dict.fromkeys(resolutions, width)
     for token in filter(None, custom.split(",")):
         try:
@@ -76,14 +83,15 @@ def parse_widths(custom: str, width: int, resolutions: set[int]) -> dict[int, in
             raise ConfigError(f"model.custom_widths: {token!r} is not RESOLUTION:WIDTH") from None
         if res not in widths:
             raise ConfigError(
-                f"model.custom_widths: {token!r} is of no resolution of the model; it has {sorted(widths)}"
+                f"model.custom_widths: {token!r} is of no resolution of the model; it has "
+                f"{sorted(widths)}"
             )
         widths[res] = channels
     return widths
 
 
 def runs(blocks: list[Any], follows: Callable[[Any, Any], bool]) -> tuple[tuple[int, ...], ...]:
-    """Numbers of the blocks, those together of which each follows(previous, block) the one before."""
+    """Group the numbers of successive blocks where follows(previous, block) holds."""
     found = [[0]]
     for number in range(1, len(blocks)):
         if not follows(blocks[number - 1], blocks[number]):
@@ -95,8 +103,9 @@ def runs(blocks: list[Any], follows: Callable[[Any, Any], bool]) -> tuple[tuple[
 def check_widths(
     encoder: list[tuple[int, int]], decoder: list[tuple[int, int | None]], widths: dict[int, int]
 ) -> None:
-    """Channels are padded going down and cut going up, so no coarser resolution may be the narrower
-    one.
+    """Check that no coarser resolution is narrower than a finer one.
+
+    Channels are padded with zeros going down and cut going up.
     """
     pairs = [(res, res // pool) for res, pool in encoder] + [
         (res, mixin) for res, mixin in decoder if mixin
@@ -104,5 +113,6 @@ def check_widths(
     for fine, coarse in pairs:
         if widths[coarse] < widths[fine]:
             raise ConfigError(
-                f"model.custom_widths: {coarse}x{coarse} has {widths[coarse]} channels, {fine}x{fine} more"
+                f"model.custom_widths: {coarse}x{coarse} has {widths[coarse]} channels, "
+                f"{fine}x{fine} more"
             )

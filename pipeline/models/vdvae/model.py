@@ -1,5 +1,4 @@
-"""Very deep VAE (Child, arXiv 2011.10650): a ladder of stochastic layers from 1x1 to the image's
-resolution.
+"""Very deep VAE (Child, arXiv 2011.10650): stochastic layers from 1x1 to the image's resolution.
 
 A bottom-up encoder keeps the last activation of each resolution. The decoder goes top-down through
 residual blocks; each draws one latent from a posterior that sees the encoder's activation of its
@@ -40,10 +39,10 @@ MakeConv = Callable[..., Conv]
 
 
 class Bottleneck(nnx.Module):
-    """1x1, 3x3, 3x3, 1x1 convolutions with a GELU before each; the 3x3 are 1x1 at resolutions of 2
-    or less.
+    """1x1, 3x3, 3x3, 1x1 convolutions with a GELU before each.
 
-    The input comes already through its GELU, which blocks that read the same feature map share.
+    The 3x3 convolutions are 1x1 at resolutions of 2 or less. The input has already passed its GELU,
+    which blocks that read the same feature map share.
     """
 
     def __init__(
@@ -67,8 +66,9 @@ class Bottleneck(nnx.Module):
 
 
 class BottomUpBlock(nnx.Module):
-    """A residual block of the encoder, then pooling, and zero channels where the next resolution is
-    wider.
+    """A residual block of the encoder, then pooling.
+
+    Zero channels are appended where the next resolution is wider.
     """
 
     def __init__(
@@ -101,8 +101,9 @@ class BottomUpBlock(nnx.Module):
 
 
 class TopDownBlock(nnx.Module):
-    """One stochastic layer: x -> x + features of the prior + z, then a residual block (paper,
-    figure 3).
+    """One stochastic layer: x -> x + features of the prior + z, then a residual block.
+
+    This is figure 3 of the paper.
     """
 
     def __init__(
@@ -136,8 +137,9 @@ class TopDownBlock(nnx.Module):
         activated: Float[Array, "b h w c"],
         key: PRNGKeyArray | None,
     ) -> tuple[Float[Array, "b h w c"], Latent]:
-        """Latent from the posterior, or its mean without a key; `activated` is the encoder's side,
-        gelued.
+        """Return the next activation and the latent: a sample, or without a key the mean.
+
+        `activated` is the encoder's activation after a GELU.
         """
         hidden = gelu(x)
         mean, log_sigma = jnp.split(
@@ -170,7 +172,7 @@ class TopDownBlock(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """Image, normalised, -> the last activation of each resolution."""
+    """Normalized images -> the last activation of each resolution."""
 
     def __init__(
         self,
@@ -214,7 +216,10 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Stochastic layers over a state a resolution, which starts from a learned bias or from zero."""
+    """Stochastic layers over one state per resolution.
+
+    A state starts from a learned bias, or from zero above `no_bias_above`.
+    """
 
     def __init__(
         self,
@@ -263,7 +268,7 @@ class Decoder(nnx.Module):
         scanned: bool,
         remat: bool,
     ) -> tuple[Float[Array, "b h w p"], tuple[Latent, ...]]:
-        """Return the likelihood's parameters and the latents: samples, or without a key the means."""
+        """Return the likelihood's parameters and the latents: samples, or means without a key."""
         activated = {res: gelu(x) for res, x in activations.items()}
         states: dict[int, Array] = {}
         latents: list[Latent] = []
@@ -299,8 +304,8 @@ class Decoder(nnx.Module):
         return self._head(states)
 
     def _state(self, layer: int, states: dict[int, Array], batch: int) -> Array:
-        """What block `layer` starts from: its resolution's state, plus the coarser one that it
-        mixes in.
+        """Return the input of block `layer`: its resolution's state, plus the coarser one it mixes
+        in.
         """
         res, mixin, width = self.plan[layer]
         if res in states:
@@ -323,20 +328,20 @@ class Decoder(nnx.Module):
 
 
 class VDVAE(nnx.Module):
-    """The whole model.
+    """The encoder, the ladder of stochastic layers and the mixture-of-logistics likelihood.
 
-    Blocks are written as in the authors' recipes, with commas: `32x11` eleven blocks at 32x32; in
-    the encoder `32d2` one block there, then pooling by 2; in the decoder `32m16` one block that
-    mixes in the state of 16x16. `custom_widths` is `resolution:width,...` where that differs from
-    `width`.
+    Blocks are written as in the authors' recipes, with commas: `32x11` is eleven blocks at 32x32;
+    in the encoder `32d2` is one block there, then pooling by 2; in the decoder `32m16` is one block
+    that mixes in the state of 16x16. `custom_widths` is `resolution:width,...` where that differs
+    from `width`.
 
     The encoder sees (pixel + input_shift) * input_scale with pixels on 0 .. 255. With `bits` below
-    8 the likelihood is of the leading bits; `authors_low_bit` makes it the authors', which does not
-    sum to one. With `residual_posterior` the posterior's network gives what is added to the prior's
-    mean and log-deviation (NVAE, 2007.03898, equation 3; without its clamps). `remat` recomputes
-    each block in the backward pass instead of keeping its activations. `scan_layers` compiles
-    blocks that are alike once (None: on a TPU). Parameters, KL and likelihood are float32; `dtype`
-    is that of everything between.
+    8 the likelihood is that of the leading bits; `authors_low_bit` makes it the authors', which
+    does not sum to one. With `residual_posterior` the posterior's network gives what is added to
+    the prior's mean and log-deviation (NVAE, 2007.03898, equation 3; without its clamps). `remat`
+    recomputes each block in the backward pass instead of storing its activations. `scan_layers`
+    compiles equal blocks once (None: on a TPU). Parameters, KL and likelihood are float32;
+    everything between is computed in `dtype`.
     """
 
     codec_kind, is_video = "fixed_size", False
@@ -394,15 +399,19 @@ class VDVAE(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray, train: bool) -> Outputs:
-        """Every latent from its posterior, and the likelihood given them; `train` changes nothing."""
+        """Return the latents, drawn from their posteriors, and the likelihood given them.
+
+        `train` changes nothing.
+        """
         params, latents = self._infer(batch["image"], key)
         return Outputs(self._likelihood(params), latents)
 
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Latents of images, uint8 or float in [-1, 1]: samples with a key, else every posterior's
-        mean.
+        """Return latents of images, uint8 or float in [-1, 1].
+
+        They are samples with a key, and without one the means of the posteriors.
         """
         return self._infer(image, key)[1]
 
