@@ -1,4 +1,4 @@
-"""Pictures of any size go through a codec tile by tile, as if each tile were alone."""
+"""Tests that images of any size are coded tile by tile, independently."""
 
 import numpy as np
 import pytest
@@ -14,28 +14,28 @@ def noise(*shape):
 
 @pytest.mark.parametrize("kind", ["flat", "hierarchy"])
 @pytest.mark.parametrize("size", [(8, 8), (20, 13)])
-def test_tiles_are_coded_alone(kind, size):
+def test_tiles_are_coded_independently(kind, size):
     codec = tiny_codec(kind)
     image = noise(*size, codec.image_shape[2])
     fitted = code_image.fit(codec, image)
     recon = code_image.reconstruct(codec, fitted)
     assert recon.shape == image.shape
     alone = codec.reconstruct(fitted.tiling.split(image)[:1])
-    # Another batch size may sum in another order.
+    # Another batch size may change the order of sums.
     assert np.abs(recon[:8, :8].astype(int) - np.asarray(alone)[0].astype(int)).max() <= 1
     latents = code_image.encode(codec, fitted)
     assert [z.shape[1:] for z in latents] == list(codec.latent_shapes)
     np.testing.assert_array_equal(code_image.decode(codec, latents, fitted.tiling), recon)
 
 
-def test_batches_are_of_one_size_and_lose_nothing():
+def test_batches_have_one_size_and_cover_all_rows():
     rows = noise(300, 8, 8, 1)
     batches = list(code_image._batches(rows))
     assert len({len(part) for part, _ in batches}) == 1
     np.testing.assert_array_equal(np.concatenate([part[:count] for part, count in batches]), rows)
 
 
-def test_resize_takes_the_square_in_the_centre():
+def test_resize_takes_the_centre_square():
     codec = tiny_codec("flat")
     image = np.zeros((16, 48, 1), np.uint8)
     image[:, 16:32] = 200
@@ -46,7 +46,7 @@ def test_resize_takes_the_square_in_the_centre():
     assert code_image.fit(codec, image[:8, :8], "resize").how == "whole"
 
 
-def test_latents_that_would_fill_the_memory_are_refused(monkeypatch):
+def test_latents_too_large_for_memory_are_refused(monkeypatch):
     codec = tiny_codec("flat")
     monkeypatch.setattr(code_image, "MOST_LATENTS", 17)
     code_image.encode(codec, code_image.fit(codec, noise(8, 40, 1)))

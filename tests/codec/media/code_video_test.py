@@ -1,4 +1,4 @@
-"""Whole films in bounded memory: frames are read as they are needed, and each counts once as progress."""
+"""Tests that whole videos are coded in bounded memory, and that progress counts each frame once."""
 
 import pytest
 from tiny_video_codec import tiny_codec, write_video
@@ -11,7 +11,7 @@ FRAMES = 13
 
 @pytest.fixture
 def read_before(tmp_path, monkeypatch):
-    """How many frames of the film had been read at each write, of a frame or of latents."""
+    """Record the number of frames read at each write of a frame or of latents."""
     write_video(tmp_path / "film.mp4", FRAMES, width=16)
     readers, counts = [], []
 
@@ -33,7 +33,7 @@ def read_before(tmp_path, monkeypatch):
     return counts
 
 
-def test_no_more_than_a_chunk_is_read_ahead(read_before, tmp_path):
+def test_at_most_one_chunk_is_read_ahead(read_before, tmp_path):
     told: list[tuple[int, int | None]] = []
     paths = tmp_path / "film.mp4", tmp_path / "out.mp4"
     code_video.reconstruct(
@@ -43,10 +43,10 @@ def test_no_more_than_a_chunk_is_read_ahead(read_before, tmp_path):
     assert told == [(done, FRAMES) for done in range(1, FRAMES + 1)]
     read_before.clear()
     code_video.reconstruct(tiny_codec(), *paths, chunk=0)
-    assert read_before == [1, *(12 * [13])]  # after the first frame, the film
+    assert read_before == [1, *(12 * [13])]  # after the first frame, the rest of the video
 
 
-def test_latents_are_written_as_their_frames_come(read_before, tmp_path):
+def test_latents_are_written_as_frames_arrive(read_before, tmp_path):
     told: list[tuple[int, int | None]] = []
     paths = tmp_path / "film.mp4", tmp_path / "z.safetensors"
     code_video.encode(

@@ -1,4 +1,4 @@
-"""Files in and out: every mode of image is read and said, names do not collide, no original is replaced."""
+"""Tests that image modes are read with remarks, names never collide and originals are kept."""
 
 import io
 
@@ -29,7 +29,7 @@ def picture(mode: str = "RGB", seed: int = 0) -> Image.Image:
         ("RGBA", "png", ["RGBA converted to RGB", "transparency on white"]),
     ],
 )
-def test_modes_are_read_and_said(mode, suffix, said, tmp_path):
+def test_modes_are_read_with_remarks(mode, suffix, said, tmp_path):
     picture(mode).save(tmp_path / f"x.{suffix}")
     pixels, remarks = image_files.read(tmp_path / f"x.{suffix}", 3)
     assert pixels.shape == (6, 9, 3)
@@ -37,7 +37,7 @@ def test_modes_are_read_and_said(mode, suffix, said, tmp_path):
     assert image_files.read(tmp_path / f"x.{suffix}", 1)[0].shape == (6, 9, 1)
 
 
-def test_animations_and_orientation_are_said(tmp_path):
+def test_animations_and_orientation_give_remarks(tmp_path):
     picture().save(
         tmp_path / "x.gif", save_all=True, append_images=[picture(seed=1), picture(seed=2)]
     )
@@ -54,7 +54,7 @@ def test_animations_and_orientation_are_said(tmp_path):
     assert remarks == ["turned upright as its EXIF data says"]
 
 
-def test_what_is_no_image_is_named(tmp_path):
+def test_files_that_are_not_images_are_named(tmp_path):
     (tmp_path / "x.png").write_bytes(b"no image")
     buffer = io.BytesIO()
     picture().save(buffer, "PNG")

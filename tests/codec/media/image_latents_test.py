@@ -1,4 +1,4 @@
-"""Latents in a file make the same picture again, with the codec that made them and no other."""
+"""Tests that latents in a file restore the image, with the codec that encoded it only."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def coded(request, tmp_path):
     return codec, fitted, layers, path
 
 
-def test_a_file_gives_back_what_it_was_made_of(coded):
+def test_a_file_round_trips(coded):
     codec, fitted, layers, path = coded
     loaded, tiling, how = image_latents.unpack(path, codec)
     assert tiling == fitted.tiling

@@ -1,4 +1,4 @@
-"""What was done is not done again, unless something that it depends on has changed."""
+"""Tests that finished files are skipped unless something that they depend on has changed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def folder(tmp_path):
 
 
 def run(folder, **settings) -> list[str]:
-    """One run over both files; the names of those that were worked on."""
+    """Run over both files, and return the names of those processed."""
     journal, worked = Journal(folder / "out", **({"codec": "x"} | settings)), []
     for name in ("a", "b"):
 
@@ -34,7 +34,7 @@ def run(folder, **settings) -> list[str]:
     return worked
 
 
-def test_only_what_has_changed_is_done_again(folder):
+def test_only_changed_files_are_processed_again(folder):
     assert run(folder) == ["a", "b"] and run(folder) == []
     (folder / "a.png").write_text("longer than before")
     assert run(folder) == ["a"]
@@ -44,7 +44,7 @@ def test_only_what_has_changed_is_done_again(folder):
     assert run(folder) == ["a"] and run(folder) == []
 
 
-def test_results_of_another_codec_or_setting_do_not_count_nor_do_those_they_replaced(folder):
+def test_another_codec_or_setting_invalidates_results_and_those_it_replaced(folder):
     assert run(folder) == ["a", "b"]
     assert run(folder, codec="y") == ["a", "b"]
     assert run(folder, codec="y", tile=16) == ["a", "b"]
@@ -75,7 +75,7 @@ def test_a_damaged_journal_costs_the_damaged_lines_only(folder):
     assert json.loads(journal.read_bytes().splitlines()[-1])["place"] == "b.mp4"
 
 
-def test_a_journal_that_cannot_be_opened_is_told(folder):
+def test_an_unreadable_journal_is_an_error(folder):
     (folder / "out" / NAME).mkdir(parents=True)
     with pytest.raises(ConfigError, match=NAME):
         Journal(folder / "out")

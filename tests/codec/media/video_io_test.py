@@ -1,4 +1,4 @@
-"""Videos in and out: the sound stays where it was beside the frames, and colours are those that the tags say."""
+"""Tests that sound stays in sync when videos are rewritten, and that colours follow the tags."""
 
 import fractions
 
@@ -18,7 +18,7 @@ WEIGHTS = {
 
 
 def write_with_sound(path, video_from: float, sound_from: float) -> None:
-    """24 frames from one second on, and 4 s of sound from another, of which all is silence but a burst after 2 s."""
+    """Write 24 frames and 4 s of sound with different starts; silence but for a burst after 2 s."""
     sound = np.zeros(4 * RATE, np.float32)
     sound[2 * RATE : 2 * RATE + 320] = np.sin(np.arange(320))
     with av.open(str(path), "w") as container:
@@ -45,7 +45,7 @@ def write_with_sound(path, video_from: float, sound_from: float) -> None:
 
 
 def seconds(path) -> tuple[float, float, int]:
-    """When the first frame is shown, when the burst is heard, and how many packets of sound there are."""
+    """Return the times of the first frame and of the burst, and the number of sound packets."""
     with av.open(str(path)) as container:
         first = next(container.decode(video=0)).time
     with av.open(str(path)) as container:
@@ -57,7 +57,7 @@ def seconds(path) -> tuple[float, float, int]:
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 @pytest.mark.parametrize("video_from, sound_from", [(0, 0), (1.5, 0), (0, 1.5), (2, 1.5)])
-def test_the_sound_stays_beside_its_frames(suffix, video_from, sound_from, tmp_path):
+def test_sound_stays_in_sync(suffix, video_from, sound_from, tmp_path):
     source, target = tmp_path / f"source.{suffix}", tmp_path / "target.mp4"
     write_with_sound(source, video_from, sound_from)
     with (
@@ -74,11 +74,11 @@ def test_the_sound_stays_beside_its_frames(suffix, video_from, sound_from, tmp_p
     assert heard_before - first_before == pytest.approx(sound_from + 2 - video_from, abs=0.1)
     assert heard - first == pytest.approx(heard_before - first_before, abs=2e-3)
     assert packets == packets_before
-    assert min(first, heard - 2) == pytest.approx(0, abs=0.1)  # no gap before both
+    assert min(first, heard - 2) == pytest.approx(0, abs=0.1)  # no gap before the earlier one
 
 
 def write_yuv(path, matrix: int, full: bool, depth: int, tagged: bool, side: int) -> None:
-    """One frame of squares of COLOURS, made YUV here and not by a library."""
+    """Return one frame of squares of COLOURS, converted to YUV here and not by a library."""
     red, blue = WEIGHTS[matrix]
     r, g, b = np.moveaxis(COLOURS / 255, -1, 0)
     y = red * r + (1 - red - blue) * g + blue * b
@@ -121,13 +121,13 @@ def centres(frame: np.ndarray, side: int) -> np.ndarray:
         (6, False, 8, True, 16),
         (6, False, 10, True, 16),
         (6, True, 8, True, 16),
-        (6, False, 8, True, 216),  # HD, and yet what its tag says
+        (6, False, 8, True, 216),  # HD, but the tag decides
         (9, False, 10, True, 16),
-        (6, False, 8, False, 16),  # as players do: without a tag SD is BT.601
-        (1, False, 8, False, 216),  # and HD is BT.709
+        (6, False, 8, False, 16),  # without a tag players take SD as BT.601
+        (1, False, 8, False, 216),  # and HD as BT.709
     ],
 )
-def test_colours_are_those_of_the_tags(matrix, full, depth, tagged, side, tmp_path):
+def test_colours_follow_the_tags(matrix, full, depth, tagged, side, tmp_path):
     write_yuv(tmp_path / "x.mkv", matrix, full, depth, tagged, side)
     with VideoReader(tmp_path / "x.mkv") as reader:
         (frame,) = reader
@@ -135,7 +135,7 @@ def test_colours_are_those_of_the_tags(matrix, full, depth, tagged, side, tmp_pa
 
 
 @pytest.mark.parametrize("side", [16, 17])
-def test_what_is_written_has_tags_that_give_its_colours_back(side, tmp_path):
+def test_written_files_have_tags_that_restore_their_colours(side, tmp_path):
     frame = COLOURS.repeat(side, 0).repeat(side, 1)[: 4 * side - 1 if side % 2 else None]
     with VideoWriter(
         tmp_path / "x.mp4", Timing(fractions.Fraction(1, 10), fractions.Fraction(10))
@@ -147,4 +147,4 @@ def test_what_is_written_has_tags_that_give_its_colours_back(side, tmp_path):
     with av.open(str(tmp_path / "x.mp4")) as container:
         about = container.streams.video[0].codec_context
         tags = about.colorspace, about.color_primaries, about.color_trc, about.color_range
-        assert tags == (1, 1, 1, 1)  # BT.709, and limited range
+        assert tags == (1, 1, 1, 1)  # BT.709, limited range
