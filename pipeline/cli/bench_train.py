@@ -35,10 +35,10 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     jax.config.update("jax_enable_compilation_cache", False)
     began = time.perf_counter()
     function = build.step(settings, modeldef, mesh)
-    frozen = () if function.frozen is None else (sharding.replicate(mesh, function.frozen),)
+    frozen = sharding.replicate(mesh, function.frozen)
     # With a discriminator, time the program of the last step, where it is active.
     program = function.program(function.variant(settings["num_steps"]))
-    lowered = sharding.lower_step(program, shapes, batch, *frozen)
+    lowered = sharding.lower_step(program, shapes, batch, frozen)
     traced = time.perf_counter()
     step = lowered.compile()
     compiled = time.perf_counter()
@@ -48,7 +48,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     seconds = []
     for _ in range(_WARMUP + steps):
         start = time.perf_counter()
-        state, metrics = step(state, batch, *frozen)
+        state, metrics = step(state, batch, frozen)
         jax.block_until_ready((state, metrics))
         seconds.append(time.perf_counter() - start)
     median = statistics.median(seconds[_WARMUP:])

@@ -21,9 +21,9 @@ def lower(stage: StageOutline, mesh: Mesh, platform: str) -> tuple[TrainState, j
     modeldef, shapes = build.abstract_state(stage.config, mesh)
     with target.compiling_for(platform):
         step = build.step(stage.config, modeldef, mesh)
-        frozen = () if step.frozen is None else (sharding.replicated_shapes(mesh, step.frozen),)
+        frozen = sharding.replicated_shapes(mesh, step.frozen)
         program = step.program(step.variant(stage.end))
-        return shapes, sharding.lower_step(program, shapes, batch_shapes(stage, mesh), *frozen)
+        return shapes, sharding.lower_step(program, shapes, batch_shapes(stage, mesh), frozen)
 
 
 def fingerprint(lowered: jax.stages.Lowered) -> str:

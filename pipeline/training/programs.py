@@ -48,25 +48,23 @@ class Programs:
         frozen = self._placed(stage)
         before = self._phases.seconds["compile"]
         with self._phases("compile"):
-            lowered = sharding.lower_step(stage.step.program(variant), state, batch, *frozen)
+            lowered = sharding.lower_step(stage.step.program(variant), state, batch, frozen)
             preflight.check_program(lowered)
             program = lowered.compile()
             malloc.trim()
         self._say(f"compiled in {self._phases.seconds['compile'] - before:.1f} s")
         return functools.partial(_run, program, frozen), self._peak_share(program)
 
-    def _placed(self, stage: StageRun) -> tuple[Any, ...]:
+    def _placed(self, stage: StageRun) -> Any:
         """Return the arrays that the step reads and never changes, replicated over the mesh.
 
         Stages whose steps have the same ones share a copy.
         """
         frozen = stage.step.frozen
-        if frozen is None:
-            return ()
         # The spec keeps the arrays alive, so that their ids stay theirs.
         if id(frozen) not in self._frozen:
             self._frozen[id(frozen)] = sharding.replicate(self._spec.mesh, frozen)
-        return (self._frozen[id(frozen)],)
+        return self._frozen[id(frozen)]
 
     def _peak_share(self, program: Any) -> float | None:
         if self._spec.peak_flops is None:
@@ -75,7 +73,5 @@ class Programs:
         return flops / self._spec.peak_flops if flops else None
 
 
-def _run(
-    program: Any, frozen: tuple[Any, ...], state: TrainState, batch: Mapping[str, jax.Array]
-) -> Any:
-    return program(state, batch, *frozen)
+def _run(program: Any, frozen: Any, state: TrainState, batch: Mapping[str, jax.Array]) -> Any:
+    return program(state, batch, frozen)
