@@ -220,8 +220,8 @@ class AnySizeCodec(BaseCodec):
         decodes to noise.
         """
         raise DataError(
-            "sample: this codec has no prior of its latents to draw from; train a model over codec.normalize(z), and "
-            "decode what it gives with codec.decode(codec.denormalize(z))"
+            "sample: this codec has no prior of its latents to draw from; train a model over "
+            "codec.normalize(z), and decode what it gives with codec.decode(codec.denormalize(z))"
         )
 
     def normalize(

@@ -117,7 +117,7 @@ class FixedSizeCodec(BaseCodec):
         )
 
     def infer(self, images: Array, key: PRNGKeyArray | None) -> tuple[Latent, ...]:
-        """Return the latents of images that `encode` has checked; see `FixedSizeEncoding.latents`."""
+        """Return the latents of images that `encode` has checked."""
         return self._infer(*self._state, images, key)
 
     def _checked(self, images: Any) -> Any:
@@ -142,7 +142,8 @@ class FixedSizeCodec(BaseCodec):
         given = [z] if flat else list(z) if isinstance(z, tuple | list) else None
         if given is None:
             raise DataError(
-                f"decode takes a tuple of up to {self.num_layers} arrays, top first, not {type(z).__name__}"
+                f"decode takes a tuple of up to {self.num_layers} arrays, top first, not "
+                f"{type(z).__name__}"
             )
         if not 1 <= len(given) <= self.num_layers:
             raise DataError(

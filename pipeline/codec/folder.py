@@ -76,8 +76,8 @@ def read_config(path: Any) -> dict[str, Any]:
         raise CheckpointError(f"{file} is damaged: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(
-            f"{file} is not that of a codec (format={FORMAT!r}): a run's folder goes through strata "
-            "export first"
+            f"{file} is not that of a codec (format={FORMAT!r}): a run's folder goes through "
+            "strata export first"
         )
     if config.get("format_version") != VERSION:
         raise CheckpointError(

@@ -34,7 +34,7 @@ def measure(codec: AnySizeCodec, batches: Iterable[UInt8[np.ndarray, "..."]]) ->
 def summary(
     mean: Sequence[float] | np.ndarray, std: Sequence[float] | np.ndarray
 ) -> dict[str, Any]:
-    """Return config.json's "latents": `mean` and `std` of each channel, `shift` and `scale` of all."""
+    """Return config.json's "latents": `mean` and `std` of each channel, `shift` and `scale`."""
     means, deviations = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return {
         "mean": means.tolist(),

@@ -94,7 +94,7 @@ class Up(nnx.Module):
 
 
 class ToVectors(nnx.Module):
-    """Feature maps to the vectors that are quantized, with about the spread of the initial codes."""
+    """Feature maps -> vectors to be quantized, with about the spread of the initial codes."""
 
     def __init__(self, in_features: int, dim: int, *, make: LayerFactory):
         self.norm = LayerNorm(in_features)
@@ -387,7 +387,7 @@ def _check(
     if halvings < 1 or image_size % 2 ** (halvings + scales - 1):
         raise ConfigError(
             f"model.halvings={halvings} must be 1 or more, and model.image_size={image_size} a "
-            f"multiple of {2 ** (max(1, halvings) + scales - 1)}, to be halved so often for {scales} scales"
+            f"multiple of {2 ** (max(1, halvings) + scales - 1)}, to be halved for {scales} scales"
         )
     if min(num_codes, dim) < 1 or variance <= 0:
         raise ConfigError(

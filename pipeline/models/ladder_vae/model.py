@@ -183,7 +183,7 @@ class HierarchicalVAE(nnx.Module):
 
 
 class LadderVAE(HierarchicalVAE):
-    """The same arrays, with posteriors that are products of what comes from below and from above."""
+    """The same arrays; posteriors are products of the estimates from below and from above."""
 
     def _infer(
         self, x: Float[Array, "b c"], key: PRNGKeyArray | None, momentum: Momentum
