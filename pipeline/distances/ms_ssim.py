@@ -51,8 +51,8 @@ def ms_ssim(
     height, width = a.shape[1:3]
     if num_scales(height, width) < scales:
         raise DataError(
-            f"MS-SSIM of {scales} scales needs {10 * 2 ** (scales - 1) + 1} pixels each way or more, "
-            f"and the images are {height}x{width}"
+            f"MS-SSIM of {scales} scales needs {10 * 2 ** (scales - 1) + 1} pixels each way or "
+            f"more, and the images are {height}x{width}"
         )
     weights = np.array(WEIGHTS[:scales])
     x, y = to_unit(a), to_unit(b)

@@ -1,6 +1,6 @@
-"""The losses of a generator and its discriminator, one value an example, and the weight between both and the rest.
+"""Losses of a generator and its discriminator, one value an example, and the adaptive weight.
 
-A discriminator gives many logits an example, one a patch; they count as their mean.
+A discriminator gives many logits an example, one for each patch; their mean counts.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,25 @@ Logits = Float[Array, "b ..."]
 
 
 def hinge_generator(fake: Logits) -> Float[Array, " b"]:
-    """-D(G(x)) (1705.02894, eq. 8)."""
+    """Return -D(G(x)) (arXiv 1705.02894, eq. 8)."""
     return -_mean(fake)
 
 
 def hinge_discriminator(real: Logits, fake: Logits) -> Float[Array, " b"]:
-    """Half of max(0, 1 - D(x)) + max(0, 1 + D(G(x))) (1705.02894, eq. 7, halved as latent diffusion does)."""
+    """Return half of max(0, 1 - D(x)) + max(0, 1 + D(G(x))) (arXiv 1705.02894, eq. 7).
+
+    Halved as latent diffusion does.
+    """
     return 0.5 * (_mean(jax.nn.relu(1 - real)) + _mean(jax.nn.relu(1 + fake)))
 
 
 def non_saturating_generator(fake: Logits) -> Float[Array, " b"]:
-    """-log sigmoid(D(G(x))) (1406.2661, section 3)."""
+    """Return -log sigmoid(D(G(x))) (arXiv 1406.2661, section 3)."""
     return _mean(jax.nn.softplus(-fake))
 
 
 def non_saturating_discriminator(real: Logits, fake: Logits) -> Float[Array, " b"]:
-    """Half of the cross-entropy of both: -log sigmoid(D(x)) - log(1 - sigmoid(D(G(x))))."""
+    """Return half of the cross-entropy, -log sigmoid(D(x)) - log(1 - sigmoid(D(G(x))))."""
     return 0.5 * (_mean(jax.nn.softplus(-real)) + _mean(jax.nn.softplus(fake)))
 
 
@@ -40,16 +43,16 @@ DISCRIMINATOR = {"hinge": hinge_discriminator, "non_saturating": non_saturating_
 
 
 def check_kind(kind: str, *, where: str) -> None:
-    """Raises ConfigError for a loss that is not here."""
+    """Raise ConfigError for an unknown loss."""
     if kind not in GENERATOR:
         raise ConfigError(f"{where}.loss={kind!r} must be one of {', '.join(GENERATOR)}")
 
 
 def r1(discriminator: Callable[[Array], Logits], real: Float[Array, "b ..."]) -> Float[Array, " b"]:
-    """Squared length of the gradient of D(x) at real examples (Mescheder et al. 2018, 1801.04406, eq. 9).
+    """Return the squared gradient norm of D at real examples (arXiv 1801.04406, eq. 9).
 
-    D(x) is the sum of an example's logits, whatever the loss makes of them, so that the penalty is of every patch. A
-    penalty has the weight gamma / 2.
+    D(x) is the sum of an example's logits, whatever the loss does with them, so that every patch is
+    penalized. The weight of the penalty is gamma / 2.
     """
     gradient = jax.grad(lambda x: discriminator(x).astype(jnp.float32).sum())(real)
     return jnp.square(gradient).reshape(gradient.shape[0], -1).sum(axis=-1)
@@ -58,9 +61,9 @@ def r1(discriminator: Callable[[Array], Logits], real: Float[Array, "b ..."]) ->
 def lecam(
     real: Logits, fake: Logits, mean_real: Float[Array, ""], mean_fake: Float[Array, ""]
 ) -> Float[Array, " b"]:
-    """Pulls logits to the running mean of the other kind (LeCam, 2104.03310, eq. 8).
+    """Return the distance of logits from the other kind's running mean (LeCam, arXiv 2104.03310).
 
-    With the authors' code, and against the equation, only where they are on the right side of it.
+    Eq. 8, but as in the authors' code only for logits on the correct side of that mean.
     """
     return _mean(jnp.square(jax.nn.relu(real - mean_fake))) + _mean(
         jnp.square(jax.nn.relu(mean_real - fake))
@@ -74,8 +77,10 @@ def adaptive_weight(
     eps: float | int = 1e-4,
     highest: float | int = 1e4,
 ) -> Float[Array, ""]:
-    """||grad_L nll|| / (||grad_L g|| + eps), at most `highest`: gradients of equal length at the layer L (2012.09841,
-    eq. 7). No gradient passes through it."""
+    """Return ||grad_L nll|| / (||grad_L g|| + eps), at most `highest` (arXiv 2012.09841, eq. 7).
+
+    It gives both gradients the same norm at the layer L. No gradient flows through it.
+    """
     ratio = _norm(nll_gradient) / (_norm(generator_gradient) + eps)
     return jax.lax.stop_gradient(jnp.clip(ratio, 0.0, highest))
 

@@ -257,7 +257,7 @@ def trained_params(recipe: Mapping[str, Any]) -> dict[str, float]:
 
 
 def arguments_of(name: str) -> Callable[..., Any] | None:
-    """Return the function whose arguments are the keys of `config.objective.NAME`; None if unknown."""
+    """Return the function that takes the keys of `config.objective.NAME`; None if unknown."""
     if name == "spectral":
         return spectral
     return getattr(load(TERMS, name, where=""), name) if name in modules_of(TERMS) else None

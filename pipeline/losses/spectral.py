@@ -1,10 +1,11 @@
-"""Spectral regularisation: the largest singular values of a model's convolutions (1705.10941; NVAE, 2007.03898, eq. 6).
+"""Spectral regularization: the largest singular values of a model's convolutions.
 
-    norms, directions = penalty(model, other, first=step == 0)
+    norms, directions = penalty(model, model_state, first=step == 0)
 
-Each is estimated by power iteration, which goes on from the direction where the last step left it. Directions are
-kept among the model's other variables, so that a resumed run goes on from the same ones; kernels of one shape are
-stacked, and their directions are one array "objective.spectral.ROWSxCOLUMNS" [n columns].
+See arXiv 1705.10941, and NVAE, arXiv 2007.03898, eq. 6. Each singular value is estimated by power
+iteration, which continues from the direction of the last step. Directions are kept among the
+model's other variables, so that a resumed run continues from the same ones. Kernels of one shape
+are stacked, and their directions are one array "objective.spectral.ROWSxCOLUMNS" [n columns].
 """
 
 import zlib
@@ -22,17 +23,18 @@ from pipeline.nn.conv import Conv
 from pipeline.nn.norm import BatchNorm
 
 PREFIX = "objective.spectral."
-# Rounds of power iteration a step, and at the first one.
+# Iterations in each step, and in the first one.
 ROUNDS, FIRST_ROUNDS = 4, 40
 
 
 def penalty(
     model: nnx.Module, model_state: Mapping[str, Any], *, first: Bool[Array, ""] | bool
 ) -> tuple[Float[Array, ""], Arrays]:
-    """Sum of spectral norms of all pipeline.nn convolutions, and of the largest |scale| of each batch norm.
+    """Return the sum of the convolutions' spectral norms and each batch norm's largest |scale|.
 
-    A kernel [height, width, in, out] counts as it is applied, as the matrix [height * width * in, out]. Gradients go
-    through the kernels and not through the directions, the second result, which replace those in `other`.
+    A kernel [height, width, in, out] counts as the matrix [height * width * in, out]. Gradients
+    flow through the kernels, and not through the directions, the second result, which replace those in
+    `model_state`.
     """
     total, directions = jnp.zeros((), jnp.float32), {}
     rounds = jnp.where(first, FIRST_ROUNDS, ROUNDS)
@@ -56,7 +58,7 @@ def penalty(
 def shapes(
     modeldef: ModelDef, params: Mapping[str, Any], model_state: Mapping[str, Any]
 ) -> Abstract:
-    """Those of a model's directions."""
+    """Return the shapes of a model's directions."""
     stacks = jax.eval_shape(
         lambda params, model_state: _stacked(modeldef.merge(params, model_state)),
         params,
@@ -69,13 +71,13 @@ def shapes(
 
 
 def completed(model_state: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Other variables with the directions that are missing: random ones, the same for a name each time."""
+    """Return the other variables with missing directions added, at random from their names."""
     missing = [name for name in wanted if name.startswith(PREFIX) and name not in model_state]
     return dict(model_state) | {name: _random(name, wanted[name].shape) for name in missing}
 
 
 def _stacked(model: nnx.Module) -> dict[str, Float[Array, "n r c"]]:
-    """Kernels as matrices, by their shape; in the order of their names."""
+    """Return the kernels as matrices, stacked by shape in the order of their names."""
     found: dict[str, Array] = {}
     for path, node in nnx.iter_graph(model):
         if isinstance(node, Conv):

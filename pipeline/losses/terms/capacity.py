@@ -1,4 +1,4 @@
-"""Capacity: the distance of the rate from a target that grows (Burgess et al., arXiv 1804.03599)."""
+"""Capacity: the distance of the rate from a target that may grow (arXiv 1804.03599)."""
 
 from collections.abc import Mapping
 from typing import Any

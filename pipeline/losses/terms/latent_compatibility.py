@@ -56,7 +56,7 @@ def latent_compatibility(
 def target_frames(
     key: PRNGKeyArray, num_latents: int, temporal_factor: int = 4
 ) -> Int[Array, " t"]:
-    """Return the frame of a clip that each frame of latents is to show: 0, then one of each group."""
+    """Return the frame of a clip for each frame of latents: 0, then one of each group."""
     groups = jnp.arange(num_latents - 1) * temporal_factor
     chosen = jax.random.randint(key, (num_latents - 1,), 1, temporal_factor + 1)
     return jnp.concatenate([jnp.zeros((1,), chosen.dtype), groups + chosen])
@@ -70,7 +70,7 @@ def distance(
     key: PRNGKeyArray,
     temporal_factor: int = 4,
 ) -> Float[Array, " b"]:
-    """Return the L1 error of each decoded frame of z, summed over a frame and averaged over z's frames.
+    """Return the L1 error of decoded frames of z, summed over a frame and averaged over frames.
 
     An image thus weighs as much as a clip of any length. The frames chosen are the same for all
     examples of a batch. The authors divide likewise; we deviate in that their weight is a learned

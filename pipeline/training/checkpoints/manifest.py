@@ -10,7 +10,7 @@ from etils import epath
 from pipeline.core.errors import DamagedCheckpoint
 
 NAME = "manifest.json"
-# Files up to this size are hashed: they are metadata of libraries, in which any wrong bit may matter.
+# Files up to this size are hashed: metadata of libraries, in which any wrong bit may matter.
 _SMALL = 1 << 16
 
 
@@ -58,7 +58,8 @@ def check_files(path: epath.Path, content: Mapping[str, Any]) -> None:
         found = _describe(there[name])
         if found["size"] != said["size"]:
             raise DamagedCheckpoint(
-                f"checkpoint {path} is damaged: {name} has {found['size']} bytes, and had {said['size']}"
+                f"checkpoint {path} is damaged: {name} has {found['size']} bytes, "
+                f"and had {said['size']}"
             )
         if found != said:
             raise DamagedCheckpoint(

@@ -10,7 +10,7 @@ UNFINISHED = ".orbax-checkpoint-tmp"  # Suffix of the folder while Orbax writes 
 
 
 def silence() -> None:
-    """Filter the tracebacks of Orbax's threads and tasks, which take pages, in the whole process."""
+    """Filter the long tracebacks of Orbax's threads and tasks in the whole process."""
     for logger in ("absl", "asyncio"):
         logging.getLogger(logger).addFilter(_not_of_orbax)
     warnings.filterwarnings(

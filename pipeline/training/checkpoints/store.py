@@ -140,7 +140,7 @@ class Checkpoints:
             self._thread.shutdown()
 
     def metadata(self, step: int) -> dict[str, Any]:
-        """Return the metadata given to `save`. Raises CheckpointError if there is no such checkpoint."""
+        """Return what was given to `save`. Raises CheckpointError if there is no such step."""
         return self.manifest(step)["metadata"]
 
     def manifest(self, step: int) -> dict[str, Any]:
@@ -204,8 +204,8 @@ class Checkpoints:
         )
         if bad:
             raise CheckpointError(
-                f"{self.folder} has no checkpoint that can be used: {', '.join(bad)} are damaged; nothing was deleted. "
-                "To start from scratch, give another workdir or move them away"
+                f"{self.folder} has no checkpoint that can be used: {', '.join(bad)} are damaged; "
+                "nothing was deleted. To start from scratch, give another workdir or move them away"
             )
         return None
 
@@ -239,7 +239,7 @@ class Checkpoints:
         *,
         ema: bool = True,
     ) -> Tree:
-        """Return the arrays of a model's parameters, with `ema` the averaged ones, and other variables.
+        """Return a model's parameters, with `ema` the averaged ones, and its other variables.
 
         Raises:
           CheckpointError: there is no such step, or it is of another model. DamagedCheckpoint:
@@ -452,7 +452,8 @@ def _compare(path: epath.Path, content: Mapping[str, Any], sums: Mapping[str, in
     if wrong:
         more = f" and {len(wrong) - 3} more arrays" if len(wrong) > 3 else ""
         raise DamagedCheckpoint(
-            f"checkpoint {path} is damaged: {', '.join(wrong[:3])}{more}: not what was saved (checksum)"
+            f"checkpoint {path} is damaged: {', '.join(wrong[:3])}{more}: not what was saved "
+            "(checksum)"
         )
 
 

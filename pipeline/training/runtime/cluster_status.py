@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other beside the devices' work, through jax.distributed's store of keys."""
+"""Communication between a run's processes, through the key-value store of jax.distributed."""
 
 import contextlib
 import hashlib
@@ -18,13 +18,13 @@ from pipeline.training.runtime.phases import Phases
 
 _PHASES = "strata/phases/"
 _ERROR = "strata/error/"
-# A straggler's own work a step exceeds the median process's by this factor, by this share of the step, and by these
-# seconds: process 0 writes the metrics, which is no fault.
+# The host time per step of a straggler exceeds the median of the others by this factor, this share
+# of the step and these seconds: process 0 writes the metrics and takes a little longer.
 _SLOWER, _SHARE, _AT_LEAST_S = 1.5, 0.1, 0.05
 
 
 class ClusterStatus:
-    """Where each process is. With one process there is nobody to tell, and nothing happens."""
+    """The progress of each process; with one process nothing is published."""
 
     def __init__(self, phases: Phases):
         self._phases, self._client = phases, client()
@@ -32,7 +32,7 @@ class ClusterStatus:
         self._host = socket.gethostname()
 
     def publish(self, step: int, device_wait_s: float) -> None:
-        """Tells the others how this process did since the last call; `device_wait_s` of it waited for devices."""
+        """Publish the time since the last call, of which `device_wait_s` waited for devices."""
         if self._client is None:
             return
         seconds, last_step = self._last
@@ -41,21 +41,22 @@ class ClusterStatus:
         spent["step"] -= device_wait_s
         steps = max(1, step - last_step)
         own = {name: spent[name] / steps for name in ("step", "data", "save")}
-        told = {"host": self._host, "step": step, "at": time.time(), "seconds": own}
+        message = {"host": self._host, "step": step, "at": time.time(), "seconds": own}
         self._client.key_value_set(
-            f"{_PHASES}{jax.process_index()}", json.dumps(told), allow_overwrite=True
+            f"{_PHASES}{jax.process_index()}", json.dumps(message), allow_overwrite=True
         )
 
     def straggler(self, step_seconds: float) -> str | None:
-        """The process that holds the others up, if one does: named with what it spends its time on.
+        """Describe the process that delays the others, with its longest phase; None without one.
 
-        Devices wait for one another within a step, and so all processes take as long as the slowest. What tells
-        it apart is that its host is busy (loading data, saving, running Python) while the others wait.
+        Devices wait for one another in each step, so that all processes take as long as the
+        slowest. The slowest is the one whose host is busy (loading data, saving, running Python)
+        while the others wait.
         """
-        told = self._told()
-        if len(told) < 2:
+        published = self._published()
+        if len(published) < 2:
             return None
-        own = {process: sum(each["seconds"].values()) for process, each in told.items()}
+        own = {process: sum(each["seconds"].values()) for process, each in published.items()}
         slowest = max(own, key=lambda process: own[process])
         others = float(
             np.median([seconds for process, seconds in own.items() if process != slowest])
@@ -64,22 +65,23 @@ class ClusterStatus:
             _SHARE * step_seconds, _AT_LEAST_S
         ):
             return None
-        phase = max(told[slowest]["seconds"], key=lambda name: told[slowest]["seconds"][name])
+        host, seconds = published[slowest]["host"], published[slowest]["seconds"]
+        phase = max(seconds, key=lambda name: seconds[name])
         return (
-            f"straggler: process {slowest} on {told[slowest]['host']} spends {1000 * own[slowest]:.0f} ms a step on "
+            f"straggler: process {slowest} on {host} spends {1000 * own[slowest]:.0f} ms a step on "
             f"the host, most of it in phase {phase!r}; the others {1000 * others:.0f} ms"
         )
 
     def describe(self) -> str:
-        """Where every process was when it last told."""
+        """Describe where every process was when it last published."""
         now = time.time()
         places = [
             f"process {process} on {each['host']}: step {each['step']}, {now - each['at']:.0f} s ago"
-            for process, each in sorted(self._told().items())
+            for process, each in sorted(self._published().items())
         ]
         return "; ".join(places)
 
-    def _told(self) -> dict[int, dict[str, Any]]:
+    def _published(self) -> dict[int, dict[str, Any]]:
         if self._client is None:
             return {}
         entries = self._client.key_value_dir_get(_PHASES)
@@ -88,9 +90,10 @@ class ClusterStatus:
 
 @contextlib.contextmanager
 def raise_on_all_processes(what: str) -> Iterator[None]:
-    """All processes leave the block, or all raise: the error of the first that had one, with its exit code.
+    """Raise the error of the first process that had one on all processes, with its exit code.
 
-    Without this, one process that finds no data ends, and the others wait for it until they are aborted.
+    Without this, a process that finds no data ends, and the others wait for it until they are
+    aborted.
     """
     failed: StrataError | None = None
     try:
@@ -103,23 +106,23 @@ def raise_on_all_processes(what: str) -> Iterator[None]:
         return
     store = client()
     if failed is not None:
-        told = json.dumps(
+        report = json.dumps(
             {"type": type(failed).__name__, "text": str(failed), "host": socket.gethostname()}
         )
-        store.key_value_set(f"{_ERROR}{what}/{jax.process_index()}", told, allow_overwrite=True)
+        store.key_value_set(f"{_ERROR}{what}/{jax.process_index()}", report, allow_overwrite=True)
     failures = np.flatnonzero(
         multihost_utils.process_allgather(np.array([failed is not None])).reshape(-1)
     )
     if len(failures):
         first = int(failures[0])
-        told = json.loads(store.blocking_key_value_get(f"{_ERROR}{what}/{first}", 10_000))
-        raise getattr(errors, told["type"])(
-            f"process {first} on {told['host']}, {what}: {told['text']}"
+        report = json.loads(store.blocking_key_value_get(f"{_ERROR}{what}/{first}", 10_000))
+        raise getattr(errors, report["type"])(
+            f"process {first} on {report['host']}, {what}: {report['text']}"
         )
 
 
 def check_equal(values: Mapping[str, str]) -> None:
-    """Raises ConfigError, naming the processes, where a value is not the same on all of them."""
+    """Raise ConfigError, naming the processes, for a value that differs between processes."""
     if jax.process_count() == 1:
         return
     digests = np.stack(
@@ -135,13 +138,13 @@ def check_equal(values: Mapping[str, str]) -> None:
         odd = [str(process) for process, digest in enumerate(seen) if digest != common]
         if odd:
             raise ConfigError(
-                f"{name} is not the same on all processes: process {', '.join(odd)} has another than the other "
-                f"{len(seen) - len(odd)}"
+                f"{name} is not the same on all processes: process {', '.join(odd)} has another "
+                f"than the other {len(seen) - len(odd)}"
             )
 
 
 def client() -> Any:
-    """The store of keys; None with one process."""
-    from jax._src import distributed  # JAX has no public name for it; Orbax uses it so, too
+    """Return the key-value store; None with one process."""
+    from jax._src import distributed  # JAX has no public name for it; Orbax uses it too.
 
     return distributed.global_state.client if jax.process_count() > 1 else None

@@ -1,7 +1,8 @@
-"""Many processes as one run: who takes part, and a roll call that says who does not.
+"""The processes of a run: how they are found, and a roll call that names those that are missing.
 
-JAX joins the processes (jax.distributed) and finds them under SLURM, Open MPI, Kubernetes and on Cloud TPU. Where one
-is missing at the start it aborts all others after a while, without a word on which: so they call the roll first.
+jax.distributed joins the processes and finds them under SLURM, Open MPI, Kubernetes and on Cloud
+TPU. If one is missing at the start it aborts all others after a while, without saying which one, so
+there is a roll call first.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import jax
 from pipeline.core.errors import ConfigError, Hung
 from pipeline.training.runtime import gloo
 
-# What schedulers set in a job of several processes: (how many there are, what else must be there).
+# What schedulers set in a job of several processes: (number of processes, what else must be set).
 _SIGNS = (
     ("SLURM_NTASKS", "SLURM_STEP_NODELIST"),  # srun
     ("OMPI_COMM_WORLD_SIZE", "OMPI_MCA_orte_hnp_uri"),  # mpirun
@@ -30,7 +31,7 @@ _SIGNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """The processes of a run as seen from one of them; `coordinator` is HOST:PORT of process 0."""
+    """The processes of a run as seen by one of them; `coordinator` is HOST:PORT of process 0."""
 
     coordinator: str
     num_processes: int
@@ -45,20 +46,20 @@ def initialize(
     timeout_s: int = 300,
     heartbeat_s: int = 100,
 ) -> Group | None:
-    """Joins the run's other processes: those of the arguments, or of the scheduler whose job this is.
+    """Join the other processes of the run, given by the arguments or by the scheduler.
 
-    Must come before anything that asks JAX for its devices. Returns None for a run of one process, which joins
-    nothing. A process that dies later ends the others within about `heartbeat_s`; so does process 0's death.
+    It must be called before anything asks JAX for its devices. Returns None for a run of one
+    process. If a process dies later, the others end within about `heartbeat_s` seconds.
 
     Raises:
-      ConfigError: only some of the arguments, or impossible ones. Hung: a process is missing after
-        `timeout_s`, and which.
+      ConfigError: only some of the arguments are given, or they are impossible. Hung: a process is
+        missing after `timeout_s`; the message names it.
     """
     group = _given(coordinator_address, num_processes, process_id) or _detected(timeout_s)
     if group is None or group.num_processes == 1:
         return None
     roll_call(group, timeout_s)
-    # Compiled for the CPU backend only; others have their own.
+    # For the CPU backend only; others have their own collectives.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
         group.coordinator,
@@ -74,15 +75,15 @@ def initialize(
 
 
 def shutdown() -> None:
-    """Leaves the group, all processes together: without it the last ones are aborted, and look like failures."""
+    """Leave the group together with all processes; otherwise the last ones are aborted."""
     if jax.distributed.is_initialized():
         jax.distributed.shutdown()
 
 
 def leave(exit_code: int, *, wait_s: float) -> None:
-    """Ends this process of a group with an exit code; the others have `wait_s` to come to their end too.
+    """End this process with an exit code, after waiting up to `wait_s` for the others to end.
 
-    After a failure that only this process had they never will, and JAX would abort this one for their absence.
+    After a failure of this process alone they never end, and JAX would abort this one instead.
     """
     waiting = threading.Thread(target=shutdown, daemon=True)
     waiting.start()
@@ -93,10 +94,11 @@ def leave(exit_code: int, *, wait_s: float) -> None:
 
 
 def roll_call(group: Group, timeout_s: float | int) -> None:
-    """Returns once all processes are there, on each of them; at the coordinator's own address, before JAX takes it.
+    """Wait on every process until all are there, at the coordinator's address before JAX uses it.
 
     Raises:
-      Hung: after `timeout_s`, naming the processes that did not come. ConfigError: two have the same id.
+      Hung: processes are missing after `timeout_s`; the message names them. ConfigError: two have
+        the same id.
     """
     host, port = _address(group.coordinator)
     deadline = time.monotonic() + timeout_s
@@ -108,8 +110,8 @@ def roll_call(group: Group, timeout_s: float | int) -> None:
         )
     except TimeoutError:
         raise Hung(
-            f"process {group.process_id} did not reach process 0 at {group.coordinator} within {timeout_s:.0f} s: "
-            "is it running, and does a firewall let the port through?"
+            f"process {group.process_id} did not reach process 0 at {group.coordinator} within "
+            f"{timeout_s:.0f} s: is it running, and does a firewall let the port through?"
         ) from None
     if "twice" in answer:
         raise ConfigError(f"--process_id {answer['twice']} was given to two processes")
@@ -120,13 +122,13 @@ def roll_call(group: Group, timeout_s: float | int) -> None:
             for process, name in sorted(answer["there"].items(), key=_by_number)
         )
         raise Hung(
-            f"{len(answer['there'])} of {group.num_processes} processes came within {timeout_s:.0f} s; "
-            f"missing: {names} (there are {there})"
+            f"{len(answer['there'])} of {group.num_processes} processes came within "
+            f"{timeout_s:.0f} s; missing: {names} (there are {there})"
         )
 
 
 def _call(port: int, group: Group, deadline: float) -> dict:
-    """Process 0's side: waits for the others, and tells each what came out."""
+    """Wait for the others on process 0, and send each the outcome."""
     there = {"0": socket.gethostname()}
     answer: dict = {}
     with contextlib.ExitStack() as stack:
@@ -142,7 +144,7 @@ def _call(port: int, group: Group, deadline: float) -> dict:
                 if time.monotonic() >= deadline:
                     break
                 continue
-            except (OSError, ValueError):  # not one of ours
+            except (OSError, ValueError):  # not a process of this run
                 continue
             lines.append(line)
             if said["process"] in there:
@@ -157,7 +159,7 @@ def _call(port: int, group: Group, deadline: float) -> dict:
 
 
 def _respond(host: str, port: int, group: Group, deadline: float) -> dict:
-    """Another process's side: finds process 0, and waits for what it says."""
+    """Find process 0 from another process, and wait for the outcome."""
     said = (
         json.dumps({"process": str(group.process_id), "host": socket.gethostname()}).encode()
         + b"\n"
@@ -169,14 +171,13 @@ def _respond(host: str, port: int, group: Group, deadline: float) -> dict:
         try:
             with socket.create_connection((host, port), timeout=left) as line:
                 line.sendall(said)
-                line.settimeout(
-                    max(0.01, left) + 10
-                )  # process 0 may have started its wait after us
+                # Process 0 may have started to wait later than this one.
+                line.settimeout(max(0.01, left) + 10)
                 answer = line.makefile().readline()
             if answer:
                 return json.loads(answer)
         except (OSError, ValueError):
-            pass  # not listening yet, or its host has no name yet
+            pass  # It is not listening yet, or its host has no name yet.
         time.sleep(0.2)
 
 
@@ -211,7 +212,7 @@ def _given(address: str | None, num_processes: int | None, process_id: int | Non
 
 
 def _detected(timeout_s: int) -> Group | None:
-    """The group that the scheduler's environment tells of, as JAX reads it."""
+    """Return the group that the scheduler's environment describes, as JAX reads it."""
     # jax.distributed.initialize reads the same, but connects at once.
     from jax._src.cloud_tpu_init import running_in_cloud_tpu_vm
     from jax._src.clusters import ClusterEnv
@@ -229,8 +230,8 @@ def _detected(timeout_s: int) -> Group | None:
     address, num_processes, process_id, devices = found
     if address is None or num_processes is None or process_id is None:
         raise ConfigError(
-            f"{sign} says that this is one of several processes, but not which: give --coordinator_address, "
-            "--num_processes and --process_id"
+            f"{sign} says that this is one of several processes, but not which: give "
+            "--coordinator_address, --num_processes and --process_id"
         )
     if devices is not None and "JAX_LOCAL_DEVICE_IDS" not in os.environ:
         os.environ["JAX_LOCAL_DEVICE_IDS"] = ",".join(map(str, devices))

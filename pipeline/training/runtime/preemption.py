@@ -1,4 +1,4 @@
-"""SIGTERM: the scheduler wants its machine back. All processes stop after the same step, with that step saved."""
+"""Preemption: on SIGTERM all processes stop after the same step, which is saved."""
 
 import ctypes
 import os
@@ -14,22 +14,23 @@ from jax.experimental import multihost_utils
 
 from pipeline.core.errors import Preempted
 
-_SIGNALS = 64  # Linux has no more
-# Schedulers and the scripts between may each pass the same SIGTERM on.
+_SIGNALS = 64  # Linux has no more.
+# Schedulers and the scripts in between may each forward the same SIGTERM.
 _SAME_S = 5.0
 
 
 class Preemption:
-    """Notices SIGTERM to this process, and in a run of several also to any other.
+    """A listener for SIGTERM to this process or, in a run of several, to any of them.
 
-    `check` is called where a run could stop, equally often on all processes; it becomes true on all at the same
-    call. JAX's preemption service agrees on which. It listens in C++; a handler of Python's would take the signal from
-    it and would run only once the main thread is back from compiling or from waiting for a device. So
-    the signal is taken from Python's wake-up pipe by a thread, which passes it on.
+    `check` must be called equally often on all processes, where a run can stop. It becomes true on
+    all of them at the same call, on which JAX's preemption service agrees. That service listens in
+    C++. A Python handler would take the signal from it, and would run only when the main thread
+    returns from compiling or from waiting for a device. So a thread reads the signal from Python's
+    wake-up pipe, and forwards it.
 
-    A second SIGTERM (more than five seconds later: sooner it is the same one, passed on twice), or `grace_s` seconds
-    after the first (0: no limit), end the process at once, with the exit code of a preemption: what is saved by then is
-    what the next start resumes from.
+    A second SIGTERM more than five seconds later (an earlier one is the same, forwarded twice), or
+    `grace_s` seconds after the first (0: no limit), end the process at once with the exit code of a
+    preemption; the next start resumes from what is saved by then.
     """
 
     def __init__(self, *, grace_s: float | int = 0.0, leave: Callable[[int], None] = os._exit):
@@ -37,7 +38,7 @@ class Preemption:
         self._calls = 0
         self._first: float | None = None
         self._several = jax.process_count() > 1
-        # Reading the handler sets it, and what JAX has put there must be called all the same.
+        # Reading the handler replaces it, and JAX's must still be called.
         c = ctypes.CDLL(None)
         c.signal.restype, c.signal.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
         self._native = c.signal(signal.SIGTERM, None) if self._several else None
@@ -49,24 +50,24 @@ class Preemption:
         threading.Thread(target=self._listen, name="preemption", daemon=True).start()
 
     def check(self) -> bool:
-        """Whether to stop here."""
+        """Return whether to stop here."""
         if not self._several:
             return self._first is not None
         self._calls += 1
         return multihost_utils.reached_preemption_sync_point(self._calls)
 
     def raise_if_due(self) -> None:
-        """Raises Preempted where `check` is true."""
+        """Raise Preempted if `check` is true."""
         if self.check():
             raise Preempted("preempted")
 
     def close(self) -> None:
-        """SIGTERM is what it was."""
+        """Restore the previous handling of SIGTERM."""
         if self._timer is not None:
             self._timer.cancel()
         signal.set_wakeup_fd(self._previous_pipe)
         signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
-        os.close(self._writer)  # ends the thread
+        os.close(self._writer)  # Ends the thread.
 
     def _listen(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What must hold before the first step, checked on every start: a fault found here costs seconds, and not a night."""
+"""Checks before the first step of every start, where an error costs seconds and not a night."""
 
 import hashlib
 import json
@@ -20,10 +20,10 @@ from pipeline.training.state.train_state import TrainState
 
 
 def check_devices(mesh: Mesh) -> None:
-    """Every process has the same number of devices, of one kind, and a sum over all devices comes out right.
+    """Check that all processes have equal devices, and that a sum over all devices is correct.
 
     Raises:
-      ConfigError: which process differs, or what the sum was.
+      ConfigError: a process differs, or the sum is wrong.
     """
     local = jax.local_devices()
     cluster_status.check_equal(
@@ -43,10 +43,10 @@ def check_devices(mesh: Mesh) -> None:
 
 
 def check_disk(folder: os.PathLike[str], shapes: TrainState) -> None:
-    """There is room for two checkpoints; of a bucket nothing is known.
+    """Check that a folder has room for two checkpoints; a bucket is not checked.
 
     Raises:
-      CheckpointError: how much there is, and how much is wanted.
+      CheckpointError: there is less room; the message has both sizes.
     """
     if "://" in os.fspath(folder):
         return
@@ -59,16 +59,16 @@ def check_disk(folder: os.PathLike[str], shapes: TrainState) -> None:
     free = shutil.disk_usage(there).free
     if free < wanted:
         raise CheckpointError(
-            f"{folder} has room for {free / 1e9:.2f} GB, and two checkpoints take {wanted / 1e9:.2f}: make room, or "
-            "set checkpoint.folder to another disk"
+            f"{folder} has room for {free / 1e9:.2f} GB, and two checkpoints take "
+            f"{wanted / 1e9:.2f}: make room, or set checkpoint.folder to another disk"
         )
 
 
 def check_same_state(run: TrainState, stage: TrainState, where: str) -> None:
-    """A stage trains the same state as the run that it is part of.
+    """Check that a stage trains the same state as its run.
 
     Raises:
-      ConfigError: the first array that differs.
+      ConfigError: an array differs; the message names the first.
     """
     of_run, of_stage = (
         {
@@ -82,12 +82,13 @@ def check_same_state(run: TrainState, stage: TrainState, where: str) -> None:
     )
     if different:
         raise ConfigError(
-            f"{where} has another model, discriminator or optimizer than the run: {different[0]} differs"
+            f"{where} has another model, discriminator or optimizer than the run: "
+            f"{different[0]} differs"
         )
 
 
 def check_agreement(config: Mapping[str, Any], fingerprint: str, start: int) -> None:
-    """The config, the dataset and the step to start from are the same on all processes."""
+    """Check that config, dataset and first step are the same on all processes."""
     cluster_status.check_equal(
         {
             "the config": json.dumps(config, sort_keys=True),
@@ -98,7 +99,7 @@ def check_agreement(config: Mapping[str, Any], fingerprint: str, start: int) -> 
 
 
 def check_program(lowered: jax.stages.Lowered) -> None:
-    """The step to compile is the same on all processes: else they would wait in different collectives for ever."""
+    """Check that all processes compile the same step; different collectives would hang."""
     if jax.process_count() > 1:
         text = lowered.as_text()
         cluster_status.check_equal(

@@ -56,8 +56,8 @@ class Watchdog:
 
     def _report_and_exit(self, phase: str, silent: float) -> None:
         message = (
-            f"process {self._process} on {socket.gethostname()} hung: {silent:.0f} s in phase {phase!r} "
-            f"after step {self._phases.step}"
+            f"process {self._process} on {socket.gethostname()} hung: "
+            f"{silent:.0f} s in phase {phase!r} after step {self._phases.step}"
         )
         print(f"strata train: {message}", file=sys.stderr, flush=True)
         faulthandler.dump_traceback(all_threads=True)

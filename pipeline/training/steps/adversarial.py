@@ -1,4 +1,4 @@
-"""The training step of a codec with a discriminator: one update of each, in one compiled program."""
+"""The training step of a codec with a discriminator: one update of each in one program."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -243,7 +243,7 @@ class AdversarialStep:
     def _generator_cotangent(
         self, outputs: Outputs, own: Arrays, discriminator: TrainState, mask: Array
     ) -> tuple[Any, Float[Array, ""], Array]:
-        """Return the cotangent of (outputs, own) of the generator's loss, the loss, and the fakes."""
+        """Return the generator loss's cotangent of (outputs, own), the loss, and the fakes."""
 
         def loss_of(fake: Array) -> Float[Array, ""]:
             logits = self._discriminate(discriminator.params, discriminator.model_state, fake)
