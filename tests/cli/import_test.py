@@ -1,4 +1,4 @@
-"""strata import: mistakes told in a line, and a run at step 0 that export and train take up."""
+"""strata import: mistakes are reported in a line, and a run at step 0 can be exported and trained."""
 
 import json
 
@@ -14,7 +14,7 @@ RECIPE = "configs/vae/photos.py:tiny"
 
 @pytest.fixture
 def another_format(monkeypatch):
-    """A file's tensors are the model's weights by the same names, each value 0.01, so that torch is not needed."""
+    """Replace the importer by one whose weights are all 0.01, so that no file is needed."""
     seen = {}
 
     def convert(tensors, shapes, *, path):
@@ -55,10 +55,10 @@ def test_an_imported_run_is_exported_evaluated_and_trained_on(another_format, tm
     assert "after step 0" in capsys.readouterr().out or (out / "checkpoints" / "4").exists()
 
 
-def test_mistakes_are_told_in_a_line(tmp_path, capsys):
+def test_mistakes_are_reported_in_a_line(tmp_path, capsys):
     out = str(tmp_path / "run")
     start = ["import", "--from", "openai-vdvae"]
-    for arguments, said in (
+    for arguments, message in (
         ([*start, "x.th", "--out", out], "--config FILE is missing"),
         ([*start, "--config", RECIPE, "--out", out], "takes FILE, but 0 were given"),
         (
@@ -74,5 +74,5 @@ def test_mistakes_are_told_in_a_line(tmp_path, capsys):
     ):
         assert cli.dispatch(arguments) == 2
         error = capsys.readouterr().err.strip()
-        assert said in error and "\n" not in error
+        assert message in error and "\n" not in error
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Counter-based draws: pure, even, and permutations where they must be."""
+"""Counter-based draws are pure and uniform, and orders are permutations."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_draws_depend_on_seed_stream_and_position_alone():
     assert not (bits == randomness.draw(1, randomness.CROP_X, position)).any()
 
 
-def test_draws_are_even():
+def test_draws_are_uniform():
     bits = randomness.draw(0, randomness.CROP_Y, np.arange(60_000))
     counts = np.bincount([randomness.below(one, 6) for one in bits.tolist()], minlength=6)
     assert counts.sum() == 60_000

@@ -1,4 +1,4 @@
-"""The authors' names of WF-VAE's weights, built from the facts: every one found, and each used."""
+"""Imports of WF-VAE: every parameter has its tensor, and every tensor is used."""
 
 import jax
 import numpy as np
@@ -47,12 +47,12 @@ def test_a_tensor_too_many_or_too_few_is_named(shapes):
         wf_vae_importer.convert(few, shapes, path="file")
 
 
-def test_another_model_is_told():
+def test_another_model_is_refused():
     with pytest.raises(CheckpointError, match=r"not a WF-VAE .* 'encoder.down1.0.bias'"):
         wf_vae_importer.recipe(["file"], {"conv.weight": np.zeros(1)})
 
 
-def test_what_the_folder_says_of_its_network_is_taken(tmp_path, shapes):
+def test_settings_in_the_folder_are_imported(tmp_path, shapes):
     given = write_wf_vae(
         tmp_path / "in", t_interpolation="nearest", scale=[0.5, 2.0], shift=[1.0, -1.0]
     )
@@ -75,7 +75,7 @@ def test_what_the_folder_says_of_its_network_is_taken(tmp_path, shapes):
     assert wf_vae_importer.recipe([file], tensors())["decoder"]["time_interpolation"] == "linear"
 
 
-def test_scales_that_nobody_measured_are_left(tmp_path):
+def test_scales_that_were_not_measured_are_left_out(tmp_path):
     # Theirs by default, of four channels whatever there are.
     for number, scale in enumerate(
         ([0.18215] * 4, [0.18215] * LATENT, [1.0, 0.0], [1.0, "a"], None)
@@ -85,7 +85,7 @@ def test_scales_that_nobody_measured_are_left(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings, said",
+    "settings, message",
     [
         (dict(norm_type="groupnorm"), "norm_type='groupnorm', and our network has 'layernorm'"),
         (
@@ -99,18 +99,18 @@ def test_scales_that_nobody_measured_are_left(tmp_path):
         (dict(_class_name="AutoencoderKL"), "holds 'AutoencoderKL', not 'WFVAEModel'"),
     ],
 )
-def test_a_folder_of_another_network_is_told(settings, said, tmp_path):
-    with pytest.raises(CheckpointError, match=said):
+def test_a_folder_with_another_network_is_refused(settings, message, tmp_path):
+    with pytest.raises(CheckpointError, match=message):
         wf_vae_importer.recipe([str(write_wf_vae(tmp_path / "in", **settings))], tensors())
 
 
-def test_a_damaged_config_is_told(tmp_path):
+def test_a_damaged_config_is_reported(tmp_path):
     (write_wf_vae(tmp_path / "in") / "config.json").write_text("{")
     with pytest.raises(DataError, match=r"config\.json is damaged"):
         wf_vae_importer.recipe([str(tmp_path / "in")], tensors())
 
 
-def test_a_recipe_of_another_function_is_refused_with_what_to_give(tmp_path, capsys):
+def test_other_hidden_settings_are_refused_with_the_overrides_to_give(tmp_path, capsys):
     given, out = write_wf_vae(tmp_path / "in"), tmp_path / "run"
     command = [
         "import",
@@ -136,5 +136,5 @@ def test_a_recipe_of_another_function_is_refused_with_what_to_give(tmp_path, cap
     ]
     assert " ".join(overrides) in error and not out.exists()
     assert cli.dispatch([*command, *overrides[:2]]) == 2
-    said = "was trained with model.decoder.time_interpolation='linear', not 'nearest': give"
-    assert said in capsys.readouterr().err
+    message = "was trained with model.decoder.time_interpolation='linear', not 'nearest': give"
+    assert message in capsys.readouterr().err

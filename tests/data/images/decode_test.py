@@ -1,4 +1,4 @@
-"""Every mode of image file becomes the 8-bit pixels it shows."""
+"""Image files of every mode are decoded to 8-bit pixels."""
 
 import io
 
@@ -81,7 +81,7 @@ def test_exif_orientation_is_applied(rgb):
     np.testing.assert_array_equal(pixels, np.rot90(rgb, -1))
 
 
-def test_a_large_jpeg_is_decoded_small_but_not_below_what_was_asked():
+def test_a_large_jpeg_is_decoded_small_but_not_below_the_requested_size():
     image = Image.effect_noise((640, 480), 50).convert("RGB")
     pixels = decode(encoded(image, "jpeg"), 3, at_least=50)
     assert pixels.shape == (120, 160, 3)

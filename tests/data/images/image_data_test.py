@@ -1,4 +1,4 @@
-"""ImageData: batch k is a pure function of (seed, k); evaluation covers each example once; every failure is told."""
+"""ImageData: batch k is a pure function of (seed, k); evaluation covers each example once; every failure is reported."""
 
 import itertools
 import pathlib
@@ -45,7 +45,7 @@ def folder(tmp_path):
 SETTINGS = {"image_size": 8, "crop": "random", "resize": "none", "flip": True}
 
 
-def test_batches_do_not_depend_on_workers_processes_or_where_one_starts(folder):
+def test_batches_do_not_depend_on_workers_processes_or_the_first_step(folder):
     (folder / "class0/000.png").write_bytes(b"damaged")
     straight = ImageData("folder", str(folder), **SETTINGS)
     expected = take(straight.train(6, seed=5), 9)
@@ -66,7 +66,7 @@ def test_batches_do_not_depend_on_workers_processes_or_where_one_starts(folder):
     )
 
 
-def test_batches_have_the_contract_s_types_and_the_right_images(folder):
+def test_batches_have_the_types_of_the_contract_and_the_right_images(folder):
     data = ImageData("folder", str(folder), eval_fraction=0, image_size=10, resize="none", bits=5)
     assert data.classes == ("class0", "class1") and data.num_examples == 23
     names = sorted(path for path in folder.rglob("*.png"))
@@ -86,7 +86,7 @@ def test_batches_have_the_contract_s_types_and_the_right_images(folder):
             )
 
 
-def test_an_epoch_shows_each_training_example_once_and_seeds_differ():
+def test_an_epoch_has_each_training_example_once_and_seeds_differ():
     data = ImageData("digits", image_size=8, channels=1)
     count = data.num_examples
     batches = take(data.train(count, seed=1), 2)
@@ -98,7 +98,7 @@ def test_an_epoch_shows_each_training_example_once_and_seeds_differ():
     ).any()
 
 
-def test_half_the_images_are_flipped_and_the_choice_is_new_each_epoch(tmp_path):
+def test_half_of_the_images_are_flipped_and_each_epoch_chooses_anew(tmp_path):
     lopsided = np.zeros((1, 4, 4, 3), np.uint8)
     lopsided[:, :, 0] = 255
     np.savez(tmp_path / "one.npz", images=np.repeat(lopsided, 500, 0))
@@ -162,7 +162,7 @@ def test_an_unreadable_image_in_evaluation_is_masked_and_counted(folder, tmp_pat
     assert len(data.unreadable) == 1 and "002.png: not an image" in data.unreadable[0]
 
 
-def test_too_many_unreadable_images_end_the_run_by_name(folder):
+def test_too_many_unreadable_images_end_the_run_and_are_named(folder):
     for i in range(4, 16, 2):
         (folder / f"class0/{i:03d}.png").write_bytes(b"damaged")
     for workers in (0, 1):
@@ -181,7 +181,7 @@ def test_too_many_unreadable_images_end_the_run_by_name(folder):
             take(data.train(23, 0), 3)
 
 
-def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(folder):
+def test_the_fingerprint_follows_examples_and_settings_that_change_the_stream(folder):
     def fingerprint(**settings):
         return ImageData("folder", str(folder), **{"image_size": 8, **settings}).fingerprint
 
@@ -214,12 +214,12 @@ def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(fol
         ({"eval_fraction": 1.0}, ConfigError, "data.eval_fraction=1.0"),
     ],
 )
-def test_what_cannot_work_is_said_at_once(folder, settings, error, message):
+def test_settings_that_cannot_work_fail_at_once(folder, settings, error, message):
     with pytest.raises(error, match=message):
         ImageData(**{"source": "folder", "path": str(folder), "image_size": 8, **settings})
 
 
-def test_empty_hopeless_and_tiny_datasets(tmp_path, folder):
+def test_empty_unreadable_and_tiny_datasets_fail(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty has no image files"):
         ImageData("folder", str(tmp_path / "empty"), image_size=8)
@@ -237,7 +237,7 @@ def test_empty_hopeless_and_tiny_datasets(tmp_path, folder):
         data.evaluate(4)
 
 
-def test_binarised_pixels_are_new_in_each_epoch_and_fixed_in_evaluation():
+def test_binarized_pixels_are_new_in_each_epoch_and_fixed_in_evaluation():
     data = ImageData("digits", image_size=8, channels=1, binarize=True)
     straight = take(data.train(400, seed=0), 10)
     assert_equal(take(data.train(400, seed=0, start_step=4), 6), straight[4:])

@@ -31,7 +31,7 @@ def test_resize_takes_the_largest_square_and_keeps_its_mean():
     assert (np.diff(small[:, 0, 0].astype(int)) > 0).all()
 
 
-def test_shrinking_averages_away_what_is_too_fine():
+def test_shrinking_averages_fine_detail():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
     small = Transform(8, resize="shrink").square(stripes, 0, 0)
@@ -40,7 +40,7 @@ def test_shrinking_averages_away_what_is_too_fine():
     )  # without antialiasing it would be all 0 or all 255
 
 
-def test_too_small_images_say_what_to_do_and_fit_enlarges():
+def test_images_that_are_too_small_are_refused_and_fit_enlarges_them():
     for resize in ("shrink", "none"):
         with pytest.raises(
             Unreadable, match=r"7x5 pixels are too few for image_size=8.*resize='fit'"
@@ -65,7 +65,7 @@ def test_flip_and_bits():
     assert Transform(4, flip=True).for_evaluation().flip is False
 
 
-def test_shrinking_the_shorter_side_keeps_proportion_and_small_images():
+def test_shrinking_the_shorter_side_keeps_the_aspect_ratio_and_small_images():
     assert shrink_shorter_side(picture(20, 30), 10).shape == (10, 15, 3)
     assert shrink_shorter_side(picture(9, 30), 10).shape == (9, 30, 3)
 
@@ -74,12 +74,12 @@ def test_shrinking_the_shorter_side_keeps_proportion_and_small_images():
     "settings",
     [{"image_size": 0}, {"channels": 4}, {"crop": "middle"}, {"resize": "yes"}, {"bits": 9}],
 )
-def test_impossible_settings_are_named(settings):
+def test_impossible_settings_are_reported(settings):
     with pytest.raises(ConfigError, match=f"data.{next(iter(settings))}"):
         Transform(**{"image_size": 8, **settings})
 
 
-def test_binarising_draws_each_value_with_its_own_probability():
+def test_binarizing_draws_each_value_with_its_own_probability():
     grey = np.tile(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), (4000, 1, 1, 1))
     noise = np.random.default_rng(0).integers(0, 1 << 64, 4000, np.uint64)
     drawn = Transform(16, channels=1, binarize=True).finish(

@@ -1,4 +1,4 @@
-"""Whose turn it is: shares kept, turns counted, nothing remembered."""
+"""Kinds of examples take turns by their shares, as a pure function of the step."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_shares_hold_in_each_cycle_and_turns_are_counted(shares):
             assert counts[kind] == pytest.approx(3 * max(1, CYCLE * share / sum(shares)), abs=3)
 
 
-def test_the_order_is_another_for_each_seed_and_cycle():
+def test_the_order_differs_between_seeds_and_cycles():
     mix = Mix("ab", (1, 1))
     orders = [
         [mix.turn(seed, step)[0] for step in range(first, first + CYCLE)]

@@ -1,4 +1,4 @@
-"""Killed processes: a worker's death is told and not waited for, and workers do not outlive their parent."""
+"""The death of a worker is reported, and workers do not outlive their parent."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_worker_is_told():
+def test_a_killed_worker_is_reported():
     before = set(multiprocessing.active_children())
     with ImageData("digits", image_size=8, num_workers=1).train(512, 0) as batches:
         next(batches)
@@ -57,7 +57,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 
 
 def alive(pid: int) -> bool:
-    """A process that nobody has reaped yet is dead all the same."""
+    """Return whether a process runs; one that is not reaped yet does not."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

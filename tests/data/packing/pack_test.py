@@ -1,4 +1,4 @@
-"""`strata data pack`: what comes out of the shards is what went in, and damage is noticed."""
+"""`strata data pack`: shards return what was packed, and damage is detected."""
 
 import json
 import os
@@ -86,16 +86,18 @@ def test_arrays_are_packed_raw_with_labels(tmp_path):
     assert labels.tolist() == [8, 2, 2] and records[3].label == 3
 
 
-def test_the_command_names_what_it_leaves_out_and_refuses_to_overwrite(folder, tmp_path, capsys):
+def test_the_command_names_files_that_it_leaves_out_and_refuses_to_overwrite(
+    folder, tmp_path, capsys
+):
     (folder / "cat/01.png").write_bytes(b"damaged")
     out = str(tmp_path / "packed")
     assert dispatch(["data", "pack", str(folder), "--out", out, "--json", "-"]) == 0
-    told = capsys.readouterr()
-    manifest = json.loads(told.out)
+    shown = capsys.readouterr()
+    manifest = json.loads(shown.out)
     assert (
         manifest["num_examples"] == 13 and "cat/01.png: not an image" in manifest["unreadable"][0]
     )
-    assert "left out:" in told.err and "13 images" in told.err
+    assert "left out:" in shown.err and "13 images" in shown.err
     assert manifest == json.loads((tmp_path / "packed/manifest.json").read_text())
     assert dispatch(["data", "pack", str(folder), "--out", out]) == 2
     assert "exists" in capsys.readouterr().err
@@ -128,28 +130,30 @@ def test_a_damaged_record_is_skipped_and_named(folder, tmp_path):
     assert f"{shard}[5]: damaged" in data.unreadable[0]
 
 
-def test_bad_manifests_and_shards_are_told(folder, tmp_path):
+def test_bad_manifests_and_shards_are_reported(folder, tmp_path):
     manifest = pack(str(folder), str(tmp_path / "packed"))
     path, shard = tmp_path / "packed/manifest.json", tmp_path / "packed/images-00000.arrayrecord"
 
-    def told(message):
+    def assert_error(message):
         with pytest.raises(DataError, match=message):
             Records(str(tmp_path / "packed"))
 
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
-    told(f"images-00000.arrayrecord has {len(whole) // 2} bytes where {len(whole)} were written")
+    assert_error(
+        f"images-00000.arrayrecord has {len(whole) // 2} bytes where {len(whole)} were written"
+    )
     shard.unlink()
-    told("images-00000.arrayrecord is missing")
+    assert_error("images-00000.arrayrecord is missing")
     shard.write_bytes(whole)
     path.write_text(json.dumps({**manifest, "classes": ["dog", "cat"]}))
-    told("does not match its own fingerprint")
+    assert_error("does not match its own fingerprint")
     path.write_text(json.dumps({**manifest, "version": 99}))
-    told("not version 1")
+    assert_error("not version 1")
     for text in ("{", "[]", "{}"):
         path.write_text(text)
-        told("is not a manifest of packed images")
+        assert_error("is not a manifest of packed images")
     path.unlink()
-    told("has no manifest.json: make it with `strata data pack")
+    assert_error("has no manifest.json: make it with `strata data pack")
     with pytest.raises(DataError, match="does not exist"):
         Records(str(tmp_path / "elsewhere"))

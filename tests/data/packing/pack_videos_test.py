@@ -18,7 +18,7 @@ from pipeline.data.videos.video_data import VideoData
 
 
 def frames_of(video) -> list[int]:
-    """All frames that count of a packed clip."""
+    """Return the numbers of the frames between begin and end of a packed clip."""
     with VideoFile(video.data, video.begin, video.end) as file:
         frames = since(file.frames_from(file.begin), file.begin + file.rounding)
         return numbers(np.stack([frame.pixels(*frame.size) for frame in frames]))
@@ -109,7 +109,7 @@ def test_raw_clips_are_frames(videos, tmp_path, fps):
         assert next(batches)["video"].dtype == np.uint8
 
 
-def test_what_cannot_be_read_is_left_out_and_named(videos, tmp_path, capsys):
+def test_unreadable_videos_are_left_out_and_named(videos, tmp_path, capsys):
     folder = tmp_path / "in"
     write_video(folder / "good.mp4", frames=5)
     content = write_video(folder / "cut.mp4", frames=36).read_bytes()
@@ -120,20 +120,20 @@ def test_what_cannot_be_read_is_left_out_and_named(videos, tmp_path, capsys):
     assert (
         dispatch(["data", "pack", str(folder), "--out", out, "--clip_seconds=1", "--json=-"]) == 0
     )
-    told = capsys.readouterr()
-    manifest = json.loads(told.out)
+    shown = capsys.readouterr()
+    manifest = json.loads(shown.out)
     names = " | ".join(manifest["unreadable"])
     assert (
         "zero.mp4: not a video" in names and "sound.mp4: it has no video in it, only sound" in names
     )
     assert "cut.mp4: from " in names and "frames can be decoded" in names
-    assert "left out:" in told.err and "clips (encoded" in told.err
+    assert "left out:" in shown.err and "clips (encoded" in shown.err
     assert len(ClipRecords(out)) >= 2  # what came before the cut is kept
     assert dispatch(["data", "pack", str(folder), "--out", out + "2", "--max_unreadable=1"]) == 65
     assert "2 unreadable videos" in capsys.readouterr().err
 
 
-def test_folders_of_both_and_settings_that_do_not_go_together(videos, tmp_path):
+def test_mixed_folders_and_conflicting_settings_are_refused(videos, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     write_video(tmp_path / "b.mp4", frames=5)
     assert dispatch(["data", "pack", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
@@ -153,7 +153,7 @@ def test_folders_of_both_and_settings_that_do_not_go_together(videos, tmp_path):
         pack_videos(str(videos), str(tmp_path / "z"), raw=True, clip_seconds=0)
 
 
-def test_damage_to_packed_clips_is_told(videos, tmp_path):
+def test_damage_to_packed_clips_is_reported(videos, tmp_path):
     pack_videos(str(videos), str(tmp_path / "packed"))
     sizes = tmp_path / "packed/sizes.npy"
     sizes.write_bytes(sizes.read_bytes()[:-1] + b"x")
@@ -164,7 +164,7 @@ def test_damage_to_packed_clips_is_told(videos, tmp_path):
         ClipRecords(str(tmp_path / "packed"))
 
 
-def test_clips_of_one_frame_can_be_taken_of_everything_packed(videos, tmp_path):
+def test_clips_of_one_frame_can_be_read_from_every_packed_video(videos, tmp_path):
     pack_videos(str(videos), str(tmp_path / "packed"))
     data = VideoData(
         "clips",

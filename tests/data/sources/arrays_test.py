@@ -1,4 +1,4 @@
-"""Arrays in .npz, .npy and folders, and what is wrong with others."""
+"""Arrays in .npz, .npy and folders, and errors for unusable files."""
 
 import pickle
 
@@ -50,13 +50,13 @@ def test_npz_npy_and_folder_give_the_same(tmp_path):
         ({"images": np.array([IMAGES, None], object)}, "cannot be read as a NumPy file"),
     ],
 )
-def test_wrong_content_is_told(tmp_path, arrays, message):
+def test_wrong_content_is_reported(tmp_path, arrays, message):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError, match=message):
         ArrayFile(str(tmp_path / "a.npz"))
 
 
-def test_wrong_files_are_told(tmp_path):
+def test_wrong_files_are_reported(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         ArrayFile(str(tmp_path / "none.npy"))
     (tmp_path / "bad.npy").write_bytes(b"nothing of the kind")

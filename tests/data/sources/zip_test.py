@@ -1,4 +1,4 @@
-"""A zip gives the same as the folder it was made of."""
+"""A zip gives the same examples as the folder from which it was made."""
 
 import pathlib
 import pickle
@@ -52,7 +52,7 @@ def test_a_damaged_entry_is_unreadable(folder, tmp_path):
     assert isinstance(archive[3].data, bytes)
 
 
-def test_bad_archives_are_told(tmp_path):
+def test_bad_archives_are_reported(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="not a whole zip"):
         Archive(str(tmp_path / "x.zip"))

@@ -13,12 +13,12 @@ from pipeline.data.videos.decode import VideoFile, size_of
 
 
 def take(path, clip: Clip, at: float = 0.0, **part) -> np.ndarray:
-    """A clip that starts at this share of the places where it can."""
+    """Return a clip that starts at this fraction of the possible starts."""
     with VideoFile(str(path), **part) as file:
         return clip.take(file, lambda room: int(room * at), lambda frame: frame.pixels(*frame.size))
 
 
-def test_frames_as_they_come_and_every_second_of_them(tmp_path):
+def test_all_frames_or_every_second_one(tmp_path):
     path = write_video(tmp_path / "a.mp4")
     assert numbers(take(path, Clip(5))) == [0, 1, 2, 3, 4]
     assert numbers(take(path, Clip(5), 0.999)) == [19, 20, 21, 22, 23]
@@ -32,7 +32,7 @@ def test_every_start_is_as_likely_as_the_others(tmp_path):
     assert [starts.count(start) for start in range(4)] == [10] * 4
 
 
-def test_another_frame_rate_repeats_frames_or_leaves_them_out(tmp_path):
+def test_another_frame_rate_repeats_or_skips_frames(tmp_path):
     path = write_video(tmp_path / "a.mp4")  # 12 frames a second
     assert numbers(take(path, Clip(5, fps=6))) == [0, 2, 4, 6, 8]
     assert numbers(take(path, Clip(9, fps=24))) == [0, 0, 1, 1, 2, 2, 3, 3, 4]
@@ -40,7 +40,7 @@ def test_another_frame_rate_repeats_frames_or_leaves_them_out(tmp_path):
     assert numbers(take(path, Clip(5, fps=12, stride=2), 0.9999)) == [15, 17, 19, 21, 23]
 
 
-def test_clocks_that_round_neither_repeat_nor_leave_out_a_frame(tmp_path):
+def test_rounded_timestamps_neither_repeat_nor_skip_a_frame(tmp_path):
     path = write_video(tmp_path / "a.mkv", rate=30)  # at 0, 33, 67, 100, ... milliseconds
     for at in np.linspace(0, 0.999, 60):
         for fps, stride in ((30, 1), (15, 2)):
@@ -49,7 +49,7 @@ def test_clocks_that_round_neither_repeat_nor_leave_out_a_frame(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_uneven_times_count_and_not_numbers_of_frames(tmp_path, suffix):
+def test_frames_are_selected_by_time_and_not_by_number(tmp_path, suffix):
     times = [0, 20, 40, 500, 1000, 1040, 1100, 2000]
     path = write_video(tmp_path / f"a{suffix}", frames=8, milliseconds=times)
     # At 0, 250, 500, ... milliseconds, what is shown then.
@@ -120,7 +120,7 @@ def test_parts_of_a_file(tmp_path):
         take(path, Clip(9), begin=0.5, end=1.0)
 
 
-def test_short_videos_are_told_or_repeat_their_last_frame(tmp_path):
+def test_short_videos_are_unreadable_or_repeat_their_last_frame(tmp_path):
     path = write_video(tmp_path / "a.mp4", frames=3)
     with pytest.raises(Unreadable, match=r"3 frames as they are; a clip needs 5: see data\.short"):
         take(path, Clip(5))
@@ -149,7 +149,7 @@ def test_truncated_files_give_the_frames_they_have(tmp_path):
         take(path, Clip(41))
 
 
-def test_what_is_no_video_is_unreadable(tmp_path):
+def test_files_without_video_are_unreadable(tmp_path):
     (tmp_path / "zero.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("not a video")
     write_sound(tmp_path / "sound.mp4")
@@ -166,13 +166,13 @@ def test_what_is_no_video_is_unreadable(tmp_path):
             take(tmp_path / name, Clip(5))
 
 
-def test_titles_in_another_encoding_are_nobody_s_concern(tmp_path):
+def test_titles_in_another_encoding_are_ignored(tmp_path):
     path = write_video(tmp_path / "a.mkv", title="AAAAAAAA")
     path.write_bytes(path.read_bytes().replace(b"AAAAAAAA", b"\xe9" * 8))
     assert numbers(take(path, Clip(1))) == [0]
 
 
-def test_arrays_go_the_same_way():
+def test_arrays_are_handled_like_files():
     frames = np.stack([picture(number, 16, 24) for number in range(20)])
 
     def taken(clip: Clip, at: float) -> list[int]:
@@ -197,6 +197,6 @@ def test_arrays_go_the_same_way():
         ({"num_frames": 5, "short": "loop"}, "data.short='loop' must be one of skip, repeat"),
     ],
 )
-def test_impossible_settings_are_named(settings, message):
+def test_impossible_settings_are_reported(settings, message):
     with pytest.raises(ConfigError, match=message):
         Clip(**settings)

@@ -1,4 +1,4 @@
-"""VideoData: batch k is a pure function of (seed, k), its shape included; what cannot be used is skipped and named."""
+"""VideoData: batch k and its shape are pure functions of (seed, k); unusable videos are named."""
 
 import csv
 import itertools
@@ -69,7 +69,7 @@ BUCKETS = {"buckets": [[16, 24], [24, 16], [16, 16]], "image_fraction": 0.25}
 
 
 @pytest.mark.parametrize("settings", [{}, BUCKETS])
-def test_batches_do_not_depend_on_workers_processes_or_where_one_starts(videos, tmp_path, settings):
+def test_batches_do_not_depend_on_workers_processes_or_the_first_step(videos, tmp_path, settings):
     for path in videos.rglob("*.m*"):
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "damaged.mp4").write_bytes((videos / "dog/deep/0.mp4").read_bytes()[:1000])
@@ -87,7 +87,7 @@ def test_batches_do_not_depend_on_workers_processes_or_where_one_starts(videos, 
     assert len({batch["video"].shape for batch in expected}) == (1 if settings == SETTINGS else 5)
 
 
-def test_batches_have_the_contract_s_types_and_the_right_frames(videos):
+def test_batches_have_the_types_of_the_contract_and_the_right_frames(videos):
     data = VideoData(
         "videos",
         str(videos),
@@ -150,7 +150,9 @@ def test_evaluation_shows_each_clip_once_from_the_centre(videos, tmp_path):
     assert sum(batch["mask"].sum() for batch in limited) == 6
 
 
-def test_random_crops_lie_anywhere_in_the_frame_and_are_one_place_for_a_clip(tmp_path, monkeypatch):
+def test_random_crops_lie_anywhere_in_the_frame_and_stay_in_place_during_a_clip(
+    tmp_path, monkeypatch
+):
     height, width, side = 32, 48, 16
 
     def places(number, height, width):
@@ -249,7 +251,7 @@ def test_a_csv_and_a_jsonl_name_the_same_videos(videos, tmp_path):
         ("path\n", "names no videos"),
     ],
 )
-def test_wrong_lists_are_told(tmp_path, content, message):
+def test_wrong_lists_are_reported(tmp_path, content, message):
     (tmp_path / "list.csv").write_text(content)
     with pytest.raises(DataError, match=message):
         VideoData("video_list", str(tmp_path / "list.csv"), **SETTINGS)
@@ -263,11 +265,11 @@ def test_unusable_files_are_named_and_counted(videos, tmp_path):
     write_video(tmp_path / "short.mp4", frames=2)
     data = VideoData("videos", str(tmp_path), **SETTINGS)
     take(data.train(7, 0), 2)
-    told = " | ".join(sorted(data.unreadable))
+    shown = " | ".join(sorted(data.unreadable))
     assert (
-        "zero.mp4: not a video" in told and "sound.mp4: it has no video in it, only sound" in told
+        "zero.mp4: not a video" in shown and "sound.mp4: it has no video in it, only sound" in shown
     )
-    assert "short.mp4: 1 frames at 6 fps; a clip needs 5" in told
+    assert "short.mp4: 1 frames at 6 fps; a clip needs 5" in shown
     with pytest.raises(
         DataError, match=r"3 unreadable videos, more than data.max_unreadable=2: .*\.mp4: "
     ):
@@ -318,7 +320,7 @@ def test_examples_are_written_without_loss(tmp_path):
     np.testing.assert_array_equal(written, next(data.evaluate(1, 1))["video"][0])
 
 
-def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(videos, pictures):
+def test_the_fingerprint_follows_examples_and_settings_that_change_the_stream(videos, pictures):
     def fingerprint(**settings):
         return VideoData("videos", str(videos), **{**SETTINGS, **settings}).fingerprint
 
@@ -374,14 +376,14 @@ def test_the_fingerprint_follows_examples_and_settings_that_alter_the_stream(vid
         ({"clips_per_video": 0}, ConfigError, "data.clips_per_video=0"),
     ],
 )
-def test_what_cannot_work_is_said_at_once(videos, settings, error, message):
+def test_settings_that_cannot_work_fail_at_once(videos, settings, error, message):
     with pytest.raises(error, match=message):
         VideoData(
             **{"source": "videos", "path": str(videos), **SETTINGS, "max_unreadable": 3, **settings}
         )
 
 
-def test_a_recipe_s_source_chooses_the_kind_of_data():
+def test_the_source_selects_the_class_of_data():
     video = {"source": "moving_crops", "image_size": 16, "num_frames": 5}
     assert isinstance(build.dataset({"data": video}), VideoData)
     assert isinstance(build.dataset({"data": {"source": "digits", "image_size": 8}}), ImageData)
@@ -393,11 +395,11 @@ def test_a_recipe_s_source_chooses_the_kind_of_data():
         build.dataset({"data": {**video, "num_frame": 5}})
     with pytest.raises(ConfigError, match=r"data\.fps='30' must be float \| int"):
         build.dataset({"data": {**video, "fps": "30"}})
-    for buckets, said in (
+    for buckets, message in (
         (16, "buckets=16 must be a list of heights and widths"),
         ([16, 32], "16 must be a height and"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             shapes_of(buckets)
     with pytest.raises(ConfigError, match="did you mean 'moving_crops'"):
         build.dataset({"data": {"source": "moving_crop", "image_size": 8}})

@@ -1,4 +1,4 @@
-"""Imports of AutoencoderKL and TAESD without torch: whole, in place, or told in a line; tests/parity compares."""
+"""Imports of AutoencoderKL and TAESD without torch; tests/parity compares the networks."""
 
 import autoencoders
 import numpy as np
@@ -39,7 +39,7 @@ def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes, said",
+    "changes, message",
     [
         (dict(_class_name="VQModel"), "holds 'VQModel', not 'AutoencoderKL'"),
         (
@@ -56,10 +56,10 @@ def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
         ),
     ],
 )
-def test_what_is_not_ours_is_told(changes, said, tmp_path, capsys):
+def test_other_networks_are_refused(changes, message, tmp_path, capsys):
     assert run(write(tmp_path / "in", **changes), tmp_path / "out") == 65
     error = capsys.readouterr().err.strip()
-    assert said in error and "\n" not in error and not (tmp_path / "out").exists()
+    assert message in error and "\n" not in error and not (tmp_path / "out").exists()
 
 
 def test_a_recipe_with_other_groups_is_refused(tmp_path, capsys):
@@ -87,11 +87,11 @@ def test_a_recipe_with_other_groups_is_refused(tmp_path, capsys):
 
 def test_folders_that_cannot_be_read(tmp_path):
     folder = write(tmp_path / "vae")
-    for path, said in (
+    for path, message in (
         (tmp_path, "is a whole pipeline: give its autoencoder"),
         (tmp_path / "absent", "no such file"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             diffusers_importer.load([str(path)])
     file = folder / WEIGHTS
     file.write_bytes(file.read_bytes()[:-100])
@@ -103,7 +103,7 @@ def test_folders_that_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("channels, pool", [(4, False), (32, True)])
-def test_every_tensor_of_taesd_finds_its_place(channels, pool):
+def test_every_tensor_of_taesd_is_imported(channels, pool):
     tensors = taesd(channels, pool)
     recipe = taesd_importer.recipe(["a", "b"], tensors)
     assert recipe["latent_channels"] == channels and recipe["decoder"]["pool"] == pool
@@ -118,7 +118,7 @@ def test_every_tensor_of_taesd_finds_its_place(channels, pool):
     )
 
 
-def test_files_of_another_kind_of_taesd_are_told():
+def test_other_kinds_of_taesd_are_refused():
     _, shapes, _ = parameters.abstract(
         lambda: models.create(autoencoders.taesd(latent_channels=32), rngs=nnx.Rngs(0))
     )
