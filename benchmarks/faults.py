@@ -644,7 +644,7 @@ _verdict_process: subprocess.Popen | None = None
 
 
 def _verdict(workdir: pathlib.Path) -> str:
-    """What a restore of the newest good checkpoint gives."""
+    """Describe the result of restoring the newest good checkpoint."""
     global _verdict_process
     if _verdict_process is None:
         command = [sys.executable, "-c", _VERDICT]

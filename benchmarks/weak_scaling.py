@@ -2,11 +2,12 @@
 
     python benchmarks/weak_scaling.py [--pairs 3] [--steps 40] [--batch_size 32]
 
-All run `strata train` on the quickstart recipe (a small VDVAE on photographs) alternately, with
-batch_size examples per process. The efficiency is the images per second of two processes over twice
-those of one: with `replica` only gradients are summed over gloo, with `fsdp` parameters and
-optimizer state are sharded over the two, gathered and reduced. `apart` is the efficiency of two
-independent runs at once, the overhead of the machine itself. Prints one JSON row.
+The configurations alternate. Each runs `strata train` on the quickstart recipe (a small VDVAE on
+photographs) with batch_size examples per process. The efficiency is the throughput of two processes
+in images per second, divided by twice the throughput of one. With `replica`, only gradients are
+summed over gloo; with `fsdp`, parameters and optimizer state are sharded over the two processes,
+gathered and reduced. `apart` is the efficiency of two independent runs at once: it shows the
+overhead of the machine itself. Prints one JSON row.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What lies between an encoder and a decoder, found by name: `dict(name="gaussian.Gaussian")`.
+"""Bottlenecks between an encoder and a decoder, found by name: `dict(name="gaussian.Gaussian")`.
 
 A bottleneck turns the encoder's features into a Latent and knows the prior of its latents;
 tests/bottlenecks/contract_test.py checks each one.
@@ -8,5 +8,5 @@ tests/bottlenecks/contract_test.py checks each one.
     bottleneck(h, key) -> Latent                        a sample, or without a key the mode
     bottleneck.prior(shape, key, temperature) -> z      [*shape latent_channels], or the mean
 
-`key` is the stochastic layer's own (pipeline.priors.hierarchy.layer_key), used as it is.
+`key` is the key of the stochastic layer (pipeline.priors.hierarchy.layer_key) and is used as is.
 """

@@ -64,7 +64,7 @@ def _stage_runs(config: Mapping[str, Any], mesh: Mesh, shapes: TrainState) -> li
     """Set up all stages; stages with the same config.data share a dataset.
 
     Raises:
-      ConfigError, DataError: a stage is impossible, or its state is not that of `shapes`.
+      ConfigError, DataError: a stage is impossible, or its state does not match `shapes`.
     """
     runs: list[StageRun] = []
     opened: list[tuple[Any, Any]] = []  # config.data of a stage, and its dataset

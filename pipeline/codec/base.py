@@ -1,4 +1,4 @@
-"""What codecs of a fixed size and of any size have in common."""
+"""Base class of codecs of a fixed size and of any size."""
 
 from collections.abc import Mapping
 from typing import Any

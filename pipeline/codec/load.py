@@ -29,7 +29,7 @@ class Codec:
 
         Args:
           path: the folder.
-          dtype: "float32" or "bfloat16", in which to compute; by default that of the recipe, which
+          dtype: "float32" or "bfloat16", the dtype of computation; by default the recipe's, which
             is in config.json. Weights and latents are float32 either way.
 
         Raises:
@@ -45,6 +45,6 @@ class Codec:
         config: Mapping[str, Any],
         fingerprint: str = "",
     ) -> Any:
-        """Return the codec of a model; the arguments are those of pipeline.codec.base.BaseCodec."""
+        """Return the codec of a model, with the arguments of pipeline.codec.base.BaseCodec."""
         kind = KINDS[modeldef.skeleton().codec_kind]
         return kind(modeldef, weights, config, fingerprint)

@@ -4,7 +4,7 @@ The authors of latent diffusion and WF-VAE normalize over the batch: norm="batch
 networks, with the statistics of the current batch and no running ones, which a discriminator never
 uses. The default is "group", which normalizes each example separately. Logits of an example then do
 not depend on the others, so that a batch that is split over devices or accumulated over
-microbatches gives the same logits as a whole one, and R1's gradient is that of one example.
+microbatches gives the same logits as a whole one, and R1's gradient is per example.
 """
 
 import math

@@ -115,8 +115,8 @@ class DiscretizedGaussian:
     """The mass of N(location, exp(log_scale)^2) on each value's interval; the outer two are open.
 
     `log_scale` is in units of [-1, 1], clipped to -7..2, and broadcasts to the shape of `location`.
-    When the scale is large against the spacing of values, the log-probability approaches that of
-    `Gaussian`.
+    When the scale is large against the spacing of values, the log-probability approaches
+    `Gaussian`'s.
     """
 
     location: Float[Array, "b h w c"]

@@ -26,7 +26,7 @@ PROTOCOL = (
     "all layers, rounded to 8 bits, against the image at the likelihood's bit depth; one figure "
     "per image, or the mean over a clip's frames, averaged over examples"
 )
-_FEATURES = "features"  # key of the embedding's weights, next to those of perceptual distances
+_FEATURES = "features"  # key of the embedding's weights, next to the perceptual distances' keys
 # (weights, images, reconstructions) -> one distance per image
 Perceptual = Callable[[Any, Array, Array], Float[Array, " b"]]
 

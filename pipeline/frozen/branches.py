@@ -3,8 +3,8 @@
     network = (Unit("stem", 64, (7, 7), (2, 2)), [(Unit("a", 32),), (MAX, Unit("b", 32, (3, 3)))])
 
 A network is a tuple of steps, applied in order. A step is a Unit, a Pool, or a list of networks
-that get the same input and whose outputs are concatenated along channels. Kernels of two dimensions
-take images, those of three take clips.
+that get the same input and whose outputs are concatenated along channels. Two-dimensional
+kernels take images, three-dimensional ones take clips.
 """
 
 import dataclasses

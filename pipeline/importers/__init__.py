@@ -69,8 +69,8 @@ def check_hidden_settings(
     Args:
       model: config.model of the recipe to be filled.
       released: config.model of the network that the files hold.
-      keys: the settings that must agree, those of a part as "encoder.groups". Another model is left
-        to the conversion, which names what does not fit.
+      keys: the settings that must agree; a setting of a part is written as "encoder.groups". Another
+        model is left to the conversion, which names every mismatch.
 
     Raises:
       ConfigError: they differ; the message has the overrides to give.

@@ -1,7 +1,7 @@
 """Our image codec, inflated in time; a codec folder becomes a run of a configs/cv_vae recipe.
 
-The codec has the networks of pipeline.networks.ldm, and a codec with those of
-pipeline.networks.cv_vae starts as it.
+The image codec has the networks of pipeline.networks.ldm; the video codec has the networks of
+pipeline.networks.cv_vae and starts as equal to the image codec.
 
 A causal kernel has the image's kernel in its last frame, and a centred one in its middle frame; the
 other frames are zero. Where one frame becomes two, both use the image's kernel. Attention over time

@@ -99,7 +99,7 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
     """Return config.model of the network; without a config.json, it is like the released ones.
 
     Raises:
-      CheckpointError: the tensors are not a WF-VAE's, or those of one that we do not have.
+      CheckpointError: the tensors are not a WF-VAE's, or are of a WF-VAE that we do not have.
       DataError: config.json is damaged.
     """
     settings = _settings(paths[0])

@@ -1,1 +1,1 @@
-"""What training minimises: the loss terms, and the objective that sums a recipe's terms."""
+"""Loss terms, and the objective that sums the terms of a recipe."""

@@ -5,9 +5,9 @@
 
 `config.objective` has one key for each term, the name of its file in `pipeline.losses.terms`, which
 holds the arguments of the term. Terms are added in the order of the recipe, and a term whose weight
-is the number 0 is left out, so that its files are not read. The sum is that of latent diffusion's
-autoencoder (arXiv 2112.10752) and WF-VAE (2411.17459): with E the sum of the terms that measure the
-reconstruction and n the number of values of an example,
+is the number 0 is left out, so that its files are not read. The sum follows latent diffusion's
+autoencoder (arXiv 2112.10752) and WF-VAE (2411.17459). With E the sum of the terms that measure the
+reconstruction, and n the number of values of an example, it is
 
     E / exp(logvar) + n * logvar + the sum of all other terms
 """

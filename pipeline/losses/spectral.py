@@ -1,11 +1,12 @@
-"""Spectral regularization: the largest singular values of a model's convolutions.
+"""Spectral regularization (arXiv 1705.10941; NVAE, arXiv 2007.03898, eq. 6).
 
     norms, directions = penalty(model, model_state, first=step == 0)
 
-See arXiv 1705.10941, and NVAE, arXiv 2007.03898, eq. 6. Each singular value is estimated by power
-iteration, which continues from the direction of the last step. Directions are kept among the
-model's other variables, so that a resumed run continues from the same ones. Kernels of one shape
-are stacked, and their directions are one array "objective.spectral.ROWSxCOLUMNS" [n columns].
+The penalty is the sum of the largest singular values of a model's convolutions. Power iteration
+estimates each of them, starting from the singular vector that the last step found. These vectors,
+the directions, are kept in the model's state, so that a resumed run continues from the same ones.
+Kernels of the same shape are stacked; their directions are one array
+"objective.spectral.ROWSxCOLUMNS" [n columns].
 """
 
 import zlib
@@ -23,18 +24,18 @@ from pipeline.nn.conv import Conv
 from pipeline.nn.norm import BatchNorm
 
 PREFIX = "objective.spectral."
-# Iterations in each step, and in the first one.
+# Power iterations in each step, and in the first step.
 ROUNDS, FIRST_ROUNDS = 4, 40
 
 
 def penalty(
     model: nnx.Module, model_state: Mapping[str, Any], *, first: Bool[Array, ""] | bool
 ) -> tuple[Float[Array, ""], Arrays]:
-    """Return the sum of the convolutions' spectral norms and each batch norm's largest |scale|.
+    """Return the penalty, and the new directions to store in `model_state`.
 
-    A kernel [height, width, in, out] counts as the matrix [height * width * in, out]. Gradients
-    flow through the kernels, and not through the directions, the second result, which replace those in
-    `model_state`.
+    The penalty is the sum of the convolutions' spectral norms and of each batch norm's largest
+    |scale|. A kernel [height, width, in, out] is treated as the matrix [height * width * in, out].
+    Gradients flow through the kernels, not through the directions.
     """
     total, directions = jnp.zeros((), jnp.float32), {}
     rounds = jnp.where(first, FIRST_ROUNDS, ROUNDS)
@@ -58,7 +59,7 @@ def penalty(
 def shapes(
     modeldef: ModelDef, params: Mapping[str, Any], model_state: Mapping[str, Any]
 ) -> Abstract:
-    """Return the shapes of a model's directions."""
+    """Return the shape of each array of a model's directions, by name."""
     stacks = jax.eval_shape(
         lambda params, model_state: _stacked(modeldef.merge(params, model_state)),
         params,
@@ -71,13 +72,16 @@ def shapes(
 
 
 def completed(model_state: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the other variables with missing directions added, at random from their names."""
+    """Return `model_state` with the missing directions of `wanted` added.
+
+    A missing direction is a random unit vector, seeded with the name of its array.
+    """
     missing = [name for name in wanted if name.startswith(PREFIX) and name not in model_state]
     return dict(model_state) | {name: _random(name, wanted[name].shape) for name in missing}
 
 
 def _stacked(model: nnx.Module) -> dict[str, Float[Array, "n r c"]]:
-    """Return the kernels as matrices, stacked by shape in the order of their names."""
+    """Return the kernels as matrices, stacked by shape and sorted by name within a stack."""
     found: dict[str, Array] = {}
     for path, node in nnx.iter_graph(model):
         if isinstance(node, Conv):

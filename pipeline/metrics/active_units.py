@@ -1,4 +1,4 @@
-"""How many latent units a model with Gaussian layers uses, by two definitions.
+"""Number of latent units that a model with Gaussian layers uses, by two definitions.
 
 A unit is one element of a latent. Neither direction is better: a count describes a model's latents.
 """

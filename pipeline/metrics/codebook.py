@@ -1,4 +1,4 @@
-"""How much of its codebook each discrete layer uses.
+"""Usage of the codebook of each discrete layer.
 
 Neither direction is better: a count describes a model's codes.
 """

@@ -6,7 +6,7 @@
     config.model.decoder = dict(name="ldm.Decoder", channels=(128, 256, 512, 512), num_blocks=3)
 
 Networks are in pipeline.networks, bottlenecks in pipeline.bottlenecks. A codec is convolutional
-throughout: it takes any multiple of its factors, and image_size and num_frames are only those of
+throughout: it takes any multiple of its factors, and image_size and num_frames only apply to
 samples and reports.
 """
 

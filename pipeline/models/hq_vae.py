@@ -153,10 +153,11 @@ class SQVAE2(nnx.Module):
     """Codes injected top-down, several layers a resolution.
 
     Args:
-      halvings: of the image's resolution, until that of the lowest layers; each scale above has
-        half of the one below.
+      halvings: number of halvings from the image's resolution to the lowest layers'; each scale has
+        half the resolution of the one below it.
       layers: stochastic layers of each scale, top first.
-      width: of all feature maps, but for the convolutions that halve and double the image.
+      width: channels of all feature maps, except in the convolutions that halve and double the
+        image.
       depth: residual blocks after each change of resolution, and after each layer.
       num_codes, dim: of each layer's codebook.
       variance: s^2 at the start, larger for a larger dim.
@@ -274,8 +275,8 @@ class SQVAE2(nnx.Module):
 class RSQVAE(nnx.Module):
     """Codes of one feature map, then of its residual, `levels` times; their sum is decoded.
 
-    The sum has the variance sum_l s_l^2 given the codes, so that the penalty is
-    |x - sum_l Z_l|^2 / 2 sum_l s_l^2. The arguments are those of SQVAE2 with a single scale.
+    Given the codes, the sum has the variance sum_l s_l^2, so that the penalty is
+    |x - sum_l Z_l|^2 / 2 sum_l s_l^2. The arguments are the same as SQVAE2's with a single scale.
     """
 
     codec_kind, is_video = "fixed_size", False

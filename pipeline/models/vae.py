@@ -1,10 +1,12 @@
-"""A flat convolutional VAE (arXiv 1312.6114): one vector of latents, any likelihood.
+"""Convolutional VAE with one latent vector and any likelihood (arXiv 1312.6114).
 
-Burgess et al.'s network (arXiv 1804.03599, appendix A) is channels=(32, 32, 32) at 32x32 or (32,) *
-4 at 64x64, with hidden=(256, 256), likelihood="bernoulli" and input_range=(0.0, 1.0), exactly.
-Weights of another library need its layout changed: feature maps are flattened as [h w c],
-transposed kernels are [height, width, in, out] applied as convolutions of the dilated input
-(torch's flipped in both directions), and the last encoder layer gives all means, then all
+The network of Burgess et al. (arXiv 1804.03599, appendix A) is exactly channels=(32, 32, 32) at
+32x32, or (32,) * 4 at 64x64, with hidden=(256, 256), likelihood="bernoulli" and input_range=(0.0,
+1.0).
+
+Weights of other libraries must be converted to this layout: feature maps are flattened as [h w c];
+transposed kernels are [height, width, in, out], applied as convolutions of the dilated input
+(torch's kernels flipped in both directions); and the last encoder layer outputs all means, then all
 log-variances.
 """
 
@@ -32,8 +34,8 @@ from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
 
 HE = nnx.initializers.he_uniform()
-# The layers that give parameters of distributions begin near zero: else a mixture of narrow
-# logistics in the wrong places costs hundreds of bits a value at the first step.
+# Layers that output parameters of distributions are initialized near zero: otherwise a mixture of
+# narrow, misplaced logistics costs hundreds of bits per value at the first step.
 NEAR_ZERO = nnx.initializers.variance_scaling(0.01, "fan_in", "uniform")
 
 
@@ -55,8 +57,9 @@ class Scale(nnx.Module):
 
 
 class Encoder(nnx.Module):
-    """4x4 convolutions of stride 2, then linear layers, ReLU after each; a linear one to 2 *
-    latent_dim.
+    """4x4 convolutions of stride 2, then linear layers, each followed by ReLU.
+
+    A last linear layer, without ReLU, has 2 * latent_dim outputs.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Encoder(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"]
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Return the mean and the clipped log-variance, float32."""
+        """Return the posterior's mean and clipped log-variance in float32."""
         for conv, scale in zip(self.convs, self.scales):
             x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=2)))
         flat = x.reshape(x.shape[0], -1)
@@ -107,10 +110,11 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """The encoder mirrored: linear layers, then 4x4 transposed convolutions of stride 2.
+    """Mirror image of the encoder: linear layers, then 4x4 transposed convolutions of stride 2.
 
-    With depth 0 the last of these gives the head's channels, and nothing follows it; else it keeps
-    the width of channels[0] and a 1x1 convolution follows the residual ones.
+    If depth is 0, the last transposed convolution outputs the head's channels. Otherwise it outputs
+    channels[0] channels, and residual convolutions and a 1x1 convolution to the head's channels
+    follow.
     """
 
     def __init__(
@@ -132,8 +136,8 @@ class Decoder(nnx.Module):
         inits = [HE] * (len(channels) - 1) + [HE if depth else NEAR_ZERO]
         self.convs = nnx.List(
             [
-                # Padding 2 of the dilated input is torch's padding=1: the output is exactly twice
-                # as large.
+                # Padding 2 of the dilated input is torch's padding=1: it doubles the size
+                # exactly.
                 nnx.ConvTranspose(
                     i,
                     o,
@@ -171,20 +175,20 @@ class Decoder(nnx.Module):
 
 
 class VAE(nnx.Module):
-    """q(z | x) and p(x | z), with p(z) = N(0, 1).
+    """VAE with the posterior q(z | x), the likelihood p(x | z) and the prior p(z) = N(0, 1).
 
     Args:
-      image_size: height and width; must divide by 2 ** len(channels).
+      image_size: height and width; must be a multiple of 2 ** len(channels).
       latent_dim: size of z.
-      channels: width after each halving of the resolution; the decoder has them in reverse.
+      channels: channels after each halving of the resolution; the decoder has them in reverse.
       hidden: widths of the linear layers between the smallest feature map and the latents; may be
         empty.
-      depth: residual 3x3 convolutions at each resolution; 0 is Burgess et al.'s network.
-      likelihood: a name or dict for pipeline.distributions.heads.create.
+      depth: number of residual 3x3 convolutions at each resolution; 0 for Burgess et al.'s network.
+      likelihood: name or dict for pipeline.distributions.heads.create.
       flow: a flow of pipeline.flows that maps the posterior's Gaussian sample to z (arXiv
-        1505.05770), as dict(name="planar.Planar", depth=8); None keeps the Gaussian. Its parameters
-        do not depend on the image.
-      input_range: where the network sees black and white.
+        1505.05770), as dict(name="planar.Planar", depth=8); None keeps the Gaussian. The flow's
+        parameters do not depend on the image.
+      input_range: values to which black and white are mapped for the encoder.
 
     Attributes:
       num_layers, latent_shapes: 1 and ((latent_dim,),).
@@ -234,10 +238,10 @@ class VAE(nnx.Module):
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
     ) -> tuple[Latent, ...]:
-        """Return the posterior of uint8 or [-1, 1] images.
+        """Return the posterior of images, which are uint8 or floats in [-1, 1].
 
-        z is a sample, or, without a key, the Gaussian's mean, mapped through the flow if there is
-        one. With a flow, `kl` is log q(z | x) - log p(z) of each element of that z.
+        z is a sample of the Gaussian, or its mean if there is no key; the flow, if there is one,
+        maps it. With a flow, `kl` is log q(z | x) - log p(z) of each element of z.
         """
         low, high = self.input_range
         mean, logvar = self.encoder((pixels.to_float(image) + 1) * ((high - low) / 2) + low)
@@ -256,13 +260,13 @@ class VAE(nnx.Module):
     decode = hierarchy.decode
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
-        """Return p(x | z) of the latents, given or drawn; see pipeline.priors.hierarchy.decode."""
+        """Return p(x | z) for a given or drawn latent; see pipeline.priors.hierarchy.decode."""
         (layer,) = layers
         zeros = jnp.zeros((batch, *self.latent_shapes[0]), jnp.float32)
         return self.head(self.decoder(layer.latent(zeros, zeros)))
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Return the posterior and the likelihood of a batch; `train` changes nothing here."""
+        """Return the posterior and the likelihood of a batch; `train` has no effect."""
         del train
         latents = self.encode(batch["image"], key=key)
         return Outputs(self.decode([latent.z for latent in latents]), latents)

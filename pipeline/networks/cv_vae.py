@@ -216,7 +216,7 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Latents [b t h w d] -> clips [b 4t-3 8h 8w c] around [-1, 1].
 
-    The arguments are those of the encoder; the authors' decoder has one block more at each
+    The arguments are the same as the encoder's; the authors' decoder has one block more at each
     resolution. It is never causal: it looks a frame ahead, and its attention sees all frames.
     """
 

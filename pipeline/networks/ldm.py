@@ -139,7 +139,7 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """Latents [b h w d] -> images around [-1, 1], spatial_factor times as high and wide.
 
-    The arguments are those of the encoder. `channels` has the same order, from the image's
+    The arguments are the same as the encoder's. `channels` has the same order, from the image's
     resolution down; the authors' decoder has one block more at each resolution than their encoder.
     """
 

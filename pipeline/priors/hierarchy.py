@@ -19,13 +19,12 @@ from pipeline.distributions.continuous import Reconstruction, gaussian_sample
 
 @flax.struct.dataclass
 class LayerInput:
-    """Where one layer's latent comes from in generation: it is given, or else drawn from the
-    layer's prior.
+    """Source of one layer's latent in generation: a given latent, or the layer's prior.
 
     Attributes:
-      z: the latent, or None.
-      key: of the draw; None for the prior's mean.
-      temperature: factor of the prior's deviations.
+      z: the latent, or None to draw it from the prior.
+      key: key of the draw; None gives the prior's mean.
+      temperature: factor of the prior's standard deviations.
     """
 
     z: Float[Array, "b ..."] | None

@@ -29,11 +29,11 @@ class Programs:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has been compiled yet."""
+        """Return whether nothing has been compiled yet."""
         return not self._programs
 
     def __call__(self, step: int, state: TrainState, batch: Mapping[str, jax.Array]) -> Any:
-        """Return the program of `step`, (state, batch) -> (state, metrics); compile it if new."""
+        """Return the program of `step`, (state, batch) -> (state, metrics); compile it if it is new."""
         stage = self._spec.stage(step)
         variant = stage.step.variant(step)
         key = (stage.number, variant, *(array.shape for array in batch.values()))

@@ -11,12 +11,12 @@ from pipeline.training import workdir
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """What must be the same when a run resumes.
+    """Properties of a run that must be the same when it resumes.
 
     Attributes:
-      config: the complete recipe, which is only saved and compared here.
+      config: the complete recipe; here it is only saved and compared.
       dataset: "source", "path", "num_examples" and "fingerprint".
-      frozen: fingerprints of the frozen networks of the objective, or None without any.
+      frozen: fingerprints of the frozen networks of the objective, or None if there are none.
     """
 
     config: Mapping[str, Any]
@@ -33,10 +33,10 @@ class Provenance:
         }
 
     def check_same(self, saved: Mapping[str, Any], where: str, *, force: bool) -> None:
-        """Compare with the metadata of a checkpoint, which messages call `where`.
+        """Compare with the metadata of a checkpoint, which is called `where` in messages.
 
         Raises:
-          ConfigError: something differs that makes it another run, and `force` is not set.
+          ConfigError: a difference makes this another run, and `force` is not set.
         """
         workdir.refuse_changes(saved["config"], self.config, where=where, force=force)
         old, new = saved["dataset"], self.dataset

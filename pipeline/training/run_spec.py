@@ -36,7 +36,7 @@ class EvalOptions:
 
 @dataclasses.dataclass(frozen=True)
 class StageRun:
-    """What steps begin + 1 to end of a run train with.
+    """Data, model and step for the steps begin + 1 to end of a run.
 
     `reset_discriminator` starts the stage with a newly initialized discriminator.
     """
@@ -54,10 +54,10 @@ class StageRun:
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointOptions:
-    """Where and how often the state is saved, and which checkpoints are kept.
+    """Folder and frequency of checkpoints, and the rule by which they are kept.
 
-    `folder` is empty for the workdir's own. The other fields are those of
-    `pipeline.training.checkpoints.store.Checkpoints`.
+    An empty `folder` is the default one in the workdir. The other fields have the meaning that they
+    have in `pipeline.training.checkpoints.store.Checkpoints`.
     """
 
     folder: str
@@ -71,7 +71,7 @@ class CheckpointOptions:
 
 @dataclasses.dataclass(frozen=True)
 class DivergenceOptions:
-    """When a run counts as diverged, and how often it is rolled back before it gives up."""
+    """Criteria of divergence, and the number of rollbacks before a run gives up."""
 
     patience: int
     spike_sigma: float
@@ -80,11 +80,11 @@ class DivergenceOptions:
 
 @dataclasses.dataclass(frozen=True)
 class RuntimeOptions:
-    """How a run's processes behave; 0 turns each of them off.
+    """Logging, watchdog and shutdown of a run's processes; a value of 0 turns each off.
 
     Attributes:
       log_every: steps between two lines of metrics.
-      watchdog_minutes: minutes without progress after which a process is ended.
+      watchdog_minutes: minutes without progress after which a process ends itself.
       grace_seconds: seconds from SIGTERM until a process exits without saving.
     """
 

@@ -66,7 +66,7 @@ def test_prefixes_are_stable_and_the_first_frame_is_the_image(codec, clip):
 
 @pytest.mark.parametrize("frames", [10, 11])
 def test_frames_in_and_frames_out(codec, clip, frames):
-    """As they come, in constant memory; the last chunk is filled, and what was filled cut."""
+    """Streaming uses constant memory; the last chunk is padded, and the padding is cropped."""
     with pytest.warns(UserWarning, match=f"encode_frames: {frames} frames are padded to 13"):
         latents = list(codec.encode_frames(iter(clip[0, :frames]), chunk=4))
     assert [len(piece) for piece in latents] == [1, 1, 1, 1]
@@ -120,7 +120,7 @@ def test_saved_and_loaded_by_its_folder(codec, clip, tmp_path):
         and content["codec"]["decoder_causal"]
         and content["codec"]["causal"]
     )
-    # As it was written before it told of the two apart.
+    # The older form, with one value of causality for encoder and decoder.
     content["codec"] = {"is_video": True, "causal": True, "spatial_factor": 8, "temporal_factor": 4}
     config.write_text(json.dumps(content))
     again = Codec.from_pretrained(tmp_path / "codec")

@@ -1,4 +1,4 @@
-"""Which modules of a package import which, and what breaks the rules of its layers."""
+"""Import graph of a package, and the imports that break the rules of its layers."""
 
 import ast
 import pathlib

@@ -9,5 +9,5 @@ from pipeline.training import loop
 
 
 def train(config: ConfigDict, workdir: str | pathlib.Path, **options) -> None:
-    """Train a recipe in `workdir`; `options` are those of `loop.train`."""
+    """Train a recipe in `workdir`; `options` are passed to `loop.train`."""
     loop.train(build.run_spec(build.complete(config)), workdir, **options)

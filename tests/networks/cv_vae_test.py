@@ -108,7 +108,7 @@ def test_the_encoder_is_causal_with_norms_of_single_frames(per_frame, clip):
     changed = clip.at[:, 5:].set(-clip[:, 5:])
     same = np.abs(moments(model, clip) - moments(model, changed)).max((0, 2, 3, 4)) < 1e-6
     assert same.tolist() == ([True, True, False] if per_frame else [False, False, False])
-    # A clip's first latent frame is that of its first frame as an image.
+    # A clip's first latent frame equals the latent of its first frame as an image.
     alone = np.allclose(moments(model, clip[:, :1]), moments(model, clip)[:, :1], atol=1e-5)
     assert alone == per_frame
 

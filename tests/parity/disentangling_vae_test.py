@@ -61,7 +61,7 @@ def imported(name, folder):
 
 @jax.jit
 def kl_and_distortion(model, images):
-    """Of each image, in nats: KL, and the binary cross-entropy at the posterior's mean."""
+    """Return the KL of each image and the binary cross-entropy at the posterior's mean, in nats."""
     (latent,) = model.encode(images)
     return latent.kl.sum(1), -model.decode([latent.mean]).log_prob(images)
 

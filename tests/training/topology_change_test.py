@@ -80,7 +80,7 @@ def test_two_processes_restore_onto_another_mesh_and_save_again(saved):
 
 
 def test_one_device_continues_with_the_exact_next_batch(saved, tmp_path):
-    """Its losses equal those of eight devices to rounding, so the batches are the same."""
+    """The losses equal eight devices' losses up to rounding, so the batches are the same."""
     whole = faults.Cluster(tmp_path / "whole", processes=1, devices=8)
     whole.recipe.write_text(saved.recipe.read_text())
     assert whole.run().codes == [0], whole.said()

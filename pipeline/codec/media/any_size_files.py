@@ -24,7 +24,7 @@ Image = UInt8[np.ndarray, "h w c"]
 
 
 def accepts(name: str) -> bool:
-    """Return whether a file name is that of an image or a video; a .gif is a video."""
+    """Return whether a file name has an image's or a video's suffix; a .gif is a video."""
     return is_video(name) or is_image(name)
 
 

@@ -258,7 +258,7 @@ def _rgb(frame: Any) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def is_video(name: str) -> bool:
-    """Return whether a file name is that of a video."""
+    """Return whether a file name has a video's suffix."""
     return name.lower().endswith(SUFFIXES)
 
 

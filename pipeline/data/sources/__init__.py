@@ -2,8 +2,8 @@
 
 A file defines:
   MODALITY: "image" or "video".
-  create: a class or function that returns an ImageSource or a VideoSource. It takes those of these
-    arguments that it needs, by name:
+  create: a class or function that returns an ImageSource or a VideoSource. It takes by name any of
+    these arguments that it needs:
       path, key: the file or folder to read, and the setting that holds it, for messages.
       split: "train" or "eval", if the source has a division of its own.
       image_size: height and width of the examples, in pixels.

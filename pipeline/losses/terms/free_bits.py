@@ -27,11 +27,11 @@ def free_bits(
 def charge(
     rates: Float[Array, "b g"], minimum: Number, mask: Shaped[Array, " b"] | None = None
 ) -> Float[Array, " b"]:
-    """Return values an example whose (masked) mean is sum_g max(minimum, mean_b KL_g).
+    """Return one value per example; their (masked) mean is sum_g max(minimum, mean_b KL_g).
 
-    The gradient is that of the sum too: a group whose mean is below `minimum` counts `minimum`, and
-    no example of the batch pulls on it. The batch is what is differentiated at once: with
-    accumulated gradients, a microbatch.
+    The mean has the gradient of that sum too: a group whose mean is below `minimum` counts as
+    `minimum` and has no gradient. The batch is the set of examples differentiated at once: a
+    microbatch if gradients are accumulated.
     """
     mean = jnp.stack([masked_mean(rates[:, group], mask) for group in range(rates.shape[-1])])
     return jnp.where(mean > minimum, rates, minimum).sum(axis=-1)

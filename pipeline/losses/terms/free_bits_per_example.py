@@ -1,4 +1,4 @@
-"""Free bits of each example; at least those of the batch mean, by Jensen's inequality."""
+"""Free bits per example; by Jensen's inequality, at least the free bits of the batch mean."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

@@ -1,4 +1,4 @@
-"""What a model's paper adds to the ELBO: the model's output aux["penalty"]."""
+"""Penalty that a model's paper adds to the ELBO: the model's output aux["penalty"]."""
 
 from jaxtyping import Array, Float
 

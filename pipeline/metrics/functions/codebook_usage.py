@@ -1,8 +1,8 @@
-"""How much of its codebook a discrete layer uses, from how often each code is chosen.
+"""Codebook usage of a discrete layer, computed from the number of times each code is chosen.
 
-Counts run over all positions of all examples. The perplexity is the exponential of the entropy of
-the codes' shares: the number of codes if all come equally often, 1 if a single one is chosen. The
-share of codes used grows with the number of examples.
+Codes are counted over all positions of all examples. The perplexity is the exponential of the
+entropy of the codes' relative frequencies: the number of codes if all are equally frequent, 1 if
+only one is chosen. The share of codes used grows with the number of examples.
 """
 
 from collections.abc import Sequence

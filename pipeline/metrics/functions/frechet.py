@@ -55,7 +55,7 @@ class FeatureMoments:
 
     @property
     def rank_deficient(self) -> bool:
-        """Whether there are too few examples for a covariance of full rank."""
+        """Return whether there are too few examples for a covariance of full rank."""
         return self.count <= len(self.mean)
 
 

@@ -11,7 +11,7 @@ inference alone:
   stage's Gaussian and the prior given the sample above, so that inference corrects the generative
   network by what the image says (section 2.2).
 
-The warm-up of the KL's weight, which the paper needs beside batch norm, is the recipe's
+The warm-up of the KL's weight, which the paper needs in addition to batch norm, is the recipe's
 `objective.rate.weight`. We deviate: the ladder's stages see the means of the stage below, as with
 the authors' code and published commands, and not its hidden units as in the paper's text; the
 top-down network is shared with the generative one, as in that text, where these commands have two;

@@ -145,7 +145,7 @@ class Group(nnx.Module):
     ) -> tuple[Float[Array, "b h w c"], Latent]:
         """Return the next features and the latent: a sample, or without a key the posterior's mean.
 
-        With a flow, z has passed it, and the KL is that of this one z.
+        With a flow, z is the flow's output, and the KL is estimated at this one z.
         """
         for cell in self.cells:
             x = cell(x, momentum)

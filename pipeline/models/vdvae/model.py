@@ -336,9 +336,9 @@ class VDVAE(nnx.Module):
     from `width`.
 
     The encoder sees (pixel + input_shift) * input_scale with pixels on 0 .. 255. With `bits` below
-    8 the likelihood is that of the leading bits; `authors_low_bit` makes it the authors', which
-    does not sum to one. With `residual_posterior` the posterior's network gives what is added to
-    the prior's mean and log-deviation (NVAE, 2007.03898, equation 3; without its clamps). `remat`
+    8 the likelihood covers the leading bits; `authors_low_bit` makes it the authors', which does
+    not sum to one. With `residual_posterior` the output of the posterior's network is added to the
+    prior's mean and log-deviation (NVAE, 2007.03898, equation 3; without its clamps). `remat`
     recomputes each block in the backward pass instead of storing its activations. `scan_layers`
     compiles equal blocks once (None: on a TPU). Parameters, KL and likelihood are float32;
     everything between is computed in `dtype`.

@@ -25,7 +25,7 @@ _WINDOW, _MIN_HISTORY = 128, 64
 
 
 class RollBack(Exception):
-    """Signal to return to before `first_step` and skip its batches up to that of `step`."""
+    """Signal to return to before `first_step` and skip the batches of `first_step` to `step`."""
 
     def __init__(self, reason: str, first_step: int, step: int):
         super().__init__(reason)

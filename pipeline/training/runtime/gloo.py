@@ -37,7 +37,7 @@ def in_the_background() -> Iterator[None]:
 def _lower_priority(thread: pathlib.Path) -> bool:
     """Lower the priority of a thread that polls; return whether it did.
 
-    XLA's own threads wait on futexes, and those of gRPC have names.
+    XLA's own threads wait on futexes, and gRPC's threads have names.
     """
     with contextlib.suppress(OSError):
         own_name = (_THREADS.parent / "comm").read_text()

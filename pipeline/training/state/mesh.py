@@ -23,7 +23,7 @@ def create(
 
     Sizes with a smaller product than the number of devices leave the last devices idle, if one
     process has all devices. Within a TPU slice neighbours on the mesh are neighbours on the torus;
-    elsewhere devices keep their order, in which those of one process are contiguous. Across several
+    elsewhere devices keep their order, in which each process's devices are contiguous. Across several
     slices, or several processes with GPUs (nodes), `replica` goes across and the other axes stay
     within, if `replica` is a multiple of their number.
 

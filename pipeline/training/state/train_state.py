@@ -47,11 +47,11 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
-    """What the state holds besides the model.
+    """Contents of the training state besides the model.
 
     Attributes:
       params: scalars of the objective that are trained with the model's parameters: initial value
-        by name, which begins with "objective.".
+        by name; names begin with "objective.".
       discriminator: creates the discriminator from its random streams.
       discriminator_state: running values that belong to the discriminator: initial value by name.
       spectral: whether model_state holds a direction for each of the model's convolutions

@@ -24,13 +24,13 @@ LECAM = {"lecam.real": 0.0, "lecam.fake": 0.0}
 
 @dataclasses.dataclass(frozen=True)
 class GanConfig:
-    """How the generator, which is the codec, and the discriminator are trained against each other.
+    """Settings of adversarial training of the generator, which is the codec, and a discriminator.
 
     Attributes:
       loss: "hinge" or "non_saturating".
       weight: weight of the generator's loss. With `adaptive` it multiplies the ratio of gradients
         at the last layer, ||grad nll|| / (||grad g|| + eps), which is at most `max_weight`.
-      start: step of the run after which the discriminator takes part; until then it costs nothing.
+      start: step of the run after which the discriminator is used; until then it costs nothing.
       warmup_steps: number of the discriminator's updates over which the generator's weight grows
         linearly from 0.
       r1: gamma of the penalty on the gradient at real examples; it is applied every `r1_every`

@@ -1,4 +1,4 @@
-"""What the training steps share: gradient accumulation, gathered parameters, means of metrics."""
+"""Parts shared by the training steps: gradient accumulation, parameter gathering, metric means."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -53,7 +53,7 @@ def test_batches_do_not_depend_on_workers_processes_or_the_first_step(folder):
     for workers in (2, 3):
         data = ImageData("folder", str(folder), num_workers=workers, **SETTINGS)
         assert_equal(take(data.train(6, seed=5, start_step=2), 7), expected[2:])
-        assert data.unreadable == straight.unreadable  # counted in the workers, told here
+        assert data.unreadable == straight.unreadable  # counted in the workers, reported here
     parts = [take(straight.train(6, 5, rows=np.arange(3 * p, 3 * p + 3)), 9) for p in (0, 1)]
     joined = [
         {key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)

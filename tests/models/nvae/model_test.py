@@ -42,9 +42,7 @@ def images(num: int = 3) -> jax.Array:
 
 @functools.cache
 def inferred():
-    """What training gives with statistics of the batch, what evaluation gives with running ones,
-    and both models.
-    """
+    """Return outputs in training (batch statistics) and evaluation (running ones), and both models."""
 
     @jax.jit
     def run(model, key):

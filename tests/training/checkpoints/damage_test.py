@@ -1,4 +1,4 @@
-"""What is not a checkpoint of the state asked for is refused by name; damage and a full disk are one line each."""
+"""Checkpoints of another state are refused by name; damage and a full disk give one line each."""
 
 import os
 import pathlib
@@ -64,7 +64,7 @@ def test_a_reader_clears_nothing(tmp_path):
 
 
 def other_states() -> dict[str, tuple[states.TrainState, str]]:
-    """What a checkpoint of make_state() is not, with what the message must name."""
+    """Return states that differ from make_state(), each with what the message must name."""
     state = make_state()
     without = {name: array for name, array in state.params.items() if name != "a.bias"}
     return {

@@ -1,4 +1,4 @@
-"""What gloo starts runs in the background, and nothing else does."""
+"""Threads that gloo starts run in the background, and no others do."""
 
 import os
 import pathlib
@@ -35,7 +35,7 @@ def kernel_allows_it() -> bool:
     not kernel_allows_it(), reason="the kernel hides what a thread waits on, or its policy is fixed"
 )
 def test_of_new_threads_those_that_poll_give_way():
-    """As gloo's does; and one that waits on a lock, as XLA's do, does not."""
+    """A thread that polls, like gloo's, gives way; one that waits on a lock, like XLA's, does not."""
     ends, done = os.pipe(), threading.Event()
 
     def poll():

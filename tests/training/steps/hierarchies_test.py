@@ -1,4 +1,4 @@
-"""What the trainer promises, kept for the other hierarchies: resuming bit for bit, and any number of devices."""
+"""Hierarchies resume bit for bit and train on any number of devices."""
 
 import jax
 import numpy as np
