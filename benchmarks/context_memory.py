@@ -1,6 +1,7 @@
 """Measure how memory falls when the height of clips is sharded over the chips of a TPU slice.
 
-    python benchmarks/context_memory.py [--topology v5e:2x4] [--contexts 1 4 8] [--shape 32 128 128] [--channels 128]
+    python benchmarks/context_memory.py [--topology v5e:2x4] [--contexts 1 4 8] \\
+        [--shape 32 128 128] [--channels 128]
 
 Compiles the loss and gradients of six 3x3x3 causal convolutions in a row, without
 rematerialization, on one clip in float32. Needs no TPU, only its compiler (the plan extra). Prints

@@ -1,6 +1,7 @@
 """Compare packed images through Strata with JPEG files through torch's DataLoader, alternately.
 
-    python benchmarks/data_vs_torch.py --folder JPEGS --records PACKED --torch_python VENV/bin/python
+    python benchmarks/data_vs_torch.py --folder JPEGS --records PACKED \\
+        --torch_python VENV/bin/python
 
 JPEGS is a folder of class folders, and PACKED the output of `strata data pack JPEGS --raw --out
 PACKED`. The peer is a plain Dataset of files opened with Pillow and flipped at random, with two

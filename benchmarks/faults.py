@@ -2,10 +2,10 @@
 
     python benchmarks/faults.py [--only NAME ...] [--kills 30] [--out FILE]
 
-A fault hits a small run of two processes on this machine, and the same command is run again until it
-is done. The final state must equal, bit for bit, the state of an undisturbed run; if batches were
-skipped or devices changed, it must be finite and complete. Nothing may take longer than its limit.
-Prints a table, and exits with 1 if a row is not as expected.
+A fault hits a small run of two processes on this machine, and the same command is run again until
+it is done. The final state must equal, bit for bit, the state of an undisturbed run; if batches
+were skipped or devices changed, it must be finite and complete. Nothing may take longer than its
+limit. Prints a table, and exits with 1 if a row is not as expected.
 """
 
 import argparse
@@ -35,7 +35,8 @@ def get_config(arg=""):
     config = ConfigDict(dict(num_steps={STEPS}, batch_size=8, seed=0, ema=0.9))
     config.data = dict(source="digits", image_size=8, channels=1)
     config.model = dict(
-        name="vae.VAE", image_size=8, image_channels=1, channels=(8, 16), hidden=(64,), latent_dim=4)
+        name="vae.VAE", image_size=8, image_channels=1, channels=(8, 16), hidden=(64,),
+        latent_dim=4)
     config.optimizer = dict(name="adamw", learning_rate=1e-3, warmup_steps=5, weight_decay=0.01)
     config.checkpoint = dict(every={EVERY}, keep=0)
     config.eval = dict(every=20, num_examples=16)
@@ -330,9 +331,12 @@ class Campaign:
         again = cluster.run(*flags)
         resumed = cluster.resumed_after()
         same = again.codes == [0, 0] and cluster.digest() == self.reference
-        seen = f"exit {first.codes}, then resumed after {resumed}: {'same state' if same else f'DIFFERS {again.codes}'}"
+        seen = (
+            f"exit {first.codes}, then resumed after {resumed}: "
+            f"{'same state' if same else f'DIFFERS {again.codes}'}"
+        )
         lost = max(0, before - resumed)
-        # A save that was under way counts for nothing: of these short steps, an interval passes while one is written.
+        # A save in progress is lost; these steps are so short that an interval passes during it.
         bounded = lost <= 2 * EVERY
         return Row(
             fault, expected, seen, ok and same and bounded and not first.hung, lost, again.seconds
@@ -374,10 +378,13 @@ class Campaign:
             kills += 1
         last = cluster.run(*flags)
         same = last.codes == [0, 0] and cluster.digest() == self.reference
-        seen = f"{kills} kills, at most {max(lost)} steps lost; in the end {'same state' if same else 'DIFFERS'}"
+        seen = (
+            f"{kills} kills, at most {max(lost)} steps lost; "
+            f"in the end {'same state' if same else 'DIFFERS'}"
+        )
         ok = same and max(lost) <= 3
-        return [Row("kill -9 while saving", "no step lost but those since the last save", seen, ok, max(lost),
-                    max(seconds))]  # fmt: skip
+        expected = "no step lost but those since the last save"
+        return [Row("kill -9 while saving", expected, seen, ok, max(lost), max(seconds))]
 
     def term(self) -> list[Row]:
         """Send SIGTERM to one process in each phase."""
@@ -489,7 +496,8 @@ class Campaign:
         cases = {
             "other program": (
                 2,
-                "the program of the training step (XLA) is not the same on all processes: process 1",
+                "the program of the training step (XLA) is not the same on all processes: "
+                "process 1",
             ),
             "other data": (2, "the dataset (data.path) is not the same on all processes"),
             "no data": (65, "process 1 on"),
@@ -536,7 +544,7 @@ class Campaign:
         ]
 
     def damage(self) -> list[Row]:
-        """Flip a bit of, truncate or delete each file of the newest checkpoint, or empty the step."""
+        """Flip a bit in, truncate or delete each file of the newest checkpoint, or empty it."""
         cluster = self._cluster("damage")
         assert cluster.run("--config.num_steps=20").codes == [0, 0]
         pristine = self.folder / "pristine"
@@ -544,15 +552,15 @@ class Campaign:
         rows = []
         for kind, harm in DAMAGE.items():
             outcomes: dict[str, int] = {}
-            files = sorted(path.relative_to(pristine) for path in (pristine / "checkpoints/20").rglob("*") if
-                           path.is_file())  # fmt: skip
+            newest = (pristine / "checkpoints/20").rglob("*")
+            files = sorted(path.relative_to(pristine) for path in newest if path.is_file())
             for file in files:
                 shutil.rmtree(cluster.workdir)
                 shutil.copytree(pristine, cluster.workdir)
                 harm(cluster.workdir / file)
                 verdict = _verdict(cluster.workdir)
                 outcomes[verdict] = outcomes.get(verdict, 0) + 1
-            # Without its manifest a step is what a kill in the middle of a save leaves: not whole, and passed over.
+            # A kill during a save leaves a step without manifest too: it is incomplete and skipped.
             fine = {
                 "step 10 used, 20 quarantined",
                 "step 10 used, 20 passed over",
@@ -679,7 +687,8 @@ def _indices(cluster: Cluster, batches: list[int]) -> list[int]:
 import runpy, json
 from pipeline import build
 settings = build.complete(runpy.run_path({str(cluster.recipe)!r})["get_config"]())
-with build.dataset(settings).train(settings["batch_size"], settings["seed"], start_step={batches[0]}) as stream:
+dataset = build.dataset(settings)
+with dataset.train(settings["batch_size"], settings["seed"], start_step={batches[0]}) as stream:
     print(json.dumps([int(i) for _ in {batches} for i in next(stream)["index"]]))
 """
     done = subprocess.run(
@@ -702,8 +711,20 @@ print(all(np.isfinite(array).all() for part in arrays.values() for array in part
     return done.stdout.strip().endswith("True")
 
 
-FAULTS = ("kill_in_save", "damage", "disk_full", "term", "peer", "stuck", "straggler", "missing", "poison",
-          "corrupt_record", "changed", "disagreement")  # fmt: skip
+FAULTS = (
+    "kill_in_save",
+    "damage",
+    "disk_full",
+    "term",
+    "peer",
+    "stuck",
+    "straggler",
+    "missing",
+    "poison",
+    "corrupt_record",
+    "changed",
+    "disagreement",
+)
 
 
 def table(rows: list[Row]) -> str:

@@ -1,7 +1,10 @@
 """Time codecs on one accelerator: KL-f8 decoding, WF-VAE L encoding, a WF-VAE S training step.
 
-    python benchmarks/gpu_codecs.py [--peer peer] [--only kl_f8_decode wf_vae_encode wf_vae_train_step]
-    python benchmarks/gpu_codecs.py --tiny --image 32 --encode 5 16 --train 5 16 --repeats 2      # on any CPU
+    python benchmarks/gpu_codecs.py [--peer peer] \\
+        [--only kl_f8_decode wf_vae_encode wf_vae_train_step]
+    python benchmarks/gpu_codecs.py --tiny --image 32 --encode 5 16 --train 5 16 --repeats 2
+
+The second form runs on any CPU.
 
 kl_f8_decode: one image of 1024x1024 in bfloat16 (configs/kl_f8/sd.py). wf_vae_encode: one clip of
 33x512x512 in float32 (configs/wf_vae/l_4ch.py); the paper has 0.0513 s and 7,170 MB on an H100.

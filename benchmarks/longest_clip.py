@@ -1,6 +1,7 @@
 """Find the longest clip whose training step fits a TPU slice with `context` chips per clip.
 
-    python benchmarks/longest_clip.py --size 256 --context 4 [--topology v5e:2x4] [--start 33] [--within 1]
+    python benchmarks/longest_clip.py --size 256 --context 4 [--topology v5e:2x4] [--start 33] \\
+        [--within 1]
 
 Plans configs/wf_vae/s_4ch.py like `strata plan --quick`, with one stage, one clip per group of
 chips, and without perceptual distance and discriminator, at lengths of 1 + 4k frames; each length
@@ -9,8 +10,8 @@ only its compiler (the plan extra); each plan takes minutes of CPU. `--within 4`
 between a clip that fits and one that does not. Prints one JSON row. `--memory_gib` replaces the
 chip's memory as the limit, and allows `--topology cpu:2`:
 
-    python benchmarks/longest_clip.py --config configs/wf_vae/s_4ch.py:tiny --size 16 --context 2 --topology cpu:2 \\
-        --memory_gib 0.02 --start 5 --most 33
+    python benchmarks/longest_clip.py --config configs/wf_vae/s_4ch.py:tiny --size 16 --context 2 \\
+        --topology cpu:2 --memory_gib 0.02 --start 5 --most 33
 """
 
 import argparse
@@ -68,10 +69,11 @@ def main() -> None:
 def search(
     share: Callable[[int], float | None], *, start: int, most: int, within: int = 1
 ) -> tuple[int | None, int | None]:
-    """The largest known n, from 1 to `most`, that fits, and the smallest that does not, at most `within` apart.
+    """Return the largest known n in 1..`most` that fits, and the smallest that does not.
 
-    share(n) is what n needs of what there is: more than 1 does not fit, nor does None, where it is unknown. None
-    where there is no such n: not even 1 fits, or `most` does. Each n is asked for once.
+    They are at most `within` apart. share(n) is the fraction of the available memory that n needs:
+    n fits if it is at most 1; None, if it is unknown, counts as not fitting. The first result is
+    None if not even 1 fits, the second if `most` fits. share is called once for each n.
     """
     good, bad = 0, most + 1
     needs: dict[int, float] = {}
@@ -145,7 +147,8 @@ def _plan(flags: argparse.Namespace, frames: int) -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             sys.exit(
-                f"strata plan failed with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}"
+                f"strata plan failed with {done.returncode}: "
+                f"{(done.stderr.strip().splitlines() or [''])[-1]}"
             )
         plan = json.loads(file.read_text())
     total = plan["total_bytes_per_device"]

@@ -38,7 +38,7 @@ def recipe(steps: int, images: pathlib.Path) -> ConfigDict:
 
 
 def bare(config: ConfigDict) -> float:
-    """Return seconds per step of the compiled step alone, waiting one step late as the loop does."""
+    """Return seconds per step of the compiled step alone, waiting one step late like the loop."""
     settings = build.complete(config)
     mesh = build.mesh(settings)
     modeldef, shapes = build.abstract_state(settings, mesh)

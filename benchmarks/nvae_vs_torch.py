@@ -1,8 +1,10 @@
 """Compare NVAE with the authors' torch code (NVlabs/NVAE, non-commercial licence).
 
     git clone https://github.com/NVlabs/NVAE
-    python benchmarks/nvae_vs_torch.py --peer NVAE [--config configs/nvae/cifar10.py] [--channels 8 --groups 2,3]
-    python benchmarks/nvae_vs_torch.py --peer NVAE --speed [--config configs/nvae/small.py --batch_size 8]
+    python benchmarks/nvae_vs_torch.py --peer NVAE [--config configs/nvae/cifar10.py] \\
+        [--channels 8 --groups 2,3]
+    python benchmarks/nvae_vs_torch.py --peer NVAE --speed \\
+        [--config configs/nvae/small.py --batch_size 8]
 
 Both get the same random weights, running statistics, images and noise, in float32: once normalized
 by running statistics as in evaluation, once by the batch's as in training. Prints one JSON row with
@@ -100,7 +102,7 @@ class Peer:
                     tensor += scale * torch.randn(tensor.shape, generator=generator)
 
     def trainer(self, image: np.ndarray, optimizer: dict, spectral: float):
-        """Return a function that takes one training step, without averaging or scaling of gradients."""
+        """Return a function that takes a training step without averaging or scaling gradients."""
         adamax = torch.optim.Adamax(
             self.module.parameters(),
             optimizer["learning_rate"],
@@ -129,7 +131,7 @@ class Peer:
         return step
 
     def measure(self, image: np.ndarray, noise: list[np.ndarray], *, train: bool) -> dict:
-        """Return the KL of each group [b l], the distortion [b], in nats, and the sum of spectral norms.
+        """Return the KL per group [b l] and distortion [b], in nats, and the sum of spectral norms.
 
         Spectral norms are taken after 40 power iterations.
         """
@@ -185,7 +187,10 @@ class Converted:
         self.conv("image_conditional.1", "decoder.out")
 
     def encoder(self, encoder) -> list[str]:
-        """Their tower is one list of cells and combiners, bottom first; gives the combiners' names."""
+        """Map their tower, one list of cells and combiners, bottom first.
+
+        Returns the names of the combiners.
+        """
         place, combiners = 0, []
         for at, scale in enumerate(encoder.scales):
             for number, cells in enumerate(scale.groups):

@@ -1,11 +1,14 @@
-"""Check that a refactoring changes no bit of training: losses and final state of every `:tiny` recipe.
+"""Check that a refactoring changes no bit of training.
+
+Compares the losses and the final state of every `:tiny` recipe.
 
     python benchmarks/recipe_digests.py --out before.json                     # before the change
     python benchmarks/recipe_digests.py --out after.json --compare before.json
 
-Each recipe is trained from scratch in this process by `strata train`. The digest is over the values of all arrays in
-the last checkpoint, whatever their names are, so that renamed parameters do not count as a difference. A file that
-exists is continued: recipes that it holds are not trained again. The exit code is 1 where anything differs.
+Each recipe is trained from scratch in this process by `strata train`. The digest covers the values
+of all arrays in the last checkpoint but not their names, so that renamed parameters do not count as
+a difference. An existing output file is continued: recipes that it holds are not trained again. The
+exit code is 1 if anything differs.
 """
 
 import argparse
@@ -19,7 +22,7 @@ import tempfile
 import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Unoptimised code compiles in a third of the time; any flags do, as long as both sides use the same.
+# Unoptimised code compiles in a third of the time. Any flags will do if both sides use the same.
 os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
     "--xla_cpu_use_fusion_emitters=false"
@@ -58,7 +61,7 @@ def _hash(array: np.ndarray) -> str:
 
 
 def differences(before: dict, after: dict) -> list[str]:
-    """Name what differs between two results of `train`: the state, the number of steps or a loss."""
+    """Return the names of what differs between two results of `train`: state, steps or losses."""
     found = [key for key in ("step", "arrays", "digest") if before[key] != after[key]]
     losses = [
         [row["train"]["loss"] for row in each["metrics"] if "train" in row]

@@ -1,7 +1,7 @@
 """Time our training step and a peer's alternately in one process, on the same work.
 
-Imported by benchmarks with a peer. Ours is compiled as in `strata train`. The ratio is our time over
-theirs (below 1 is faster), by wall clock and by CPU time, which other load disturbs less.
+Imported by benchmarks with a peer. Ours is compiled as in `strata train`. The ratio is our time
+over theirs (below 1 is faster), by wall clock and by CPU time, which other load disturbs less.
 """
 
 import os
@@ -51,7 +51,10 @@ class Ours:
 def compare_speed(
     settings: dict, image: np.ndarray, peer: Callable[[], object], pairs: int, steps: int
 ) -> dict:
-    """Return seconds of `pairs` turns, each the fastest of `steps` of our steps, then of the peer's."""
+    """Return the seconds of `pairs` turns.
+
+    A turn is the fastest of `steps` steps of ours, then the fastest of the peer's.
+    """
     jax.config.update("jax_enable_compilation_cache", False)
     ours = Ours(settings, image)
     sides = {"ours": ours.step, "torch": peer}

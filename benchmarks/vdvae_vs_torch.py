@@ -1,7 +1,8 @@
 """Compare VDVAE's training step with the authors' torch code, alternately in one process.
 
     git clone https://github.com/openai/vdvae
-    python benchmarks/vdvae_vs_torch.py --peer vdvae [--config configs/vdvae/cifar10.py] [--batch_size 4]
+    python benchmarks/vdvae_vs_torch.py --peer vdvae [--config configs/vdvae/cifar10.py] \\
+        [--batch_size 4]
     python benchmarks/vdvae_vs_torch.py --peer vdvae --parity
 
 A step is forward, backward, global-norm clipping, AdamW and EMA, in float32. Only the peer's vae.py
@@ -38,7 +39,7 @@ TOLERANCE = 1e-4
 
 
 class Peer:
-    """The authors' module with the settings of our recipe, and their training step without MPI and CUDA."""
+    """The authors' module with our recipe's settings; their training step without MPI and CUDA."""
 
     def __init__(self, settings: dict, device: str):
         import hps
@@ -92,7 +93,7 @@ class Peer:
                 parameter += 0.02 * noise.to(self.device)
 
     def measure(self, image: np.ndarray, noise: list[np.ndarray]) -> dict:
-        """Return the KL of each layer and the distortion, in nats per example, and the gradient's norm.
+        """Return the KL per layer and the distortion, in nats per example, and the gradient's norm.
 
         The gradient is of nats per dimension.
         """

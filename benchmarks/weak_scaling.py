@@ -25,7 +25,10 @@ KINDS = ("replica", "fsdp", "apart")
 
 
 def images_per_second(axis: str, steps: int, batch_size: int, folder: pathlib.Path) -> float:
-    """Return medians for one process ("one"), or two that share a mesh axis or nothing ("apart")."""
+    """Return the median throughput of a kind of run.
+
+    One process ("one"), two that share a mesh axis, or two that share nothing ("apart").
+    """
     processes = 1 if axis == "one" else 2
     raise_on_all_processes = axis in ("replica", "fsdp")
     with socket.socket() as probe:

@@ -1,7 +1,8 @@
 """Compare WF-VAE with the authors' torch code on the same weights and clips: parity and time.
 
     git clone https://github.com/PKU-YuanGroup/WF-VAE peer
-    python benchmarks/wf_vae_vs_torch.py --peer peer [--size 64] [--pairs 3] [--base 128] [--parity] [--nearest]
+    python benchmarks/wf_vae_vs_torch.py --peer peer [--size 64] [--pairs 3] [--base 128] \\
+        [--parity] [--nearest]
     python benchmarks/wf_vae_vs_torch.py --peer peer --memory [--size 64]
 
 Needs torch and what the authors import (diffusers, einops). Clips are 17 frames of size x size,

@@ -1,4 +1,4 @@
-"""The package's layers: imports point strictly down, and only build and the commands read a recipe."""
+"""Layers of the package: imports point strictly down; only build and the commands read a recipe."""
 
 import ast
 import pathlib

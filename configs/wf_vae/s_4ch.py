@@ -15,11 +15,12 @@ As in the authors' code, frames smaller than 256 pixels are enlarged. Up to 5,00
 of Kinetics-400, may be unreadable.
 
 Deviations: frames are doubled in time without looking ahead, and wavelets are orthonormal
-(networks/wf_vae.py); each step trains the codec and the discriminator on the same clips (the authors
-alternate); the discriminator normalises each example separately (--config.discriminator.norm=batch
-is what the authors do); gradients are clipped to a norm of 1 (the authors do not clip); the EMA
-warms up; clips are cut out at random and mirrored (the authors: centre, unmirrored); and a video
-shorter than a clip repeats its last frame (the authors draw another one).
+(networks/wf_vae.py); each step trains the codec and the discriminator on the same clips (the
+authors alternate); the discriminator normalises each example separately
+(--config.discriminator.norm=batch is what the authors do); gradients are clipped to a norm of 1
+(the authors do not clip); the EMA warms up; clips are cut out at random and mirrored (the authors:
+centre, unmirrored); and a video shorter than a clip repeats its last frame (the authors draw
+another one).
 
 Expected figures, the paper's and not ours, of 33 frames at 256x256: WebVid 31.39 dB, Panda70M 31.27
 dB.

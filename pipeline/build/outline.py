@@ -1,4 +1,4 @@
-"""A complete recipe -> the sizes of its stages, for planning a run on devices that need not exist."""
+"""Sizes of a complete recipe's stages, to plan a run on devices that need not exist."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

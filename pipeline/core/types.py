@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 # for what changes over a run.
 Batch = dict[str, Any]
 
-# Factor of the prior's standard deviations in generation: one for all stochastic layers, or one for each, top first.
+# Factor of the prior's standard deviations in generation: one for all stochastic layers, or one for
+# each, top first.
 Temperature = float | int | Float[Array, ""] | Sequence[float | int | Float[Array, ""]]
 
 

@@ -63,7 +63,7 @@ def convert_caffe(tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.
     """Return weights by our names from Keras's file of the Caffe weights.
 
     They expect BGR images minus their mean. The layers are fire2..fire9, in the order of
-    torchvision's 3..12; the arrays of a layer are identified by their dimensions, not by their names.
+    torchvision's 3..12; a layer's arrays are identified by their dimensions, not by their names.
 
     Raises:
       DataError: the file is another network's.

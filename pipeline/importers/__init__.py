@@ -69,7 +69,7 @@ def check_hidden_settings(
     Args:
       model: config.model of the recipe to be filled.
       released: config.model of the network that the files hold.
-      keys: the settings that must agree; a setting of a part is written as "encoder.groups". Another
+      keys: the settings that must agree; a part's setting is written as "encoder.groups". Another
         model is left to the conversion, which names every mismatch.
 
     Raises:

@@ -90,7 +90,7 @@ class Metric:
 
 @functools.cache
 def entries() -> tuple[Metric, ...]:
-    """Return every metric of the folder: by modality, metrics of the summary first, then by file."""
+    """Return every metric of the folder: by modality, the summary's first, then by file."""
     found = []
     for module in modules_of(_PACKAGE):
         if module not in _NOT_METRICS:

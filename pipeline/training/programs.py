@@ -33,7 +33,7 @@ class Programs:
         return not self._programs
 
     def __call__(self, step: int, state: TrainState, batch: Mapping[str, jax.Array]) -> Any:
-        """Return the program of `step`, (state, batch) -> (state, metrics); compile it if it is new."""
+        """Return the program of `step`, (state, batch) -> (state, metrics); compile it if new."""
         stage = self._spec.stage(step)
         variant = stage.step.variant(step)
         key = (stage.number, variant, *(array.shape for array in batch.values()))

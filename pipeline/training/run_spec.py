@@ -84,7 +84,7 @@ class RuntimeOptions:
 
     Attributes:
       log_every: steps between two lines of metrics.
-      watchdog_minutes: minutes without progress after which a process ends itself.
+      watchdog_minutes: minutes without progress after which a process is terminated.
       grace_seconds: seconds from SIGTERM until a process exits without saving.
     """
 

@@ -1,4 +1,4 @@
-"""strata import: mistakes are reported in a line, and a run at step 0 can be exported and trained."""
+"""strata import: mistakes give one line, and a run at step 0 can be exported and trained."""
 
 import json
 

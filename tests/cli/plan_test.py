@@ -71,11 +71,13 @@ sys.path.insert(0, {str(pathlib.Path(__file__).parents[1] / "helpers")!r})
 import tiny_gan
 def get_config(arg=""):
     config = tiny_gan.recipe()
-    config.num_steps, config.discriminator, config.objective = 60, {{}}, dict(l1={{}}, rate=dict(weight=1e-6))
+    config.num_steps, config.discriminator = 60, {{}}
+    config.objective = dict(l1={{}}, rate=dict(weight=1e-6))
     config.stages = [
         dict(num_steps=10),
         {{"num_steps": 20, "data.image_size": 16, "model.image_size": 16}},
-        {{"num_steps": 30, "data.image_size": 16, "model.image_size": 16, "objective.rate.weight": 1e-3}},
+        {{"num_steps": 30, "data.image_size": 16, "model.image_size": 16,
+          "objective.rate.weight": 1e-3}},
     ]
     return config
 """

@@ -32,8 +32,8 @@ def test_bad_buckets_are_refused_before_compilation(tmp_path, capsys):
     for buckets, message in (
         (
             "[[20, 16]]",
-            "data.buckets: 20x16 must be multiples of 8, the pixels per latent of autoencoder.Autoencoder "
-            "along each side",
+            "data.buckets: 20x16 must be multiples of 8, the pixels per latent of "
+            "autoencoder.Autoencoder along each side",
         ),
         ("[16]", "data.buckets: 16 must be a height and a width, such as [192, 336]"),
         (

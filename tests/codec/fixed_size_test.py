@@ -155,7 +155,8 @@ import numpy as np
 from pipeline import Codec
 codec = Codec.from_pretrained({str(tmp_path)!r})
 codec.reconstruct(np.zeros((1, 8, 8, 1), np.uint8))
-print([name for name in ("tensorflow", "clu", "grain", "torch", "pipeline.training") if name in sys.modules])
+unwanted = ("tensorflow", "clu", "grain", "torch", "pipeline.training")
+print([name for name in unwanted if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -10,7 +10,8 @@ from pipeline.core.errors import ConfigError
 FILES = {
     "circle.py": '"""Round shapes.\n\nMore about them.\n"""\nSIDES = 0\n',
     "square/__init__.py": '"""Shapes of four equal sides."""\n',
-    "broken.py": '"""Shapes that need a library which is not installed."""\nimport no_such_library\n',
+    "broken.py": '"""Shapes that need a library which is not installed."""\n'
+    "import no_such_library\n",
     "_private.py": "",
     "notes.txt": "",
     "__init__.py": "",

@@ -10,7 +10,7 @@ from pipeline.distances import ms_ssim
 
 
 def restated(x: np.ndarray, y: np.ndarray, weights) -> float:
-    """Return equation 7 of Wang, Simoncelli and Bovik 2003 for one channel in [0, 1], in float64."""
+    """Return equation 7 of Wang, Simoncelli and Bovik 2003 in float64; one channel in [0, 1]."""
     window = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
     window = np.outer(window, window) / window.sum() ** 2
 
@@ -62,7 +62,7 @@ def test_the_gradient_is_finite_where_a_similarity_is_zero_or_below():
     slope = jax.grad(lambda s: ms_ssim._power(s, 0.3).sum())
     found = slope(jnp.array([[0.5], [1e-4], [0.0], [-0.4]]))[:, 0]
     np.testing.assert_allclose(found, 0.3 * np.array([0.5, 1e-4, 1e-4, 1e-4]) ** -0.7, rtol=1e-5)
-    # Stripes against their negative, and against nothing: structural similarity below 0, and about 0.
+    # Stripes against their negative and against zeros: structural similarity below 0 and about 0.
     stripes = jnp.asarray(
         np.tile([-0.5, -0.5, 0.5, 0.5], 6)[:, None, None] * np.ones((1, 24, 24, 1)), jnp.float32
     )

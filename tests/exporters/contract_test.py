@@ -1,4 +1,4 @@
-"""Every file of pipeline/exporters writes the files that it names, completely and more than once."""
+"""Every file of pipeline/exporters writes the files it names, completely and more than once."""
 
 import numpy as np
 import pytest

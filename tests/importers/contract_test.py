@@ -1,4 +1,4 @@
-"""Every file of pipeline/importers imports its sample completely, or reports in one line why not."""
+"""Every file of pipeline/importers imports its sample completely, or says in one line why not."""
 
 import json
 

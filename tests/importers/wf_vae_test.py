@@ -68,7 +68,7 @@ def test_settings_in_the_folder_are_imported(tmp_path, shapes):
     assert config["latents"]["shift"] == 0 and config["latents"]["scale"] == pytest.approx(
         (4.25 / 2 + 1) ** -0.5
     )
-    # From the file and from its folder; a config.json next to the file may belong to something else.
+    # From the file or its folder; a config.json next to the file may belong to something else.
     file = str(given / "diffusion_pytorch_model.safetensors")
     assert wf_vae_importer.recipe([file], tensors())["decoder"]["time_interpolation"] == "nearest"
     (given / "config.json").write_text('{"learning_rate": 1}')

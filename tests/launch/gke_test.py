@@ -1,4 +1,4 @@
-"""Tests that the manifests of launch/gke/ satisfy Kubernetes' and JobSet's schemas and the flags."""
+"""The manifests of launch/gke/ satisfy Kubernetes' and JobSet's schemas and the flags."""
 
 import subprocess
 from typing import Any
@@ -157,7 +157,10 @@ def test_the_exit_codes_match_the_verdict(kind):
     (rule,) = job_of(jobset)["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob" and rule["onExitCodes"]["operator"] == "In"
     assert rule["onExitCodes"]["containerName"] == container_of(jobset)["name"]
-    script = f"source {LAUNCH}/verdict.sh; for c in {{1..255}}; do [[ $(verdict $c) != stop ]] || echo $c; done"
+    script = (
+        f"source {LAUNCH}/verdict.sh; "
+        "for c in {1..255}; do [[ $(verdict $c) != stop ]] || echo $c; done"
+    )
     stop = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
     assert rule["onExitCodes"]["values"] == [int(code) for code in stop.split()]
     (fatal,) = jobset["spec"]["failurePolicy"]["rules"]

@@ -99,7 +99,10 @@ def test_it_restarts_until_restarts_bring_no_checkpoint(tmp_path):
 
 @pytest.mark.parametrize("code, attempts", [(0, 1), (2, 1), (65, 1), (76, 1), (75, 3), (70, 3)])
 def test_only_failures_that_a_restart_may_fix_are_restarted(code, attempts, tmp_path):
-    script = f"echo attempt >>{tmp_path}/attempts; n=$(wc -l <{tmp_path}/attempts); ((n < 3)) && exit {code}; exit 0"
+    script = (
+        f"echo attempt >>{tmp_path}/attempts; n=$(wc -l <{tmp_path}/attempts); "
+        f"((n < 3)) && exit {code}; exit 0"
+    )
     limits = ["--restarts", "5", "--workdir", tmp_path / "run"]
     done = run("local/run.sh", *limits, "--", "bash", "-c", script)
     assert done.returncode == (code if attempts == 1 else 0)

@@ -148,12 +148,19 @@ case "$4 $*" in
   describe*)
     state=$(next states)
     case $state in
-      ABSENT) echo "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such resource" >&2; exit 1 ;;
+      ABSENT)
+        echo "ERROR: (gcloud.compute.tpus.tpu-vm.describe) NOT_FOUND: no such resource" >&2
+        exit 1 ;;
       BROKEN) echo "ERROR: connection reset" >&2; exit 1 ;;
       *) echo "$state" ;;
     esac ;;
   ssh*"host.sh code"*) next codes | tr , '\\n' ;;
-  create*) [[ ! -e $ANSWERS/no_capacity ]] || { rm "$ANSWERS/no_capacity"; echo "no capacity" >&2; exit 1; } ;;
+  create*)
+    if [[ -e $ANSWERS/no_capacity ]]; then
+      rm "$ANSWERS/no_capacity"
+      echo "no capacity" >&2
+      exit 1
+    fi ;;
   *"storage ls"*) exit 1 ;;
 esac
 """

@@ -18,7 +18,8 @@ def create(recipe):
     [
         (
             ldm() | dict(decoder=taesd()["decoder"]),
-            r"model.decoder \(taesd.Decoder\) has spatial_factor 8, but model.encoder \(ldm.Encoder\)",
+            r"model.decoder \(taesd.Decoder\) has spatial_factor 8, "
+            r"but model.encoder \(ldm.Encoder\)",
         ),
         (wf_vae() | dict(decoder=taesd()["decoder"]), "has is_video False"),
         (ldm(num_frames=5), "model.num_frames=5 must be 1 for a codec of images"),

@@ -1,4 +1,4 @@
-"""AutoencoderKL beside diffusers' on the same random weights, through a folder that diffusers wrote."""
+"""AutoencoderKL agrees with diffusers' on random weights, read from a folder of diffusers."""
 
 import json
 
@@ -23,7 +23,8 @@ SMALL = dict(
     latent_channels=4,
     sample_size=32,
 )
-# As Stable Diffusion's, and as its third version's: 16 channels without the convolutions around them.
+# The forms of Stable Diffusion and of its version 3, whose 16 channels have no convolutions around
+# them.
 FORMS = {
     "sd": SMALL,
     "sd3": SMALL

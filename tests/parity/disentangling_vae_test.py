@@ -1,4 +1,4 @@
-"""The real weights of disentangling-vae on real digits, through `strata import`: the figures that torch gave."""
+"""The released weights of disentangling-vae, imported, give torch's figures on MNIST."""
 
 import pathlib
 
@@ -26,9 +26,10 @@ pytestmark = [
 
 
 def digits(count):
-    """Training images enlarged to 32x32 as the authors did for training: torchvision's Resize, which is bilinear.
+    """Return training images enlarged to 32x32 by torchvision's bilinear Resize, like the authors'.
 
-    The figures are of these. With a black border instead the KL is 18.88 and the distortion 95.5 nats.
+    The figures hold for these images. With a black border instead, the KL is 18.88 and the
+    distortion 95.5 nats.
     """
     with np.load(DATA / "images" / "mnist_train60k.npz") as file:
         images = file["images"]

@@ -1,6 +1,7 @@
-"""FID's Inception v3 and FVD's I3D beside the same networks in torch, on random weights under the published names.
+"""FID's Inception v3 and FVD's I3D agree with the same networks in torch.
 
-Both are stated here as the functions that they are; a unit's weights are made where it is first used.
+Weights are random, under the published names. The networks in torch are written as functions; a
+unit's weights are created where it is first used.
 """
 
 import pytest
@@ -18,7 +19,10 @@ pytestmark = pytest.mark.parity
 
 
 class Units:
-    """Convolution, batch norm by its statistics (eps 1e-3), relu; `tensors` is the state dict of all that ran."""
+    """Units of convolution, batch norm with running statistics (eps 1e-3) and ReLU.
+
+    `tensors` is the state dict of all units that have run.
+    """
 
     def __init__(self, conv):
         self.conv, self.tensors, self.rng = conv, {}, torch.Generator().manual_seed(0)
@@ -114,10 +118,10 @@ def inception_in_torch(units, x):
 
 
 def i3d_in_torch(units, x):
-    """400 logits of clips [n 3 t 224 224], averaged over time."""
+    """Return 400 logits of clips [n 3 t 224 224], averaged over time."""
 
     def same(x, kernel, stride, value=0.0):
-        """Padded so that ceil(size / stride) windows fit, the odd one behind; as F.pad wants it, last axis first."""
+        """Pad so that ceil(size / stride) windows fit; an odd pixel of padding goes at the end."""
         sides = []
         for size, k, s in reversed(list(zip(x.shape[2:], kernel, stride))):
             total = max((-(-size // s) - 1) * s + k - size, 0)
@@ -175,6 +179,7 @@ def test_features_are_those_of_torch(tmp_path, ours, theirs, conv, shape):
     found = np.asarray(jax.jit(ours.features)(weights, x / np.float32(127.5) - 1))
     found = found.mean(tuple(range(1, found.ndim - 1)))
     print(
-        f"{ours.__name__}: largest difference {np.abs(found - expected).max():.1e} of {np.abs(expected).max():.1f}"
+        f"{ours.__name__}: largest difference {np.abs(found - expected).max():.1e} "
+        f"of {np.abs(expected).max():.1f}"
     )
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())

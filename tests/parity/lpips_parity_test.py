@@ -1,7 +1,9 @@
-"""LPIPS beside the authors' package on the same random trunk, with the real heads; MS-SSIM; discriminators in torch.
+"""LPIPS agrees with the authors' package; MS-SSIM and the discriminators agree with torch.
 
-The lpips package takes its trunks from torchvision, of which only the layers' order is needed: they are stated here.
-With torch, its absence is an error: `make parity` installs it (torchvision would bring another torch).
+LPIPS is compared on the same random trunk with the released heads. The lpips package takes its
+trunks from torchvision; only the order of their layers is needed, and is written out here. If torch
+is installed but lpips is not, the test fails: `make parity` installs lpips (torchvision would bring
+another torch).
 """
 
 import importlib
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.parity
 
 
 def heads_of(name):
-    """The file of learned heads that comes with the package, which is not imported for it."""
+    """Return the file of learned heads in the package, without importing it."""
     found = importlib.util.find_spec("lpips")
     assert found and found.origin, "the lpips package is missing: make parity installs it"
     return pathlib.Path(found.origin).parent / "weights" / "v0.1" / f"{name}.pth"
@@ -179,7 +181,10 @@ def test_ms_ssim_is_pytorch_msssims():
 
 
 def authors_discriminator(dims, num_layers, channels):
-    """Convolutions, batch norms and leaky relus in the order of latent diffusion's and WF-VAE's, without dropout."""
+    """Return convolutions, batch norms and leaky ReLUs in the authors' order, without dropout.
+
+    The authors are latent diffusion's (2 dimensions) and WF-VAE's (3).
+    """
     conv, norm = {2: (nn.Conv2d, nn.BatchNorm2d), 3: (nn.Conv3d, nn.BatchNorm3d)}[dims]
     size = {2: 4, 3: 3}[dims]
     layers, width = [conv(3, channels, size, 2, 1), nn.LeakyReLU(0.2)], channels

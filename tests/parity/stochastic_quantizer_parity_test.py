@@ -1,4 +1,7 @@
-"""Stochastic quantisation beside its equations (SQ-VAE, arXiv 2205.07547) in torch: values and gradients."""
+"""Values and gradients of stochastic quantisation agree with SQ-VAE's equations in torch.
+
+The equations come from arXiv 2205.07547.
+"""
 
 import math
 
@@ -19,7 +22,11 @@ pytestmark = pytest.mark.parity
 
 
 def of_torch(vectors, codes, variance, noise):
-    """Minus the entropy and the squared gap, summed over positions, mean over the batch; and the relaxed codes."""
+    """Return the loss and the relaxed codes.
+
+    The loss is minus the entropy plus the squared gap, summed over positions, averaged over the
+    batch.
+    """
     squares = (vectors[..., None, :] - codes).square().sum(-1)
     logits = -squares / (2 * variance)
     q = torch.distributions.Categorical(logits=logits)

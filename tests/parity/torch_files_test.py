@@ -1,4 +1,7 @@
-"""Files that torch.save writes, read without torch: every type of number, views, both forms, a trainer's checkpoint."""
+"""Files written by torch.save are read without torch.
+
+Covers every type of number, views, both file formats and a trainer's checkpoint.
+"""
 
 import numpy as np
 import pytest

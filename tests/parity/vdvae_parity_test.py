@@ -18,7 +18,8 @@ from pipeline.importers import openai_vdvae as openai_vdvae_importer  # noqa: E4
 pytestmark = pytest.mark.parity
 
 TOLERANCE = 1e-4
-# Pooling by 2 and by 4, kernels of 1 and of 3, widths that change, mixing in, states with a learned start and without.
+# Covers pooling by 2 and by 4, kernels of 1 and 3, changes of width, mixing in, and states with and
+# without a learned start.
 MODEL = dict(
     name="vdvae.VDVAE",
     enc_blocks="16x1,16d2,8x1,8d2,4x1,4d4,1x1",
@@ -71,7 +72,7 @@ class Pair:
 
 
 def photographs():
-    """Crops of a real picture, with black and white in it: the outermost values have a case of their own."""
+    """Return crops of a photograph with black and white added: the extremes are a special case."""
     from sklearn.datasets import load_sample_image
 
     picture = load_sample_image("china.jpg")

@@ -1,4 +1,7 @@
-"""WF-VAE beside the same mathematics in torch, through a folder as the authors write it: same weights, same clips."""
+"""WF-VAE agrees with the same equations in torch on the same weights and clips.
+
+The weights go through a folder in the authors' format.
+"""
 
 import json
 

@@ -16,7 +16,7 @@ TPU = """
   %fusion = f32[4]{0} fusion(%all-gather-done), kind=kLoop
   ROOT %rs = f32[4,2]{1,0} reduce-scatter(%c), replica_groups=mesh['axis_0'=2,'axis_1'=4,'axis_2'=2] {'axis_0','axis_1'}, dimensions={0}
   %cp = f32[1,8]{1,0} collective-permute(%d), source_target_pairs={{0,1}}
-"""
+"""  # noqa: E501
 
 
 def test_kinds_counts_and_bytes():

@@ -1,7 +1,7 @@
 """Every recipe: its `:tiny` mode trains and keeps the model's contract; the full model is built.
 
-`:tiny` has a budget of about 10 CPU seconds, enforced by its size and not by a clock, so that it holds
-on every machine (docs/extending.md).
+`:tiny` has a budget of about 10 CPU seconds, enforced by its size and not by a clock, so that it
+holds on every machine (docs/extending.md).
 """
 
 import importlib.util

@@ -50,7 +50,7 @@ def read(path: epath.Path) -> dict[str, Any]:
 
 
 def check_files(path: epath.Path, content: Mapping[str, Any]) -> None:
-    """Raise DamagedCheckpoint for a file that is missing or has another size or, if small, content."""
+    """Raise DamagedCheckpoint if a file is missing, or its size or (if small) content differs."""
     there = dict(_files(path))
     for name, said in content["files"].items():
         if name not in there:

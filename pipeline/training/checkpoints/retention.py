@@ -30,8 +30,8 @@ class Retention:
             raise ConfigError("checkpoint.keep, keep_every and keep_best are 0 or more")
         if self.best and self._larger_is_better is None:
             raise ConfigError(
-                f"checkpoint.best={self.best!r}: neither a higher nor a lower value is better; name "
-                "a metric with a direction, such as 'psnr' (strata eval --help lists them)"
+                f"checkpoint.best={self.best!r}: neither a higher nor a lower value is better; "
+                "name a metric with a direction, such as 'psnr' (strata eval --help lists them)"
             )
 
     def superfluous(
@@ -46,7 +46,7 @@ class Retention:
         return [step for step in steps[:-1] if step not in stay]
 
     def best_of(self, metrics: Mapping[int, Mapping[str, float]]) -> list[int]:
-        """Return the steps that have the metric, best first; among equals the newest comes first."""
+        """Return the steps that have the metric, best first; among equals, the newest first."""
         if not self.best:
             return []
         sign = -1 if self._larger_is_better else 1

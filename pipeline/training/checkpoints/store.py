@@ -184,8 +184,8 @@ class Checkpoints:
         """Return the newest undamaged step and its state, or None if nothing was ever saved.
 
         A damaged checkpoint is renamed to <step>.damaged and reported in one line, and the previous
-        one is tried. `check(metadata, step)` is called before a step is loaded, and may refuse it by
-        raising an error.
+        one is tried. `check(metadata, step)` is called before a step is loaded, and may refuse it
+        by raising an error.
 
         Raises:
           CheckpointError: the checkpoints are of another model, or all of them are damaged.

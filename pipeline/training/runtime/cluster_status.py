@@ -76,7 +76,8 @@ class ClusterStatus:
         """Describe where every process was when it last published."""
         now = time.time()
         places = [
-            f"process {process} on {each['host']}: step {each['step']}, {now - each['at']:.0f} s ago"
+            f"process {process} on {each['host']}: step {each['step']}, "
+            f"{now - each['at']:.0f} s ago"
             for process, each in sorted(self._published().items())
         ]
         return "; ".join(places)

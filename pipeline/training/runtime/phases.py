@@ -11,8 +11,8 @@ NAMES = ("start", "restore", "compile", "step", "data", "save", "evaluate", "pic
 class Phases:
     """Clocks of a run's phases; a phase within another stops the clock of the outer one.
 
-    The first phase, "start", counts from `began` (time.monotonic(); now by default). `seconds` holds
-    the time of each phase. A watchdog reads `current`, `since` and `step` from its own thread.
+    The first phase, "start", counts from `began` (time.monotonic(); now by default). `seconds`
+    holds each phase's time. A watchdog reads `current`, `since` and `step` from its own thread.
     """
 
     def __init__(self, *, began: float | None = None):

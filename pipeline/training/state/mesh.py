@@ -23,9 +23,9 @@ def create(
 
     Sizes with a smaller product than the number of devices leave the last devices idle, if one
     process has all devices. Within a TPU slice neighbours on the mesh are neighbours on the torus;
-    elsewhere devices keep their order, in which each process's devices are contiguous. Across several
-    slices, or several processes with GPUs (nodes), `replica` goes across and the other axes stay
-    within, if `replica` is a multiple of their number.
+    elsewhere devices keep their order, in which each process's devices are contiguous. With several
+    slices, or several processes with GPUs (nodes), `replica` spans them and the other axes stay
+    within one, if `replica` is a multiple of their number.
 
     Axes are of type Auto: convolutions with sharded kernels raise under Explicit ones.
 

@@ -1,4 +1,7 @@
-"""ImageData: batch k is a pure function of (seed, k); evaluation covers each example once; every failure is reported."""
+"""ImageData: batch k is a pure function of (seed, k), and every failure is reported.
+
+Evaluation covers each example once.
+"""
 
 import itertools
 import pathlib

@@ -42,7 +42,7 @@ def images(num: int = 3) -> jax.Array:
 
 @functools.cache
 def inferred():
-    """Return outputs in training (batch statistics) and evaluation (running ones), and both models."""
+    """Return outputs in training (batch statistics), in evaluation (running ones); both models."""
 
     @jax.jit
     def run(model, key):

@@ -1,4 +1,4 @@
-"""However an array is split, its parts add up to the same checksum; any single flipped bit changes it."""
+"""The checksum does not depend on how an array is split; any single flipped bit changes it."""
 
 import jax
 import jax.numpy as jnp

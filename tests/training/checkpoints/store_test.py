@@ -1,4 +1,4 @@
-"""Checkpoints come back bit for bit, on any mesh; kills, full disks and damage lose nothing else."""
+"""Checkpoints are restored bit for bit on any mesh; kills, full disks and damage lose no others."""
 
 import os
 import pathlib

@@ -35,7 +35,7 @@ def kernel_allows_it() -> bool:
     not kernel_allows_it(), reason="the kernel hides what a thread waits on, or its policy is fixed"
 )
 def test_of_new_threads_those_that_poll_give_way():
-    """A thread that polls, like gloo's, gives way; one that waits on a lock, like XLA's, does not."""
+    """A thread that polls (gloo's) gives way; one that waits on a lock (XLA's) does not."""
     ends, done = os.pipe(), threading.Event()
 
     def poll():

@@ -1,4 +1,4 @@
-"""A process without progress ends with its stacks told; one with progress, or compiling, does not."""
+"""A process without progress prints its stacks and ends; progress or compiling keeps it alive."""
 
 import threading
 import time

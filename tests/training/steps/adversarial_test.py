@@ -1,4 +1,4 @@
-"""The adversarial step: its two updates, the weight between them, bad gradients, and one device against eight."""
+"""The adversarial step: two updates, their weight, bad gradients, one device against eight."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""NVAE trains: running values are in the state, and from a checkpoint it goes on as without a break."""
+"""NVAE trains: running values are in the state, and resuming equals an uninterrupted run."""
 
 import jax
 import numpy as np
