@@ -26,7 +26,7 @@ class Perceptual:
     """
 
     name: str
-    distance: Callable[..., Any]  # (weights, a, b) -> one value an image
+    distance: Callable[..., Any]  # (weights, a, b) -> one value per image
     weights: Mapping[str, Any]
     fingerprint: str
     detail: str

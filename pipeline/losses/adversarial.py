@@ -1,6 +1,6 @@
-"""Losses of a generator and its discriminator, one value an example, and the adaptive weight.
+"""Losses of a generator and its discriminator, one value per example, and the adaptive weight.
 
-A discriminator gives many logits an example, one for each patch; their mean counts.
+A discriminator gives many logits per example, one for each patch; the losses use their mean.
 """
 
 from collections.abc import Callable

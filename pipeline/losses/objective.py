@@ -58,7 +58,7 @@ class Losses:
       likelihood: sum of the terms that measure the reconstruction [b].
       others: every other term [b], weighted, in the order of the recipe.
       values: every term's unweighted value [b], by name.
-      logged: what to log, by name: [b] or [b l] in nats a value of the example, or scalars.
+      logged: what to log, by name: [b] or [b l] in nats per value of the example, or scalars.
     """
 
     likelihood: Float[Array, " b"]
@@ -84,8 +84,8 @@ class Objective:
 
     Attributes:
       terms: the terms by name, in the order of the recipe.
-      unit: what the gradient is of: nats of a "dimension" or of an "image". Clipping, the eps of an
-        optimizer and L2 regularization act on that scale.
+      unit: unit of the differentiated loss: nats per "dimension" or per "image". Clipping, an
+        optimizer's eps and L2 regularization act on that scale.
       per_frame: divide the likelihood terms, and only those, by the number of frames of a clip, as
         WF-VAE's code does; a dimension is then one of a frame.
       logvar: fixed log-variance of the likelihood terms; None is a learned one, which starts at 0.
@@ -118,7 +118,7 @@ class Objective:
         return self.likelihood_names + [name for name in others if name]
 
     def divisor(self, batch: Batch) -> int:
-        """Return what the loss of an example is divided by before it is differentiated."""
+        """Return the divisor of an example's loss, applied before differentiation."""
         if self.unit == "image":
             return 1
         return num_values(batch) // (num_frames(batch) if self.per_frame else 1)
@@ -190,11 +190,11 @@ def create(
     """Return the objective that a recipe asks for, and the arrays of its frozen networks by name.
 
     `load_codec(folder)` returns the definition of a codec and its weights. The recipe's key
-    "adversarial" is not read here: it configures the game with a discriminator.
+    "adversarial" is not read here: it configures training against a discriminator.
 
     Raises:
       ConfigError: an unknown key, a value that cannot work, terms that exclude one another, or a
-        missing file. DataError: a file of weights that is not what it should be.
+        missing file. DataError: a file does not hold the expected weights.
     """
     names = [name for name in recipe if name in modules_of(TERMS)]
     check_keys(recipe, where=where)

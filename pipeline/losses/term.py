@@ -21,7 +21,7 @@ class Term:
     """One summand of an objective.
 
     Attributes:
-      value: `value(outputs, batch, step, frozen)` returns one value an example [b], unweighted and
+      value: `value(outputs, batch, step, frozen)` returns one value per example [b], unweighted and
         summed over the example, in nats where it is a likelihood. `step` may be traced; `frozen`
         holds the term's own arrays below. A mean over the batch that the value depends on is
         masked by batch["mask"].
@@ -67,11 +67,11 @@ def sum_of_example(x: Float[Array, "b ..."]) -> Float[Array, " b"]:
 
 
 def num_values(batch: Batch) -> int:
-    """Return how many values an example of the batch has."""
+    """Return the number of values in an example of the batch."""
     return math.prod(pixels_of(batch).shape[1:])
 
 
 def num_frames(batch: Batch) -> int:
-    """Return how many frames an example of the batch has; an image has one."""
+    """Return the number of frames in an example of the batch; an image has one."""
     shape = pixels_of(batch).shape
     return shape[1] if len(shape) == 5 else 1

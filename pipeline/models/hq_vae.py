@@ -150,7 +150,7 @@ class InjectedLayer(nnx.Module):
 
 
 class SQVAE2(nnx.Module):
-    """Codes injected top-down, several layers a resolution.
+    """Codes injected top-down, with several layers per resolution.
 
     Args:
       halvings: number of halvings from the image's resolution to the lowest layers'; each scale has

@@ -56,9 +56,9 @@ class Programs:
         return functools.partial(_run, program, frozen), self._peak_share(program)
 
     def _placed(self, stage: StageRun) -> Any:
-        """Return the arrays that the step reads and never changes, replicated over the mesh.
+        """Return the arrays that the step only reads, replicated over the mesh.
 
-        Stages whose steps have the same ones share a copy.
+        Stages with the same arrays share a copy.
         """
         frozen = stage.step.frozen
         # The spec keeps the arrays alive, so that their ids stay theirs.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # `strata bench train` runs without Grain
 
 @dataclasses.dataclass(frozen=True)
 class EvalOptions:
-    """When and on what a stage is evaluated and draws pictures; an interval of 0 means never.
+    """Intervals and sizes of a stage's evaluations and pictures; an interval of 0 means never.
 
     Attributes:
       every: steps between evaluations on `num_examples` held-out examples (0: all of them).
@@ -95,12 +95,12 @@ class RuntimeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
-    """All that `pipeline.training.loop.train` needs to know of a run.
+    """Complete input of `pipeline.training.loop.train`.
 
     Attributes:
       name: the model's name, for messages.
-      provenance: what is saved into checkpoints and compared when the run resumes.
-      seed: of all random numbers, the data's order included.
+      provenance: properties saved in checkpoints and compared when the run resumes.
+      seed: seed of all random numbers, including the order of the data.
       mesh: the devices.
       peak_flops: published peak FLOP/s of one device at the run's dtype; None if unknown.
       shapes: the state as shapes with shardings over the mesh.

@@ -54,7 +54,7 @@ class Update:
         """Return the next state, and metrics to log.
 
         Args:
-          loss: the loss that the gradients are of.
+          loss: the differentiated loss.
           model_state: the model's other variables after the step.
           all_finite: whether everything else that the step computes is finite; if not, the update
             is skipped.

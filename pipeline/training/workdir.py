@@ -1,4 +1,4 @@
-"""The folder of a run: which run it belongs to, and what may change when the run resumes.
+"""The folder of a run, the run that it belongs to, and what may change when the run resumes.
 
 config.json  env.json  checkpoints/<step>/  metrics.jsonl  speed.jsonl  tb/  samples/  eval/  DONE
 """
@@ -78,7 +78,7 @@ def checkpoint_folder(workdir: str | os.PathLike[str], folder: str = "") -> str:
 def refuse_changes(
     saved: Mapping[str, Any], config: Mapping[str, Any], *, where: str, force: bool = False
 ) -> None:
-    """Check that a config is of the same run as a saved one, which messages call `where`.
+    """Check that a config is of the same run as a saved one, called `where` in messages.
 
     Raises:
       ConfigError: they differ in keys that may not change, and `force` is not set.

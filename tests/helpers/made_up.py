@@ -8,7 +8,7 @@ from pipeline.frozen import branches
 
 
 def tensors(network: ModuleType, conv_name: str) -> dict[str, np.ndarray]:
-    """Return zeros for kernels, and batch norms that are the identity but for their eps."""
+    """Return zero kernels, and batch norms that are the identity except for their eps."""
     found = {}
     for unit, channels in branches.units(network.NETWORK):
         found[f"{unit.name}.{conv_name}.weight"] = np.zeros(

@@ -91,7 +91,7 @@ def autoencoder_kl():
 
 
 def write_diffusers(folder, tensors=None, **changes):
-    """Write a folder as diffusers' save_pretrained does; `changes` are of config.json."""
+    """Write a folder as diffusers' save_pretrained does; `changes` apply to config.json."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(DIFFUSERS_CONFIG | changes))
     safetensors.numpy.save_file(tensors or autoencoder_kl(), folder / WEIGHTS)
@@ -196,7 +196,7 @@ def burgess_tensors(size=32, channels=1, latents=10):
 
 
 def wf_vae() -> dict[str, np.ndarray]:
-    """Return a state dict of the authors' module with one block a stage."""
+    """Return a state dict of the authors' module with one block per stage."""
     random, made = np.random.default_rng(0), {}
 
     def conv(name: str, i: int, o: int, *size: int) -> None:
@@ -253,7 +253,7 @@ def wf_vae() -> dict[str, np.ndarray]:
 
 
 def write_wf_vae(where, given=None, **settings):
-    """Write a folder as their save_pretrained does; `settings` are of config.json."""
+    """Write a folder as the authors' save_pretrained does; `settings` apply to config.json."""
     where.mkdir()
     given = {name: np.asarray(array, np.float32) for name, array in (given or wf_vae()).items()}
     safetensors.numpy.save_file(given, where / WEIGHTS)

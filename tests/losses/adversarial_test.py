@@ -1,4 +1,4 @@
-"""The losses of the game against their closed forms."""
+"""Adversarial losses agree with their closed forms."""
 
 import functools
 
@@ -65,12 +65,12 @@ def test_r1_is_the_squared_gradient_of_each_example():
 def test_r1_through_a_discriminator_of_clips_has_the_gradient_of_its_value():
     model = patchgan.PatchGAN3D(channels=4, num_layers=1, rngs=nnx.Rngs(0))
     modeldef, params, model_state = parameters.split(model)
-    # As large as trained ones: 0.02 at the start leaves nothing to measure.
+    # As large as trained weights: the initial 0.02 leaves nothing to measure.
     params = {
         name: value * (10 if name.endswith("kernel") else 1) for name, value in params.items()
     }
     clip = jax.random.uniform(jax.random.key(0), (2, 5, 8, 8, 3), minval=-1)
-    # Not along the kernel itself, of whose length the norm that follows keeps nothing.
+    # Not along the kernel itself: the norm that follows cancels its length.
     along = jax.random.normal(jax.random.key(1), params["convs.1.kernel"].shape) / 10
 
     @jax.jit
@@ -81,7 +81,7 @@ def test_r1_through_a_discriminator_of_clips_has_the_gradient_of_its_value():
         return of_each.sum(), of_each
 
     (_, of_each), slope = penalty(0.0)
-    # Much further away a leaky relu's input changes its sign somewhere, where the penalty jumps.
+    # Much further away, the input of some leaky ReLU changes sign, where the penalty jumps.
     (after, _), _ = penalty(1e-3)
     (before, _), _ = penalty(-1e-3)
     assert of_each.shape == (2,) and float(of_each.min()) > 1

@@ -1,4 +1,4 @@
-"""The contract of the loss terms: every file of the folder is constructed, called and checked."""
+"""The contract of the loss terms: each file of the folder is constructed, called and checked."""
 
 import inspect
 
@@ -57,7 +57,7 @@ def create(name: str, weight=1.0) -> Term:
 
 
 def case(seed=0):
-    """Outputs and a batch that have whatever a term may ask for."""
+    """Return outputs and a batch with everything that a term may need."""
     keys = jax.random.split(jax.random.key(seed), 4)
     shape = (BATCH, SIZE, SIZE, 3)
     z = jax.random.normal(keys[0], (BATCH, 1, 1, 1, 3))

@@ -1,4 +1,4 @@
-"""The objective: what is summed, what is weighed, and what is logged."""
+"""The objective: sums, weights and logged values."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ MASK = jnp.array([1.0, 1.0, 1.0, 0.0])
 
 
 def codec_case(shape=CLIP, error=0.25):
-    """A reconstruction that is wrong by `error` everywhere, a KL of 10 nats, and wavelet bands."""
+    """Return a reconstruction off by `error` everywhere, a KL of 10 nats, and wavelet bands."""
     recon = jnp.zeros(shape)
     latent = Latent(jnp.zeros((2, 5)), jnp.full((2, 5), 2.0))
     bands = (jnp.ones((2, 6)), jnp.zeros((2, 6))), (jnp.zeros((2, 4)), jnp.full((2, 4), 0.5))
@@ -110,7 +110,7 @@ def test_ms_ssim_counts_for_every_value_of_its_frame():
 
 
 def likelihood_case(*scales):
-    """A Bernoulli likelihood of 4 images, and one layer of latents for each scale of the KL."""
+    """Return a Bernoulli likelihood of 4 images, and one layer of latents per scale of the KL."""
     kl = jax.random.uniform(jax.random.key(0), (4, 6)) * jnp.linspace(0.01, 2.0, 6)
     latents = tuple(Latent(jnp.zeros_like(kl), scale * kl) for scale in scales)
     image = np.random.default_rng(0).integers(0, 256, (4, 3, 3, 1)).astype(np.uint8)

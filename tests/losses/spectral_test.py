@@ -52,7 +52,7 @@ def test_power_iteration_finds_the_largest_singular_values_and_their_gradient():
         (total, directions), gradients = penalty(params, kept, True)
         estimates.append(float(total))
         kept |= directions
-    # From below, and better at each step: each goes on where the last one ended.
+    # From below, and closer at each step: each step continues where the last one ended.
     assert estimates == sorted(estimates) or np.ptp(estimates[-5:]) < 1e-4
     assert estimates[0] <= float(expected) + 1e-4
     np.testing.assert_allclose(estimates[-1], expected, rtol=1e-4)

@@ -79,7 +79,7 @@ def test_figures_of_the_real_weights(name, kl, distortion, tmp_path):
 
 
 def torch_network(tensors, images):
-    """(mean, log-variance, decoder's logits at the mean) of Burgess et al.'s network at 32x32."""
+    """Return mean, log-variance and the decoder's logits of Burgess et al.'s network at 32x32."""
 
     def layer(function, name, x, **kw):
         return function(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], **kw)

@@ -44,7 +44,7 @@ class Units:
 
 
 def inception_in_torch(units, x):
-    """2048 numbers of images [n 3 299 299]."""
+    """Return 2048 features of images [n 3 299 299]."""
 
     def unit(at, x, width, rows=1, columns=None, **settings):
         kernel = (rows, columns or rows)

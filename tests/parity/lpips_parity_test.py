@@ -83,7 +83,7 @@ def squeezenet():
 
 @pytest.fixture
 def package(monkeypatch):
-    """The lpips package, its torchvision being this file's layers."""
+    """Import the lpips package with this file's layers in place of torchvision."""
     stub, models = types.ModuleType("torchvision"), types.ModuleType("torchvision.models")
     for name, layers in (("vgg16", vgg16), ("squeezenet1_1", squeezenet)):
         setattr(

@@ -22,7 +22,7 @@ pytestmark = [
 
 
 class Torch:
-    """One side of the network over its state dict: layers by their numbers there."""
+    """The encoder or the decoder, built from its state dict; layers are found by their numbers."""
 
     def __init__(self, file):
         self.tensors = {

@@ -1,4 +1,4 @@
-"""VDVAE against the same mathematics in torch: same weights, same images, same noise."""
+"""VDVAE agrees with the same equations in torch on the same weights, images and noise."""
 
 import pytest
 
@@ -37,7 +37,7 @@ KEY = jax.random.key(3)
 
 
 class Pair:
-    """The two models with the same weights, which went through a file as the released ones do."""
+    """The two models with the same weights, read from a file like the released ones."""
 
     def __init__(self, folder, **changes):
         recipe = MODEL | changes
@@ -118,7 +118,7 @@ def compare_elbo(pair, images, *, low_bit):
     norm = torch.stack([grad.square().sum() for grad in grads.values()]).sum().sqrt()
     our_norm = jnp.sqrt(sum(jnp.square(grad).sum() for grad in our_grads.values()))
     np.testing.assert_allclose(our_norm, norm, rtol=TOLERANCE)
-    # Changes of layout are linear, so that the converter serves for gradients too.
+    # Changes of layout are linear, so that the converter works for gradients too.
     for name, grad in pair.to_params({name: grad.numpy() for name, grad in grads.items()}).items():
         difference = float(
             jnp.linalg.norm((our_grads[name] - grad).ravel()) / jnp.linalg.norm(grad.ravel())

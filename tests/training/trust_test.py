@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> pathlib.Path:
-    """Steps 1 and 2."""
+    """Save steps 1 and 2."""
     folder = tmp_path_factory.mktemp("pristine")
     checkpoints = Checkpoints(folder)
     for step in (1, 2):

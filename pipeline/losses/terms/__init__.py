@@ -1,4 +1,4 @@
-"""One file a loss term. The file NAME.py has a function NAME that makes the term.
+"""Loss terms, one per file. The file NAME.py has a function NAME that returns the term.
 
 `config.objective.NAME` holds the arguments of that function, so a new term needs its file and
 nothing else. Functions may also take `where`, the key of the term in the recipe, for messages, and

@@ -40,5 +40,5 @@ def capacity(
 def gap(
     rates: Float[Array, " b"], target: Float[Array, ""], mask: Shaped[Array, " b"] | None = None
 ) -> Float[Array, " b"]:
-    """Return values an example whose (masked) mean is |mean KL - C|, with its gradient."""
+    """Return one value per example; their (masked) mean is |mean KL - C|, with its gradient."""
     return jnp.sign(masked_mean(rates, mask) - target) * (rates - target)

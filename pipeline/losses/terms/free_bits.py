@@ -13,7 +13,7 @@ from pipeline.losses.term import Term, Weight
 def free_bits(
     *, minimum: Number = 0.0, weight: Weight = 1.0, where: str = "objective.free_bits"
 ) -> Term:
-    """Return the term sum over groups of max(minimum, mean KL), `minimum` in nats a group."""
+    """Return the term sum over groups of max(minimum, mean KL), `minimum` in nats per group."""
     check_minimum(minimum, where)
     return Term(
         lambda outputs, batch, step, frozen: charge(

@@ -11,7 +11,7 @@ from pipeline.losses.terms.free_bits import check_minimum, group_rates
 def free_bits_per_example(
     *, minimum: Number = 0.0, weight: Weight = 1.0, where: str = "objective.free_bits_per_example"
 ) -> Term:
-    """Return the term sum over groups of max(minimum, KL), `minimum` in nats a group."""
+    """Return the term sum over groups of max(minimum, KL), `minimum` in nats per group."""
     check_minimum(minimum, where)
     return Term(
         lambda outputs, batch, step, frozen: charge(group_rates(outputs.latents), minimum),

@@ -1,4 +1,4 @@
-"""Number of latent units that a model uses, by two definitions that papers mix.
+"""Number of latent units that a model uses, by two definitions that papers mix up.
 
 A unit is one element of a latent: a dimension of a vector, or one channel at one position of a map.
 It is active

@@ -28,7 +28,7 @@ class Averages:
             self._sums[name] = self._sums.get(name, np.float64(0)) + np.asarray(value, np.float64)
 
     def mean(self, name: str) -> np.ndarray:
-        """Return the average of a name's values.
+        """Return the average of the values under a name.
 
         Raises:
           ZeroDivisionError: no example was added.

@@ -18,14 +18,14 @@ Counts = Float[Array | np.ndarray, " _"]
 
 
 def code_counts(latent: Latent, mask: Shaped[Array, " b"]) -> Float[Array, " k"]:
-    """Return how often each code is chosen in the examples whose mask is not 0."""
+    """Return the number of times each code is chosen in the examples whose mask is not 0."""
     assert latent.indices is not None, "only a discrete latent has codes to count"
     counted = (mask > 0).astype(jnp.float32).reshape(-1, *[1] * (latent.indices.ndim - 1))
     return jnp.zeros((latent.num_codes,), jnp.float32).at[latent.indices].add(counted)
 
 
 def perplexity(counts: Counts) -> Float[Array, ""]:
-    """Return exp(-sum p log p) of the counts' shares p."""
+    """Return exp(-sum p log p), with p the counts divided by their sum."""
     shares = counts / jnp.maximum(jnp.sum(counts), 1)
     return jnp.exp(-jnp.sum(shares * jnp.log(jnp.where(shares > 0, shares, 1.0))))
 

@@ -31,7 +31,7 @@ RANDOM = "random"
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A network with a file of weights, and the metric that its features give.
+    """A network, its file of weights, and the metric of its features.
 
     Attributes:
       features: maps (weights, x), images or clips in [-1, 1], to a feature map; its mean over

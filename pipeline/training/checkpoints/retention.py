@@ -1,4 +1,4 @@
-"""Rules for which checkpoints are kept."""
+"""Rules that decide which checkpoints are kept."""
 
 import dataclasses
 import math

@@ -98,7 +98,7 @@ class Checkpoints:
         """Start to save the state of `step` after the previous save; return the seconds this took.
 
         The state's buffers may be donated right away, because this waits until they are copied.
-        `metrics` are what the best checkpoint is chosen by.
+        `metrics` decide which checkpoint is the best.
 
         Raises:
           CheckpointError: the last `max_failures` saves have failed.
@@ -166,7 +166,7 @@ class Checkpoints:
 
         Raises:
           CheckpointError: there is none, or it is the state of another model or optimizer.
-            DamagedCheckpoint: it is not what was saved, on any of the processes.
+            DamagedCheckpoint: on some process it differs from what was saved.
         """
         with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
             content, tree = self.manifest(step), to_tree(shapes)
@@ -259,9 +259,9 @@ class Checkpoints:
         self, path: epath.Path, tree: Tree, about: dict[str, Any]
     ) -> concurrent.futures.Future[None]:
         if jax.process_count() > 1:
-            # Processes must save in step, which only Orbax's asynchronous save does. It blocks the
-            # loop for a third of a millisecond per array, to copy it. The checksums are taken here,
-            # before training changes the state.
+            # Processes must save in lockstep, which only Orbax's asynchronous save does. It blocks
+            # the loop for a third of a millisecond per array, to copy it. The checksums are taken
+            # here, before training changes the state.
             sums = {name: of_array(array) for name, array in flat(tree).items()}
             response = ocp.save_checkpointables_async(str(path), tree)
             kinds = {
@@ -415,7 +415,7 @@ class Checkpoints:
             if name.partition(".")[0] in tree
         }
         wanted = described(tree)
-        if "counters" not in tree:  # a model without what the objective trained
+        if "counters" not in tree:  # a model without the objective's trained parameters
             saved = {
                 name: kind
                 for name, kind in saved.items()

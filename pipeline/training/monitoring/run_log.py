@@ -20,7 +20,7 @@ from pipeline.training.update import by_layer
 
 
 class RunLog:
-    """Everything that a run reports about itself; only the first process writes.
+    """Reports of a run; only the first process writes.
 
     `writer` exists from `open` on.
     """
@@ -54,7 +54,7 @@ class RunLog:
         self.progress.close()
 
     def cut_back(self, step: int) -> None:
-        """Drop what was logged after `step`, to which the run returns."""
+        """Drop log entries after `step`, to which the run returns."""
         self.writer.cut_back(step)
         self.goodput.resumed(step)
 
@@ -63,7 +63,7 @@ class RunLog:
         self.progress.say(message)
 
     def announce(self, start: int, *, compiling: bool) -> None:
-        """Print what is about to be trained, on what, and from where."""
+        """Print the model, the devices and the first step of the training that begins."""
         spec, shapes = self._spec, self._spec.shapes
         count = _num_parameters(shapes)
         sizes = " x ".join(f"{axis}={size}" for axis, size in spec.mesh.shape.items())

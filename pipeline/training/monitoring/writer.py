@@ -66,7 +66,7 @@ class MetricWriter:
         self._to_clu("write_scalars", step, dict(_flat_scalars(group, plain)))
 
     def incident(self, step: int, kind: str, **details: Any) -> None:
-        """Append what went wrong, and what was done about it, to incidents.jsonl."""
+        """Append a problem, and the reaction to it, to incidents.jsonl."""
         if self._enabled:
             with (
                 self._reporting_failures("incidents.jsonl"),

@@ -1,4 +1,4 @@
-"""Checks before the first step of every start, where an error costs seconds and not a night."""
+"""Checks before the first step of every start, while an error costs seconds instead of a night."""
 
 import hashlib
 import json

@@ -58,12 +58,12 @@ class AdversarialStep:
     Each `variant` is compiled once. The codec's loss is objective + weight * g, summed over an
     example, averaged over the batch, and divided by the number of values of an example: gradients
     and norms do not depend on the resolution. The discriminator learns from the same batch, and
-    from what the codec made of it before this update. A gradient of either network that is not
+    from the codec's reconstructions before this update. A gradient of either network that is not
     finite leaves both unchanged; one that is too large for its own skip_norm leaves its network
     unchanged. All noise comes from fold_in(seed, step).
 
     Metrics: "loss", what the codec minimizes except for the generator's term, whose level means
-    nothing; the objective's terms, a dimension; and with a discriminator "generator" and
+    nothing; the objective's terms per dimension; and with a discriminator "generator" and
     "discriminator", their losses, "adversarial_weight", which multiplies the former, "real_logits",
     "fake_logits", "r1" and "lecam".
 
@@ -71,13 +71,13 @@ class AdversarialStep:
       modeldef: the codec.
       objective: the codec's loss of each example, without the generator's.
       update: how a gradient changes the codec.
-      seed: of the run.
-      grad_accum_steps: number of microbatches that are differentiated in turn; each has an
-        adaptive weight of its own.
+      seed: the run's seed.
+      grad_accum_steps: number of microbatches that are differentiated in turn; each has its
+        own adaptive weight.
       gather: sharding that gathers sharded parameters before they are used; None if they are whole.
       discriminator: the discriminator; None in a run without one.
       discriminator_update: how a gradient changes the discriminator.
-      gan: how both are trained against each other.
+      gan: settings of adversarial training.
       layer: name of the parameter whose gradients the adaptive weight compares.
       frozen: arrays of the objective's frozen networks, to be placed on devices and passed in.
       active: whether this program trains the discriminator, see `variant`.
@@ -267,7 +267,7 @@ class AdversarialStep:
         weight = warmup * self.gan.weight
         if not self.gan.adaptive:
             return weight
-        # XLA drops all of these two passes but what leads to this one layer.
+        # XLA drops everything in these two passes except the path to this layer.
         nll_gradient = pull(nll_cotangent())[0][self.layer]
         generator_gradient = pull(generator_cotangent)[0][self.layer]
         return weight * adversarial.adaptive_weight(

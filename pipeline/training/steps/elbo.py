@@ -41,7 +41,7 @@ class ElboStep:
       modeldef: the model.
       objective: the loss of each example.
       update: how a gradient changes the state.
-      seed: of the run.
+      seed: the run's seed.
       grad_accum_steps: number of microbatches that are differentiated in turn.
       gather: sharding that gathers sharded parameters before they are used; None if they are whole.
       frozen: arrays of the objective's frozen networks, to be placed on devices and passed in.

@@ -9,7 +9,7 @@ from pipeline.losses.terms.rate import total_rate
 
 
 def latents() -> tuple[Latent, ...]:
-    """One layer of 2x2 positions and two of 4x4, for 2 examples."""
+    """Return one layer of 2x2 positions and two of 4x4, for 2 examples."""
     rng = np.random.default_rng(0)
     shapes = [(2, 2, 2, 3), (2, 4, 4, 3), (2, 4, 4, 3)]
     return tuple(

@@ -38,8 +38,8 @@ def test_free_bits_of_the_batch_mean(kl):
 
     np.testing.assert_allclose(charge(kl), jnp.maximum(mean, minimum).sum(), rtol=1e-6)
     gradient = jax.grad(charge)(kl)
-    # No pull on a group below the minimum; on the others a third from each example, and none from
-    # padding.
+    # The gradient is zero in a group below the minimum; in the others, each example has a third,
+    # and padding has none.
     np.testing.assert_allclose(gradient[:3], jnp.tile((mean > minimum) / 3, (3, 1)), rtol=1e-6)
     assert (gradient[3] == 0).all()
 

@@ -16,7 +16,7 @@ from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import train_state as states
 from pipeline.training.state.digest import state_digest
 
-# What Orbax leaves behind of a read that failed.
+# Warnings about what Orbax leaves behind after a failed read.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
 )
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> pathlib.Path:
-    """A folder with make_state() as step 2."""
+    """Return a folder with make_state() saved as step 2."""
     folder = tmp_path_factory.mktemp("saved")
     checkpoints = Checkpoints(folder)
     checkpoints.save(2, make_state(), {})

@@ -36,7 +36,7 @@ def shapes_on(devices: int, **changes):
 
 @pytest.fixture(scope="module")
 def eight():
-    """A state in eight parts."""
+    """Return a state sharded over eight devices."""
     settings, update, shapes = shapes_on(8)
     return states.initialize(build.model_factory(settings), update.optimizer, shapes, 0), shapes
 

@@ -16,7 +16,10 @@ def policy_of(thread: threading.Thread) -> int:
 
 
 def kernel_allows_it() -> bool:
-    """Containers may hide what a thread waits on, or forbid a change of its policy."""
+    """Return whether the kernel shows what a thread waits on, and lets its policy change.
+
+    Containers may forbid either.
+    """
     done = threading.Event()
     waiting = threading.Thread(target=done.wait)
     waiting.start()

@@ -1,4 +1,4 @@
-"""Memory that was freed goes back to the system."""
+"""Freed memory is returned to the system."""
 
 import ctypes
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.training.runtime import malloc
 
-# In a process of its own: the heap of one that has compiled has holes of any size already.
+# In a separate process: after a compilation, the heap already has holes of any size.
 HOLES = """
 import ctypes, pathlib
 from pipeline.training.runtime import malloc as heaps

@@ -128,7 +128,7 @@ def test_models_have_the_loss_and_gradients_of_one_device(settings):
 )
 @pytest.mark.parametrize("height, size", [(1, 3), (2, 3), (4, 3), (4, 5), (8, 5), (2, 1)])
 def test_small_heights_keep_their_gradients(sizes, height, size):
-    """XLA's own partitioning is wrong here.
+    """XLA's own partitioning is wrong at some of these sizes.
 
     It fails for a 3x3 kernel's gradient at 4 rows over 8 devices, and an input's at 2 rows over
     2 x 2 devices.

@@ -19,7 +19,7 @@ from pipeline.training.state import train_state as states
 
 
 class Setup:
-    """A recipe's state and step on so many devices; programs by variant."""
+    """The state and step of a recipe on several devices; programs by variant."""
 
     def __init__(self, settings: dict, devices: int = 1):
         self.settings = settings
@@ -37,7 +37,7 @@ class Setup:
         return sharding.place(batch_of(number), sharding.batch_sharding(self.mesh))
 
     def run(self, state, batch, number: int):
-        """The run's step of that number; the state given stays usable."""
+        """Run the step of that number; the state passed in stays usable."""
         variant = self.step.variant(number)
         if variant not in self.programs:
             lowered = sharding.lower_step(self.step.program(variant), state, batch, {})
@@ -117,7 +117,7 @@ def test_both_are_updated_and_logged(one):
 
 
 def test_gradients_are_those_of_the_losses_written_out(one):
-    """With plain gradient descent, what a step changes is the gradient."""
+    """With plain gradient descent, a step's change is the gradient."""
     settings = tiny(
         objective__adversarial__r1=0.0, objective__adversarial__lecam=0.0, optimizer__warmup_steps=0
     )
@@ -205,7 +205,7 @@ def test_too_large_a_gradient_skips_its_own_update_alone():
 def test_one_device_and_eight_agree(one):
     state, metrics = one.steps(6)
     eight, metrics_of_eight = Setup(tiny(), devices=8).steps(6)
-    # Adam's steps hide a factor, which norms show, and show rounding where a gradient is near zero.
+    # Adam's steps hide a factor, which norms show, and amplify rounding where a gradient is near 0.
     norms = ("gradient_norm", "discriminator_gradient_norm")
     for name in ("loss", "discriminator", "generator", "adversarial_weight", *norms):
         np.testing.assert_allclose(metrics[name], metrics_of_eight[name], rtol=2e-4, err_msg=name)
@@ -232,7 +232,7 @@ def test_a_learned_log_variance_and_the_warm_up_of_the_game(parts):
 
 
 def test_parts_of_a_batch_one_after_the_other_are_the_batch(parts):
-    """Without noise, which is each part's own, and without the adaptive weight, which is too."""
+    """The noise and the adaptive weight are off, because each microbatch has its own."""
     whole = Setup(tiny(**(PARTS | dict(grad_accum_steps=1))))
     (state, metrics), (same_state, same_metrics) = (
         each.run(each.start, each.batch(0), 6) for each in (whole, parts)
