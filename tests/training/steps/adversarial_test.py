@@ -298,7 +298,7 @@ def test_each_new_discriminator_is_another_draw(one):
         (dict(objective__adversarial__loss="wgan"), "objective.adversarial.loss='wgan'"),
         (
             dict(objective__adversarial__begin=3),
-            "objective.adversarial.begin is not a setting of Game",
+            "objective.adversarial.begin is not a setting of GanConfig",
         ),
         (dict(objective__adversarial__lecam_decay=1.0), "lecam_decay below 1"),
         (dict(objective__perceptual=dict(weight=1.0)), "objective.perceptual.weights is empty"),
