@@ -284,7 +284,7 @@ def free_port() -> int:
 
 
 def environment(devices: int = 1) -> dict[str, str]:
-    """Each process has so many devices, and all share a compilation cache."""
+    """Return the environment of a process with its devices and the shared compilation cache."""
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
     extra = dict(PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", JAX_COMPILATION_CACHE_DIR=cache)
     flags = os.environ.get("ONE_DEVICE_XLA_FLAGS", "")  # set by the tests, to compile faster

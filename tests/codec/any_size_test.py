@@ -13,7 +13,7 @@ from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.load import Codec
 from pipeline.core.errors import DataError
 
-# As they are outside of the tests, which check types by annotations before the codec does.
+# Without the tests' runtime type checks, which would raise before the codec does.
 ENCODE, DECODE = inspect.unwrap(AnySizeCodec.encode), inspect.unwrap(AnySizeCodec.decode)
 
 
@@ -50,7 +50,7 @@ def test_chunks_give_the_frames_of_the_whole(codec, chunk):
 
 
 def float_frames(codec, z, plan):
-    """By what codec.decode calls, chunk after chunk, before it rounds."""
+    """Return what codec.decode computes, chunk by chunk, before it is rounded."""
     parts, cache = [], None
     for chunk in np.split(np.asarray(z), np.cumsum(plan)[:-1], axis=1):
         frames, cache = codec._decode_part(*codec._state, cache, chunk)

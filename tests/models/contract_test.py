@@ -44,7 +44,7 @@ def recipe_of(name: str) -> dict:
 
 @pytest.fixture(params=RECIPES)
 def model(request):
-    """(definition, shapes of all arrays, the model without arrays)."""
+    """Return the definition, the shapes of all arrays, and the model without arrays."""
     recipe = recipe_of(request.param)
     modeldef, params, rest = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     return modeldef, params | rest, modeldef.skeleton()

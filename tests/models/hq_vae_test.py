@@ -1,6 +1,4 @@
-"""HQ-VAE in both forms: codes and nothing but codes, the residual identity, decode after encode,
-evaluation.
-"""
+"""HQ-VAE in both forms: latents are codes, residual identity, decode after encode, evaluation."""
 
 import functools
 
@@ -78,7 +76,7 @@ def test_what_the_levels_leave_and_their_sum_are_the_vectors(batch):
     latents, left = model._infer(batch["image"], jax.random.key(0), None)
     vectors = model.vectors(model.encoder(batch["image"] / 127.5 - 1.0))
     np.testing.assert_allclose(left + sum(latent.z for latent in latents), vectors, atol=1e-5)
-    # With a code for nothing, the nearest code never takes away from what is reached.
+    # If one code is zero, choosing the nearest code never increases the error.
     for quantizer in model.quantizers:
         quantizer.codebook[...] = quantizer.codebook[...].at[0].set(0.0)
     left, errors = vectors, []

@@ -1,4 +1,4 @@
-"""ResNet VAE with IAF: its one-sample KL, what its flow adds, and the importance-weighted bound."""
+"""ResNet VAE with IAF: one-sample KL, the flow's log-determinant, importance-weighted bound."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ SMALL |= dict(likelihood="bernoulli")
 
 
 def create(**changes):
-    """Disturbed, so that no layer is at its beginning."""
+    """Return a model with perturbed weights, so that no layer is as initialized."""
     model = models.create(SMALL | changes, rngs=nnx.Rngs(0))
     leaves, tree = jax.tree.flatten(nnx.state(model, nnx.Param))
     keys = jax.random.split(jax.random.key(5), len(leaves))

@@ -94,9 +94,7 @@ def test_samples_from_the_prior_and_their_temperature(model):
 
 
 def test_a_transposed_convolution_is_the_transpose_of_the_encoders():
-    """<conv(x), y> = <x, conv_t(y)> with the kernel turned as the module's docstring says of
-    torch's.
-    """
+    """<conv(x), y> = <x, conv_t(y)> if the kernel is flipped in both directions."""
     model = create(channels=(4,), hidden=())
     conv, transposed = model.encoder.convs[0], model.decoder.convs[0]
     transposed.kernel[...] = jnp.flip(conv.kernel[...], (0, 1)).swapaxes(2, 3)

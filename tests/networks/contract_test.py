@@ -25,7 +25,7 @@ CHANNELS, LATENTS = 2, 3
 
 @pytest.fixture(params=[(module, side) for module in MODULES for side in ("Encoder", "Decoder")])
 def network(request):
-    """(side, definition, shapes of the parameters, the network without arrays)."""
+    """Return side, definition, shapes of the parameters, and the network without arrays."""
     module, side = request.param
     inputs, outputs = (CHANNELS, LATENTS) if side == "Encoder" else (LATENTS, CHANNELS)
     recipe = dict(name=f"{module}.{side}") | SMALL[module]

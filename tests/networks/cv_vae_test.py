@@ -26,7 +26,7 @@ def images(**changes):
 
 
 def random_model(recipe):
-    """With every weight away from its start, norms' too."""
+    """Return a definition, and weights that all differ from the initial ones, norms included."""
     modeldef, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     rng = np.random.default_rng(0)
     weights = {}
@@ -41,7 +41,7 @@ def random_model(recipe):
 
 
 def inflated(image_recipe, weights=None):
-    """(an image codec, the CV-VAE made of it)."""
+    """Return an image codec and the CV-VAE that starts from it."""
     modeldef, given = random_model(image_recipe)
     given = given if weights is None else weights(given)
     clip_def, shapes, _ = parameters.abstract(lambda: models.create(clips(), rngs=nnx.Rngs(0)))
@@ -72,7 +72,7 @@ def test_inflated_it_is_the_image_codec(clip):
     of_images, of_clips = inflated(images())
     z = moments(of_clips, clip)
     assert z.shape == (1, 3, 2, 2, 8)
-    # Of a single frame, and of each frame that a clip's latents keep.
+    # Latents agree for a single frame, and for each frame that a clip's latents keep.
     np.testing.assert_allclose(
         moments(of_clips, clip[:, :1])[:, 0], moments(of_images, clip[:, 0]), atol=1e-4
     )

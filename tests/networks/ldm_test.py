@@ -43,8 +43,7 @@ def test_rematerialisation_changes_nothing():
     step = nnx.jit(nnx.value_and_grad(loss))
     (plain, plain_grads), (remat, remat_grads) = step(create()), step(create(remat=True))
     np.testing.assert_allclose(plain, remat, rtol=1e-5)
-    # Rounding is all that the attention's keys have of a gradient by their bias, which changes no
-    # softmax.
+    # The bias of the attention's keys does not change the softmax: its gradient is only rounding.
     largest = max(float(jnp.abs(a).max()) for a in jax.tree.leaves(plain_grads))
     for a, b in zip(jax.tree.leaves(plain_grads), jax.tree.leaves(remat_grads)):
         np.testing.assert_allclose(

@@ -1,6 +1,4 @@
-"""TAESD: published sizes and what is particular to it; tests/parity compares with torch on the real
-weights.
-"""
+"""TAESD: published sizes and special features; tests/parity compares with torch on real weights."""
 
 import math
 
@@ -32,7 +30,7 @@ def test_a_deterministic_codec_of_any_multiple_of_eight():
     @nnx.jit
     def code(model, image, key):
         (latent,) = model.encode(image, key=key)
-        # Latents are held within -3 .. 3, so that far ones look alike.
+        # Latents are limited to -3..3, so that distant ones decode alike.
         far = [model.decode([latent.z * 0 + size]).mean() for size in (50.0, 500.0)]
         return latent, model.decode([latent.z]).mean(), far
 

@@ -17,7 +17,7 @@ from pipeline.data.images.image_data import ImageData
 def write_images(
     folder: pathlib.Path, count: int, size: tuple[int, int] = (12, 10), classes: int = 2
 ) -> None:
-    """Noise in PNG files of unequal size, in class folders."""
+    """Write PNG files of noise, of unequal sizes, into class folders."""
     rng = np.random.default_rng(count)
     for i in range(count):
         (folder / f"class{i % classes}").mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def test_batches_do_not_depend_on_workers_processes_or_the_first_step(folder):
         {key: np.concatenate([a[key], b[key]]) for key in a} for a, b in zip(*parts, strict=True)
     ]
     assert_equal(joined, expected)
-    # Hosts of a torus have rows that are not together.
+    # On a torus, the rows of a host need not be contiguous.
     scattered = take(straight.train(6, 5, rows=np.array([0, 1, 4])), 9)
     assert_equal(
         scattered, [{key: values[[0, 1, 4]] for key, values in batch.items()} for batch in expected]
@@ -247,7 +247,7 @@ def test_binarized_pixels_are_new_in_each_epoch_and_fixed_in_evaluation():
     shown = [batch["image"][batch["index"] == 7] for batch in straight]
     first, second = np.concatenate(shown)[:2]
     assert (first != second).any()
-    # Not of the place in an evaluation: the same in batches of another size.
+    # In evaluation the result does not depend on the batch size.
     small, large = (take(data.evaluate(size), 1)[0] for size in (16, 48))
     np.testing.assert_array_equal(small["image"], large["image"][:16])
     assert data.fingerprint != ImageData("digits", image_size=8, channels=1).fingerprint

@@ -52,7 +52,7 @@ def test_rounded_timestamps_neither_repeat_nor_skip_a_frame(tmp_path):
 def test_frames_are_selected_by_time_and_not_by_number(tmp_path, suffix):
     times = [0, 20, 40, 500, 1000, 1040, 1100, 2000]
     path = write_video(tmp_path / f"a{suffix}", frames=8, milliseconds=times)
-    # At 0, 250, 500, ... milliseconds, what is shown then.
+    # The frames that are shown at 0, 250, 500, ... milliseconds.
     assert numbers(take(path, Clip(5, fps=4))) == [0, 2, 3, 3, 4]
     assert numbers(take(path, Clip(5))) == [0, 1, 2, 3, 4]
 

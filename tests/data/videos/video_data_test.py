@@ -156,7 +156,7 @@ def test_random_crops_lie_anywhere_in_the_frame_and_stay_in_place_during_a_clip(
     height, width, side = 32, 48, 16
 
     def places(number, height, width):
-        """Pixels that say where they are."""
+        """Return pixels whose values encode their positions."""
         rows, columns = np.mgrid[:height, :width]
         return np.stack([rows, columns, np.full_like(rows, number)], axis=-1).astype(np.uint8)
 

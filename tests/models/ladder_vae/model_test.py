@@ -1,6 +1,4 @@
-"""Ladder VAE: the product of Gaussians, what a vague estimate leaves, equal sizes, and batch norm's
-two ways.
-"""
+"""Ladder VAE: the product of Gaussians, vague estimates, equal sizes, both modes of batch norm."""
 
 import itertools
 
@@ -104,7 +102,7 @@ def test_decode_draws_what_is_missing_from_the_prior(image):
     for given in range(3):
         few = model.decode(zs[:given], num=6, key=key).mean()
         assert few.shape == image.shape
-        # Without chance it is the priors' means, all the way down.
+        # At temperature 0, every layer is its prior's mean.
         still = model.decode(zs[:given], num=6, key=key, temperature=[0.0, 0.0, 0.0]).mean()
         np.testing.assert_allclose(still, model.decode(zs[:given], num=6).mean(), atol=1e-6)
         assert not np.allclose(few, still, atol=1e-4)

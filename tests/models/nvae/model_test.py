@@ -24,7 +24,7 @@ SMALL: Any = dict(image_size=8, channels=4, groups=(1, 1), latent_dim=2, cells=1
 
 @functools.cache
 def model() -> NVAE:
-    """With flows, and away from its initialisation."""
+    """Return a model with flows, with weights away from their initial values."""
     made = NVAE(
         **SMALL,
         num_flows=1,
@@ -127,7 +127,7 @@ def test_reestimated_statistics_are_means_over_samples_and_of_the_decoder_alone(
 
     @jax.jit
     def one(model, key):
-        """The batch's own mean is what a momentum of 1 leaves."""
+        """Return the mean of the batch: with a momentum of 1, nothing else remains."""
         model.decode((), num=4, key=key, temperature=0.7, momentum=1.0)
         return model.decoder.after[0].norms[0].mean[...]
 

@@ -1,4 +1,4 @@
-"""VDVAE: published sizes, the contract, and what the ladder promises."""
+"""VDVAE: published sizes, the contract, and properties of the hierarchy."""
 
 import functools
 import math
@@ -30,7 +30,7 @@ SMALL = dict(
 
 @functools.cache
 def small_model(seed: int = 0, **changes) -> VDVAE:
-    """A model away from its initialisation, where the priors are all N(0, 1)."""
+    """Return a model with perturbed weights; as initialized, all priors are N(0, 1)."""
     model = VDVAE(**{**SMALL, **changes}, rngs=nnx.Rngs(seed))
     graph, state = nnx.split(model)
     keys = iter(jax.random.split(jax.random.key(seed), len(jax.tree.leaves(state))))
@@ -219,7 +219,7 @@ def test_decode_checks_its_arguments():
 
 @pytest.mark.parametrize("remat", [False, True])
 def test_scanned_layers_are_the_same_model(remat):
-    """One parameter tree, and the same value, gradients and samples to rounding."""
+    """Both have one parameter tree, and equal values, gradients and samples up to rounding."""
     unrolled, scanned = small_model(), small_model(scan_layers=True, remat=remat)
     assert jax.tree.structure(nnx.state(unrolled)) == jax.tree.structure(nnx.state(scanned))
     wanted, got = (
@@ -233,7 +233,7 @@ def test_scanned_layers_are_the_same_model(remat):
 
 @pytest.mark.parametrize("given", [0, 3, 5])
 def test_scanned_layers_generate_the_same(given):
-    """Also where a run of layers has its latents in part from the prior."""
+    """This also holds if some latents of a run of equal layers come from the prior."""
     latents = [latent.z for latent in small_model().encode(images(), key=jax.random.key(2))[:given]]
     temperature = [0.5, 0.6, 0.7, 0.8, 0.9]
     wanted, got = (
