@@ -10,24 +10,22 @@ independent of one another: a save that fails (a full disk) damages no other che
 import concurrent.futures
 import contextlib
 import json
-import math
 import os
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from pipeline.core.errors import CheckpointError, DamagedCheckpoint
-from pipeline.training.checkpoints import manifest, orbax_noise
+from pipeline.training.checkpoints import manifest, orbax_noise, reading
 from pipeline.training.checkpoints.checksum import MASK, checksum, of_array
+from pipeline.training.checkpoints.orbax_errors import reason
 from pipeline.training.checkpoints.retention import Retention
 from pipeline.training.runtime import cluster_status
 from pipeline.training.state.state_tree import (
@@ -170,10 +168,10 @@ class Checkpoints:
         """
         with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
             content, tree = self.manifest(step), to_tree(shapes)
-            self._check_shapes(step, content, tree)
+            reading.check_shapes(self.folder / str(step), content, tree)
         with cluster_status.raise_on_all_processes(f"arrays of checkpoint {step}"):
-            loaded = self._load(step, tree)
-        self._check_sums(step, content, loaded)
+            loaded = reading.load(self.folder / str(step), tree)
+        reading.check_sums(self.folder / str(step), content, loaded)
         return from_tree(shapes, loaded)
 
     def restore_newest(
@@ -218,18 +216,7 @@ class Checkpoints:
         Raises:
           CheckpointError: there is no such step. DamagedCheckpoint: arrays are not what was saved.
         """
-        content = self.manifest(step)
-        wanted: Tree = {}
-        for name, said in content["arrays"].items():
-            part, _, rest = name.partition(".")
-            if not parts or part in parts:
-                wanted.setdefault(part, {})[rest] = np.empty(
-                    said["shape"], jnp.dtype(said["dtype"])
-                )
-        loaded = self._load(step, wanted)
-        sums = {name: checksum(np.asarray(array)) for name, array in flat(loaded).items()}
-        _compare(self.folder / str(step), content, sums)
-        return loaded
+        return reading.arrays(self.folder / str(step), self.manifest(step), parts)
 
     def weights(
         self,
@@ -247,7 +234,7 @@ class Checkpoints:
         """
         part = "ema" if ema else "params"
         tree = {part: dict(params), "model_state": dict(model_state)}
-        self._check_shapes(step, self.manifest(step), tree)
+        reading.check_shapes(self.folder / str(step), self.manifest(step), tree)
         arrays = self.arrays(step, *tree)
         found = {"params": arrays[part], "model_state": arrays.get("model_state", {})}
         return {
@@ -318,7 +305,7 @@ class Checkpoints:
             totals = [sum(column) & MASK for column in zip(*shares, strict=True)]
             self._commit(path, kinds, dict(zip(sums, totals)), about)
         except Exception as error:
-            client.key_value_set(done, _reason(error))
+            client.key_value_set(done, reason(error))
             raise
         client.key_value_set(done, "")
 
@@ -378,7 +365,7 @@ class Checkpoints:
             else f"the last good one is that of step {latest}"
         )
         self.failure = CheckpointError(
-            f"the checkpoint of step {step} was not written: {_reason(error)}; {kept}"
+            f"the checkpoint of step {step} was not written: {reason(error)}; {kept}"
         )
         self.failures += 1
         self._in_a_row += 1
@@ -405,82 +392,3 @@ class Checkpoints:
             )
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"quarantine {step}")
-
-    def _check_shapes(self, step: int, content: Mapping[str, Any], tree: Tree) -> None:
-        # Orbax accepts arrays of another shape silently, and its errors name no array.
-        arrays = content["arrays"].items()
-        saved = {
-            name: f"{each['dtype']}{each['shape']}"
-            for name, each in arrays
-            if name.partition(".")[0] in tree
-        }
-        wanted = described(tree)
-        if "counters" not in tree:  # a model without the objective's trained parameters
-            saved = {
-                name: kind
-                for name, kind in saved.items()
-                if not name.partition(".")[2].startswith("objective.")
-            }
-        for name in sorted(saved.keys() | wanted.keys()):
-            if saved.get(name) != wanted.get(name):
-                raise CheckpointError(
-                    f"checkpoint {self.folder / str(step)} is of another model or optimizer: "
-                    f"{name} is {saved.get(name, 'absent')} there, and "
-                    f"{wanted.get(name, 'absent')} here"
-                )
-
-    def _check_sums(self, step: int, content: Mapping[str, Any], loaded: Tree) -> None:
-        shares = np.array([of_array(array) for array in flat(loaded).values()], np.uint64)
-        if jax.process_count() > 1:
-            # As pairs of 32 bits: JAX has 64-bit types only if they are enabled.
-            gathered = multihost_utils.process_allgather(shares.view(np.uint32))
-            shares = np.ascontiguousarray(gathered).view(np.uint64).sum(axis=0, dtype=np.uint64)
-        _compare(self.folder / str(step), content, dict(zip(flat(loaded), map(int, shares))))
-
-    def _load(self, step: int, tree: Tree) -> Tree:
-        path = self.folder / str(step)
-        with _raise_as_damage(path), _low_memory(tree):
-            return ocp.load_checkpointables(str(path), without_empty(tree))
-
-
-def _compare(path: epath.Path, content: Mapping[str, Any], sums: Mapping[str, int]) -> None:
-    wrong = [
-        name
-        for name, total in sums.items()
-        if f"{total:016x}" != content["arrays"][name]["checksum"]
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 3} more arrays" if len(wrong) > 3 else ""
-        raise DamagedCheckpoint(
-            f"checkpoint {path} is damaged: {', '.join(wrong[:3])}{more}: not what was saved "
-            "(checksum)"
-        )
-
-
-def _low_memory(tree: Tree) -> ocp.Context:
-    """Return a context that reads a tenth of the state at once, or one array, to save memory."""
-    sizes = [math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in flat(tree).values()]
-    context = ocp.Context()
-    context.memory.read_concurrent_bytes = max(sum(sizes) // 10, *sizes, 1 << 24)
-    return context
-
-
-@contextlib.contextmanager
-def _raise_as_damage(path: epath.Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise DamagedCheckpoint(f"checkpoint {path} is damaged: {_reason(error)}") from error
-
-
-def _reason(error: BaseException) -> str:
-    """Return the system's error message, if any, or else the beginning of the library's."""
-    text = " ".join(str(error).split())
-    system = re.search(r"os_error_code\W+(\d+)", text)
-    if system:
-        return os.strerror(int(system.group(1)))
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if error.__cause__ is not None:
-        return _reason(error.__cause__)
-    return f"{type(error).__name__}: {text.split(' [tensorstore_spec')[0][:300]}"
