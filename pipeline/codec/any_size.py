@@ -23,12 +23,12 @@ from pipeline.codec.base import BaseCodec, checked_values
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Tiles
 from pipeline.codec.tiling.chunks import Chunk
+from pipeline.codec.tiling.parts import decode_part, encode_part, to_uint8
 from pipeline.codec.tiling.streams import Frames, LatentStream, crop_frames, single_latents
-from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
 from pipeline.distributions.continuous import gaussian_kl, gaussian_sample
-from pipeline.nn.cache import CacheArrays, CausalCache
+from pipeline.nn.cache import CacheArrays
 
 
 class AnySizeCodec(BaseCodec):
@@ -61,8 +61,8 @@ class AnySizeCodec(BaseCodec):
         self.spatial_factor: int = model.spatial_factor
         self.temporal_factor: int = model.temporal_factor
         self.latent_channels: int = model.latent_channels
-        self._encode_part = jit(functools.partial(_encode_part, modeldef, self.encoder_causal))
-        self._decode_part = jit(functools.partial(_decode_part, modeldef, self.decoder_causal))
+        self._encode_part = jit(functools.partial(encode_part, modeldef, self.encoder_causal))
+        self._decode_part = jit(functools.partial(decode_part, modeldef, self.decoder_causal))
 
     def encode(
         self,
@@ -282,14 +282,14 @@ class AnySizeCodec(BaseCodec):
         """Yield (mean, logvar) of each chunk of one clip or image."""
         caches: dict[tuple[int, int], CacheArrays | None] = {}
         factor = self.spatial_factor
-        for x, overlapping in _with_overlap(pieces, self.encoder_causal):
+        for x, overlapping in chunks.with_overlap(pieces, self.encoder_causal):
             tiles = self._tiles(x.shape[-3] // factor, x.shape[-2] // factor, tile)
             if tiles is None:
                 mean, logvar, caches[0, 0] = self._encode_part(*self._state, caches.get((0, 0)), x)
             else:
                 blends = Blend(tiles, 1), Blend(tiles, 1)
                 for corner in tiles.corners:
-                    part = _cut_tile(x, corner, tiles.size, factor)
+                    part = tiles.cut(x, corner, factor)
                     *values, caches[corner] = self._encode_part(
                         *self._state, caches.get(corner), part
                     )
@@ -301,20 +301,20 @@ class AnySizeCodec(BaseCodec):
     def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
         """Yield uint8 frames of each chunk of latents of one clip or image."""
         caches: dict[tuple[int, int], CacheArrays | None] = {}
-        for z, overlapping in _with_overlap(pieces, self.decoder_causal):
+        for z, overlapping in chunks.with_overlap(pieces, self.decoder_causal):
             tiles = self._tiles(z.shape[-3], z.shape[-2], tile)
             if tiles is None:
                 frames, caches[0, 0] = self._decode_part(*self._state, caches.get((0, 0)), z)
             else:
                 blend = Blend(tiles, self.spatial_factor)
                 for corner in tiles.corners:
-                    part = _cut_tile(z, corner, tiles.size, 1)
+                    part = tiles.cut(z, corner)
                     frames, caches[corner] = self._decode_part(
                         *self._state, caches.get(corner), part
                     )
                     blend.add(corner, np.asarray(frames))
                 frames = blend.mean()
-            frames = _to_uint8(frames)
+            frames = to_uint8(frames)
             yield frames[:, 1:] if overlapping else frames
 
     # Sizes
@@ -400,57 +400,3 @@ class AnySizeEncoding:
         """Return the KL to N(0, 1) of each example, in nats, summed over all of its latents."""
         kl = gaussian_kl(jnp.asarray(self.mean), jnp.asarray(self.logvar))
         return kl.sum(axis=range(1, kl.ndim))
-
-
-def _with_overlap(pieces: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
-    """Yield each chunk, and whether the last frame of the chunk before is prepended to it.
-
-    It is prepended for a network that is not causal.
-    """
-    last = None
-    for chunk in pieces:
-        whole = chunk if last is None or causal else np.concatenate([last, chunk], axis=1)
-        yield whole, whole is not chunk
-        last = chunk[:, -1:]
-
-
-def _cut_tile(x: Any, corner: tuple[int, int], size: tuple[int, int], factor: int) -> Any:
-    (top, left), (height, width) = ((place * factor for place in pair) for pair in (corner, size))
-    return x[..., top : top + height, left : left + width, :]
-
-
-@jit
-def _to_uint8(frames: Array) -> Array:
-    return pixels.to_uint8(frames)
-
-
-def _encode_part(
-    modeldef: ModelDef,
-    remembers: bool,
-    params: Any,
-    model_state: Any,
-    arrays: CacheArrays | None,
-    x: Array,
-) -> tuple[Array, Array, CacheArrays | None]:
-    model = modeldef.merge(params, model_state)
-    if not remembers:
-        (latent,) = model.encode(x)
-        return latent.mean, latent.logvar, None
-    cache = CausalCache(arrays)
-    (latent,) = model.encode(x, cache=cache)
-    return latent.mean, latent.logvar, cache.arrays()
-
-
-def _decode_part(
-    modeldef: ModelDef,
-    remembers: bool,
-    params: Any,
-    model_state: Any,
-    arrays: CacheArrays | None,
-    z: Array,
-) -> tuple[Array, CacheArrays | None]:
-    model = modeldef.merge(params, model_state)
-    if not remembers:
-        return model.decode((z,)).mean(), None
-    cache = CausalCache(arrays)
-    return model.decode((z,), cache=cache).mean(), cache.arrays()

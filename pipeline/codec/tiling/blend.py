@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -35,6 +36,11 @@ class Tiles:
     def corners(self) -> list[tuple[int, int]]:
         """Top left corners of the tiles, row by row."""
         return list(itertools.product(self._starts(self.height), self._starts(self.width)))
+
+    def cut(self, x: Any, corner: tuple[int, int], factor: int = 1) -> Any:
+        """Return the tile [... h w c] of `x` at `corner`; `x` has `factor` elements per latent."""
+        (top, left), (height, width) = ((n * factor for n in pair) for pair in (corner, self.size))
+        return x[..., top : top + height, left : left + width, :]
 
     def weights(self) -> Float[np.ndarray, "h w"]:
         """Return the weights of a tile's elements, positive everywhere."""

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
+import numpy as np
+
 # Number of frames, or latent frames; None is the whole clip and "auto" is `default_chunk`.
 Chunk = int | Literal["auto"] | None
 FRAMES, PIXELS = 8, 128**2
@@ -31,6 +33,18 @@ def split(x: Any, chunk: int, causal: bool) -> Iterator[Any]:
     yield x[:, :first]
     for start in range(first, x.shape[1], chunk):
         yield x[:, start : start + chunk]
+
+
+def with_overlap(chunks: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
+    """Yield each chunk, and whether the last frame of the previous chunk is prepended to it.
+
+    It is prepended for a network that is not causal.
+    """
+    last = None
+    for chunk in chunks:
+        whole = chunk if last is None or causal else np.concatenate([last, chunk], axis=1)
+        yield whole, whole is not chunk
+        last = chunk[:, -1:]
 
 
 def group(
