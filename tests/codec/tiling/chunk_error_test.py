@@ -75,7 +75,11 @@ def test_norms_over_frames_differ_from_the_first_chunk_on(clip):
 @pytest.mark.parametrize(
     "kind, causal, said",
     [
-        ("cv_vae", [True, False, False], "chunks of time give the latents of the whole clip"),
+        (
+            "cv_vae",
+            [True, False, False],
+            "Chunks of any number of frames give the latents of the whole clip",
+        ),
         ("cv_vae, norms over frames", [False, False, False], "It is not causal"),
     ],
 )
