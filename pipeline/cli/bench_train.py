@@ -44,24 +44,18 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     compiled = time.perf_counter()
     malloc.trim()  # as `strata train` does
 
-    state = build.initial_state(settings, shapes)
-    seconds = []
-    for _ in range(_WARMUP + steps):
-        start = time.perf_counter()
-        state, metrics = step(state, batch, frozen)
-        jax.block_until_ready((state, metrics))
-        seconds.append(time.perf_counter() - start)
-    median = statistics.median(seconds[_WARMUP:])
+    seconds, loss = _run(step, build.initial_state(settings, shapes), batch, frozen, steps)
+    median = statistics.median(seconds)
     return {
         "ms_per_step": round(1000 * median, 3),
-        "ms_per_step_all": [round(1000 * each, 3) for each in seconds[_WARMUP:]],
+        "ms_per_step_all": [round(1000 * each, 3) for each in seconds],
         "examples_per_s": round(settings["batch_size"] / median, 3),
         "compile_s": round(compiled - traced, 3),
         "trace_s": round(traced - began, 3),
         "flops_per_step": _flops(step),
         "peak_bytes": _peak_bytes(mesh.devices.flat[0]),
         "planned_bytes": _planned_bytes(step),
-        "loss": float(metrics["loss"]),
+        "loss": loss,
         "parameters": sum(math.prod(shape.shape) for shape in shapes.params.values()),
         "model": settings["model"]["name"],
         "batch_size": settings["batch_size"],
@@ -70,6 +64,17 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
         "devices": mesh.size,
         "jax": jax.__version__,
     }
+
+
+def _run(step: Any, state: Any, batch: Any, frozen: Any, steps: int) -> tuple[list[float], float]:
+    """Return the seconds of each step after the warm-up, and the last loss."""
+    seconds = []
+    for _ in range(_WARMUP + steps):
+        start = time.perf_counter()
+        state, metrics = step(state, batch, frozen)
+        jax.block_until_ready((state, metrics))
+        seconds.append(time.perf_counter() - start)
+    return seconds[_WARMUP:], float(metrics["loss"])
 
 
 def _batch(settings: dict[str, Any], rows: int) -> dict[str, np.ndarray]:

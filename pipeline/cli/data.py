@@ -10,7 +10,14 @@ import sys
 import time
 from typing import Any
 
-from absl.flags import DEFINE_bool, DEFINE_enum, DEFINE_float, DEFINE_integer, DEFINE_string
+from absl.flags import (
+    DEFINE_bool,
+    DEFINE_enum,
+    DEFINE_float,
+    DEFINE_integer,
+    DEFINE_string,
+    FlagValues,
+)
 
 from pipeline.cli import flags
 from pipeline.core.construct import nearest
@@ -34,36 +41,7 @@ def _pack(argv: list[str]) -> int:
     SRC is a folder of images or videos, a .zip, an .npz, an .npy or a list of videos.
     """
     values = flags.new()
-    DEFINE_string("out", None, "New folder for the shards.", flag_values=values)
-    DEFINE_enum("kind", "auto", ("auto", "images", "videos"), "Content of SRC.", flag_values=values)
-    DEFINE_integer(
-        "image_size",
-        0,
-        "Shrink larger images to this shorter side; 0 keeps their size.",
-        flag_values=values,
-    )
-    DEFINE_bool(
-        "raw", False, "Store pixels, not files; fastest for small images.", flag_values=values
-    )
-    DEFINE_float(
-        "clip_seconds",
-        10,
-        "Minimal length of clips of videos; 0 does not cut.",
-        flag_values=values,
-    )
-    DEFINE_float(
-        "fps", 0, "Frames per second of raw clips; 0 keeps the file's frames.", flag_values=values
-    )
-    DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
-    DEFINE_integer(
-        "max_unreadable",
-        10,
-        "Unreadable examples to leave out, at most.",
-        flag_values=values,
-    )
-    DEFINE_string(
-        "json", None, "Also write the manifest here; - for standard output.", flag_values=values
-    )
+    _define_pack(values)
     rest = flags.parse(values, argv, _pack.__doc__)
     if rest is None:
         return 0
@@ -96,6 +74,39 @@ def _pack(argv: list[str]) -> int:
     print(_summary(manifest, out), file=flags.report_stream(values.json))
     flags.write_json(manifest, values.json)
     return 0
+
+
+def _define_pack(values: FlagValues) -> None:
+    DEFINE_string("out", None, "New folder for the shards.", flag_values=values)
+    DEFINE_enum("kind", "auto", ("auto", "images", "videos"), "Content of SRC.", flag_values=values)
+    DEFINE_integer(
+        "image_size",
+        0,
+        "Shrink larger images to this shorter side; 0 keeps their size.",
+        flag_values=values,
+    )
+    DEFINE_bool(
+        "raw", False, "Store pixels, not files; fastest for small images.", flag_values=values
+    )
+    DEFINE_float(
+        "clip_seconds",
+        10,
+        "Minimal length of clips of videos; 0 does not cut.",
+        flag_values=values,
+    )
+    DEFINE_float(
+        "fps", 0, "Frames per second of raw clips; 0 keeps the file's frames.", flag_values=values
+    )
+    DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
+    DEFINE_integer(
+        "max_unreadable",
+        10,
+        "Unreadable examples to leave out, at most.",
+        flag_values=values,
+    )
+    DEFINE_string(
+        "json", None, "Also write the manifest here; - for standard output.", flag_values=values
+    )
 
 
 def _summary(manifest: dict[str, Any], out: str) -> str:

@@ -32,15 +32,7 @@ def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
-    flags.DEFINE_string(
-        "workdir", None, "Folder of the run, created if it does not exist.", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "force_config",
-        False,
-        "Resume even if the config or the dataset differs from the run's.",
-        flag_values=values,
-    )
+    _define_run(values)
     _define_processes(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -115,6 +107,18 @@ def _is_lost_peer(error: BaseException) -> bool:
 def _is_shared(error: StrataError) -> bool:
     """Return whether all processes stop with this error."""
     return isinstance(error, Preempted | Diverged)
+
+
+def _define_run(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run, created if it does not exist.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "force_config",
+        False,
+        "Resume even if the config or the dataset differs from the run's.",
+        flag_values=values,
+    )
 
 
 def _define_processes(values: flags.FlagValues) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fractions
+import functools
 import hashlib
 import io
 import math
@@ -77,6 +78,27 @@ def pack_videos(
       DataError: the source cannot be used.
       ConfigError: `out` exists, or settings do not go together.
     """
+    _check_settings(clip_seconds, raw, fps, image_size, shard_bytes)
+    with new_folder(out) as folder:
+        kind = "video_list" if path.lower().endswith(LISTS) else "videos"
+        source = open_source(kind, path, modality="video", key="SRC")
+        writer = ShardWriter(folder, "clips", shard_bytes)
+        settings: Any = dict(clip_seconds=clip_seconds, fps=fps, image_size=image_size)
+        clips_of = (
+            functools.partial(_raw, **settings)
+            if raw
+            else functools.partial(_encoded, clip_seconds=clip_seconds)
+        )
+        sizes, unreadable = _write_clips(writer, source, clips_of, max_unreadable, progress)
+        if not sizes:
+            raise DataError(f"none of the {len(source)} videos can be read; {unreadable[0]}")
+        schema = _write_sizes(folder, sizes, raw)
+        return writer.finish(manifest.CLIPS, schema, source.classes, unreadable)
+
+
+def _check_settings(
+    clip_seconds: float | int, raw: bool, fps: float | int, image_size: int, shard_bytes: int
+) -> None:
     if clip_seconds < 0 or shard_bytes < 1 or fps < 0 or image_size < 0:
         raise ConfigError(
             "--clip_seconds, --fps and --image_size must be 0 or more, and --shard_mb above 0"
@@ -87,35 +109,40 @@ def pack_videos(
         )
     if raw and not clip_seconds:
         raise ConfigError("--raw needs --clip_seconds above 0: a clip is held in memory")
-    with new_folder(out) as folder:
-        kind = "video_list" if path.lower().endswith(LISTS) else "videos"
-        source = open_source(kind, path, modality="video", key="SRC")
-        writer = ShardWriter(folder, "clips", shard_bytes)
-        unreadable: list[str] = []
-        sizes: list[tuple[int, int, int]] = []
-        for index in range(len(source)):
-            made = (
-                _raw(source[index], clip_seconds, fps, image_size)
-                if raw
-                else _encoded(source[index], clip_seconds)
-            )
-            for packed in _named(made, source, index):
-                if isinstance(packed, str):
-                    unreadable.append(packed)
-                    if len(unreadable) > max_unreadable:
-                        raise over_budget(unreadable, max_unreadable, "videos")
-                    continue
-                writer.write(clip_records.to_bytes(packed))
-                sizes.append(packed.size)
-            progress(index + 1, len(source))
-        if not sizes:
-            raise DataError(f"none of the {len(source)} videos can be read; {unreadable[0]}")
-        content = _npy(np.array(sizes, np.int32))
-        (folder / clip_records.SIZES).write_bytes(content)
-        shape = [*sizes[0], 3] if raw and len(set(sizes)) == 1 else None
-        schema = {"encoding": "raw" if raw else "encoded", "shape": shape}
-        schema |= {"sizes": hashlib.sha256(content).hexdigest()}
-        return writer.finish(manifest.CLIPS, schema, source.classes, unreadable)
+
+
+def _write_clips(
+    writer: ShardWriter,
+    source: VideoSource,
+    clips_of: Callable[[Video], Iterator[Packed | str]],
+    max_unreadable: int,
+    progress: Callable[[int, int], None],
+) -> tuple[list[tuple[int, int, int]], list[str]]:
+    """Write the clips of all videos; return their sizes, and "name: reason" of those left out."""
+    unreadable: list[str] = []
+    sizes: list[tuple[int, int, int]] = []
+    for index in range(len(source)):
+        for packed in _named(clips_of(source[index]), source, index):
+            if isinstance(packed, str):
+                unreadable.append(packed)
+                if len(unreadable) > max_unreadable:
+                    raise over_budget(unreadable, max_unreadable, "videos")
+                continue
+            writer.write(clip_records.to_bytes(packed))
+            sizes.append(packed.size)
+        progress(index + 1, len(source))
+    return sizes, unreadable
+
+
+def _write_sizes(
+    folder: pathlib.Path, sizes: list[tuple[int, int, int]], raw: bool
+) -> dict[str, Any]:
+    """Write the sizes of the clips, and return the manifest's schema with their hash."""
+    content = _npy(np.array(sizes, np.int32))
+    (folder / clip_records.SIZES).write_bytes(content)
+    shape = [*sizes[0], 3] if raw and len(set(sizes)) == 1 else None
+    schema = {"encoding": "raw" if raw else "encoded", "shape": shape}
+    return schema | {"sizes": hashlib.sha256(content).hexdigest()}
 
 
 def _named(made: Iterator[Packed | str], source: VideoSource, index: int) -> Iterator[Packed | str]:
