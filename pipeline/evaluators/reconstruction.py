@@ -63,14 +63,7 @@ def evaluate(
       DataError: there are no examples.
     """
     graph, state = nnx.split(model)
-    distances = perceptual or {}
-    networks = _Networks(
-        tuple((name, distance) for name, (distance, _) in distances.items()),
-        features and features[0],
-    )
-    weights = {name: arrays for name, (_, arrays) in distances.items()} | {
-        _FEATURES: features and features[1]
-    }
+    networks, weights = _networks_and_weights(perceptual or {}, features)
     collected = None if features is None else FeatureDistance(features[0])
     averages = Averages()
     sums: dict[str, Array] = {}
@@ -127,6 +120,18 @@ def _per_example(
 class _Networks:
     perceptual: tuple[tuple[str, Perceptual], ...]
     embedding: Embedding | None
+
+
+def _networks_and_weights(
+    perceptual: Mapping[str, tuple[Perceptual, Any]], features: tuple[Embedding, Any] | None
+) -> tuple[_Networks, dict[str, Any]]:
+    """Split each network from its weights, so that the networks can be static arguments."""
+    networks = _Networks(
+        tuple((name, distance) for name, (distance, _) in perceptual.items()),
+        features and features[0],
+    )
+    weights = {name: arrays for name, (_, arrays) in perceptual.items()}
+    return networks, weights | {_FEATURES: features and features[1]}
 
 
 @functools.partial(jit, static_argnums=(0, 1, 2))

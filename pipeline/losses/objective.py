@@ -143,11 +143,7 @@ class Objective:
         Raises:
           ConfigError: a term does not suit the model.
         """
-        if "penalty" in outputs.aux and not self.has_penalty:
-            raise ConfigError(
-                "objective.penalty is missing: this model adds a penalty to the ELBO; add the "
-                "term, or set objective.penalty.weight=0 to train without it"
-            )
+        self._check_penalty(outputs)
         values, n, frames = {}, num_values(batch), num_frames(batch)
         likelihood: Array | None = None
         others: list[Array] = []
@@ -169,16 +165,21 @@ class Objective:
                 logged[f"{name}_weight"] = jnp.asarray(weight)
         assert likelihood is not None
         logged["kl"] = layer_rates(outputs.latents) / n
-        if self.logvar is None:
-            logvar = (params or {})[LOGVAR]
-            logged["logvar"] = logvar
-        else:
-            logvar = self.logvar
+        logvar = self.logvar
+        if logvar is None:
+            logvar = logged["logvar"] = (params or {})[LOGVAR]
         if self.logvar != 0:
             likelihood = _scaled(likelihood, logvar, n)
         if self.per_frame:
             likelihood = likelihood / frames
         return Losses(likelihood, tuple(others), values, logged)
+
+    def _check_penalty(self, outputs: Outputs) -> None:
+        if "penalty" in outputs.aux and not self.has_penalty:
+            raise ConfigError(
+                "objective.penalty is missing: this model adds a penalty to the ELBO; add the "
+                "term, or set objective.penalty.weight=0 to train without it"
+            )
 
 
 def create(

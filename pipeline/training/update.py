@@ -76,28 +76,8 @@ class Update:
         ema = {
             name: state.ema[name] * decay + params[name] * (1 - decay) for name in sorted(state.ema)
         }
-
-        # A select, not a branch: it fuses with the update, and donated buffers are written in
-        # place.
-        def keep(new, old):
-            return jax.tree.map(lambda n, o: jnp.where(apply, n, o), new, old)
-
-        consecutive = jnp.where(
-            large,
-            jnp.where(apply, state.consecutive_large_grads, state.consecutive_large_grads + 1),
-            0,
-        )
-        next_state = dataclasses.replace(
-            state,
-            step=state.step + 1,
-            params=keep(params, state.params),
-            ema=keep(ema, state.ema),
-            model_state=keep(model_state, state.model_state),
-            opt_state=keep(opt_state, state.opt_state),
-            skipped=state.skipped + ~apply,
-            consecutive_large_grads=jnp.where(finite, consecutive, state.consecutive_large_grads),
-            consecutive_nonfinite=jnp.where(finite, 0, state.consecutive_nonfinite + 1),
-        )
+        new: Any = dict(params=params, ema=ema, model_state=model_state, opt_state=opt_state)
+        next_state = _next_state(state, new, apply=apply, large=large, finite=finite)
         report = {
             "gradient_norm": norm,
             "learning_rate": rate,
@@ -106,6 +86,38 @@ class Update:
             "layer_gradient_norms": layer_norms,
         }
         return next_state, report
+
+
+def _next_state(
+    state: TrainState,
+    new: Mapping[str, Any],
+    *,
+    apply: Bool[Array, ""],
+    large: Bool[Array, ""],
+    finite: Bool[Array, ""],
+) -> TrainState:
+    """Return the state after a step: with the arrays of `new` if `apply`, and with its counters."""
+
+    # A select, not a branch: it fuses with the update, and donated buffers are written in place.
+    def keep(new, old):
+        return jax.tree.map(lambda n, o: jnp.where(apply, n, o), new, old)
+
+    consecutive = jnp.where(
+        large,
+        jnp.where(apply, state.consecutive_large_grads, state.consecutive_large_grads + 1),
+        0,
+    )
+    return dataclasses.replace(
+        state,
+        step=state.step + 1,
+        params=keep(new["params"], state.params),
+        ema=keep(new["ema"], state.ema),
+        model_state=keep(new["model_state"], state.model_state),
+        opt_state=keep(new["opt_state"], state.opt_state),
+        skipped=state.skipped + ~apply,
+        consecutive_large_grads=jnp.where(finite, consecutive, state.consecutive_large_grads),
+        consecutive_nonfinite=jnp.where(finite, 0, state.consecutive_nonfinite + 1),
+    )
 
 
 def by_layer(arrays: Mapping[str, Any]) -> dict[str, list[Any]]:
