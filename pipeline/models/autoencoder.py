@@ -71,25 +71,16 @@ class Autoencoder(nnx.Module):
     ):
         kind: Any = find(BOTTLENECKS, str(bottleneck.get("name")), where="model.bottleneck")
         num_inputs = kind.num_inputs(latent_channels)
+
+        def network(part: str, recipe: Mapping[str, Any], inputs: int, outputs: int) -> Any:
+            channels = dict(in_channels=inputs, out_channels=outputs)
+            where = f"model.{part}"
+            return construct(NETWORKS, recipe, where=where, **channels, rngs=rngs, dtype=dtype)
+
         # Each layer takes the next key: the order in which they are made is part of a seed's
         # meaning.
-        same: Any = dict(rngs=rngs, dtype=dtype)
-        self.encoder = construct(
-            NETWORKS,
-            encoder,
-            where="model.encoder",
-            in_channels=image_channels,
-            out_channels=num_inputs,
-            **same,
-        )
-        self.decoder = construct(
-            NETWORKS,
-            decoder,
-            where="model.decoder",
-            in_channels=latent_channels,
-            out_channels=image_channels,
-            **same,
-        )
+        self.encoder = network("encoder", encoder, image_channels, num_inputs)
+        self.decoder = network("decoder", decoder, latent_channels, image_channels)
         self.quant_conv = _pointwise(num_inputs, rngs, dtype) if quant_convs else None
         self.post_quant_conv = _pointwise(latent_channels, rngs, dtype) if quant_convs else None
         self.bottleneck = construct(

@@ -192,12 +192,8 @@ class SQVAE2(nnx.Module):
             )
         _check(image_size, halvings, scales, num_codes, dim, variance)
         make = layer_factory(rngs.params(), dtype)
-        self.image_size, self.image_channels, self.width, self.dtype = (
-            image_size,
-            image_channels,
-            width,
-            dtype,
-        )
+        self.image_size, self.image_channels = image_size, image_channels
+        self.width, self.dtype = width, dtype
         self.gumbel_temperature = _gumbel_schedule(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
         # Bottom-up, from the largest resolution.

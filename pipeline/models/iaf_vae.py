@@ -156,12 +156,8 @@ class IAFVAE(nnx.Module):
                 f"model.image_size={image_size} a multiple of {2 ** max(1, num_scales)}"
             )
         make = layer_factory(rngs.params(), dtype)
-        self.image_size, self.image_channels, self.width, self.dtype = (
-            image_size,
-            image_channels,
-            width,
-            dtype,
-        )
+        self.image_size, self.image_channels = image_size, image_channels
+        self.width, self.dtype = width, dtype
         self.num_layers = num_scales * blocks
         self.head = heads.create(likelihood, image_channels)
         self.first = make(Conv, image_channels, width, 5, stride=2, padding=(2, 2))
@@ -171,15 +167,9 @@ class IAFVAE(nnx.Module):
             scale > 0 and block == 0 for scale in range(num_scales) for block in range(blocks)
         ]
         self.up = nnx.List([UpBlock(width, zdim, halves=halves, make=make) for halves in halving])
+        settings: Any = dict(flow_depth=flow_depth, make=make)
         down = [
-            DownBlock(
-                width,
-                zdim,
-                flow_depth=flow_depth,
-                mirrored=index % 2 == 1,
-                doubles=halves,
-                make=make,
-            )
+            DownBlock(width, zdim, mirrored=index % 2 == 1, doubles=halves, **settings)
             for index, halves in enumerate(reversed(halving))
         ]
         self.down = nnx.List(down)

@@ -249,12 +249,10 @@ class VDVAE(nnx.Module):
             *(decoder_plan, widths, zdim, bottleneck_multiple, residual_posterior),
             *(no_bias_above, 10 * num_mixtures, conv, dtype),
         )
-        self.image_size = image_size
-        self.image_channels = image_channels
+        self.image_size, self.image_channels = image_size, image_channels
         self.num_layers = len(decoder_plan)
         self.latent_shapes = tuple((res, res, zdim) for res, _ in decoder_plan)
-        self.input_shift = input_shift
-        self.input_scale = input_scale
+        self.input_shift, self.input_scale = input_shift, input_scale
         self.bits = bits
         self.authors_low_bit = authors_low_bit
         self.remat = remat
