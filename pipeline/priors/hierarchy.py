@@ -10,7 +10,7 @@ from typing import Any
 
 import flax.struct
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Latent, Likelihood, Temperature
@@ -25,11 +25,13 @@ class LayerInput:
       z: the latent, or None to draw it from the prior.
       key: key of the draw; None gives the prior's mean.
       temperature: factor of the prior's standard deviations.
+
+    A scan over layers stacks the arrays of several layers in one LayerInput.
     """
 
     z: Float[Array, "b ..."] | None
-    key: PRNGKeyArray | None
-    temperature: Float[Array, ""] | float | int
+    key: Shaped[Array, "..."] | None
+    temperature: Float[Array, "..."] | float | int
 
     def latent(
         self, mean: Float[Array, "b ..."], logvar: Float[Array, "b ..."]
