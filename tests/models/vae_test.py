@@ -89,7 +89,7 @@ def test_samples_from_the_prior_and_their_temperature(model):
     one = model.decode((), num=3, key=key, temperature=[0.7]).mean()
     np.testing.assert_array_equal(one, model.decode((), num=3, key=key, temperature=0.7).mean())
     assert not np.allclose(one, model.decode((), num=3, key=key).mean())
-    with pytest.raises(ValueError, match="num"):
+    with pytest.raises(ConfigError, match="num"):
         model.decode(())
 
 
