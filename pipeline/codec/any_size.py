@@ -84,12 +84,13 @@ class AnySizeCodec(BaseCodec):
         """
         x, tile = self._checked(images), self._checked_tile(tile)
         size = tuple(x.shape[1:-1])
-        x, told = padding.pad(
+        x, padding_note = padding.pad(
             x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
         )
-        if told:
+        if padding_note:
             warnings.warn(
-                f"encode: {told}; decode(z, size={size}) cuts back to what was there", stacklevel=2
+                f"encode: {padding_note}; decode(z, size={size}) cuts back to what was there",
+                stacklevel=2,
             )
         pieces = (
             [x]
@@ -335,12 +336,12 @@ class AnySizeCodec(BaseCodec):
         factors: Any = dict(
             spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
         )
-        x, told = padding.pad(x, **factors, before=taken - len(frames))
-        if told:
+        x, padding_note = padding.pad(x, **factors, before=taken - len(frames))
+        if padding_note:
             advice = (
                 "decode_frames of this iterator, or with its size=, cuts back to what was there"
             )
-            warnings.warn(f"encode_frames: {told}; {advice}", stacklevel=2)
+            warnings.warn(f"encode_frames: {padding_note}; {advice}", stacklevel=2)
         return x
 
     def _checked(self, images: Any) -> Any:

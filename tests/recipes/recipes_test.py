@@ -111,14 +111,13 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     state = states.initialize(create, update.optimizer, shapes, settings["seed"], extras)
     function = build.step(settings, modeldef)
     batch = batch_for(settings)
-    frozen = () if function.frozen is None else (function.frozen,)
     program = jax.jit(function.program(function.variant(settings["num_steps"])))
-    step = program.lower(state, batch, *frozen).compile()
+    step = program.lower(state, batch, function.frozen).compile()
     instructions = len(re.findall(r"^ +(?:ROOT )?%\S+ = ", step.as_text() or "", re.MULTILINE))
     limit = MORE_INSTRUCTIONS.get(name, INSTRUCTIONS)
     check_budget(name, "instructions", instructions, limit)
     for _ in range(2):
-        state, metrics = step(state, batch, *frozen)
+        state, metrics = step(state, batch, function.frozen)
     assert (
         np.isfinite(metrics["loss"])
         and np.isfinite(metrics["gradient_norm"])
