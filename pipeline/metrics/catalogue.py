@@ -44,6 +44,7 @@ class Metric:
       arguments: keyword arguments of the function.
       sides: smallest and largest min(height, width) that the metric applies to; None is no limit.
       network: frozen network whose weights the metric needs; empty for none.
+      option: option of an evaluation without which the figure is not measured; empty for none.
       per_layer: whether the figure is a list with one number per layer, top first.
       restates: name of the metric that this one repeats in another unit; reports for people and
         training logs leave it out.
@@ -61,6 +62,7 @@ class Metric:
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sides: tuple[int, int | None] = (1, None)
     network: str = ""
+    option: str = ""
     per_layer: bool = False
     restates: str = ""
     in_summary: bool = False
@@ -69,6 +71,11 @@ class Metric:
     def better(self) -> str:
         """Return "higher", "lower", or "-" where neither is better."""
         return {True: "higher", False: "lower", None: "-"}[self.larger_is_better]
+
+    @property
+    def in_training(self) -> bool:
+        """Return whether evaluations during training log it: they have no networks or options."""
+        return not (self.network or self.option or self.restates)
 
     def is_better(self, value: float, other: float) -> bool:
         """Return whether `value` is strictly better than `other`; False without a direction."""

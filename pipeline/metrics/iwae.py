@@ -12,6 +12,7 @@ METRICS = (
         format=".4f",
         protocol="iwae_nats over the number of values of an example and log 2",
         modality="likelihood",
+        option="num_importance_samples",
     ),
     Metric(
         name="iwae_nats",
@@ -21,6 +22,7 @@ METRICS = (
         format=".2f",
         protocol="-log mean_k p(x, z_k) / q(z_k | x), mean over examples",
         modality="likelihood",
+        option="num_importance_samples",
         restates="iwae_bits_per_dim",
     ),
 )

@@ -128,6 +128,11 @@ def test_the_better_of_two_checkpoints_is_kept(metric: Metric):
         with pytest.raises(ConfigError, match=rf"checkpoint\.best='{metric.name}': neither"):
             Retention(keep=1, best=metric.name)
         return
+    if not metric.in_training:
+        refusal = rf"best='{metric.name}' is not logged in training; .* psnr, [^\n]*$"
+        with pytest.raises(ConfigError, match=refusal):
+            Retention(keep=1, best=metric.name)
+        return
     low, high = {metric.name: 0.80}, {metric.name: 0.95}
     better = 20 if metric.larger_is_better else 10
     retention = Retention(keep=1, best=metric.name)

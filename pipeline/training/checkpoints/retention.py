@@ -17,7 +17,8 @@ class Retention:
     evaluated by it cannot be the best.
 
     Raises:
-      ConfigError: a number below 0, or a `best` that is no metric or has no better direction.
+      ConfigError: a number below 0, or a `best` that is no metric, has no better direction or is
+        not logged in training.
     """
 
     keep: int = 0
@@ -28,10 +29,23 @@ class Retention:
     def __post_init__(self):
         if min(self.keep, self.keep_every, self.keep_best) < 0:
             raise ConfigError("checkpoint.keep, keep_every and keep_best are 0 or more")
-        if self.best and self._larger_is_better is None:
+        if not self.best:
+            return
+        metric = catalogue.find(self.best, where="checkpoint.best")
+        if metric.larger_is_better is None:
             raise ConfigError(
                 f"checkpoint.best={self.best!r}: neither a higher nor a lower value is better; "
                 "name a metric with a direction, such as 'psnr' (strata eval --help lists them)"
+            )
+        if not metric.in_training:
+            measured = [
+                each.name
+                for each in catalogue.entries()
+                if each.in_training and each.larger_is_better is not None
+            ]
+            raise ConfigError(
+                f"checkpoint.best={self.best!r} is not logged in training; "
+                f"name one of {', '.join(measured)}"
             )
 
     def superfluous(
