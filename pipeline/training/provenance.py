@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.core.errors import ConfigError
+from pipeline.losses import objective
 from pipeline.training import workdir
 
 
@@ -49,7 +50,9 @@ class Provenance:
                 "the new one)"
             )
         if saved.get("frozen") not in (None, self.frozen) and not force:
+            terms = objective.path_arguments()
+            keys = [f"objective.{term}.{name}" for term, names in terms.items() for name in names]
             raise ConfigError(
-                "objective.perceptual.weights or heads are other ones than those of "
-                f"{where} (--force_config goes on with the new ones)"
+                f"the frozen networks ({', '.join(keys)}) have other weights than in {where} "
+                "(--force_config goes on with the new ones)"
             )
