@@ -3,7 +3,6 @@
 It is strict: a folder loads whole, or not at all with a line that says what is wrong.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -22,6 +21,7 @@ from pipeline.codec import card
 from pipeline.core import parameters
 from pipeline.core.errors import CheckpointError, ConfigError, StrataError
 from pipeline.core.parameters import Abstract, ModelDef
+from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.formats.names import first_few
 
 FORMAT, VERSION = "strata-codec", 1
@@ -53,7 +53,7 @@ def read(
     modeldef, shapes = _model(config, root / CONFIG)
     weights = _read_weights(root / WEIGHTS)
     _check(weights, shapes, root / WEIGHTS)
-    digest = fingerprint(weights)
+    digest = fingerprint_of(weights)
     recorded = config.get("weights_sha256")
     if recorded and digest != recorded:
         raise CheckpointError(
@@ -98,7 +98,7 @@ def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> N
     config = (
         {"format": FORMAT, "format_version": VERSION}
         | dict(config)
-        | {"weights_sha256": fingerprint(host)}
+        | {"weights_sha256": fingerprint_of(host)}
     )
     config |= _facts(config, root / CONFIG)
     try:
@@ -131,16 +131,6 @@ def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
     return {
         "codec": {"is_video": model.is_video, "causal": all(causal.values()), **causal, **sizes}
     }
-
-
-def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
-    """Return the sha256 of names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        array = weights[name]
-        digest.update(f"{name}:{array.dtype.name}:{list(array.shape)};".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
 
 
 def _existing(path: Any) -> pathlib.Path:

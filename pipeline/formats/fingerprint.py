@@ -7,9 +7,10 @@ import numpy as np
 
 
 def fingerprint_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """Return the sha256 of all arrays and their names, in hexadecimal."""
+    """Return the sha256 of names, types, shapes and values of all arrays, in hexadecimal."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}:{array.dtype.name}:{list(arrays[name].shape)};".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
