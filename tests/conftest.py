@@ -37,3 +37,12 @@ def release_compiled_programs():
     if MAPPINGS.exists() and MAPPINGS.read_text().count("\n") > MAX_MAPPINGS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session")
+def bucket_servers():
+    """Google Cloud Storage and S3 on 127.0.0.1; see tests/helpers/bucket_servers.py."""
+    import bucket_servers as servers
+
+    with servers.running() as running:
+        yield running

@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # line do not import each other.
 LINES = [
     "core",
+    "storage",
     "backend",
     "nn",
     "distributions formats distances",

@@ -1,0 +1,76 @@
+"""Paths of local files and of objects in buckets (gs://, s3://), behind one interface, etils.epath.
+
+A path without a scheme is local. A bucket has no folders, only names with slashes: `mkdir` does
+nothing there, a folder exists as long as it holds something, and a file appears whole or not at all
+when it is closed, so that a reader never sees half of it.
+"""
+
+import importlib.util
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+
+from etils import epath
+
+from pipeline.core.errors import ConfigError
+
+Path = epath.Path
+AnyPath = str | os.PathLike[str]
+
+# scheme -> the client of fsspec that serves it, and the extra of Strata that installs the client
+_CLIENTS = {"gs": ("gcsfs", "gcs"), "s3": ("s3fs", "s3")}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def as_path(text: AnyPath, *, name: str = "") -> Path:
+    """Return the path of a local file or folder, or of one in a bucket; nothing is contacted.
+
+    Args:
+      text: a local path, gs://BUCKET/NAME or s3://BUCKET/NAME.
+      name: what the path is, for messages, such as "--workdir".
+
+    Raises:
+      ConfigError: the scheme is not supported, its client is not installed, or the bucket's name is
+        missing.
+    """
+    text = os.fspath(text)
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return Path(os.fspath(pathlib.PurePath(text)))  # epath takes any x:// for a scheme
+    where = f"{name} {text}".strip()
+    if scheme[1] not in _CLIENTS:
+        raise ConfigError(
+            f"{where}: {scheme[0]} is not supported: give a local path, gs:// or s3://"
+        )
+    client, extra = _CLIENTS[scheme[1]]
+    if importlib.util.find_spec(client) is None:
+        raise ConfigError(f"{where} needs {client}: pip install 'strata[{extra}]'")
+    if not text[scheme.end() :].strip("/") or text[scheme.end()] == "/":
+        raise ConfigError(f"{where} names no bucket: {scheme[0]}BUCKET/NAME is right")
+    from pipeline.storage import buckets  # The clients take a second to import.
+
+    buckets.install()
+    return Path(text)
+
+
+def is_remote(path: AnyPath) -> bool:
+    """Return whether a path is in a bucket."""
+    return _SCHEME.match(os.fspath(path)) is not None
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Return the size in bytes of every file below a folder by its relative name, sorted."""
+    if is_remote(folder):
+        from pipeline.storage import buckets
+
+        return buckets.sizes(folder)
+    return dict(_sizes(folder, ""))
+
+
+def _sizes(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _sizes(entry, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry.stat().length
