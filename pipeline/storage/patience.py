@@ -118,7 +118,7 @@ def _status(error: Any) -> int | None:
     response = getattr(error, "response", None)
     if code is None and isinstance(response, dict):  # botocore
         code = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return int(code) if str(code).isdigit() else _status(error.__cause__)
+    return int(str(code)) if str(code).isdigit() else _status(error.__cause__)
 
 
 def _text(error: BaseException) -> str:
