@@ -49,29 +49,61 @@ verdict() {
   fi
 }
 
-# newest_step WORKDIR: prints the newest checkpoint's step, or -1. Lists gs:// with gcloud.
+# newest_step WORKDIR: prints the step of the newest complete checkpoint, or -1; fails if the folder
+# cannot be read. Runs strata's own code, with $STRATA_PYTHON, the checkout's .venv or python3. Where
+# its packages are not installed, lists a local folder, or a gs:// one with gcloud.
 newest_step() {
-  local names newest=-1 name
+  local root python said listed
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+  python=${STRATA_PYTHON-}
+  if [[ -z $python ]]; then
+    python=$root/.venv/bin/python3
+    [[ -x $python ]] || python=python3
+  fi
+  if said=$(PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} "$python" -m pipeline.training.checkpoints.newest_step "$1" 2>&1); then
+    echo "$said"
+    return
+  fi
+  if listed=$(_manifests "${1%/}"); then
+    _largest_step <<<"$listed"
+    return
+  fi
+  tail -n 1 <<<"$said" >&2
+  return 1
+}
+
+# _manifests WORKDIR: prints lines .../STEP/manifest.json of its complete checkpoints.
+_manifests() {
+  local said
   case $1 in
-    gs://*) names=$(gcloud storage ls "${1%/}/checkpoints/" 2>/dev/null) || names= ;;
-    *) names=$(ls "$1/checkpoints" 2>/dev/null) || names= ;;
+    gs://*)
+      command -v gcloud >/dev/null || return 1
+      said=$(gcloud storage ls "$1/checkpoints/*/manifest.json" 2>&1) || grep -q "matched no objects" <<<"$said" || return 1
+      echo "$said"
+      ;;
+    *://*) return 1 ;;
+    *) printf '%s\n' "$1"/checkpoints/*/manifest.json ;;
   esac
-  for name in $names; do
-    name=${name%/}
-    name=${name##*/}
-    if [[ $name =~ ^[0-9]+$ ]] && ((10#$name > newest)); then newest=$((10#$name)); fi
+}
+
+_largest_step() {
+  local line newest=-1
+  while IFS= read -r line; do
+    line=${line%/manifest.json}
+    line=${line##*/}
+    if [[ $line =~ ^[0-9]+$ ]] && ((10#$line > newest)); then newest=$((10#$line)); fi
   done
   echo "$newest"
 }
 
 # may_restart WORKDIR FILE LIMIT CODE: succeeds if a run that ended with CODE may start again, and
 # prints why if not. FILE keeps the newest checkpoint's step and how many restarts in a row found
-# it; preemptions do not count.
+# it; preemptions do not count. A folder that cannot be read has brought no newer checkpoint.
 may_restart() {
-  local step before=-2 count=0
-  step=$(newest_step "$1")
+  local step before=-1 count=0
   if [[ -f $2 ]]; then read -r before count <"$2" || true; fi
-  [[ $before =~ ^-?[0-9]+$ && $count =~ ^[0-9]+$ ]] || before=-2 count=0
+  [[ $before =~ ^-?[0-9]+$ && $count =~ ^[0-9]+$ ]] || before=-1 count=0
+  step=$(newest_step "$1") || step=$before
   if [[ $step != "$before" ]]; then count=0; fi
   if [[ $4 != 75 ]]; then ((++count)); fi
   if ((count > $3)); then

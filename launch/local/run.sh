@@ -9,7 +9,8 @@
 #   --grace S           seconds from TERM to KILL, and from one process's failure to the end of the others (60)
 #   --restarts R        limit of restarts in a row without a newer checkpoint (0: never restart;
 #                       needs --workdir)
-#   --workdir D         the run's folder, to find checkpoints; D.launch counts restarts
+#   --workdir D         the run's folder, to find checkpoints; D.launch counts restarts, or a temporary
+#                       folder if D is in a bucket
 #   --dry-run           prints the commands
 #
 # Each line of output is prefixed with its process. TERM and INT go to all. The exit code is that of
@@ -105,11 +106,16 @@ run_once() {
   code=$(winner "${codes[@]}")
 }
 
-[[ -z $workdir ]] || rm -f "$workdir.launch/restarts"
+counts=$workdir.launch
+if [[ $workdir == *://* ]]; then
+  counts=$(mktemp -d)
+  trap 'rm -rf "$counts"' EXIT
+fi
+[[ -z $workdir ]] || rm -f "$counts/restarts"
 while :; do
   run_once
   [[ $(verdict "$code") == again && $restarts != 0 && -z $signalled ]] || break
-  why=$(may_restart "$workdir" "$workdir.launch/restarts" "$restarts" "$code") || { echo "run.sh: $why" >&2 && break; }
+  why=$(may_restart "$workdir" "$counts/restarts" "$restarts" "$code") || { echo "run.sh: $why" >&2 && break; }
   echo "run.sh: ended with $code, starting again" >&2
 done
 exit "$code"

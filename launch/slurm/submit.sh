@@ -3,7 +3,7 @@
 #
 #   launch/slurm/submit.sh --nodes 8 --gpus-per-node 8 --config F[:ARG] --workdir D [FLAGS] [-- FLAGS OF strata train]
 #
-#   --config F[:ARG], --workdir D   as for strata train; D on a file system that all nodes share
+#   --config F[:ARG], --workdir D   as for strata train; D in a bucket, or on a file system that all nodes share
 #   --nodes N              nodes (1)
 #   --gpus-per-node G      GPUs per node (0)
 #   --tasks-per-node T     processes per node: 1, or one per GPU (1)
@@ -97,7 +97,7 @@ render() {
   echo "#!/usr/bin/env bash"
   printf '#SBATCH %s\n' "${directives[@]}"
   echo
-  [[ -n $container ]] || echo "export PATH=$(words "$venv/bin"):\"\$PATH\""
+  [[ -n $container ]] || echo "export PATH=$(words "$venv/bin"):\"\$PATH\" STRATA_PYTHON=$(words "$venv/bin/python3")"
   echo "export STRATA_GRACE=$grace"
   # By default jax gives each process one GPU under SLURM.
   ((gpus_per_node < 2 || tasks_per_node > 1)) || echo "export JAX_LOCAL_DEVICE_IDS=$(seq -s , 0 $((gpus_per_node - 1)))"

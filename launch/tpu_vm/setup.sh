@@ -28,4 +28,4 @@ fi
 act gcloud compute tpus tpu-vm scp "$archive" "$name:strata.tar.gz" "--zone=$zone" ${project:+"--project=$project"} --worker=all
 on_all "set -e; command -v $python || sudo apt-get install -y $python $python-venv; mkdir -p strata; \
 tar -C strata -xzf strata.tar.gz; cd strata; [ -d .venv ] || $python -m venv .venv; \
-.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[tpu]'"
+.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[tpu,gcs]'"

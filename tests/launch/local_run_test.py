@@ -89,7 +89,10 @@ def test_one_failure_ends_the_others_and_its_code_wins():
 def test_it_restarts_until_restarts_bring_no_checkpoint(tmp_path):
     # Always ends with 134; the second attempt leaves a newer checkpoint than the first.
     script = f"echo attempt >>{tmp_path}/attempts; n=$(wc -l <{tmp_path}/attempts); "
-    script += f"[[ $n != 2 ]] || mkdir -p {tmp_path}/run/checkpoints/7; kill -ABRT $$"
+    seven = tmp_path / "run/checkpoints/7"
+    script += (
+        f"[[ $n != 2 ]] || {{ mkdir -p {seven}; echo >{seven}/manifest.json; }}; kill -ABRT $$"
+    )
     limits = ["--restarts", "2", "--workdir", tmp_path / "run"]
     done = run("local/run.sh", "-n", "1", *limits, "--", "bash", "-c", script)
     assert done.returncode == 134

@@ -1,6 +1,7 @@
 """Tests of launch/tpu_vm/ and launch/xpk/ with fake gcloud and xpk commands."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -161,7 +162,7 @@ case "$4 $*" in
       echo "no capacity" >&2
       exit 1
     fi ;;
-  *"storage ls"*) exit 1 ;;
+  *"storage ls"*) echo "One or more URLs matched no objects." >&2; exit 1 ;;
 esac
 """
 UP = ["scp", "pip install", "host.sh start"]
@@ -181,6 +182,7 @@ def babysit(fakes: Fakes, states: str, codes: str, *flags: str, story: str = STO
         "1",
         *flags,
         **fakes.environment,
+        STRATA_PYTHON="false",  # nothing but gcloud is installed
     )
 
 
@@ -214,8 +216,8 @@ def test_babysit_restarts_after_preemptions_and_a_limited_number_of_crashes(gclo
 
 
 def test_babysit_resets_its_count_at_a_newer_checkpoint(gcloud):
-    listing = 'next steps | sed "s,.*,gs://bucket/run/checkpoints/&/,"'
-    story = STORY.replace('*"storage ls"*) exit 1', f'*"storage ls"*) {listing}')
+    listing = 'next steps | sed "s,.*,gs://bucket/run/checkpoints/&/manifest.json,"'
+    story = re.sub(r'(\*"storage ls"\*\)).*(?= ;;)', rf"\1 {listing}", STORY)
     (gcloud.answers / "steps").write_text("10\n20\n20\n20\n")
     done = babysit(
         gcloud, "READY " * 6, "running 134 134 134 134", "--max-restarts", "2", story=story
