@@ -46,3 +46,13 @@ def bucket_servers():
 
     with servers.running() as running:
         yield running
+
+
+@pytest.fixture(params=["gs", "s3"])
+def remote(request, bucket_servers, tmp_path, monkeypatch):
+    """A new folder in a bucket of each kind; local copies go to the test's own folder."""
+    from pipeline.storage import transfer
+    from pipeline.storage.paths import as_path
+
+    monkeypatch.setenv(transfer.CACHE, str(tmp_path / "strata-cache"))
+    return as_path(f"{request.param}://strata-test/{tmp_path.name}")

@@ -26,9 +26,7 @@ def run(argv: list[str]) -> int:
     if argv[0] not in benches:
         raise ConfigError(f"bench {argv[0]} is not a benchmark: {nearest(argv[0], benches)}")
     values = cli_flags.new()
-    flags.DEFINE_string(
-        "json", None, "File for the result; - for standard output.", flag_values=values
-    )
+    cli_flags.define_json(values)
     result = benches[argv[0]](values, argv[1:])
     if result is None:
         return 0
@@ -52,9 +50,8 @@ def _train(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
 
 
 def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
-    flags.DEFINE_string(
-        "path", "", "Dataset; by default, packed crops of two photographs.", flag_values=values
-    )
+    text = "Dataset; by default, packed crops of two photographs."
+    cli_flags.define_path(values, "path", text, default="")
     flags.DEFINE_string(
         "source", "records", "Kind of the dataset, as data.source in a recipe.", flag_values=values
     )

@@ -24,9 +24,7 @@ def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
     flags.DEFINE_integer("step", None, "Checkpoint to verify; all by default.", flag_values=values)
-    flags.DEFINE_string(
-        "json", None, "File for the result; - for standard output.", flag_values=values
-    )
+    cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0

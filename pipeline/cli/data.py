@@ -77,7 +77,7 @@ def _pack(argv: list[str]) -> int:
 
 
 def _define_pack(values: FlagValues) -> None:
-    DEFINE_string("out", None, "New folder for the shards.", flag_values=values)
+    flags.define_path(values, "out", "New folder for the shards.", written=True)
     DEFINE_enum("kind", "auto", ("auto", "images", "videos"), "Content of SRC.", flag_values=values)
     DEFINE_integer(
         "image_size",
@@ -104,9 +104,7 @@ def _define_pack(values: FlagValues) -> None:
         "Unreadable examples to leave out, at most.",
         flag_values=values,
     )
-    DEFINE_string(
-        "json", None, "Also write the manifest here; - for standard output.", flag_values=values
-    )
+    flags.define_json(values)
 
 
 def _summary(manifest: dict[str, Any], out: str) -> str:
@@ -128,7 +126,7 @@ def _examples(argv: list[str]) -> int:
     """
     values = flags.new()
     flags.define_config(values, argv)
-    DEFINE_string("out", None, "Folder for the files.", flag_values=values)
+    flags.define_path(values, "out", "Folder for the files.", written=True)
     DEFINE_string("split", "eval", "train or eval.", flag_values=values)
     DEFINE_integer("num", 8, "Number of examples.", flag_values=values)
     DEFINE_integer("seed", 0, "Seed of the training examples' order and crops.", flag_values=values)

@@ -20,12 +20,10 @@ from pipeline.core.errors import DataError
 def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
-    flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
-    flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
+    cli_flags.define_path(values, "codec", "Folder of the codec.")
+    cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written=True)
     file_batch.define_parts(values)
-    flags.DEFINE_string(
-        "json", None, "File for the result; - for standard output.", flag_values=values
-    )
+    cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0

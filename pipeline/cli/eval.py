@@ -46,7 +46,7 @@ def run(argv: list[str]) -> int:
 
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
-    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
+    cli_flags.define_path(values, "workdir", "Folder of the run.", written=True)
     flags.DEFINE_integer(
         "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )
@@ -73,9 +73,7 @@ def _flags() -> flags.FlagValues:
     frozen_networks.define_perceptual(values)
     frozen_networks.define_features(values)
     flags.DEFINE_integer("seed", 0, "Seed of the latents' noise.", flag_values=values)
-    flags.DEFINE_string(
-        "json", None, "File for the result; - is standard output.", flag_values=values
-    )
+    cli_flags.define_json(values)
     return values
 
 

@@ -9,7 +9,6 @@ The weights are the EMA ones. Results of `strata eval` for the same step and wei
 """
 
 import json
-import pathlib
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.losses import objective as objectives
 from pipeline.metrics import catalogue
+from pipeline.storage.paths import Path, as_path
 
 EXPORTERS = "pipeline.exporters"
 PREVIEW_COLUMNS = 8
@@ -37,10 +37,8 @@ def run(argv: list[str]) -> int:
         return 0
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata export --help")
-    workdir, out = (
-        cli_flags.required(values, "workdir"),
-        pathlib.Path(cli_flags.required(values, "out")),
-    )
+    workdir = as_path(cli_flags.required(values, "workdir"))
+    out = as_path(cli_flags.required(values, "out"))
     exporter = load(EXPORTERS, values.to.replace("-", "_"), where="--to")
     _check_out(out, values.overwrite, exporter.FILES[0])
 
@@ -61,7 +59,7 @@ def run(argv: list[str]) -> int:
         "license": values.license,
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
         "num_parameters": sum(array.size for array in params.values()),
-        "metrics": _metrics(pathlib.Path(workdir), step, ema=not values.raw_weights),
+        "metrics": _metrics(workdir, step, ema=not values.raw_weights),
     }
     codec = Codec.of(modeldef, weights, about)
     if values.stats:
@@ -116,8 +114,8 @@ def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
-    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
-    flags.DEFINE_string("out", None, "Folder of the codec.", flag_values=values)
+    cli_flags.define_path(values, "workdir", "Folder of the run.")
+    cli_flags.define_path(values, "out", "Folder of the codec.", written=True)
     flags.DEFINE_enum(
         "to", "strata", cli_flags.names(EXPORTERS), "Format of the files.", flag_values=values
     )
@@ -150,7 +148,7 @@ def _flags() -> flags.FlagValues:
     return values
 
 
-def _check_out(out: pathlib.Path, overwrite: bool, first: str) -> None:
+def _check_out(out: Path, overwrite: bool, first: str) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir():
@@ -162,7 +160,7 @@ def _check_out(out: pathlib.Path, overwrite: bool, first: str) -> None:
         raise ConfigError(f"--out {out} holds something else than a codec: give another folder")
 
 
-def _metrics(workdir: pathlib.Path, step: int, *, ema: bool) -> dict[str, Any] | None:
+def _metrics(workdir: Path, step: int, *, ema: bool) -> dict[str, Any] | None:
     """Return the result of `strata eval` for these weights, or None if there is none."""
     try:
         result = json.loads((workdir / "eval" / f"{step}.json").read_text())

@@ -1,8 +1,12 @@
-"""Helpers of the subcommands: flags of one command, recipes with overrides, and JSON results."""
+"""Helpers of the subcommands: flags and paths of one command, recipes with overrides, JSON results.
+
+A flag that names a file or folder is defined by `define_path`, and may be in a bucket (gs://,
+s3://). `parse` checks all of them before anything starts.
+"""
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -10,11 +14,13 @@ from ml_collections import ConfigDict, config_flags
 
 from pipeline.core.construct import modules_of, nearest, summaries
 from pipeline.core.errors import ConfigError
+from pipeline.storage.paths import as_path, is_remote
 
 _CONFIG_HELP = (
     "Recipe: a Python file that defines get_config, as FILE or FILE:argument; "
     "--config.a.b=value overrides a setting."
 )
+_PATHS = "paths, local or in a bucket (gs://, s3://)"  # their heading in help
 
 
 def new() -> flags.FlagValues:
@@ -26,7 +32,7 @@ def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[st
     """Parse `argv`; return the arguments that are not flags, or None after showing help.
 
     Raises:
-      ConfigError: a flag is unknown, or its value has the wrong type.
+      ConfigError: a flag is unknown, its value has the wrong type, or a path cannot be used.
     """
     if {"--help", "-h", "--helpfull"} & set(argv):
         own = values.get_help().partition("\nabsl.flags:")[0]  # without --flagfile and --undefok
@@ -35,9 +41,68 @@ def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[st
     try:
         # The recipe is already loaded: leave only its overrides, in any order, to absl.
         loaded = "config" in values and isinstance(values["config"].value, ConfigDict)
-        return values(["strata", *(_without_config(argv) if loaded else argv)])[1:]
+        rest = values(["strata", *(_without_config(argv) if loaded else argv)])[1:]
     except (flags.Error, OSError) as error:
         raise ConfigError(_one_line(error)) from None
+    flagged = [flag for flag in map(values.__getitem__, values) if isinstance(flag, _PathFlag)]
+    paths = {f"--{flag.name}": (str(flag.value), flag.written) for flag in flagged if flag.value}
+    for name, (path, _) in paths.items():
+        as_path(path, name=name)
+    for name, (path, written) in paths.items():
+        check_path(path, name, written=written)
+    return rest
+
+
+def define_path(
+    values: flags.FlagValues,
+    name: str,
+    help: str,
+    *,
+    default: str | None = None,
+    written: bool = False,
+) -> None:
+    """Define a flag for the path of a file or folder, local or in a bucket.
+
+    Args:
+      written: whether the command writes there; otherwise it only reads.
+    """
+    parser, serializer = flags.ArgumentParser(), flags.ArgumentSerializer()
+    flag = _PathFlag(parser, serializer, name, default, help)
+    flag.written = written
+    flags.DEFINE_flag(flag, values, module_name=_PATHS)
+
+
+def define_json(values: flags.FlagValues) -> None:
+    """Define --json, the file for a result."""
+    help = "File for the result; - for standard output."
+    define_path(values, "json", help, written=True)
+
+
+def check_path(path: str, name: str, *, written: bool = False) -> None:
+    """Check that a path is local, or in a bucket that can be read, or written.
+
+    Raises:
+      ConfigError: another scheme, a client that is not installed, or a bucket out of reach.
+    """
+    as_path(path, name=name)
+    if is_remote(path):
+        from pipeline.storage import access  # The clients take a second to import.
+
+        access.check(path, name=name, write=written)
+
+
+def check_inputs(paths: Sequence[str], name: str) -> None:
+    """Check arguments that are paths, called `name` in messages; in each bucket one is tried."""
+    for path in paths:
+        as_path(path, name=name)
+    for path in {"/".join(path.split("/")[:3]): path for path in paths}.values():
+        check_path(path, name)
+
+
+class _PathFlag(flags.Flag):
+    """A flag whose value is a path."""
+
+    written = False
 
 
 def with_optional_value(argv: list[str], name: str) -> list[str]:
@@ -103,9 +168,7 @@ def write_json(result: Mapping[str, Any], path: str | None) -> None:
         print(json.dumps(result))
     elif path:
         try:
-            with open(path, "w") as file:
-                json.dump(result, file, indent=1)
-                file.write("\n")
+            as_path(path, name="--json").write_text(json.dumps(result, indent=1) + "\n")
         except OSError as error:
             raise ConfigError(f"--json {path}: {error.strerror}") from None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import flags
 
+from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.metrics import frechet, lpips
 from pipeline.metrics.catalogue import Metric
@@ -44,15 +45,10 @@ def define_perceptual(values: flags.FlagValues) -> None:
         f"Network and metric of a perceptual distance: {_networks(lpips.METRICS)}.",
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "perceptual.weights",
-        "",
-        "File of its weights; empty skips the distance.",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "perceptual.heads", "", "File of LPIPS's learned heads for it.", flag_values=values
-    )
+    text = "File of its weights; empty skips the distance."
+    cli_flags.define_path(values, "perceptual.weights", text, default="")
+    text = "File of LPIPS's learned heads for it."
+    cli_flags.define_path(values, "perceptual.heads", text, default="")
 
 
 def perceptual(
@@ -110,7 +106,7 @@ def define_features(values: flags.FlagValues) -> None:
         "network needs no file.",
         flag_values=values,
     )
-    flags.DEFINE_string("features.weights", "", "File of its weights.", flag_values=values)
+    cli_flags.define_path(values, "features.weights", "File of its weights.", default="")
 
 
 def features(values: flags.FlagValues, *, is_video: bool) -> tuple[Any, Mapping[str, Any]]:

@@ -10,6 +10,7 @@ torch state dict, which is read without torch.
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from absl import flags
 from pipeline.cli import flags as cli_flags
 from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError
+from pipeline.storage import transfer
+from pipeline.storage.paths import Path, as_path
 
 PACKAGE = "pipeline.importers"
 
@@ -29,22 +32,24 @@ def run(argv: list[str]) -> int:
     paths = cli_flags.parse(values, argv, f"{__doc__}\n{cli_flags.listing(PACKAGE, 'from')}")
     if paths is None:
         return 0
-    kind, out = cli_flags.required(values, "from"), pathlib.Path(cli_flags.required(values, "out"))
+    kind, out = cli_flags.required(values, "from"), as_path(cli_flags.required(values, "out"))
     _check_files(kind, paths)
+    cli_flags.check_inputs(paths, "WEIGHTS")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} exists and is not empty: give a new folder")
+    files = [os.fspath(transfer.local_copy(path, name="WEIGHTS")) for path in paths]
     if values.config is None:
-        count, what = import_codec(kind, paths, out, license=values.license), "a codec"
+        count, what = import_codec(kind, files, out, license=values.license), "a codec"
     else:
         from pipeline import build
 
         config = build.complete(cli_flags.config_of(values))
-        count, what = import_run(kind, paths, config, out), "step 0"
+        count, what = import_run(kind, files, config, out), "step 0"
     print(f"{count:,} parameters of {' and '.join(paths)} as {what}: {out}")
     return 0
 
 
-def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: pathlib.Path) -> int:
+def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: Path) -> int:
     """Make a run at step 0 of a recipe, and return the number of parameters of its model.
 
     Raises:
@@ -65,7 +70,7 @@ def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: pat
         build.model_factory(config), optimizer, mesh.create(), None, extras
     )
     start = train_state.from_weights(imported.arrays, {}, optimizer, shapes, config["seed"], extras)
-    workdir.claim(out, config)
+    workdir.claim(pathlib.Path(out), config)
     # The data that these weights were trained on is not known: the first run may bring any.
     about = {
         "config": json.loads(json.dumps(config)),
@@ -80,7 +85,7 @@ def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: pat
     return _count(imported.arrays)
 
 
-def import_codec(kind: str, paths: Sequence[str], out: pathlib.Path, *, license: str) -> int:
+def import_codec(kind: str, paths: Sequence[str], out: Path, *, license: str) -> int:
     """Make a codec of the network that the files describe, and return its number of parameters.
 
     Raises:
@@ -123,7 +128,7 @@ def _flags(argv: list[str]) -> flags.FlagValues:
     flags.DEFINE_enum(
         "from", None, cli_flags.names(PACKAGE), "Family of the weights.", flag_values=values
     )
-    flags.DEFINE_string("out", None, "New folder for the run or codec.", flag_values=values)
+    cli_flags.define_path(values, "out", "New folder for the run or codec.", written=True)
     flags.DEFINE_string(
         "license",
         "unknown",

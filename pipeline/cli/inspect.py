@@ -13,7 +13,6 @@ needed. state_sha256 covers every bit of every array of the training state.
 import itertools
 import json
 import math
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from absl import flags
 
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError
+from pipeline.storage.paths import as_path
 
 _SUBJECTS = ("config", "workdir", "codec")
 
@@ -29,20 +29,18 @@ def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_config(values, argv)
-    flags.DEFINE_string("workdir", None, "Folder of a run.", flag_values=values)
+    cli_flags.define_path(values, "workdir", "Folder of a run.")
     flags.DEFINE_integer(
         "step", None, "Checkpoint of the run; the newest by default.", flag_values=values
     )
-    flags.DEFINE_string("codec", None, "Folder of a codec.", flag_values=values)
+    cli_flags.define_path(values, "codec", "Folder of a codec.")
     flags.DEFINE_string(
         "mesh",
         None,
         "List the arrays on this mesh; without a value, on the recipe's.",
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "json", None, "File for the result; - for standard output.", flag_values=values
-    )
+    cli_flags.define_json(values)
     rest = cli_flags.parse(values, cli_flags.with_optional_value(argv, "mesh"), __doc__)
     if rest is None:
         return 0
@@ -142,7 +140,7 @@ def of_codec(folder: str) -> dict[str, Any]:
     Raises:
       ConfigError: the folder is not a codec.
     """
-    path = pathlib.Path(folder) / "config.json"
+    path = as_path(folder, name="--codec") / "config.json"
     try:
         config = json.loads(path.read_text())
     except OSError as error:

@@ -39,9 +39,7 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_float(
         "save_seconds", 5.0, "Seconds that a checkpoint blocks the loop.", flag_values=values
     )
-    flags.DEFINE_string(
-        "json", None, "File for the result; - for standard output.", flag_values=values
-    )
+    cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0

@@ -37,17 +37,15 @@ PROTOCOL = (
 def run(argv: list[str]) -> int:
     """Run the command described in the module's docstring; return its exit code."""
     values = cli_flags.new()
-    flags.DEFINE_string("codec", None, "Folder of the codec.", flag_values=values)
-    flags.DEFINE_string("out", None, "Folder for the PNG and mp4 files.", flag_values=values)
+    cli_flags.define_path(values, "codec", "Folder of the codec.")
+    cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written=True)
     file_batch.define_fit(values)
     file_batch.define_parts(values)
     frozen_networks.define_perceptual(values)
     flags.DEFINE_bool(
         "side_by_side", False, "Write the original to the left of each result.", flag_values=values
     )
-    flags.DEFINE_string(
-        "json", None, "File for the result; - is standard output.", flag_values=values
-    )
+    cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0

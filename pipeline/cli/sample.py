@@ -86,8 +86,8 @@ def per_layer(temperatures: tuple[float, ...], num_layers: int) -> float | tuple
 
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
-    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=values)
-    flags.DEFINE_string("out", None, "PNG file to write.", flag_values=values)
+    cli_flags.define_path(values, "workdir", "Folder of the run.")
+    cli_flags.define_path(values, "out", "PNG file to write.", written=True)
     flags.DEFINE_integer(
         "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )

@@ -19,10 +19,12 @@ from flax import nnx
 from pipeline import models
 from pipeline.codec import card
 from pipeline.core import parameters
-from pipeline.core.errors import CheckpointError, ConfigError, StrataError
+from pipeline.core.errors import CheckpointError, ConfigError, DataError, StrataError
 from pipeline.core.parameters import Abstract, ModelDef
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.formats.names import first_few
+from pipeline.storage import access, transfer
+from pipeline.storage.paths import as_path, is_remote
 
 FORMAT, VERSION = "strata-codec", 1
 DTYPES = ("float32", "bfloat16")
@@ -48,29 +50,29 @@ def read(
             f"dtype={dtype!r} must be {' or '.join(map(repr, DTYPES))}, or None for the codec's own"
         )
     root = _existing(path)
-    config = read_config(root)
-    config |= {} if dtype is None else {"dtype": dtype}
-    modeldef, shapes = _model(config, root / CONFIG)
-    weights = _read_weights(root / WEIGHTS)
-    _check(weights, shapes, root / WEIGHTS)
-    digest = fingerprint_of(weights)
-    recorded = config.get("weights_sha256")
-    if recorded and digest != recorded:
-        raise CheckpointError(
-            f"{root / WEIGHTS} is damaged, or another export's: its arrays have sha256 "
-            f"{digest[:12]}..., and {CONFIG} says {recorded[:12]}..."
-        )
+    with transfer.named(root, path):
+        config = _read_config(root)
+        config |= {} if dtype is None else {"dtype": dtype}
+        modeldef, shapes = _model(config, root / CONFIG)
+        weights = _read_weights(root / WEIGHTS)
+        _check(weights, shapes, root / WEIGHTS)
+        digest = fingerprint_of(weights)
+        recorded = config.get("weights_sha256")
+        if recorded and digest != recorded:
+            raise CheckpointError(
+                f"{root / WEIGHTS} is damaged, or another export's: its arrays have sha256 "
+                f"{digest[:12]}..., and {CONFIG} says {recorded[:12]}..."
+            )
     return modeldef, jax.device_put(weights), config, digest
 
 
-def read_config(path: Any) -> dict[str, Any]:
-    """Return config.json of a codec folder. Raises as `read`."""
-    file = _existing(path) / CONFIG
+def _read_config(root: pathlib.Path) -> dict[str, Any]:
+    file = root / CONFIG
     try:
         config = json.loads(file.read_text())
     except FileNotFoundError:
         raise CheckpointError(
-            f"{path} is not a codec: it has no {CONFIG} (strata export makes one)"
+            f"{root} is not a codec: it has no {CONFIG} (strata export makes one)"
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} is damaged: {error}") from None
@@ -90,28 +92,30 @@ def read_config(path: Any) -> dict[str, Any]:
 def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
     """Write the folder's config, weights and card, each completely or not at all.
 
+    `path` is local or in a bucket.
+
     Raises:
       ConfigError: the folder cannot be written.
     """
-    root = pathlib.Path(path)
     host = {name: np.asarray(jax.device_get(array), order="C") for name, array in weights.items()}
     config = (
         {"format": FORMAT, "format_version": VERSION}
         | dict(config)
         | {"weights_sha256": fingerprint_of(host)}
     )
-    config |= _facts(config, root / CONFIG)
+    config |= _facts(config, as_path(path, name="codec folder") / CONFIG)
     try:
-        root.mkdir(parents=True, exist_ok=True)
         # The config comes last: without it the folder is no codec, rather than a damaged one.
-        _replace(root / WEIGHTS, safetensors.numpy.save(host, {"format": "strata"}))
-        _replace(root / CARD, card.render(config).encode())
-        _replace(root / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+        with transfer.written_folder(path, last=CONFIG, name="codec folder") as root:
+            root.mkdir(parents=True, exist_ok=True)
+            _replace(root / WEIGHTS, safetensors.numpy.save(host, {"format": "strata"}))
+            _replace(root / CARD, card.render(config).encode())
+            _replace(root / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
     except OSError as error:
-        raise ConfigError(f"codec folder {root}: {error.strerror}") from None
+        raise ConfigError(f"codec folder {path}: {error.strerror}") from None
 
 
-def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
+def _facts(config: Mapping[str, Any], file: os.PathLike[str]) -> dict[str, Any]:
     """Return what config.json says of a codec of any size, which a reader could otherwise only ask
     the model.
     """
@@ -134,22 +138,28 @@ def _facts(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
 
 
 def _existing(path: Any) -> pathlib.Path:
+    """Return a local folder with the config and weights at a path that may be in a bucket."""
+    expected = f"a folder with {CONFIG} and {WEIGHTS} is expected, local or at gs:// or s3://"
     try:
         root = pathlib.Path(os.path.expanduser(path))
     except TypeError:
-        raise ConfigError(
-            f"codec {path!r} is no path: the local folder of a codec is expected"
-        ) from None
+        raise ConfigError(f"codec {path!r} is no path: {expected}") from None
+    if is_remote(path):
+        access.check(path, name="codec")
+        try:
+            return transfer.local_copy(path, name="codec", wanted=(CONFIG, WEIGHTS).__contains__)
+        except DataError as error:
+            raise ConfigError(str(error)) from None
     if root.is_dir():
         return root
     what = "is a file" if root.exists() else "does not exist"
     raise ConfigError(
-        f"codec {str(path)!r} {what}: a local folder with {CONFIG} and {WEIGHTS} is expected. One "
-        f"on a hub is downloaded first, for example with `hf download OWNER/NAME --local-dir codec`"
+        f"codec {str(path)!r} {what}: {expected}. One on a hub is downloaded first, for example "
+        "with `hf download OWNER/NAME --local-dir codec`"
     )
 
 
-def _model(config: Mapping[str, Any], file: pathlib.Path) -> tuple[ModelDef, Abstract]:
+def _model(config: Mapping[str, Any], file: os.PathLike[str]) -> tuple[ModelDef, Abstract]:
     try:
         dtype = jnp.dtype(config["dtype"])
         recipe = config["model"]

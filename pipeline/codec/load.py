@@ -28,7 +28,7 @@ class Codec:
         """Read a folder that `save_pretrained` or `strata export` wrote; return its codec.
 
         Args:
-          path: the folder.
+          path: the folder, local or in a bucket (gs://, s3://), which is copied to a cache.
           dtype: "float32" or "bfloat16", the dtype of computation; by default the recipe's, which
             is in config.json. Weights and latents are float32 either way.
 

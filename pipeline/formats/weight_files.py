@@ -9,6 +9,7 @@ import safetensors.numpy
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.formats import torch_pickle
+from pipeline.storage import transfer
 
 TORCH = (".pth", ".pt", ".th", ".bin")
 HDF5 = (".h5", ".hdf5")
@@ -17,6 +18,7 @@ HDF5 = (".h5", ".hdf5")
 def load(path: str) -> dict[str, np.ndarray]:
     """Return the tensors of a .safetensors, .pth (.pt .th .bin) or .h5 (.hdf5) file.
 
+    The file is local or in a bucket.
     A torch file is read without torch, and no code in it is run. Tensors keep their layout; those
     of an HDF5 file are named by their path in it.
 
@@ -29,10 +31,11 @@ def load(path: str) -> dict[str, np.ndarray]:
     readers |= dict.fromkeys(TORCH, torch_pickle.load) | dict.fromkeys(HDF5, _load_hdf5)
     if ending not in readers:
         raise ConfigError(f"{path} must be a file of weights: {', '.join(readers)}")
-    if not os.path.isfile(path):
+    local = os.fspath(transfer.local_copy(path))
+    if not os.path.isfile(local):
         raise DataError(f"{path}: there is no such file of weights")
     try:
-        return readers[ending](path)
+        return readers[ending](local)
     except (*torch_pickle.ERRORS, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(

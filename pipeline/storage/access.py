@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from pipeline.core.errors import ConfigError
 from pipeline.storage import buckets
-from pipeline.storage.paths import AnyPath, is_remote
+from pipeline.storage.paths import AnyPath, as_path, is_remote
 from pipeline.storage.patience import described
 
 DEADLINE_S = 25.0
@@ -23,11 +23,12 @@ def check(path: AnyPath, *, name: str, write: bool = False) -> None:
       write: whether to write and delete a small object there.
 
     Raises:
-      ConfigError: there is no such bucket, no permission, no credentials or no answer.
+      ConfigError: there is no such bucket, no permission, no credentials or no answer; or the path
+        is not one that `as_path` takes.
     """
     if not is_remote(path):
         return
-    text = os.fspath(path).rstrip("/")
+    text = os.fspath(as_path(path, name=name)).rstrip("/")
     bucket = "/".join(text.split("/")[:3])
     probe = f"{text}/.strata-probe-{uuid.uuid4().hex}"
     try:

@@ -74,6 +74,36 @@ def sizes(folder: Any) -> dict[str, int]:
     return {name[prefix:]: info["size"] for name, info in sorted(found.items())}
 
 
+def objects(path: Any) -> dict[str, dict[str, Any]]:
+    """Return fsspec's information on every object below a folder by its relative name, sorted.
+
+    The name is "" if `path` is an object itself. There are none if nothing is at the path.
+    """
+    fs, text = of(path)
+    text = text.rstrip("/")
+    root = fs._strip_protocol(text)
+    found = patiently(lambda: fs.find(text, detail=True), text)
+    return {
+        key[len(root) :].strip("/"): info
+        for key, info in sorted(found.items())
+        # Consoles mark an empty folder by an object whose name ends in a slash.
+        if (key == root or key.startswith(f"{root}/")) and not key.endswith("/")
+    }
+
+
+def versions(folder: Any) -> dict[str, str]:
+    """Return the version of each object in a folder, not below it, by name."""
+    fs, text = of(folder)
+    found = patiently(lambda: fs.ls(text, detail=True), text)
+    return {info["name"].rpartition("/")[2]: version_of(info) for info in found}
+
+
+def version_of(info: dict[str, Any]) -> str:
+    """Return a text that changes whenever the content of an object does."""
+    version = str(info.get("generation") or info.get("ETag") or info.get("etag") or "")
+    return f"{info['size']} {version}"
+
+
 def create(path: Any, content: bytes) -> bool:
     """Create an object; return False if there already is one, checked by the server."""
     fs, text = of(path)

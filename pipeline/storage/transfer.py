@@ -1,53 +1,105 @@
 """Copies between local disks and buckets, for what cannot be read or written in place."""
 
+import concurrent.futures
 import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
+import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError, StrataError
 from pipeline.storage import buckets
 from pipeline.storage.paths import AnyPath, Path, as_path, is_remote, sizes
 from pipeline.storage.patience import patiently
 
 CACHE = "STRATA_CACHE"  # environment variable: the folder of local copies
+_AT_ONCE = 8  # downloads
+_REPORT_S = 10.0
 
 
 def local_copy(
-    path: AnyPath, *, name: str = "", wanted: Callable[[str], bool] = lambda name: True
+    path: AnyPath,
+    *,
+    name: str = "",
+    wanted: Callable[[str], bool] = lambda name: True,
+    verify: Callable[[str, pathlib.Path], None] = lambda name, file: None,
 ) -> pathlib.Path:
     """Return a local file or folder with the content of one that may be in a bucket.
 
     Local paths are returned as they are. Objects are downloaded into a cache, whose files are kept
     while the object has the same size and version, so that the next call only lists the bucket.
+    Files that are not in the bucket any more are removed from the copy. The processes of a host
+    download one after another, so that the first one works for all.
 
     Args:
       name: what the path is, for messages.
       wanted: whether to download the file of a relative name in a folder.
+      verify: called with the relative name and the path of every new file; its error removes it.
 
     Raises:
-      DataError: there is nothing at the path.
+      ConfigError: see `as_path`.
+      DataError: there is nothing at the path, it cannot be read, or the disk is too small.
     """
     if not is_remote(path):
         return pathlib.Path(path)
     remote = as_path(path, name=name)
-    fs, text = buckets.of(remote)
-    text = text.rstrip("/")
-    root = fs._strip_protocol(text)
-    found = {
-        key[len(root) :].strip("/"): info
-        for key, info in patiently(lambda: fs.find(text, detail=True), text).items()
-        if key == root or key.startswith(f"{root}/")
-    }
-    if not found:
-        raise DataError(f"{name} {text}: there is no such file or folder".strip())
+    text = os.fspath(remote)
+    where = f"{name} {text}".strip()
     target = _cache() / hashlib.sha256(text.encode()).hexdigest()[:16] / remote.name
-    for key, info in found.items():
-        if not key or wanted(key):
-            _download(fs, info, target / key if key else target)
+    try:
+        found = buckets.objects(remote)
+        if not found:
+            raise DataError(f"{where}: there is no such file or folder")
+        files = {each: info for each, info in found.items() if not each or wanted(each)}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target.parent / ".lock"):
+            _remove_others(target, found)
+            _download_all(remote, target, files, where, verify)
+    except OSError as error:
+        place = "" if str(error.filename).startswith(text) else f"{error.filename}: "
+        raise DataError(f"{where}: {place}{error.strerror or error}") from None
     return target
+
+
+@contextlib.contextmanager
+def temporary_copy(path: AnyPath, *, name: str = "") -> Iterator[pathlib.Path]:
+    """Give a local file with the content of one that may be in a bucket, for a short time.
+
+    A local path is given itself. Errors raised inside name the file in the bucket.
+
+    Raises:
+      DataError: there is no such file, or no permission to read it.
+    """
+    if not is_remote(path):
+        yield pathlib.Path(path)
+        return
+    remote = as_path(path, name=name)
+    fs, text = buckets.of(remote)
+    with tempfile.TemporaryDirectory(prefix="strata-") as folder:
+        local = pathlib.Path(folder) / remote.name
+        try:
+            patiently(lambda: fs.get_file(text, os.fspath(local)), text)
+        except (FileNotFoundError, PermissionError) as error:
+            raise DataError(f"{text}: {error.strerror}") from None
+        with named(local, path):
+            yield local
+
+
+@contextlib.contextmanager
+def named(local: pathlib.Path, path: AnyPath) -> Iterator[None]:
+    """Let errors raised inside name `path` instead of `local`, the copy of it."""
+    try:
+        yield
+    except StrataError as error:
+        text = str(error).replace(os.fspath(local), os.fspath(path))
+        raise type(error)(text) from error
 
 
 @contextlib.contextmanager
@@ -55,7 +107,11 @@ def written_folder(path: AnyPath, *, last: str = "", name: str = "") -> Iterator
     """Give a local folder to write into; at the end, without an error, it is in place.
 
     A local path is given itself. For a bucket it is a temporary folder, whose files are uploaded
-    at the end, the one called `last` after all others: a reader that finds it finds them all.
+    at the end, the one called `last` after all others: a reader that finds it finds them all. An
+    older one of this name is deleted first.
+
+    Raises:
+      ConfigError: the bucket does not take the files.
     """
     if not is_remote(path):
         yield pathlib.Path(path)
@@ -63,14 +119,21 @@ def written_folder(path: AnyPath, *, last: str = "", name: str = "") -> Iterator
     remote = as_path(path, name=name)
     with tempfile.TemporaryDirectory(prefix="strata-") as folder:
         yield pathlib.Path(folder)
-        names = sizes(Path(folder))
-        for each in sorted(names, key=lambda each: (each == last, each)):
-            upload(pathlib.Path(folder) / each, remote / each)
+        names = sorted(sizes(Path(folder)), key=lambda each: (each == last, each))
+        with _failures_as_config_errors(name):
+            if last in names:
+                (remote / last).unlink(missing_ok=True)
+            for each in names:
+                upload(pathlib.Path(folder) / each, remote / each)
 
 
 @contextlib.contextmanager
 def written_file(path: AnyPath, *, name: str = "") -> Iterator[pathlib.Path]:
-    """Give a local file name to write; at the end, without an error, the file is in place."""
+    """Give a local file name to write; at the end, without an error, the file is in place.
+
+    Raises:
+      ConfigError: the bucket does not take the file.
+    """
     if not is_remote(path):
         yield pathlib.Path(path)
         return
@@ -78,7 +141,8 @@ def written_file(path: AnyPath, *, name: str = "") -> Iterator[pathlib.Path]:
     with tempfile.TemporaryDirectory(prefix="strata-") as folder:
         local = pathlib.Path(folder) / remote.name
         yield local
-        upload(local, remote)
+        with _failures_as_config_errors(name):
+            upload(local, remote)
 
 
 def upload(local: pathlib.Path, remote: Path) -> None:
@@ -87,19 +151,130 @@ def upload(local: pathlib.Path, remote: Path) -> None:
     patiently(lambda: fs.put_file(os.fspath(local), text), text)
 
 
-def _download(fs, info: dict, target: pathlib.Path) -> None:
-    """Copy an object to a file, unless the file is of the same version."""
-    version = str(info.get("generation") or info.get("ETag") or info.get("etag") or "")
-    version = f"{info['size']} {version}"
-    mark = target.with_name(f".{target.name}.version")
-    if target.exists() and mark.exists() and mark.read_text() == version:
-        return
+@contextlib.contextmanager
+def _failures_as_config_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{name} {error.filename}: {error.strerror}".strip()) from None
+
+
+def _download_all(
+    remote: Path,
+    target: pathlib.Path,
+    files: Mapping[str, dict[str, Any]],
+    where: str,
+    verify: Callable[[str, pathlib.Path], None],
+) -> None:
+    """Download the files that are missing or of another version, several at a time."""
+    missing = {
+        each: info for each, info in files.items() if not _is_current(_local(target, each), info)
+    }
+    total = sum(info["size"] for info in missing.values())
+    free = shutil.disk_usage(target.parent).free
+    if total > free:
+        raise DataError(
+            f"{where}: {total / 1e9:.1f} GB must be copied to {_cache()}, which has "
+            f"{free / 1e9:.1f} GB free: set {CACHE} to a folder on a larger disk"
+        )
+    progress = _Progress(where, len(missing), total)
+
+    def one(each: str) -> None:
+        source = remote / each if each else remote
+        _download(source, missing[each], _local(target, each), lambda file: verify(each, file))
+        progress.add(missing[each]["size"])
+
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = [pool.submit(one, each) for each in missing]
+        try:
+            for each in concurrent.futures.as_completed(running):
+                each.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _download(
+    source: Path,
+    info: dict[str, Any],
+    target: pathlib.Path,
+    verify: Callable[[pathlib.Path], None],
+) -> None:
+    fs, text = buckets.of(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    source = info["name"]
-    patiently(lambda: fs.get_file(source, os.fspath(partial)), source)
-    partial.replace(target)
-    mark.write_text(version)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        patiently(lambda: fs.get_file(text, os.fspath(partial)), text)
+        size = partial.stat().st_size
+        if size != info["size"]:
+            raise DataError(f"{text}: {size} of its {info['size']} bytes arrived: try again")
+        verify(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    _mark(target).write_text(buckets.version_of(info))
+
+
+def _local(target: pathlib.Path, name: str) -> pathlib.Path:
+    return target / name if name else target
+
+
+def _is_current(target: pathlib.Path, info: dict[str, Any]) -> bool:
+    try:
+        whole = target.stat().st_size == info["size"]
+        return whole and _mark(target).read_text() == buckets.version_of(info)
+    except OSError:
+        return False
+
+
+def _mark(target: pathlib.Path) -> pathlib.Path:
+    """Return the file with the version of a local copy."""
+    return target.with_name(f".{target.name}.version")
+
+
+def _remove_others(target: pathlib.Path, names: Iterable[str]) -> None:
+    """Delete what has other names from a copy, and a file in place of a folder or the reverse."""
+    kept = {_local(target, each) for each in names}
+    kept |= {_mark(each) for each in kept}
+    if target.is_dir() and target not in kept:
+        for path in target.rglob("*"):
+            if path.is_file() and path not in kept:
+                path.unlink()
+    elif target.is_dir():
+        shutil.rmtree(target)
+    elif target not in kept:
+        target.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(file: pathlib.Path) -> Iterator[None]:
+    """Keep other processes of this host out meanwhile, where the file system has locks."""
+    with file.open("a") as opened:
+        with contextlib.suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+class _Progress:
+    """A line on standard error now and then while files are copied; safe to share by threads."""
+
+    def __init__(self, where: str, files: int, total: int):
+        self._where, self._files, self._total = where, files, total
+        self._done = self._bytes = 0
+        self._shown, self._lock = time.monotonic(), threading.Lock()
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self._done, self._bytes = self._done + 1, self._bytes + size
+            if time.monotonic() - self._shown < _REPORT_S:
+                return
+            self._shown = time.monotonic()
+            print(
+                f"strata: {self._where}: copied {self._done} of {self._files} files, "
+                f"{self._bytes / 1e9:.1f} of {self._total / 1e9:.1f} GB",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _cache() -> pathlib.Path:

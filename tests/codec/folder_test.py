@@ -9,6 +9,7 @@ from tiny_codec import images, tiny_codec
 
 from pipeline import Codec
 from pipeline.core.errors import CheckpointError, ConfigError
+from pipeline.storage import transfer
 
 
 @pytest.fixture
@@ -53,11 +54,11 @@ def test_the_card_says_how_to_use_it_and_what_it_is(saved):
 
 def test_a_name_that_is_no_folder(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"'google/some-vae' does not exist: a local folder .* downloaded first"
+        ConfigError, match=r"'google/some-vae' does not exist: a folder .* downloaded first"
     ):
         Codec.from_pretrained("google/some-vae")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="is a file: a local folder"):
+    with pytest.raises(ConfigError, match="is a file: a folder"):
         Codec.from_pretrained(tmp_path / "file")
     with pytest.raises(ConfigError, match="codec None is no path"):
         Codec.from_pretrained(None)
@@ -141,3 +142,48 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="codec folder"):
         tiny_codec("flat").save_pretrained(tmp_path / "file")
+
+
+def test_a_codec_in_a_bucket_is_the_same(remote, saved):
+    codec, folder = tiny_codec("flat"), remote / "codec"
+    codec.save_pretrained(folder)
+    names = ["README.md", "config.json", "model.safetensors"]
+    assert [path.name for path in sorted(folder.iterdir())] == names
+    for name in names:
+        assert (folder / name).read_bytes() == (saved / name).read_bytes()
+    local, loaded = Codec.from_pretrained(saved), Codec.from_pretrained(str(folder))
+    assert loaded.fingerprint == local.fingerprint
+    np.testing.assert_equal(
+        {name: np.asarray(array) for name, array in loaded.weights.items()},
+        {name: np.asarray(array) for name, array in local.weights.items()},
+    )
+
+
+def test_a_codec_that_is_half_uploaded_is_none(remote, saved, monkeypatch):
+    folder, upload = remote / "codec", transfer.upload
+    tiny_codec("hierarchy").save_pretrained(folder)
+    Codec.from_pretrained(folder)
+
+    def fail(local, remote):
+        if remote.name == "README.md":
+            raise OSError(5, "the bucket is gone", str(remote))
+        upload(local, remote)
+
+    monkeypatch.setattr(transfer, "upload", fail)
+    with pytest.raises(ConfigError, match=r"codec folder .*README.md: the bucket is gone$"):
+        tiny_codec("flat").save_pretrained(folder)
+    with pytest.raises(CheckpointError, match=f"^{folder} is not a codec: it has no config.json"):
+        Codec.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("hf://owner/name", "codec hf://owner/name: hf:// is not supported"),
+        ("gs://strata-test/none", "codec gs://strata-test/none: there is no such file or folder"),
+        ("s3://no-bucket/codec", "there is no bucket s3://no-bucket"),
+    ],
+)
+def test_a_remote_path_that_is_no_codec(bucket_servers, path, message):
+    with pytest.raises(ConfigError, match=message):
+        Codec.from_pretrained(path)

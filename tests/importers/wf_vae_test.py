@@ -1,5 +1,7 @@
 """Imports of WF-VAE: every parameter has its tensor, and every tensor is used."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,6 @@ from released_weights import BASE, FLOW, LATENT, write_wf_vae
 from released_weights import wf_vae as tensors
 
 from pipeline import cli, models
-from pipeline.codec import folder
 from pipeline.core import parameters
 from pipeline.core.errors import CheckpointError, DataError
 from pipeline.importers import wf_vae as wf_vae_importer
@@ -60,7 +61,7 @@ def test_settings_in_the_folder_are_imported(tmp_path, shapes):
         cli.dispatch(["import", "--from", "wf-vae", str(given), "--out", str(tmp_path / "out")])
         == 0
     )
-    config = folder.read_config(tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (
         config["model"]["decoder"]["time_interpolation"] == "nearest" and config["codec"]["causal"]
     )
