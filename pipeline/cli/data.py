@@ -6,6 +6,7 @@ strata data pack SRC --out DIR [--kind videos] [--clip_seconds 10] [--raw [--fps
 N]] strata data examples --config F --out DIR [--split eval] [--num 8]
 """
 
+import os
 import sys
 import time
 from typing import Any
@@ -51,6 +52,8 @@ def _pack(argv: list[str]) -> int:
             f"not {len(rest)}"
         )
     out = flags.required(values, "out")
+    flags.check_inputs(rest, "SRC")
+    source = _readable(rest[0])
     progress = _Progress()
     common: dict[str, Any] = dict(
         image_size=values.image_size,
@@ -62,18 +65,28 @@ def _pack(argv: list[str]) -> int:
     from pipeline.data.packing.pack import pack
     from pipeline.data.packing.pack_videos import has_videos, pack_videos
 
-    if values.kind == "videos" or (values.kind == "auto" and has_videos(rest[0])):
+    if values.kind == "videos" or (values.kind == "auto" and has_videos(source)):
         manifest = pack_videos(
-            rest[0], out, clip_seconds=values.clip_seconds, fps=values.fps, **common
+            source, out, clip_seconds=values.clip_seconds, fps=values.fps, **common
         )
     else:
-        manifest = pack(rest[0], out, **common)
+        manifest = pack(source, out, **common)
     progress.end()
     for name in manifest["unreadable"]:
         print(f"left out: {name}", file=sys.stderr)
     print(_summary(manifest, out), file=flags.report_stream(values.json))
     flags.write_json(manifest, values.json)
     return 0
+
+
+def _readable(source: str) -> str:
+    """Return a local copy of a source that is in a bucket; lists of videos stay there."""
+    from pipeline.data.sources import video_list
+    from pipeline.storage import transfer
+
+    if source.lower().endswith(video_list.SUFFIXES):
+        return source
+    return os.fspath(transfer.local_copy(source, name="SRC"))
 
 
 def _define_pack(values: FlagValues) -> None:
@@ -138,9 +151,12 @@ def _examples(argv: list[str]) -> int:
     config, out = flags.config_of(values), flags.required(values, "out")
     from pipeline import build
     from pipeline.data.loading.example_files import write_examples
+    from pipeline.storage import transfer
 
     data = build.dataset(config.to_dict())
-    written = write_examples(data, out, split=values.split, num=values.num, seed=values.seed)
+    with transfer.written_folder(out, name="--out") as folder:
+        chosen: Any = dict(split=values.split, num=values.num, seed=values.seed)
+        written = write_examples(data, os.fspath(folder), **chosen)
     print(f"{len(written)} {data.what} of the {values.split} set: {out}")
     return 0
 

@@ -15,7 +15,7 @@ from pipeline.data.images.decode import decode
 from pipeline.data.images.transforms import shrink_shorter_side
 from pipeline.data.loading.batches import over_budget
 from pipeline.data.records import image_records, manifest
-from pipeline.data.records.writer import ShardWriter, new_folder
+from pipeline.data.records.writer import NewFolder, ShardWriter, new_folder
 from pipeline.data.source import ImageSource, Record
 from pipeline.data.sources import open_source
 from pipeline.data.unreadable import Unreadable
@@ -51,8 +51,8 @@ def pack(
 ) -> dict[str, Any]:
     """Write the images under `path` to the new folder `out`, and return its manifest.
 
-    `out` appears only when it is complete. Every image is decoded once, so that none in `out` is
-    unreadable; images that fail are left out and named in the manifest.
+    `out` may be in a bucket, and appears only when it is complete. Every image is decoded once, so
+    that none in `out` is unreadable; images that fail are left out and named in the manifest.
 
     Args:
       image_size: shrink larger images to this shorter side, and store them as PNG; 0 keeps the
@@ -78,7 +78,7 @@ def pack(
 
 def _write(
     source: ImageSource,
-    folder: pathlib.Path,
+    folder: NewFolder,
     image_size: int,
     shard_bytes: int,
     raw: bool,

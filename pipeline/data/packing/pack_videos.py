@@ -61,9 +61,9 @@ def pack_videos(
 ) -> dict[str, Any]:
     """Write the videos under `path` to the new folder `out`, and return its manifest.
 
-    `out` appears only when it is complete. Videos are cut into clips at keyframes, without
-    re-encoding; sound is left out. Every clip is decoded once: clips that fail are left out and
-    named in the manifest.
+    `out` may be in a bucket, and appears only when it is complete. Videos are cut into clips at
+    keyframes, without re-encoding; sound is left out. Every clip is decoded once: clips that fail
+    are left out and named in the manifest.
 
     Args:
       clip_seconds: minimal length of a clip; 0 does not cut.
@@ -92,7 +92,7 @@ def pack_videos(
         sizes, unreadable = _write_clips(writer, source, clips_of, max_unreadable, progress)
         if not sizes:
             raise DataError(f"none of the {len(source)} videos can be read; {unreadable[0]}")
-        schema = _write_sizes(folder, sizes, raw)
+        schema = _write_sizes(folder.local, sizes, raw)
         return writer.finish(manifest.CLIPS, schema, source.classes, unreadable)
 
 

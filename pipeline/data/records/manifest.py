@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import pathlib
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.storage.paths import Path, sizes
 
 MANIFEST = "manifest.json"
 IMAGES, CLIPS = "strata-images", "strata-clips"  # formats
@@ -19,8 +19,8 @@ def fingerprint_of(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read(folder: pathlib.Path, format: str = IMAGES, key: str = "data.path") -> dict[str, Any]:
-    """Return the manifest of a packed dataset.
+def read(folder: Path, format: str = IMAGES, key: str = "data.path") -> dict[str, Any]:
+    """Return the manifest of a packed dataset, local or in a bucket.
 
     Raises:
       DataError: the folder, the manifest or the size of a shard is not as it was packed.
@@ -59,13 +59,13 @@ def read(folder: pathlib.Path, format: str = IMAGES, key: str = "data.path") -> 
         raise DataError(
             f"{path} does not match its own fingerprint, so it was edited: pack the data again"
         )
+    found = sizes(folder)
     for shard in manifest["shards"]:
-        _check_size(folder / shard["file"], shard["bytes"])
+        _check_size(folder / shard["file"], found.get(shard["file"]), shard["bytes"])
     return manifest
 
 
-def _check_size(file: pathlib.Path, expected: int) -> None:
-    size = file.stat().st_size if file.exists() else None
+def _check_size(file: Path, size: int | None, expected: int) -> None:
     if size != expected:
         state = "is missing" if size is None else f"has {size} bytes where {expected} were written"
         raise DataError(f"{file} {state}: copy or pack the data again")

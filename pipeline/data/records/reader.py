@@ -1,6 +1,5 @@
 """Random access to the records of a packed dataset."""
 
-import pathlib
 import threading
 from typing import Any
 
@@ -8,18 +7,20 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from pipeline.data.records import manifest
+from pipeline.data.records.verified_copy import verified_copy
 from pipeline.data.unreadable import Unreadable
+from pipeline.storage.paths import as_path
 
 
 class ShardReader:
-    """The records of all shards, as bytes.
+    """The records of all shards, as bytes; `path` may be in a bucket.
 
     ArrayRecord keeps a checksum of each record, so a damaged one is detected and can be skipped.
     """
 
     def __init__(self, path: str, format: str, key: str):
-        self.folder = pathlib.Path(path)
-        content = manifest.read(self.folder, format, key)
+        self.path = path
+        self.folder, content = verified_copy(path, format, key)
         self.files = [shard["file"] for shard in content["shards"]]
         self.ends = np.cumsum([shard["num_examples"] for shard in content["shards"]])
         self.classes = tuple(content["classes"])
@@ -63,4 +64,4 @@ class ShardReader:
 
     def name(self, index: int) -> str:
         shard, place = self._shard_of(index)
-        return f"{self.folder / self.files[shard]}[{place}]"
+        return f"{as_path(self.path) / self.files[shard]}[{place}]"

@@ -6,44 +6,107 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from pipeline.core.errors import ConfigError, DataError
-from pipeline.data.records import manifest
+from pipeline.core.errors import ConfigError, DataError, StrataError
+from pipeline.data.records import clip_records, manifest
+from pipeline.storage import ownership, transfer
+from pipeline.storage.paths import Path, as_path, is_remote, sizes
 
 # One record a group, so that reading one decodes no neighbours; file bytes do not compress further.
 _OPTIONS = "group_size:1,uncompressed"
 
 
+class NewFolder:
+    """A local folder to fill with a packed dataset, and the bucket where its files go, if any."""
+
+    def __init__(self, local: pathlib.Path, keep: Callable[[pathlib.Path], None]):
+        self.local, self.keep = local, keep
+
+
 @contextlib.contextmanager
-def new_folder(out: str) -> Iterator[pathlib.Path]:
-    """Yield a folder to fill, which is renamed to `out` at the end, or removed on an error.
+def new_folder(out: str) -> Iterator[NewFolder]:
+    """Yield a folder to fill, which becomes `out` at the end, or is removed on an error.
+
+    For a bucket, `keep` uploads a finished file and deletes it here, so that the local disk needs
+    room for one shard only. The manifest is uploaded last: without it the folder is no dataset.
+    What a killed process has left in a bucket is deleted by the next one.
 
     Raises:
-      ConfigError: `out` exists.
+      ConfigError: `out` exists, or another process packs into it.
       DataError: writing fails.
     """
+    if is_remote(out):
+        with _in_bucket(as_path(out, name="--out")) as folder:
+            yield folder
+        return
     target = pathlib.Path(out)
     if target.exists():
         raise ConfigError(f"{target} exists: choose another --out, or remove it first")
     partial = target.parent / f".{target.name}.partial-{os.getpid()}"
     try:
-        with _failures_as_data_errors(target):
+        with _failures_as_data_errors(out, target):
             partial.mkdir(parents=True)
-            yield partial
+            yield NewFolder(partial, lambda file: None)
             partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _in_bucket(target: Path) -> Iterator[NewFolder]:
+    with tempfile.TemporaryDirectory(prefix="strata-pack-") as local:
+        folder = pathlib.Path(local)
+        with _failures_as_data_errors(str(target), folder):
+            _remove_leftovers(target)
+            owner = ownership.Ownership(target)
+
+            def keep(file: pathlib.Path) -> None:
+                owner.check()
+                transfer.upload(file, target / file.name)
+                file.unlink()
+
+            try:
+                yield NewFolder(folder, keep)
+                last = folder / manifest.MANIFEST
+                for file in sorted(folder.iterdir(), key=lambda file: (file == last, file)):
+                    keep(file)
+                (target / ownership.FOLDER).rmtree()
+            except BaseException:
+                with contextlib.suppress(OSError, StrataError):
+                    owner.check()
+                    target.rmtree(missing_ok=True)
+                raise
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Delete what a process that was killed while packing has left in a bucket."""
+    found = sizes(target)
+    own = re.compile(rf"(images|clips)-\d+\.arrayrecord|{clip_records.SIZES}|{ownership.FOLDER}/.*")
+    if manifest.MANIFEST in found or not all(own.fullmatch(name) for name in found):
+        raise ConfigError(f"{target} exists: choose another --out, or remove it first")
+    leftovers = [name for name in found if not name.startswith(f"{ownership.FOLDER}/")]
+    if leftovers:
+        print(
+            f"strata data pack: {target} has {len(leftovers)} files of a packing that was stopped: "
+            "they are deleted, and packing starts over",
+            file=sys.stderr,
+        )
+    for name in leftovers:
+        (target / name).unlink(missing_ok=True)
+
+
 class ShardWriter:
     """A writer of records to files of about `shard_bytes`, whose names begin with `prefix`."""
 
-    def __init__(self, folder: pathlib.Path, prefix: str, shard_bytes: int):
+    def __init__(self, folder: NewFolder, prefix: str, shard_bytes: int):
         self._folder, self._prefix, self._shard_bytes = folder, prefix, shard_bytes
         self._shard: _Shard | None = None
         self._done: list[dict[str, Any]] = []
@@ -52,7 +115,8 @@ class ShardWriter:
         """Write one record."""
         if self._shard is None or self._shard.bytes >= self._shard_bytes:
             self._close_shard()
-            self._shard = _Shard(self._folder / f"{self._prefix}-{len(self._done):05d}.arrayrecord")
+            name = f"{self._prefix}-{len(self._done):05d}.arrayrecord"
+            self._shard = _Shard(self._folder.local / name)
         self._shard.write(stored)
 
     def finish(
@@ -70,12 +134,13 @@ class ShardWriter:
             "unreadable": unreadable,
         }
         content |= {"fingerprint": manifest.fingerprint_of(content)}
-        (self._folder / manifest.MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
+        (self._folder.local / manifest.MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
         return content
 
     def _close_shard(self) -> None:
         if self._shard is not None:
             self._done.append(self._shard.close())
+            self._folder.keep(self._shard.path)
             self._shard = None
 
 
@@ -109,13 +174,15 @@ class _Shard:
 
 
 @contextlib.contextmanager
-def _failures_as_data_errors(target: pathlib.Path) -> Iterator[None]:
+def _failures_as_data_errors(out: str, local: pathlib.Path) -> Iterator[None]:
     """Turn failed writes into a DataError; ArrayRecord reports one as a RuntimeError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        parent = next(folder for folder in target.absolute().parents if folder.exists())
+        if isinstance(error, OSError) and error.filename and is_remote(str(error.filename)):
+            raise DataError(f"packing into {out} failed: {error.strerror}") from error
+        parent = next(folder for folder in local.absolute().parents if folder.exists())
         free = shutil.disk_usage(parent).free >> 20
         raise DataError(
-            f"packing into {target} failed ({free} MiB free there), nothing is left: {error}"
+            f"packing into {out} failed ({free} MiB free in {parent}), nothing is left: {error}"
         ) from error

@@ -8,13 +8,20 @@ A file defines:
       split: "train" or "eval", if the source has a division of its own.
       image_size: height and width of the examples, in pixels.
       length: number of consecutive frames that a clip spans.
+
+A path in a bucket is copied to a cache before `create` gets it, as far as the optional function
+`wanted(name)` takes the files of a folder. With READS_BUCKETS=True, `create` takes such paths.
 """
 
+import contextlib
 import inspect
+import os
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.core.construct import load
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.storage.paths import as_path, is_remote
 
 ARGUMENTS = ("path", "key", "split", "image_size", "length")
 
@@ -41,7 +48,7 @@ def open_source(
     """Open the ImageSource or VideoSource `kind`; imports only what that kind needs.
 
     Args:
-      path: the file or folder; "" for a source that reads none.
+      path: the file or folder, local or in a bucket; "" for a source that reads none.
       modality: "image" or "video", which the source must have.
       key, where: the settings that hold path and kind, for messages.
       **settings: split, image_size and length; a source is passed those that it takes.
@@ -58,5 +65,28 @@ def open_source(
         raise ConfigError(f"{key} is missing: {where}={kind!r} reads from a path")
     if path and "path" not in arguments:
         raise ConfigError(f"{where}={kind!r} takes no {key}")
-    given = {"path": path, "key": key, **settings}
-    return module.create(**{name: given[name] for name in arguments})
+    with _readable(path, key, module) as readable:
+        given = {"path": readable, "key": key, **settings}
+        return module.create(**{name: given[name] for name in arguments})
+
+
+@contextlib.contextmanager
+def _readable(path: str, key: str, module: Any) -> Iterator[str]:
+    """Give a path that a source reads; errors raised inside name `path`."""
+    if not path or not is_remote(path):
+        yield path
+        return
+    as_path(path, name=key)
+    from pipeline.storage import access, transfer  # The clients take a second to import.
+
+    access.check(path, name=key)
+    try:
+        if getattr(module, "READS_BUCKETS", False):
+            yield path
+            return
+        wanted = getattr(module, "wanted", lambda name: True)
+        local = transfer.local_copy(path, name=key, wanted=wanted)
+        with transfer.named(local, path):
+            yield os.fspath(local)
+    except OSError as error:
+        raise DataError(f"{key} {path}: {error.strerror or error}") from None

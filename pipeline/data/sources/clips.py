@@ -10,7 +10,7 @@ from pipeline.data.records import clip_records, manifest
 from pipeline.data.records.reader import ShardReader
 from pipeline.data.source import Video
 
-MODALITY = "video"
+MODALITY, READS_BUCKETS = "video", True
 
 
 class ClipRecords(ShardReader):

@@ -10,6 +10,7 @@ from pipeline.data.source import Record
 from pipeline.data.unreadable import Unreadable
 
 MODALITY = "image"
+wanted = is_image
 
 
 class Folder:

@@ -8,7 +8,7 @@ from pipeline.data.records.reader import ShardReader
 from pipeline.data.source import Pixels, Record
 from pipeline.data.unreadable import Unreadable
 
-MODALITY = "image"
+MODALITY, READS_BUCKETS = "image", True
 
 
 class Records(ShardReader):

@@ -11,8 +11,10 @@ from typing import Any
 from pipeline.core.construct import nearest
 from pipeline.core.errors import DataError
 from pipeline.data.source import Video
+from pipeline.storage import transfer
+from pipeline.storage.paths import is_remote
 
-MODALITY = "video"
+MODALITY, READS_BUCKETS = "video", True
 KEYS = ("path", "label", "begin", "end")
 SUFFIXES = (".csv", ".jsonl")
 
@@ -21,8 +23,9 @@ class VideoList:
     """One video per line: `path`, and optionally `label` (a name), `begin` and `end` (seconds).
 
     Paths are absolute or relative to the list's folder, and several lines may name parts of one
-    file. A .csv has these names in its first line. The fingerprint covers the lines and the files'
-    sizes. A missing file is unreadable when its turn comes.
+    file. The videos of a list in a bucket are below the list's folder. A .csv has these names in
+    its first line. The fingerprint covers the lines and the files' sizes. A missing file is
+    unreadable when its turn comes.
 
     Raises:
       DataError: the list cannot be read; the message has the line.
@@ -30,10 +33,16 @@ class VideoList:
 
     def __init__(self, path: str, key: str = "data.path"):
         self.path = path
-        rows = list(_rows(path, key))
+        file = os.fspath(transfer.local_copy(path, name=key))
+        rows = list(_rows(file, path, key))
         if not rows:
             raise DataError(f"{path} names no videos")
         self._folder = os.path.dirname(path)
+        if is_remote(path):
+            names = {os.path.normpath(name) for name, *_ in rows}
+            self._folder = os.fspath(
+                transfer.local_copy(self._folder, name=key, wanted=names.__contains__)
+            )
         self._rows = [(name, begin, end) for name, _, begin, end in rows]
         self.classes = tuple(sorted({label for _, label, _, _ in rows if label}))
         number = {label: index for index, label in enumerate(self.classes)}
@@ -65,14 +74,14 @@ def _bytes_of(path: str) -> int:
         return -1
 
 
-def _rows(path: str, key: str) -> Iterator[tuple[str, str, float, float]]:
-    """Yield (path, label, begin, end) of each line."""
+def _rows(file: str, path: str, key: str) -> Iterator[tuple[str, str, float, float]]:
+    """Yield (path, label, begin, end) of each line of a file, called `path` in messages."""
     if not path.lower().endswith(SUFFIXES):
         raise DataError(f"{key}={path!r} must be a {' or '.join(SUFFIXES)} file that names videos")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
             csv_file = path.lower().endswith(".csv")
-            for number, row in _csv(file) if csv_file else _jsonl(file):
+            for number, row in _csv(opened) if csv_file else _jsonl(opened):
                 yield _checked(row, f"{path}, line {number}")
     except OSError as error:
         raise DataError(f"{key}={path!r}: {error.strerror or error}") from None
@@ -109,6 +118,11 @@ def _checked(row: Any, where: str) -> tuple[str, str, float, float]:
         raise DataError(f"{where}: begin and end must be seconds") from None
     if not 0 <= begin < end:
         raise DataError(f"{where}: begin={begin:g} must be at least 0 and before end={end:g}")
+    if is_remote(str(row["path"])):
+        raise DataError(
+            f"{where}: {row['path']} is in a bucket: put the list there too, above its videos, and "
+            "name them by their paths from the list's folder"
+        )
     return str(row["path"]), str(row.get("label") or ""), begin, end
 
 

@@ -6,6 +6,7 @@ from pipeline.data.listing import VIDEO_SUFFIXES, is_video, list_folder
 from pipeline.data.source import Video
 
 MODALITY = "video"
+wanted = is_video
 
 
 class VideoFolder:

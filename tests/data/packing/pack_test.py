@@ -14,6 +14,7 @@ from pipeline.data.images.image_data import ImageData
 from pipeline.data.packing.pack import pack
 from pipeline.data.sources.folder import Folder
 from pipeline.data.sources.records import Records
+from pipeline.storage import transfer
 
 
 @pytest.fixture
@@ -157,3 +158,61 @@ def test_bad_manifests_and_shards_are_reported(folder, tmp_path):
     assert_error("has no manifest.json: make it with `strata data pack")
     with pytest.raises(DataError, match="does not exist"):
         Records(str(tmp_path / "elsewhere"))
+
+
+def test_a_set_packed_into_a_bucket_trains_the_same(folder, tmp_path, remote, capsys):
+    out, local = f"{remote}/packed", str(tmp_path / "packed")
+    command = ["data", "pack", str(folder), "--raw", "--out"]
+    assert dispatch([*command, local]) == 0 and dispatch([*command, out, "--json", "-"]) == 0
+    names = sorted(path.name for path in (remote / "packed").iterdir())
+    assert names == sorted(os.listdir(local)) and names[-1] == "manifest.json"
+    for name in names:
+        assert (remote / "packed" / name).read_bytes() == (tmp_path / "packed" / name).read_bytes()
+    settings = {"image_size": 8, "flip": True}
+    here, there = (ImageData("records", path, **settings) for path in (local, out))
+    assert there.fingerprint == here.fingerprint
+    with here.train(5, 1) as left, there.train(5, 1) as right:
+        a, b = next(left), next(right)
+    assert all((a[key] == b[key]).all() for key in a)
+    capsys.readouterr()
+    assert dispatch([*command, out]) == 2
+    assert f"{out} exists: choose another --out" in capsys.readouterr().err
+
+
+def test_a_packing_into_a_bucket_that_was_stopped_starts_over(folder, remote, capsys, monkeypatch):
+    (remote / "images-00007.arrayrecord").write_text("half")
+    (remote / "owners/000001").write_text("{}")
+    command = ["data", "pack", str(folder), "--out", str(remote)]
+    assert dispatch(command) == 0
+    assert "1 files of a packing that was stopped: they are deleted" in capsys.readouterr().err
+    assert {path.name for path in remote.iterdir()} == {
+        "images-00000.arrayrecord",
+        "manifest.json",
+    }
+    other = remote / "other"
+    (other / "thesis.tex").write_text("")
+    assert dispatch([*command[:-1], str(other)]) == 2
+    upload = transfer.upload
+
+    def fail(local, remote):
+        if remote.name == "manifest.json":
+            raise OSError(5, "the bucket is gone", str(remote))
+        upload(local, remote)
+
+    monkeypatch.setattr(transfer, "upload", fail)
+    assert dispatch([*command[:-1], f"{remote}/failed"]) == 65
+    assert "failed: the bucket is gone" in capsys.readouterr().err
+    assert not (remote / "failed").exists()
+
+
+def test_a_damaged_shard_in_a_bucket_is_reported_before_training(folder, tmp_path, remote):
+    manifest = pack(str(folder), str(remote / "packed"), raw=True)
+    shard = remote / "packed" / manifest["shards"][0]["file"]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=f"^{shard} is not as it was packed"):
+        Records(str(remote / "packed"))
+    shard.write_bytes(bytes(content[:-1]))
+    with pytest.raises(DataError, match=f"{shard} has {len(content) - 1} bytes where"):
+        Records(str(remote / "packed"))

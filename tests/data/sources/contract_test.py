@@ -14,12 +14,13 @@ from PIL import Image
 from video_files import write_video
 
 from pipeline.core.construct import load, modules_of, summaries
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import sources
 from pipeline.data.loading.splits import open_splits
 from pipeline.data.packing.pack import pack
 from pipeline.data.packing.pack_videos import pack_videos
 from pipeline.data.source import ImageSource, Record, Video, VideoSource
+from pipeline.storage import transfer
 
 NAMES = modules_of(sources.__name__)
 SIZE, LENGTH = 16, 5
@@ -97,6 +98,26 @@ def test_a_source_gives_examples_of_its_modality(name, paths):
         assert again.fingerprint == source.fingerprint
         np.testing.assert_equal(again[0], source[0])
     assert train.fingerprint != held_out.fingerprint
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "path" in sources.arguments_of(name)])
+def test_a_source_in_a_bucket_is_the_same(name, paths, remote):
+    root = paths[name].parent
+    for file in root.rglob("*"):
+        if file.is_file() and (file.is_relative_to(paths[name]) or name == "video_list"):
+            transfer.upload(file, remote / file.relative_to(root))
+    there = {name: f"{remote}/{paths[name].name}"}
+    train, held_out = open_each(name, there)
+    for source, local in zip((train, held_out), open_each(name, paths), strict=True):
+        assert source.fingerprint == local.fingerprint and source.classes == local.classes
+    example, expected = train[0], open_each(name, paths)[0][0]
+    if sources.modality_of(name) == "video" and isinstance(example.data, str):
+        read = [pathlib.Path(each.data).read_bytes() for each in (example, expected)]
+        assert read[0] == read[1]
+    else:
+        np.testing.assert_equal(example, expected)
+    with pytest.raises(DataError, match=rf"^data\.path.*{remote}/none"):
+        open_each(name, {name: f"{remote}/none{paths[name].suffix}"})
 
 
 @pytest.mark.parametrize("name", NAMES)
