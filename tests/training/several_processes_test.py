@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 
-import faults
 import numpy as np
 import pytest
+from fault_injection.cluster import STEPS, Cluster, environment
+from fault_injection.patches import PATCHES
 
 from pipeline.core.errors import ConfigError, Hung
 from pipeline.training.checkpoints.store import Checkpoints
@@ -19,27 +20,27 @@ from pipeline.training.runtime import distributed
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> faults.Cluster:
+def pair(tmp_path_factory) -> Cluster:
     """Train with two processes of one device each."""
-    cluster = faults.Cluster(tmp_path_factory.mktemp("pair"))
+    cluster = Cluster(tmp_path_factory.mktemp("pair"))
     outcome = cluster.run()
     assert outcome.codes == [0, 0], outcome.said
     return cluster
 
 
-def metrics(cluster: faults.Cluster, group: str = "train") -> list[dict]:
+def metrics(cluster: Cluster, group: str = "train") -> list[dict]:
     lines = (cluster.workdir / "metrics.jsonl").read_text().splitlines()
     return [line for line in map(json.loads, lines) if group in line]
 
 
 def test_two_processes_train_as_one(pair, tmp_path):
-    alone = faults.Cluster(tmp_path, processes=1)
+    alone = Cluster(tmp_path, processes=1)
     main = "import sys; sys.modules['tensorflow'] = None; from pipeline.cli import main; main()"
     command = [sys.executable, "-c", main, "train"]
     command += ["--config", str(alone.recipe), "--workdir", str(alone.workdir)]
-    two_devices = faults.environment(devices=2)
+    two_devices = environment(devices=2)
     subprocess.run(command, env=two_devices, check=True, capture_output=True, timeout=300)
-    assert [line["step"] for line in metrics(pair)] == list(range(1, faults.STEPS + 1)), (
+    assert [line["step"] for line in metrics(pair)] == list(range(1, STEPS + 1)), (
         "metrics are written once"
     )
     for left, right in zip(metrics(pair), metrics(alone), strict=True):
@@ -49,9 +50,7 @@ def test_two_processes_train_as_one(pair, tmp_path):
             right["eval"]["bits_per_dim"], rel=2e-6
         )
         assert left["eval"]["num_examples"] == right["eval"]["num_examples"] == 16
-    ours, theirs = (
-        Checkpoints(run.workdir / "checkpoints").arrays(faults.STEPS) for run in (pair, alone)
-    )
+    ours, theirs = (Checkpoints(run.workdir / "checkpoints").arrays(STEPS) for run in (pair, alone))
     for part in ours:
         for name, array in ours[part].items():
             np.testing.assert_allclose(
@@ -62,8 +61,8 @@ def test_two_processes_train_as_one(pair, tmp_path):
 
 
 def test_a_preempted_pair_saves_the_same_step_and_resumes_exactly(pair, tmp_path):
-    cluster = faults.Cluster(tmp_path)
-    patch = faults.PATCHES["term in {phase}"].replace("{phase!r}", "'evaluate'")
+    cluster = Cluster(tmp_path)
+    patch = PATCHES["term in {phase}"].replace("{phase!r}", "'evaluate'")
     stopped = cluster.run(patch=patch)
     assert stopped.codes == [75, 75], stopped.said
     assert cluster.steps() == [10, 20] and "resumes after step 20" in stopped.said
@@ -76,7 +75,7 @@ def test_a_preempted_pair_saves_the_same_step_and_resumes_exactly(pair, tmp_path
 
 
 def test_all_processes_name_the_one_that_failed(tmp_path):
-    outcome = faults.Cluster(tmp_path).run(patch=faults.PATCHES["no data"])
+    outcome = Cluster(tmp_path).run(patch=PATCHES["no data"])
     assert outcome.codes == [65, 65]
     assert outcome.said.count("process 1 on") == 2 and "/data: No such file" in outcome.said
 

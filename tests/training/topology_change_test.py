@@ -4,10 +4,10 @@ import json
 import subprocess
 import sys
 
-import faults
 import jax
 import pytest
 import tiny_run
+from fault_injection.cluster import ROOT, Cluster, environment, free_port
 
 from pipeline import build
 from pipeline.training.checkpoints.store import Checkpoints
@@ -38,11 +38,11 @@ distributed.shutdown()
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> faults.Cluster:
+def saved(tmp_path_factory) -> Cluster:
     """Train ten steps on two processes with four devices each."""
-    cluster = faults.Cluster(tmp_path_factory.mktemp("eight"), devices=4)
+    cluster = Cluster(tmp_path_factory.mktemp("eight"), devices=4)
     cluster.recipe.write_text(
-        f"import sys\nsys.path.insert(0, {str(faults.ROOT / 'tests/helpers')!r})\nimport tiny_run\n"
+        f"import sys\nsys.path.insert(0, {str(ROOT / 'tests/helpers')!r})\nimport tiny_run\n"
         "def get_config(arg=''):\n    return tiny_run.recipe()\n"
     )
     outcome = cluster.run("--config.num_steps=10")
@@ -65,13 +65,11 @@ def test_restored_bit_for_bit(saved, sizes):
 
 def test_two_processes_restore_onto_another_mesh_and_save_again(saved):
     folder = str(saved.workdir / "checkpoints")
-    environment = faults.environment(devices=4)
-    environment["PYTHONPATH"] += f":{faults.ROOT / 'tests/helpers'}"
-    command = [sys.executable, "-c", RESTORE, folder, f"127.0.0.1:{faults.free_port()}"]
+    variables = environment(devices=4)
+    variables["PYTHONPATH"] += f":{ROOT / 'tests/helpers'}"
+    command = [sys.executable, "-c", RESTORE, folder, f"127.0.0.1:{free_port()}"]
     running = [
-        subprocess.Popen(
-            [*command, str(number)], env=environment, stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([*command, str(number)], env=variables, stderr=subprocess.PIPE, text=True)
         for number in range(2)
     ]
     said = [process.communicate(timeout=120)[1] for process in running]
@@ -81,10 +79,10 @@ def test_two_processes_restore_onto_another_mesh_and_save_again(saved):
 
 def test_one_device_continues_with_the_exact_next_batch(saved, tmp_path):
     """The losses equal eight devices' losses up to rounding, so the batches are the same."""
-    whole = faults.Cluster(tmp_path / "whole", processes=1, devices=8)
+    whole = Cluster(tmp_path / "whole", processes=1, devices=8)
     whole.recipe.write_text(saved.recipe.read_text())
     assert whole.run().codes == [0], whole.said()
-    alone = faults.Cluster(tmp_path / "alone", processes=1)
+    alone = Cluster(tmp_path / "alone", processes=1)
     alone.recipe, alone.workdir = saved.recipe, saved.workdir
     outcome = alone.run()
     assert outcome.codes == [0] and "resuming after step 10" in outcome.said
