@@ -32,7 +32,7 @@ def step(self, number, *arguments):
 TrainLog.step = step
 """,
     "stuck": """
-from pipeline.data.images.image_data import Batches
+from pipeline.data.loading.dataset import Batches
 take, count = Batches.__next__, []
 def __next__(self):
     count.append(1)
@@ -42,7 +42,7 @@ def __next__(self):
 Batches.__next__ = __next__
 """,
     "slow data": """
-from pipeline.data.images.image_data import Batches
+from pipeline.data.loading.dataset import Batches
 take = Batches.__next__
 def __next__(self):
     if PROCESS == 1:

@@ -6,7 +6,8 @@
 #   launch/tpu_vm/babysit.sh --name N --zone Z --type v5p-128 --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] \
 #       [-- FLAGS OF strata train]
 #
-#   --type, --version, --spot, --python, --grace, --project   as for create.sh, setup.sh and run.sh
+#   --type, --version, --service-account, --spot, --python, --grace, --project
+#                     as for create.sh, setup.sh and run.sh
 #   --interval S      seconds between checks (60)
 #   --max-restarts R  limit of restarts in a row without a newer checkpoint (3)
 #   --dry-run         prints what it would do if there were no TPU VM yet
@@ -16,8 +17,8 @@ source "$(dirname "$0")/common.sh"
 # shellcheck source=launch/verdict.sh
 source "$launch/verdict.sh"
 
-type='' version='' spot='' python='' workdir='' grace=120 interval=60 max_restarts=3
-parse_flags "$tpu_flags type version python config workdir grace interval max_restarts" "spot dry_run" "$@"
+type='' version='' service_account='' spot='' python='' workdir='' grace=120 interval=60 max_restarts=3
+parse_flags "$tpu_flags type version service_account python config workdir grace interval max_restarts" "spot dry_run" "$@"
 required type config workdir
 check_tpu
 recipe_is_here
@@ -27,7 +28,10 @@ positive interval
 here=$launch/tpu_vm
 which=("--name=$name" "--zone=$zone" ${project:+"--project=$project"})
 ((!dry_run)) || which+=(--dry-run)
-create() { "$here/create.sh" "${which[@]}" "--type=$type" ${version:+"--version=$version"} ${spot:+--spot}; }
+create() {
+  "$here/create.sh" "${which[@]}" "--type=$type" ${version:+"--version=$version"} \
+    ${service_account:+"--service-account=$service_account"} ${spot:+--spot}
+}
 setup() { "$here/setup.sh" "${which[@]}" ${python:+"--python=$python"}; }
 run() {
   "$here/run.sh" "${which[@]}" "--config=$config" "--workdir=$workdir" "--grace=$grace" -- ${extra[@]+"${extra[@]}"}

@@ -5,6 +5,7 @@
 #
 #   --type T          accelerator type, e.g. v5litepod-16, v5p-128, v6e-64
 #   --version V       software image (v2-alpha-tpuv5 for v5p, v2-alpha-tpuv5-lite for v5e, v2-alpha-tpuv6e for v6e)
+#   --service-account A   account of the hosts, by its email address, e.g. to reach a bucket (Compute Engine's)
 #   --project P       (gcloud's own)
 #   --spot            cheaper, and may be preempted at any time
 #   --dry-run         prints the command
@@ -12,8 +13,8 @@ set -euo pipefail
 # shellcheck source=launch/tpu_vm/common.sh
 source "$(dirname "$0")/common.sh"
 
-type='' version='' spot=''
-parse_flags "$tpu_flags type version" "spot dry_run" "$@"
+type='' version='' service_account='' spot=''
+parse_flags "$tpu_flags type version service_account" "spot dry_run" "$@"
 required type
 check_tpu
 [[ $type == TYPE ]] || matches type 'v[0-9]+[a-z]*-[0-9]+' "a type such as v5p-128"
@@ -26,4 +27,6 @@ if [[ -z $version ]]; then
   esac
 fi
 matches version '[a-z0-9][-a-z0-9.]*' "a software image"
-tpu create "--accelerator-type=$type" "--version=$version" ${spot:+--spot}
+! is_given service_account || matches service_account '[-A-Za-z0-9._:]+@[-A-Za-z0-9.]+' "an account's email address"
+tpu create "--accelerator-type=$type" "--version=$version" ${service_account:+"--service-account=$service_account"} \
+  ${service_account:+--scopes=cloud-platform} ${spot:+--spot}

@@ -132,6 +132,7 @@ BAD = [
     ("tpu_vm/create.sh", TPU, "--type is missing"),
     ("tpu_vm/create.sh", [*TPU, "--type", "h100"], "--type 'h100'"),
     ("tpu_vm/create.sh", ["--name", "t", "--zone", "us", "--type", "v5p-8"], "--zone 'us'"),
+    ("tpu_vm/create.sh", [*TPU, "--type", "v5p-8", "--service-account", "me"], "email address"),
     ("tpu_vm/setup.sh", ["--zone", "us-east5-a"], "--name is missing"),
     ("tpu_vm/setup.sh", [*TPU, "--python", "python2"], "python2"),
     ("tpu_vm/run.sh", [*TPU, "--workdir", "gs://b/d"], "--config is missing"),

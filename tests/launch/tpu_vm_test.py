@@ -56,6 +56,13 @@ def verbs(fakes: Fakes) -> list[str]:
             ["--type", "v4-8", "--version", "v", "--project", "p"],
             ["--project=p", "--accelerator-type=v4-8", "--version=v"],
         ),
+        (
+            ["--type", "v4-8", "--version", "v", "--service-account", "strata@p.example.com"],
+            [
+                *["--accelerator-type=v4-8", "--version=v"],
+                *["--service-account=strata@p.example.com", "--scopes=cloud-platform"],
+            ],
+        ),
     ],
 )
 def test_create(gcloud, flags, expected):
@@ -244,6 +251,12 @@ def test_babysit_deletes_nothing_when_gcloud_fails_and_retries_a_create(gcloud):
     assert done.returncode == 0, done.stderr
     assert verbs(gcloud).count("create") == 2 and "delete" not in verbs(gcloud)
     assert "connection reset" in done.stderr and "trying again" in done.stderr
+
+
+def test_babysit_creates_with_the_service_account(gcloud):
+    flags = ["--type", "v5p-16", *RUN, "--service-account", "strata@p.example.com", "--dry-run"]
+    done = run("tpu_vm/babysit.sh", *TPU, *flags, **gcloud.environment)
+    assert "--service-account=strata@p.example.com" in done.stdout.splitlines()[0]
 
 
 def test_babysit_dry_run_shows_the_three_steps(gcloud):
