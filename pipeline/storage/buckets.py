@@ -14,7 +14,7 @@ import functools
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from etils.epath import backend as epath_backends
@@ -104,6 +104,16 @@ def version_of(info: dict[str, Any]) -> str:
     return f"{info['size']} {version}"
 
 
+def contents(folder: Any, names: Collection[str]) -> dict[str, bytes]:
+    """Return the contents of small objects of a folder by name, read side by side."""
+    if not names:
+        return {}
+    fs, text = of(folder)
+    keys = {name: f"{fs._strip_protocol(text).rstrip('/')}/{name}" for name in names}
+    found = patiently(lambda: fs.cat(list(keys.values())), text)
+    return {name: found[key] for name, key in keys.items()}
+
+
 def create(path: Any, content: bytes) -> bool:
     """Create an object; return False if there already is one, checked by the server."""
     fs, text = of(path)
@@ -150,7 +160,10 @@ class _Buckets(epath_backends._FileSystemSpecBackend):
             return None
 
     def listdir(self, path: Any) -> list[str]:
-        return patiently(lambda: super(_Buckets, self).listdir(path), path)
+        try:
+            return patiently(lambda: super(_Buckets, self).listdir(path), path)
+        except FileNotFoundError:
+            return []  # A folder that `mkdir` has made.
 
     def glob(self, path: Any) -> list[str]:
         return patiently(lambda: super(_Buckets, self).glob(path), path)

@@ -51,10 +51,7 @@ class Ownership:
             )
 
     def _numbers(self) -> list[int]:
-        try:
-            return [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
-        except FileNotFoundError:
-            return []
+        return [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
 
     def _owner(self) -> str:
         try:

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from etils import epath
 
@@ -66,6 +66,15 @@ def sizes(folder: Path) -> dict[str, int]:
 
         return buckets.sizes(folder)
     return dict(_sizes(folder, ""))
+
+
+def contents(folder: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Return the contents of small files of a folder by relative name."""
+    if is_remote(folder):
+        from pipeline.storage import buckets
+
+        return buckets.contents(folder, names)
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 def _sizes(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:

@@ -13,8 +13,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from pipeline.core.errors import ConfigError
 from pipeline.storage import buckets, transfer
 from pipeline.storage.paths import Path
 from pipeline.storage.patience import PATIENCE_S, patience, patiently
@@ -28,11 +29,18 @@ class Spool:
     """Files in `folder`, a new temporary folder, that are also in `remote`.
 
     A failed upload is reported once on standard error, and tried again at the next interval.
+    `check()` is called before every upload; nothing is uploaded after it has raised ConfigError.
     """
 
-    def __init__(self, remote: Path, *, interval_s: float = INTERVAL_S):
+    def __init__(
+        self,
+        remote: Path,
+        *,
+        check: Callable[[], None] = lambda: None,
+        interval_s: float = INTERVAL_S,
+    ):
         _remove_abandoned()
-        self.remote, self._interval = remote, interval_s
+        self.remote, self._check, self._interval = remote, check, interval_s
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._uploaded: dict[str, tuple[int, int, float]] = {}  # size, mtime_ns, when
         self._failing = False
@@ -60,7 +68,7 @@ class Spool:
         """Upload every change and deletion now.
 
         Raises:
-          OSError: the bucket failed for longer than `patience_s`.
+          OSError: the bucket failed for longer than `patience_s`. ConfigError: `check` refused.
         """
         with patience(patience_s):
             self._upload(everything=True)
@@ -75,8 +83,9 @@ class Spool:
             self._thread.join()
         try:
             self.publish(patience_s=patience_s)
-        except OSError as error:
-            _say(f"{self.remote}: {error.strerror}; the last logs of this run are in {self.folder}")
+        except (OSError, ConfigError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            _say(f"{self.remote}: {why}; the last logs of this run are in {self.folder}")
             return
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -85,6 +94,8 @@ class Spool:
             try:
                 with patience(self._interval):
                     self._upload(everything=False)
+            except ConfigError:
+                return  # The next save reports it.
             except OSError as error:
                 if not self._failing:
                     _say(f"logs cannot reach {self.remote}: {error.strerror}; the run continues")
@@ -94,6 +105,7 @@ class Spool:
 
     def _upload(self, *, everything: bool) -> None:
         with self._lock:
+            self._check()
             there = {}
             for path in sorted(self.folder.rglob("*")):
                 if path.is_file() and path.suffix != ".partial":

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import pathlib
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 
 from pipeline.core.errors import Diverged, Preempted
+from pipeline.storage import access
 from pipeline.training import workdir as workdirs
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.feed import feed
@@ -20,6 +20,7 @@ from pipeline.training.monitoring.evaluation import Reports
 from pipeline.training.monitoring.run_log import RunLog, few
 from pipeline.training.monitoring.step_log import TrainLog
 from pipeline.training.programs import Programs
+from pipeline.training.run_folder import RunFolder
 from pipeline.training.run_spec import CheckpointOptions, RunSpec, StageRun
 from pipeline.training.runtime import cluster_status, environment, preflight
 from pipeline.training.runtime.phases import Phases
@@ -40,9 +41,8 @@ def train(spec: RunSpec, workdir: str | os.PathLike[str], *, force_config: bool 
       Preempted: SIGTERM arrived, and the state was saved.
       Diverged: rolling back did not help.
     """
-    folder = pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:
-        run = Run(spec, folder, stack, force=force_config)
+        run = Run(spec, workdir, stack, force=force_config)
         start, state = run.resume()
         if start >= spec.num_steps:
             run.mark_done(start)
@@ -61,31 +61,42 @@ class Run:
     """A run in progress; `stack` closes what it opens."""
 
     def __init__(
-        self, spec: RunSpec, folder: pathlib.Path, stack: contextlib.ExitStack, *, force: bool
+        self,
+        spec: RunSpec,
+        workdir: str | os.PathLike[str],
+        stack: contextlib.ExitStack,
+        *,
+        force: bool,
     ):
-        self.spec, self.folder, self.force = spec, folder, force
+        self.spec, self.force = spec, force
         self.first_process = jax.process_index() == 0
         self.phases = Phases(began=spec.began)
         with cluster_status.raise_on_all_processes("setting up"):
-            if self.first_process:
-                workdirs.claim(folder, spec.provenance.config, force=force)
-                workdirs.write_json(folder / "env.json", environment.describe())
+            self.folder = RunFolder(workdir, first_process=self.first_process)
+            self.folder.claim(spec.provenance.config, force=force)
+            if spec.checkpoint.folder:
+                access.check(spec.checkpoint.folder, name="checkpoint.folder", write=True)
+        self.folder.open()
+        stack.push(lambda kind, *rest: self.folder.close(finished=kind is None))
+        files = self.folder.files
+        if self.first_process:
+            workdirs.write_json(files / "env.json", environment.describe())
         preflight.check_devices(spec.mesh)
         self.preemption = Preemption(grace_s=spec.runtime.grace_seconds)
         stack.callback(self.preemption.close)
-        self.checkpoints = _open_checkpoints(folder, spec.checkpoint)
+        self.checkpoints = _open_checkpoints(self.folder, spec.checkpoint)
         stack.callback(self.checkpoints.close)
         peers = cluster_status.ClusterStatus(self.phases)
         watchdog = Watchdog(
             self.phases,
-            folder,
+            files,
             minutes=spec.runtime.watchdog_minutes,
             process=jax.process_index(),
             others=peers.describe,
         )
         stack.callback(watchdog.close)
-        self.skipped = Skipped(folder)
-        self.log = RunLog(spec, folder, self.phases, peers, self.skipped)
+        self.skipped = Skipped(files)
+        self.log = RunLog(spec, files, self.phases, peers, self.skipped)
         stack.callback(self.log.close)
         self.programs = Programs(spec, self.phases, self.log.say)
         self.reports: dict[int, Reports] = {}
@@ -99,7 +110,7 @@ class Run:
         provenance = self.spec.provenance
         preflight.check_agreement(provenance.config, provenance.dataset["fingerprint"], start)
         if start < self.spec.num_steps and self.first_process:
-            (self.folder / "DONE").unlink(missing_ok=True)
+            (self.folder.files / "DONE").unlink(missing_ok=True)
         self.log.open(start)
         return start, state
 
@@ -161,7 +172,7 @@ class Run:
                 self.preemption.raise_if_due()
         except Preempted:
             log.drain()
-            self._save(step, state, judge)
+            self._save(step, state, judge, must=True)
             self.checkpoints.wait()
             self.log.writer.incident(step, "preempted")
             latest = self.checkpoints.latest()
@@ -174,7 +185,7 @@ class Run:
         # Last, so that a checkpoint of this step means that all reports up to it are on disk.
         if last or _due(step, self.spec.checkpoint.every):
             log.drain()
-            self._save(step, state, judge, results)
+            self._save(step, state, judge, results, must=last)
 
     def _reports(self, stage: StageRun) -> Reports:
         if stage.number not in self.reports:
@@ -193,7 +204,13 @@ class Run:
         self.preemption.raise_if_due()
 
     def _save(
-        self, step: int, state: TrainState, judge: Judge, results: Mapping[str, Any] | None = None
+        self,
+        step: int,
+        state: TrainState,
+        judge: Judge,
+        results: Mapping[str, Any] | None = None,
+        *,
+        must: bool,
     ) -> None:
         if judge.consecutive_bad and step < self.spec.num_steps:
             # The run may soon roll back to before the bad steps, to what must then be the newest
@@ -207,7 +224,7 @@ class Run:
         }
         metadata = self.spec.provenance.metadata(self.skipped.batches)
         with self.phases("save"):
-            self.checkpoints.save(step, state, metadata, metrics)
+            self.checkpoints.save(step, state, metadata, metrics, must=must)
 
     def roll_back(self, event: RollBack) -> tuple[int, TrainState | None]:
         """Return the step and state to continue from after a divergence; its batches are skipped.
@@ -248,12 +265,12 @@ class Run:
             print(f"skipped as unreadable: {name}", file=sys.stderr, flush=True)
         self.log.goodput.report(self.spec.num_steps)
         self.mark_done(self.spec.num_steps)
-        self.log.say(f"done: step {self.spec.num_steps}, {self.folder}")
+        self.log.say(f"done: step {self.spec.num_steps}, {self.folder.root}")
 
     def mark_done(self, step: int) -> None:
         """Write the file DONE, which holds the last step."""
         if self.first_process:
-            (self.folder / "DONE").write_text(f"{step}\n")
+            (self.folder.files / "DONE").write_text(f"{step}\n")
 
     def _restore(self) -> tuple[int, TrainState | None]:
         def check(saved: Mapping[str, Any], step: int) -> None:
@@ -262,14 +279,15 @@ class Run:
         return self.checkpoints.restore_newest(self.spec.shapes, check) or (0, None)
 
 
-def _open_checkpoints(folder: pathlib.Path, options: CheckpointOptions) -> Checkpoints:
+def _open_checkpoints(folder: RunFolder, options: CheckpointOptions) -> Checkpoints:
     return Checkpoints(
-        workdirs.checkpoint_folder(folder, options.folder),
+        workdirs.checkpoint_folder(folder.root, options.folder),
         keep=options.keep,
         keep_every=options.keep_every,
         best=options.best,
         keep_best=options.keep_best,
         max_failures=options.max_failures,
+        before_commit=folder.publish,
     )
 
 

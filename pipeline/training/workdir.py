@@ -1,6 +1,8 @@
 """The folder of a run, the run that it belongs to, and what may change when the run resumes.
 
 config.json  env.json  checkpoints/<step>/  metrics.jsonl  speed.jsonl  tb/  samples/  eval/  DONE
+
+The folder may be in a bucket, see pipeline.training.run_folder.
 """
 
 import json
@@ -11,6 +13,7 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 from pipeline.losses import objective
+from pipeline.storage.paths import Path, as_path, is_remote
 
 # Keys that may change when a run resumes: its length, its intervals, the machine it runs on, and
 # the paths of data and networks (whose fingerprints are compared instead).
@@ -32,12 +35,15 @@ FREE = (
 )
 
 
-def claim(workdir: pathlib.Path, config: Mapping[str, Any], *, force: bool = False) -> None:
+def claim(
+    workdir: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False
+) -> None:
     """Make the folder this run's by writing its config.json.
 
     Raises:
       ConfigError: it holds something else, or a run of another config and `force` is not set.
     """
+    workdir = as_path(workdir, name="--workdir")
     path = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"--workdir {workdir} is a file, not a folder")
@@ -61,7 +67,7 @@ def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       ConfigError: there is none, or it is damaged.
     """
-    path = pathlib.Path(workdir) / "config.json"
+    path = as_path(workdir, name="--workdir") / "config.json"
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
@@ -72,7 +78,7 @@ def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
 
 def checkpoint_folder(workdir: str | os.PathLike[str], folder: str = "") -> str:
     """Return the folder of a run's checkpoints: config.checkpoint.folder, or the workdir's own."""
-    return folder or str(pathlib.Path(workdir) / "checkpoints")
+    return folder or str(as_path(workdir) / "checkpoints")
 
 
 def refuse_changes(
@@ -103,10 +109,14 @@ def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
     ]
 
 
-def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path | pathlib.Path, content: Mapping[str, Any]) -> None:
     """Write atomically: a reader sees the old file or the new one."""
+    text = json.dumps(content, indent=1) + "\n"
+    if is_remote(path):  # where a file always appears whole
+        path.write_text(text)
+        return
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.write_text(text)
     partial.replace(path)
 
 

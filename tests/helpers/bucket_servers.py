@@ -103,8 +103,13 @@ class Servers:
         from gcp_storage_emulator.server import create_server
         from moto.server import ThreadedMotoServer
 
-        for name in ("gcp_storage_emulator", "werkzeug", "botocore"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        for name in (
+            "gcp_storage_emulator",
+            "gcp_storage_emulator.storage",
+            "werkzeug",
+            "botocore",
+        ):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         port = _free_port()
         self._gcs = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
         self._gcs.start()

@@ -166,7 +166,7 @@ def test_saves_that_keep_failing_end_the_run(tmp_path, monkeypatch, capfd):
     checkpoints.save(4, make_state(4), {})
     with pytest.raises(
         CheckpointError,
-        match=r"2 saves in a row failed: .*step 4.*No space left.*is that of step 2",
+        match=r"2 saves in a row failed: .*step 4.*No space left.*is of step 2",
     ):
         checkpoints.wait()
     assert checkpoints.failures == 3 and checkpoints.steps() == [2]

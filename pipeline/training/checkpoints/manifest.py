@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from etils import epath
-
 from pipeline.core.errors import DamagedCheckpoint
+from pipeline.storage.paths import Path, contents, is_remote, sizes
 
 NAME = "manifest.json"
 # Files up to this size are hashed: metadata of libraries, in which any wrong bit may matter.
@@ -15,7 +14,7 @@ _SMALL = 1 << 16
 
 
 def write(
-    path: epath.Path,
+    path: Path,
     *,
     step: int,
     metadata: Mapping[str, Any],
@@ -23,17 +22,25 @@ def write(
     arrays: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Complete the checkpoint in `path`; `arrays` is {name: {dtype, shape, checksum}}."""
-    files = {name: _describe(file) for name, file in _files(path) if name != NAME}
+    there = {name: size for name, size in sizes(path).items() if name != NAME}
+    digests = _digests(path, there)
+    files = {
+        name: {"size": size} | ({"sha256": digests[name]} if name in digests else {})
+        for name, size in there.items()
+    }
     content: dict[str, Any] = dict(
         step=step, metadata=metadata, metrics=metrics, arrays=arrays, files=files
     )
     content["sha256"] = _digest(content)
+    if is_remote(path):  # where a file always appears whole
+        (path / NAME).write_text(json.dumps(content))
+        return
     partial = path / (NAME + ".partial")
     partial.write_text(json.dumps(content))
     partial.rename(path / NAME)
 
 
-def read(path: epath.Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     """Return what was written.
 
     Raises:
@@ -49,37 +56,30 @@ def read(path: epath.Path) -> dict[str, Any]:
     return content
 
 
-def check_files(path: epath.Path, content: Mapping[str, Any]) -> None:
+def check_files(path: Path, content: Mapping[str, Any]) -> None:
     """Raise DamagedCheckpoint if a file is missing, or its size or (if small) content differs."""
-    there = dict(_files(path))
+    there = sizes(path)
+    known = {name: size for name, size in there.items() if name in content["files"]}
+    digests = _digests(path, known)
     for name, said in content["files"].items():
         if name not in there:
             raise DamagedCheckpoint(f"checkpoint {path} is damaged: {name} is missing")
-        found = _describe(there[name])
-        if found["size"] != said["size"]:
+        if there[name] != said["size"]:
             raise DamagedCheckpoint(
-                f"checkpoint {path} is damaged: {name} has {found['size']} bytes, "
+                f"checkpoint {path} is damaged: {name} has {there[name]} bytes, "
                 f"and had {said['size']}"
             )
-        if found != said:
+        if digests.get(name) != said.get("sha256"):
             raise DamagedCheckpoint(
                 f"checkpoint {path} is damaged: {name} is not as it was written"
             )
 
 
-def _describe(file: epath.Path) -> dict[str, Any]:
-    size = file.stat().length
-    return {"size": size} | (
-        {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()} if size <= _SMALL else {}
-    )
-
-
-def _files(folder: epath.Path, prefix: str = "") -> Iterator[tuple[str, epath.Path]]:
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _files(entry, f"{prefix}{entry.name}/")
-        else:
-            yield f"{prefix}{entry.name}", entry
+def _digests(path: Path, there: Mapping[str, int]) -> dict[str, str]:
+    small = [name for name, size in there.items() if size <= _SMALL]
+    return {
+        name: hashlib.sha256(content).hexdigest() for name, content in contents(path, small).items()
+    }
 
 
 def _digest(content: Mapping[str, Any]) -> str:

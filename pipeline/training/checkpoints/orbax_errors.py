@@ -5,13 +5,12 @@ import os
 import re
 from collections.abc import Iterator
 
-from etils import epath
-
 from pipeline.core.errors import DamagedCheckpoint
+from pipeline.storage.paths import Path
 
 
 @contextlib.contextmanager
-def raise_as_damage(path: epath.Path) -> Iterator[None]:
+def raise_as_damage(path: Path) -> Iterator[None]:
     """Raise DamagedCheckpoint, with the reason, for any error while the checkpoint is read."""
     try:
         yield

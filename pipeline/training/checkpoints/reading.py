@@ -7,27 +7,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from pipeline.core.errors import CheckpointError, DamagedCheckpoint
+from pipeline.storage.paths import Path
+from pipeline.training.checkpoints import orbax_buckets
 from pipeline.training.checkpoints.checksum import checksum, of_array
 from pipeline.training.checkpoints.orbax_errors import raise_as_damage
 from pipeline.training.state.state_tree import Tree, described, flat, without_empty
 
 
-def load(path: epath.Path, tree: Tree) -> Tree:
+def load(path: Path, tree: Tree) -> Tree:
     """Return the arrays with the shapes and shardings of `tree`, without comparing checksums.
 
     Raises:
       DamagedCheckpoint: they cannot be read.
     """
-    with raise_as_damage(path), _low_memory(tree):
+    with raise_as_damage(path), _low_memory(path, tree):
         return ocp.load_checkpointables(str(path), without_empty(tree))
 
 
-def arrays(path: epath.Path, content: Mapping[str, Any], parts: Collection[str]) -> Tree:
+def arrays(path: Path, content: Mapping[str, Any], parts: Collection[str]) -> Tree:
     """Return verified NumPy arrays by part and name, of all parts if `parts` is empty.
 
     Raises:
@@ -44,7 +45,7 @@ def arrays(path: epath.Path, content: Mapping[str, Any], parts: Collection[str])
     return loaded
 
 
-def check_shapes(path: epath.Path, content: Mapping[str, Any], tree: Tree) -> None:
+def check_shapes(path: Path, content: Mapping[str, Any], tree: Tree) -> None:
     """Raise CheckpointError for the first name whose type or shape differs in `tree`.
 
     Orbax accepts arrays of another shape silently, and its errors name no array.
@@ -69,7 +70,7 @@ def check_shapes(path: epath.Path, content: Mapping[str, Any], tree: Tree) -> No
             )
 
 
-def check_sums(path: epath.Path, content: Mapping[str, Any], loaded: Tree) -> None:
+def check_sums(path: Path, content: Mapping[str, Any], loaded: Tree) -> None:
     """Raise DamagedCheckpoint, on every process, for arrays that differ from their checksums."""
     shares = np.array([of_array(array) for array in flat(loaded).values()], np.uint64)
     if jax.process_count() > 1:
@@ -79,7 +80,7 @@ def check_sums(path: epath.Path, content: Mapping[str, Any], loaded: Tree) -> No
     _compare(path, content, dict(zip(flat(loaded), map(int, shares))))
 
 
-def _compare(path: epath.Path, content: Mapping[str, Any], sums: Mapping[str, int]) -> None:
+def _compare(path: Path, content: Mapping[str, Any], sums: Mapping[str, int]) -> None:
     wrong = [
         name
         for name, total in sums.items()
@@ -93,9 +94,9 @@ def _compare(path: epath.Path, content: Mapping[str, Any], sums: Mapping[str, in
         )
 
 
-def _low_memory(tree: Tree) -> ocp.Context:
+def _low_memory(path: Path, tree: Tree) -> ocp.Context:
     """Return a context that reads a tenth of the state at once, or one array, to save memory."""
     sizes = [math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in flat(tree).values()]
-    context = ocp.Context()
+    context = orbax_buckets.context(path)
     context.memory.read_concurrent_bytes = max(sum(sizes) // 10, *sizes, 1 << 24)
     return context

@@ -2,15 +2,17 @@
 
     folder/<step>/{params,ema,other,opt_state,counters}, manifest.json
 
-Orbax writes into <step>.orbax-checkpoint-tmp and renames it at the end. manifest.json is written
-after that, with a checksum of every array: a step without one is incomplete and ignored. Steps are
-independent of one another: a save that fails (a full disk) damages no other checkpoint.
+manifest.json is written after Orbax has finished, with a checksum of every array: a step without
+one is incomplete and ignored. Steps are independent of one another: a save that fails (a full disk)
+damages no other checkpoint.
 """
 
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
+import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,15 +20,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from pipeline.core.errors import CheckpointError, DamagedCheckpoint
-from pipeline.training.checkpoints import manifest, orbax_noise, reading
+from pipeline.core import errors
+from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint, StrataError
+from pipeline.storage.paths import Path, as_path, is_remote
+from pipeline.storage.patience import patience
+from pipeline.training.checkpoints import manifest, orbax_buckets, orbax_noise, reading
 from pipeline.training.checkpoints.checksum import MASK, checksum, of_array
 from pipeline.training.checkpoints.orbax_errors import reason
 from pipeline.training.checkpoints.retention import Retention
+from pipeline.training.checkpoints.step_folders import StepFolders
 from pipeline.training.runtime import cluster_status
 from pipeline.training.state.state_tree import (
     Tree,
@@ -38,19 +43,23 @@ from pipeline.training.state.state_tree import (
 )
 from pipeline.training.state.train_state import TrainState
 
-_DAMAGED = ".damaged"
 _TOGETHER_S = 600  # Timeout for all processes to write their part.
+_IN_THE_LOOP_S = 20.0  # Patience with a bucket while training waits.
+_BUSY_S = 60.0  # The longest that training waits for an earlier save to a bucket.
+_OUTAGE_S = 900.0  # A save to a bucket is tried for so long.
 
 orbax_noise.silence()
 
 
 class Checkpoints:
-    """The checkpoints in a folder, local or any that etils.epath and Orbax support (gs://).
+    """The checkpoints in a folder, on a disk or in a bucket (gs://, s3://).
 
-    One save runs at a time, in the background. A save that fails is retried once if its data are
-    still available. If it fails again, it is reported in one line on standard error, and in
-    `failure` until a later save succeeds: older checkpoints are intact, and the run can go on.
-    `failures` counts failed saves; `max_failures` in a row are an error.
+    One save runs at a time, in the background. A save that fails is retried if its data are still
+    available: once on a disk, for a quarter of an hour in a bucket. If it fails again, it is
+    reported in one line on standard error, and in `failure` until a later save succeeds: older
+    checkpoints are intact, and the run can go on. `failures` counts failed saves; `max_failures` in
+    a row are an error. `before_commit()` is called on the first process before a step is completed,
+    and may stop the run by raising ConfigError.
     """
 
     def __init__(
@@ -62,25 +71,25 @@ class Checkpoints:
         best: str = "",
         keep_best: int = 1,
         max_failures: int = 3,
+        before_commit: Callable[[], None] = lambda: None,
     ):
-        self.folder = (
-            epath.Path(folder) if "://" in str(folder) else epath.Path(os.path.abspath(folder))
-        )
+        self._remote = is_remote(folder)
+        self.folder = as_path(folder if self._remote else pathlib.Path(folder).absolute())
+        self.steps_there = StepFolders(self.folder)
+        self._before_commit = before_commit
         self._retention = Retention(keep, keep_every, best, keep_best)
         self._max_failures = max_failures
         self._running: tuple[int, concurrent.futures.Future[None]] | None = None
         self._host: Tree = {}
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._saves = 0
+        self._committed: int | None = None  # by this process, or restored
         self.failure: CheckpointError | None = None
         self.failures = self._in_a_row = 0
 
     def steps(self) -> list[int]:
         """Return the steps with a complete checkpoint, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        numbers = (path for path in self.folder.iterdir() if path.name.isdigit())
-        return sorted(int(path.name) for path in numbers if (path / manifest.NAME).exists())
+        return self.steps_there.complete()
 
     def latest(self) -> int | None:
         """Return the newest step with a complete checkpoint, or None."""
@@ -92,22 +101,29 @@ class Checkpoints:
         state: TrainState,
         metadata: Mapping[str, Any],
         metrics: Mapping[str, float] | None = None,
+        *,
+        must: bool = True,
     ) -> float:
         """Start to save the state of `step` after the previous save; return the seconds this took.
 
         The state's buffers may be donated right away, because this waits until they are copied.
-        `metrics` decide which checkpoint is the best.
+        `metrics` decide which checkpoint is the best. If `must` is not set, this save is left out,
+        and reported, while the previous one has been waiting for a bucket for more than a minute.
 
         Raises:
-          CheckpointError: the last `max_failures` saves have failed.
+          CheckpointError: the last `max_failures` saves have failed. ConfigError: another run has
+            taken over the folder.
         """
         began = time.monotonic()
+        if not must and self._is_busy():
+            self._say(f"no checkpoint of step {step}: the save before it still waits for a bucket")
+            return time.monotonic() - began
         self.wait()
         path = self.folder / str(step)
         self._saves += 1
         try:
-            if jax.process_index() == 0:
-                self._clear(path)
+            if jax.process_count() > 1:
+                self._clear_together(step)
             about = dict(step=step, metadata=dict(metadata), metrics=dict(metrics or {}))
             self._running = step, self._start(path, without_empty(to_tree(state)), about)
         except Exception as error:
@@ -118,7 +134,8 @@ class Checkpoints:
         """Wait until no save is running; `failure` is then set if the last one failed.
 
         Raises:
-          CheckpointError: the last `max_failures` saves have failed.
+          CheckpointError: the last `max_failures` saves have failed. ConfigError: another run has
+            taken over the folder.
         """
         if self._running is None:
             return
@@ -128,7 +145,7 @@ class Checkpoints:
         except Exception as error:
             self._failed(step, error)
             return
-        self.failure, self._in_a_row = None, 0
+        self.failure, self._in_a_row, self._committed = None, 0, step
 
     def close(self) -> None:
         """Wait for a running save, and stop the saving thread."""
@@ -181,8 +198,8 @@ class Checkpoints:
     ) -> tuple[int, TrainState] | None:
         """Return the newest undamaged step and its state, or None if nothing was ever saved.
 
-        A damaged checkpoint is renamed to <step>.damaged and reported in one line, and the previous
-        one is tried. `check(metadata, step)` is called before a step is loaded, and may refuse it
+        A damaged checkpoint is set aside and reported in one line, and the previous one is tried.
+        `check(metadata, step)` is called before a step is loaded, and may refuse it
         by raising an error.
 
         Raises:
@@ -192,15 +209,12 @@ class Checkpoints:
             try:
                 with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
                     check(self.metadata(step), step)
-                return step, self.restore(step, shapes)
+                state = self.restore(step, shapes)
+                self._committed = step
+                return step, state
             except DamagedCheckpoint as damage:
                 self._quarantine(step, damage)
-        bad = (
-            sorted(path.name for path in self.folder.iterdir() if _DAMAGED in path.name)
-            if self._exists()
-            else []
-        )
-        if bad:
+        if bad := self.steps_there.damaged():
             raise CheckpointError(
                 f"{self.folder} has no checkpoint that can be used: {', '.join(bad)} are damaged; "
                 "nothing was deleted. To start from scratch, give another workdir or move them away"
@@ -243,14 +257,15 @@ class Checkpoints:
         }
 
     def _start(
-        self, path: epath.Path, tree: Tree, about: dict[str, Any]
+        self, path: Path, tree: Tree, about: dict[str, Any]
     ) -> concurrent.futures.Future[None]:
         if jax.process_count() > 1:
             # Processes must save in lockstep, which only Orbax's asynchronous save does. It blocks
             # the loop for a third of a millisecond per array, to copy it. The checksums are taken
             # here, before training changes the state.
             sums = {name: of_array(array) for name, array in flat(tree).items()}
-            response = ocp.save_checkpointables_async(str(path), tree)
+            with orbax_buckets.context(path):
+                response = ocp.save_checkpointables_async(str(path), tree)
             kinds = {
                 name: (np.dtype(array.dtype).name, array.shape)
                 for name, array in flat(tree).items()
@@ -262,17 +277,21 @@ class Checkpoints:
         host = self._copy(tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
         return self._thread.submit(self._write, path, host, about)
 
-    def _write(self, path: epath.Path, host: Tree, about: dict[str, Any]) -> None:
-        """Write and commit in the saving thread of a run of one process; retry once."""
-        context = ocp.Context()
+    def _write(self, path: Path, host: Tree, about: dict[str, Any]) -> None:
+        """Write and commit in the saving thread of a run of one process, with retries."""
+        context = orbax_buckets.context(path)
         context.memory.deepcopy_host_arrays = False  # They already are a copy.
-        try:
-            with context:
-                ocp.save_checkpointables(str(path), host)
-        except Exception:
-            self._clear(path)
-            with context:
-                ocp.save_checkpointables(str(path), host)
+        patient_until = time.monotonic() + (_OUTAGE_S if self._remote else 0)
+        for attempt in itertools.count():
+            try:
+                self.steps_there.clear(about["step"])
+                with context:
+                    ocp.save_checkpointables(str(path), host)
+                break
+            except Exception:
+                if attempt and time.monotonic() > patient_until:
+                    raise
+                time.sleep(10 if self._remote and attempt else 0)
         kinds = {name: (array.dtype.name, array.shape) for name, array in flat(host).items()}
         self._commit(
             path, kinds, {name: checksum(array) for name, array in flat(host).items()}, about
@@ -280,7 +299,7 @@ class Checkpoints:
 
     def _finish_together(
         self,
-        path: epath.Path,
+        path: Path,
         response: Any,
         kinds: Any,
         sums: dict[str, int],
@@ -293,9 +312,9 @@ class Checkpoints:
         response.result()
         done = f"strata/saved/{number}"
         if jax.process_index() > 0:
-            verdict = client.blocking_key_value_get(done, 1000 * _TOGETHER_S)
+            verdict = json.loads(client.blocking_key_value_get(done, 1000 * _TOGETHER_S))
             if verdict:
-                raise CheckpointError(verdict)
+                raise getattr(errors, verdict["type"])(verdict["text"])
             return
         try:
             shares = [
@@ -305,17 +324,20 @@ class Checkpoints:
             totals = [sum(column) & MASK for column in zip(*shares, strict=True)]
             self._commit(path, kinds, dict(zip(sums, totals)), about)
         except Exception as error:
-            client.key_value_set(done, reason(error))
+            known = type(error) if isinstance(error, StrataError) else CheckpointError
+            verdict = {"type": known.__name__, "text": reason(error)}
+            client.key_value_set(done, json.dumps(verdict))
             raise
-        client.key_value_set(done, "")
+        client.key_value_set(done, json.dumps(None))
 
     def _commit(
-        self, path: epath.Path, kinds: Mapping[str, Any], sums: Mapping[str, int], about: Any
+        self, path: Path, kinds: Mapping[str, Any], sums: Mapping[str, int], about: Any
     ) -> None:
         arrays = {
             name: {"dtype": dtype, "shape": list(shape), "checksum": f"{sums[name]:016x}"}
             for name, (dtype, shape) in kinds.items()
         }
+        self._before_commit()
         manifest.write(path, arrays=arrays, **about)
         self._prune()
 
@@ -326,9 +348,7 @@ class Checkpoints:
                 with contextlib.suppress(DamagedCheckpoint):  # Reported when it is restored.
                     metrics[step] = manifest.read(self.folder / str(step))["metrics"]
         for step in self._retention.superfluous(steps, metrics):
-            # The manifest first: a kill in between leaves nothing that looks like a checkpoint.
-            (self.folder / str(step) / manifest.NAME).unlink(missing_ok=True)
-            (self.folder / str(step)).rmtree(missing_ok=True)
+            self.steps_there.delete(step)
 
     def _copy(self, tree: Tree) -> Tree:
         """Copy a CPU's arrays; device_get would return views of buffers that are donated next.
@@ -344,51 +364,50 @@ class Checkpoints:
                     host[shard.index] = np.asarray(shard.data)
         return self._host
 
-    def _clear(self, path: epath.Path) -> None:
-        """Delete unfinished saves, and a checkpoint of the same step, before a save."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in [
-            path,
-            *(each for each in self.folder.iterdir() if orbax_noise.UNFINISHED in each.name),
-        ]:
-            if stale.exists():
-                stale.rmtree(missing_ok=True)
+    def _clear_together(self, step: int) -> None:
+        """Delete unfinished saves on the first process; fail on all processes if that fails."""
+        with patience(_IN_THE_LOOP_S), cluster_status.raise_on_all_processes(f"save {self._saves}"):
+            try:
+                if jax.process_index() == 0:
+                    self.steps_there.clear(step)
+            except OSError as error:
+                raise CheckpointError(reason(error)) from error
 
-    def _exists(self) -> bool:
-        return self.folder.is_dir()
+    def _is_busy(self) -> bool:
+        """Return whether, on some process, a save to a bucket runs on although we waited for it."""
+        if not self._remote or self._running is None:
+            return False
+        done, _ = concurrent.futures.wait([self._running[1]], _BUSY_S)
+        if jax.process_count() == 1:
+            return not done
+        return bool(multihost_utils.process_allgather(np.array([not done])).any())
 
     def _failed(self, step: int, error: Exception) -> None:
-        latest = self.latest()
-        kept = (
-            "there is none before it"
-            if latest is None
-            else f"the last good one is that of step {latest}"
-        )
+        if isinstance(error, ConfigError):
+            raise error
+        # A bucket is not asked, because it may be what fails.
+        latest = self._committed if self._remote else self.latest()
+        kept = f"the last good one is of step {latest}" if latest else "there is none before it"
         self.failure = CheckpointError(
             f"the checkpoint of step {step} was not written: {reason(error)}; {kept}"
         )
         self.failures += 1
         self._in_a_row += 1
-        if jax.process_index() == 0:
-            (self.folder / f"{step}{orbax_noise.UNFINISHED}").rmtree(missing_ok=True)
+        if jax.process_index() == 0 and not self._remote:
+            self.steps_there.delete_unfinished(step)
         if self._max_failures and self._in_a_row >= self._max_failures:
             raise CheckpointError(
                 f"{self._in_a_row} saves in a row failed: {self.failure}"
             ) from error
-        print(f"strata: {self.failure}; the run goes on", file=sys.stderr, flush=True)
+        self._say(f"{self.failure}; the run goes on")
+
+    def _say(self, message: str) -> None:
+        print(f"strata: {message}", file=sys.stderr, flush=True)
 
     def _quarantine(self, step: int, damage: DamagedCheckpoint) -> None:
-        """Rename a damaged checkpoint, and keep it for inspection."""
+        """Set a damaged checkpoint aside, and keep it for inspection."""
         if jax.process_index() == 0:
-            target, number = self.folder / f"{step}{_DAMAGED}", 1
-            while target.exists():
-                number += 1
-                target = self.folder / f"{step}{_DAMAGED}{number}"
-            (self.folder / str(step)).rename(target)
-            print(
-                f"strata: {damage}; renamed to {target.name}, and passed over",
-                file=sys.stderr,
-                flush=True,
-            )
+            done = self.steps_there.set_aside(step, str(damage))
+            self._say(f"{damage}; {done}, and passed over")
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"quarantine {step}")

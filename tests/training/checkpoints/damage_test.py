@@ -162,7 +162,7 @@ def test_a_process_tells_a_full_disk_in_one_line(tmp_path):
     assert failure.startswith(
         "failure: the checkpoint of step 2 was not written: File too large"
     ), failure
-    assert "the last good one is that of step 1" in failure
+    assert "the last good one is of step 1" in failure
     assert then == "then: None [1, 3]"
     assert len(done.stderr.strip().splitlines()) == 1 and "the run goes on" in done.stderr
     assert not list(tmp_path.glob("*tmp*"))

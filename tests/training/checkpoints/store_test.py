@@ -126,7 +126,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_next_save_works(tmp_path, capfd):
         checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "step 3 was not written: File too large; the last good one is that of step 1" in str(
+    assert "step 3 was not written: File too large; the last good one is of step 1" in str(
         checkpoints.failure
     )
     assert len(capfd.readouterr().err.strip().splitlines()) == 2
