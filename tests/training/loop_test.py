@@ -12,6 +12,8 @@ import sys
 
 import pytest
 
+from pipeline.cli import dispatch
+
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = ROOT / "tests" / "helpers" / "tiny_run.py"
 MAIN = "from pipeline.cli import main; main()"
@@ -39,10 +41,9 @@ def strata(*arguments: object, main: str = NO_TENSORBOARD + MAIN) -> subprocess.
     return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
 
 
-def inspect(workdir: pathlib.Path) -> dict:
-    done = strata("inspect", "--workdir", workdir, "--json", "-")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def inspect(workdir: pathlib.Path, out: pathlib.Path) -> dict:
+    assert dispatch(["inspect", "--workdir", str(workdir), "--json", str(out)]) == 0
+    return json.loads(out.read_text()) | {"workdir": ""}
 
 
 def metrics(workdir: pathlib.Path) -> list[dict]:
@@ -104,15 +105,19 @@ def test_killed_and_resumed_equals_uninterrupted(recipe, straight, tmp_path):
     done = strata("train", "--config", recipe, "--workdir", workdir)
     assert done.returncode == 0, done.stderr
     assert "resuming after step 10" in done.stderr
-    assert inspect(workdir) | {"workdir": ""} == inspect(straight) | {"workdir": ""}
+    assert inspect(workdir, tmp_path / "a.json") == inspect(straight, tmp_path / "b.json")
     assert metrics(workdir) == metrics(straight)
 
 
-def test_a_finished_run_has_nothing_to_do(recipe, straight):
-    before = inspect(straight)
-    done = strata("train", "--config", recipe, "--workdir", straight)
-    assert done.returncode == 0 and "is done" in done.stderr
-    assert inspect(straight) == before
+def train_again(recipe, workdir, *flags) -> int:
+    """Run the command in this process and return its exit code."""
+    return dispatch(["train", "--config", str(recipe), "--workdir", str(workdir), *flags])
+
+
+def test_a_finished_run_has_nothing_to_do(recipe, straight, tmp_path, capfd):
+    before = inspect(straight, tmp_path / "before.json")
+    assert train_again(recipe, straight) == 0 and "is done" in capfd.readouterr().err
+    assert inspect(straight, tmp_path / "after.json") == before
 
 
 @pytest.mark.parametrize(
@@ -135,10 +140,14 @@ def test_a_finished_run_has_nothing_to_do(recipe, straight):
         ),
     ],
 )
-def test_an_impossible_change_is_one_line_and_loses_nothing(recipe, straight, flags, code, message):
+def test_an_impossible_change_is_one_line_and_loses_nothing(
+    recipe, straight, flags, code, message, capfd
+):
     before = sorted(path.name for path in (straight / "checkpoints").iterdir())
-    done = strata("train", "--config", recipe, "--workdir", straight, *flags)
-    assert done.returncode == code, done.stderr
-    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    capfd.readouterr()
+    found = train_again(recipe, straight, *flags)
+    said = capfd.readouterr().err
+    assert found == code, said
+    assert message in said and len(said.strip().splitlines()) == 1, said
     assert sorted(path.name for path in (straight / "checkpoints").iterdir()) == before
     assert json.loads((straight / "config.json").read_text())["seed"] == 0
