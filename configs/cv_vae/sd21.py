@@ -123,7 +123,10 @@ def get_config(arg: str = "") -> ConfigDict:
 
 
 def tiny(config: ConfigDict) -> ConfigDict:
-    """Shrink to clips of 5 frames of 16x16: two steps without a discriminator and two with one."""
+    """Shrink to clips of 5 frames of 16x16: two steps without a discriminator and two with one.
+
+    Residual blocks remain between the encoder's and the decoder's levels only, next to attention.
+    """
     common["tiny"](config, batch_size=2)
     config.ema = 0.9
     config.data.source = "moving_crops"
@@ -132,10 +135,9 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.num_frames = 5
     config.data.num_workers = 0
     for network in (config.model.encoder, config.model.decoder):
-        network.channels = (4, 4, 8, 8)
+        network.channels = (4, 4, 4, 4)
         network.groups = 2
-    config.model.encoder.num_blocks = 1
-    config.model.decoder.num_blocks = 2
+        network.num_blocks = 0
     config.model.remat = False
     config.model.image_size = 16
     config.model.num_frames = 5

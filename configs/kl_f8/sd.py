@@ -104,8 +104,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
         for network in (config.model.encoder, config.model.decoder):
             network.channels = (8, 16)
             network.groups = 4
-        config.model.encoder.num_blocks = 1
-        config.model.decoder.num_blocks = 2
+            network.num_blocks = 1
     else:  # TAESD
         for network in (config.model.encoder, config.model.decoder):
             network.width = 8

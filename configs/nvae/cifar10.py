@@ -115,7 +115,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.groups = (1, 1)
     config.model.latent_dim = 2
     config.model.cells = 1
-    config.model.blocks = (1,)
+    config.model.blocks = ()
     config.model.padding = 0
     config.objective = ConfigDict()
     config.objective.unit = "image"
