@@ -1,17 +1,13 @@
-"""Imports of AutoencoderKL and TAESD without torch; tests/parity compares the networks."""
+"""Imports of AutoencoderKL without torch; tests/parity compares the network."""
 
-import autoencoders
 import numpy as np
 import pytest
-from flax import nnx
-from released_weights import WEIGHTS, autoencoder_kl, taesd
+from released_weights import WEIGHTS, autoencoder_kl
 from released_weights import write_diffusers as write
 
-from pipeline import Codec, cli, models
-from pipeline.core import parameters
-from pipeline.core.errors import CheckpointError, DataError
+from pipeline import Codec, cli
+from pipeline.core.errors import DataError
 from pipeline.importers import diffusers as diffusers_importer
-from pipeline.importers import taesd as taesd_importer
 
 
 def run(folder, out, *more):
@@ -100,31 +96,3 @@ def test_folders_that_cannot_be_read(tmp_path):
     file.unlink()
     with pytest.raises(DataError, match="no such file"):
         diffusers_importer.load([str(folder)])
-
-
-@pytest.mark.parametrize("channels, pool", [(4, False), (32, True)])
-def test_every_tensor_of_taesd_is_imported(channels, pool):
-    tensors = taesd(channels, pool)
-    recipe = taesd_importer.recipe(["a", "b"], tensors)
-    assert recipe["latent_channels"] == channels and recipe["decoder"]["pool"] == pool
-    _, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
-    weights = taesd_importer.convert(tensors, shapes, path="a and b")
-    assert sum(array.size for array in weights.values()) == sum(
-        array.size for array in tensors.values()
-    )
-    name = "decoder.stages.3.blocks.0.convs.2.kernel"
-    np.testing.assert_array_equal(
-        weights[name], tensors["decoder.18.conv.4.weight"].transpose(2, 3, 1, 0)
-    )
-
-
-def test_other_kinds_of_taesd_are_refused():
-    _, shapes, _ = parameters.abstract(
-        lambda: models.create(autoencoders.taesd(latent_channels=32), rngs=nnx.Rngs(0))
-    )
-    with pytest.raises(
-        CheckpointError, match=r"\(set model.encoder.pool=True and model.decoder.pool=True\)"
-    ):
-        taesd_importer.convert(taesd(32, True), shapes, path="a and b")
-    with pytest.raises(CheckpointError, match="is not the encoder of a TAESD"):
-        taesd_importer.recipe(["a", "b"], {})
