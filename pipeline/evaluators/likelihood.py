@@ -64,24 +64,15 @@ def evaluate(
         batch = place(batch)
         batch_key = jax.random.fold_in(key, number)
         sums = _elbo_sums(graph, replicated, state, batch, jax.random.fold_in(batch_key, 0))
-        values = dict(sums.values)
-        if num_importance_samples:
-            values["iwae"] = _iwae_sum(
-                graph, replicated, state, batch, batch_key, num_importance_samples
-            )
-        averages.add(values, sums.count)
+        iwae = _iwae_sum(graph, replicated, state, batch, batch_key, num_importance_samples)
+        averages.add(sums.values | iwae, sums.count)
         units = units or [ActiveUnits() for _ in sums.moments]
         for layer, moments in zip(units, sums.moments):
             layer.add(moments)
     if sums is None or not averages.count:
         raise DataError("evaluation: there is no example to evaluate on")
     report = _likelihood_report(averages, dims, num_importance_samples) | _units_report(units)
-    about = dict(
-        likelihood=sums.likelihood,
-        num_examples=averages.count,
-        protocol=_protocol(sums.likelihood, report),
-    )
-    return report | about
+    return report | _about(sums.likelihood, averages.count, report)
 
 
 @flax.struct.dataclass
@@ -123,12 +114,15 @@ def _iwae_sum(
     batch: Batch,
     key: PRNGKeyArray,
     num_samples: int,
-) -> Float[Array, ""]:
+) -> dict[str, Float[Array, ""]]:
+    """Return the sum of the importance-weighted bounds as "iwae", or nothing without samples."""
+    if not num_samples:
+        return {}
     # A loop on the host: XLA's CPU backend runs convolutions inside a compiled loop on one thread.
     running = LogMeanExp.create(batch["image"].shape[0])
     for sample in range(num_samples):
         running = _add_weight(graph, state, batch, jax.random.fold_in(key, sample), running)
-    return _finish(replicated, running, batch["mask"])
+    return {"iwae": _finish(replicated, running, batch["mask"])}
 
 
 @functools.partial(jit, static_argnums=0)
@@ -183,9 +177,10 @@ def _units_report(units: list[ActiveUnits]) -> dict[str, Any]:
     return dict(active_units=total, active_units_per_layer=layers)
 
 
-def _protocol(likelihood: str, report: Mapping[str, Any]) -> str:
-    return (
+def _about(likelihood: str, num_examples: int, report: Mapping[str, Any]) -> dict[str, Any]:
+    protocol = (
         f"negative ELBO of {likelihood}: one posterior sample per example, KL in closed form (or "
         "of that sample, for a posterior with a flow), each example counted once; "
         + catalogue.protocol(metric.name for metric in catalogue.reported(report))
     )
+    return dict(likelihood=likelihood, num_examples=num_examples, protocol=protocol)

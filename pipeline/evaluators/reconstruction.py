@@ -73,10 +73,7 @@ def evaluate(
             graph, replicated, networks, state, weights, place(batch)
         )
         averages.add(sums, sums["count"])
-        codes = [
-            np.asarray(new, np.float64) + old
-            for new, old in zip(counts, codes or [0.0] * len(counts))
-        ]
+        codes = _added(codes, counts)
         if collected is not None:
             collected.add(*vectors)
     if not averages.count:
@@ -100,6 +97,13 @@ def _report(
     protocol = f"{PROTOCOL}; {catalogue.protocol(names)}"
     result |= dict(num_examples=averages.count, protocol=protocol)
     return result if collected is None else result | dict(feature_distance=collected.report())
+
+
+def _added(codes: list[Any], counts: Sequence[Array]) -> list[Any]:
+    """Return the counts of each layer's codes plus those of a batch; `codes` is empty at first."""
+    return [
+        np.asarray(new, np.float64) + old for new, old in zip(counts, codes or [0.0] * len(counts))
+    ]
 
 
 def _decode_means(model: Any, latents: Sequence[Latent]) -> Likelihood | Reconstruction:
