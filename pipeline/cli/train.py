@@ -24,6 +24,7 @@ from pipeline.core.errors import (
     Preempted,
     StrataError,
 )
+from pipeline.storage.paths import as_path, is_remote
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -41,6 +42,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata train --help")
     config = cli_flags.config_of(values)
     workdir = cli_flags.required(values, "workdir")
+    as_path(workdir, name="--workdir")
 
     from pipeline.training.runtime import malloc
 
@@ -79,17 +81,20 @@ def run(argv: list[str]) -> int:
 
 def _train(config: Any, workdir: str, force_config: bool) -> None:
     from pipeline import build
+    from pipeline.storage import access
     from pipeline.training import loop
     from pipeline.training.runtime import environment
 
     try:
+        # First, because looking at the data and building the model can take minutes.
+        access.check(workdir, name="--workdir", write=True)
         complete = build.complete(config)
         environment.use_compilation_cache()  # before anything is compiled, which building does
         loop.train(build.run_spec(complete), workdir, force_config=force_config)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_resume_hint(workdir)}") from None
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in _DISK_FULL and not is_remote(error.filename or ""):
             raise
         raise CheckpointError(
             f"{error.filename or workdir}: {error.strerror}; {_resume_hint(workdir)}"
@@ -150,6 +155,8 @@ def _resume_hint(workdir: str) -> str:
         step = Checkpoints(workdirs.checkpoint_folder(workdir, folder)).latest()
     except ConfigError:  # interrupted before config.json was written
         step = None
+    except OSError:  # a bucket that does not answer
+        return "the same command resumes after the newest checkpoint"
     if step is None:
         return "there is no checkpoint yet, so the same command starts from step 0"
     return f"the same command resumes after step {step}"

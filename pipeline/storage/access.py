@@ -11,7 +11,7 @@ from pipeline.storage import buckets
 from pipeline.storage.paths import AnyPath, as_path, is_remote
 from pipeline.storage.patience import described
 
-DEADLINE_S = 25.0
+DEADLINE_S = 20.0
 
 
 def check(path: AnyPath, *, name: str, write: bool = False) -> None:

@@ -93,6 +93,7 @@ class Run:
             minutes=spec.runtime.watchdog_minutes,
             process=jax.process_index(),
             others=peers.describe,
+            leave=self.folder.leave,
         )
         stack.callback(watchdog.close)
         self.skipped = Skipped(files)

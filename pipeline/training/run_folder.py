@@ -1,10 +1,13 @@
 """Where a run keeps its files: its workdir, or for one in a bucket, a local folder kept in step."""
 
+import contextlib
 import os
 import pathlib
+import threading
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.core.errors import ConfigError
 from pipeline.storage import access
 from pipeline.storage.ownership import Ownership
 from pipeline.storage.paths import as_path, is_remote
@@ -25,6 +28,7 @@ _READ_BACK = (
     "DONE",
 )
 _AT_THE_END_S = 900.0
+_IN_A_HURRY_S = 10.0
 
 
 class RunFolder:
@@ -75,6 +79,22 @@ class RunFolder:
         """
         if self._spool is not None:
             self._spool.publish()
+
+    def leave(self, code: int) -> None:
+        """End the process at once with an exit code; only what was logged is uploaded, if it can be.
+
+        The main thread may be stuck in a collective, so that nothing else can be closed.
+        """
+        if self._spool is not None:
+            rescue = threading.Thread(target=self._rescue, daemon=True)
+            rescue.start()
+            rescue.join(2 * _IN_A_HURRY_S)
+        os._exit(code)
+
+    def _rescue(self) -> None:
+        with contextlib.suppress(OSError, ConfigError):
+            assert self._spool is not None
+            self._spool.publish(patience_s=_IN_A_HURRY_S)
 
     def close(self, *, finished: bool) -> None:
         """Upload what is left; wait for a failing bucket for long if the run has `finished`."""

@@ -6,6 +6,8 @@ import jax
 import pytest
 from bucket_servers import BUCKET
 from etils.epath import gpath
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 from orbax.checkpoint._src.path import gcs_utils
 from orbax.checkpoint._src.serialization import tensorstore_utils
 from tiny_run import tiny
@@ -15,25 +17,32 @@ from pipeline.core.errors import CheckpointError, ConfigError
 from pipeline.storage import patience
 from pipeline.training.checkpoints import store
 from pipeline.training.checkpoints.store import Checkpoints
-from pipeline.training.state import mesh as meshes
 from pipeline.training.state import train_state as states
 from pipeline.training.state.digest import state_digest
 from pipeline.training.state.state_tree import to_tree
 
 
-def shapes_on(devices: int):
-    settings = tiny()
-    mesh = meshes.create(devices=jax.devices()[:devices])
-    update = build.update(settings)
-    _, shapes = states.abstract(build.model_factory(settings), update.optimizer, mesh)
-    return settings, update, shapes
+def state_on(devices: int, seed: int = 0) -> states.TrainState:
+    """Return a small state sharded over some devices."""
+    placement = NamedSharding(
+        jax.make_mesh((devices,), ("fsdp",), devices=jax.devices()[:devices]), P("fsdp")
+    )
+    weight = jax.random.normal(jax.random.key(seed), (40, 30))
+    params = {"w": jax.device_put(weight, placement)}
+    return states.fresh(params, {}, build.update(tiny()).optimizer)
 
 
 @pytest.fixture(scope="module")
 def eight():
-    """Return a state sharded over eight devices."""
-    settings, update, shapes = shapes_on(8)
-    return states.initialize(build.model_factory(settings), update.optimizer, shapes, 0), shapes
+    """Return a state over eight devices, and its shapes."""
+    state = state_on(8)
+    return state, as_shapes(state)
+
+
+def as_shapes(state):
+    return jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state
+    )
 
 
 @pytest.fixture(params=["gs", "s3"])
@@ -64,7 +73,7 @@ def test_a_state_comes_back_bit_for_bit_on_another_mesh(eight, folder):
         save(checkpoints, step, eight[0])
     assert checkpoints.steps() == [2, 3] and checkpoints.metadata(3) == {"config": {"seed": 0}}
     assert {path.name for path in checkpoints.folder.iterdir()} == {"2", "3"}
-    back = Checkpoints(folder).restore(3, shapes_on(1)[2])
+    back = Checkpoints(folder).restore(3, as_shapes(state_on(1, seed=1)))
     assert state_digest(to_tree(back)) == state_digest(to_tree(eight[0]))
     assert state_digest(checkpoints.arrays(3)) == state_digest(to_tree(eight[0]))
 
