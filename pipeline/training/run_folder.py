@@ -81,7 +81,7 @@ class RunFolder:
             self._spool.publish()
 
     def leave(self, code: int) -> None:
-        """End the process at once with an exit code; only what was logged is uploaded, if it can be.
+        """End the process at once with an exit code; logs are uploaded if they can be.
 
         The main thread may be stuck in a collective, so that nothing else can be closed.
         """

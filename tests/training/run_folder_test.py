@@ -179,6 +179,22 @@ def test_logs_that_cannot_be_uploaded_are_kept_and_the_run_goes_on(bucket_server
     assert (spool.folder / "metrics.jsonl").read_text() == "{}\n"
 
 
+def test_a_process_that_leaves_at_once_uploads_what_it_logged(
+    bucket_servers, tmp_path, monkeypatch
+):
+    folder = RunFolder(f"gs://{BUCKET}/{tmp_path.name}", first_process=True)
+    folder.claim({}, force=False)
+    folder.open()
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    (folder.files / "hangs").mkdir()
+    (folder.files / "hangs/process_0.txt").write_text("stuck")
+    folder.leave(70)
+    assert codes == [70]
+    assert (folder.root / "hangs/process_0.txt").read_text() == "stuck"
+    folder.close(finished=True)
+
+
 def _until(condition) -> None:
     deadline = time.monotonic() + 60
     while not condition():
