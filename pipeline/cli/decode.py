@@ -27,10 +27,8 @@ def run(argv: list[str]) -> int:
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    folder, out = (
-        cli_flags.required(values, "codec"),
-        pathlib.Path(cli_flags.required(values, "out")),
-    )
+    folder, out = cli_flags.required(values, "codec"), cli_flags.required(values, "out")
+    cli_flags.check_inputs(rest, "IN")
 
     from pipeline.codec.load import Codec
     from pipeline.codec.media import image_files
@@ -39,7 +37,7 @@ def run(argv: list[str]) -> int:
     codec: Any = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
 
-    work, settings = _work(codec, out, values)
+    work, settings = _work(codec, values)
 
     def line(result: dict[str, Any]) -> str:
         return f"{result['height']}x{result['width']}"
@@ -53,28 +51,27 @@ def run(argv: list[str]) -> int:
     return DataError.exit_code if failures else 0
 
 
-def _work(
-    codec: Any, out: pathlib.Path, values: flags.FlagValues
-) -> tuple[file_batch.Work, dict[str, Any]]:
+def _work(codec: Any, values: flags.FlagValues) -> tuple[file_batch.Work, dict[str, Any]]:
     """Return the work on each file, and the settings that its result depends on."""
     if not file_batch.has_any_size(codec, values):
-        return lambda path, name, advance: _of_one_size(codec, path, out / f"{name}.png"), {}
+        return lambda path, stem, advance: _of_one_size(codec, path, stem), {}
 
     from pipeline.codec.media import any_size_files
 
     parts = file_batch.parts(codec, values, frames_to_one=1)
     file_batch.warn_of_chunks("decode", codec, parts["chunk"], causal=codec.decoder_causal)
 
-    def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
-        return any_size_files.decode(codec, path, out / name, **parts, advance=advance)
+    def in_parts(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
+        return any_size_files.decode(codec, path, stem, **parts, advance=advance)
 
     return in_parts, parts
 
 
-def _of_one_size(codec: Any, path: pathlib.Path, target: pathlib.Path) -> dict[str, Any]:
+def _of_one_size(codec: Any, path: pathlib.Path, stem: pathlib.Path) -> dict[str, Any]:
     from pipeline.codec.media import code_image, image_files, image_latents
 
     coded, tiling, how = image_latents.unpack(path, codec)
+    target = file_batch.with_suffix(stem, ".png")
     image_files.save_png(target, code_image.decode(codec, coded, tiling))
     size = {"frames": 1, "height": tiling.height, "width": tiling.width}
     return {"out": str(target), **size, "how": how, "remarks": []}

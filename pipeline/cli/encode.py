@@ -30,10 +30,8 @@ def run(argv: list[str]) -> int:
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    folder, out = (
-        cli_flags.required(values, "codec"),
-        pathlib.Path(cli_flags.required(values, "out")),
-    )
+    folder, out = cli_flags.required(values, "codec"), cli_flags.required(values, "out")
+    cli_flags.check_inputs(rest, "IN")
 
     from pipeline.codec.load import Codec
 
@@ -54,8 +52,8 @@ def run(argv: list[str]) -> int:
 
 
 def _work(
-    codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues
-) -> tuple[list[tuple[pathlib.Path, str]], file_batch.Work, dict[str, Any]]:
+    codec: Any, rest: list[str], out: str, values: flags.FlagValues
+) -> tuple[list[file_batch.Input], file_batch.Work, dict[str, Any]]:
     """Return the input files, the work on each, and the settings that its result depends on."""
     from pipeline.codec.media import image_files
 
@@ -63,8 +61,10 @@ def _work(
         inputs = image_files.find(rest)
         image_files.refuse_overwriting(inputs, out, ".safetensors")
 
-        def in_squares(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
-            return _of_one_size(codec, path, out / f"{name}.safetensors", values.fit)
+        def in_squares(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
+            return _of_one_size(
+                codec, path, file_batch.with_suffix(stem, ".safetensors"), values.fit
+            )
 
         return inputs, in_squares, dict(fit=values.fit)
 
@@ -77,8 +77,8 @@ def _work(
     if any(is_video(path.name) for path, _ in inputs):
         file_batch.warn_of_chunks("encode", codec, parts["chunk"], causal=codec.encoder_causal)
 
-    def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
-        target = out / f"{name}.safetensors"
+    def in_parts(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
+        target = file_batch.with_suffix(stem, ".safetensors")
         result = any_size_files.encode(codec, path, target, **parts, advance=advance)
         return {"out": str(target), "latent_numbers": math.prod(result["latent_shape"])} | result
 

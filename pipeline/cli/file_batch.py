@@ -9,9 +9,13 @@ from typing import Any
 from absl import flags
 
 from pipeline.core.errors import ConfigError
+from pipeline.storage import transfer
+from pipeline.storage.paths import Path, as_path
 
-# (file, name of the result, advance) -> result with "out"
-Work = Callable[[pathlib.Path, str, Any], dict[str, Any]]
+# A file, local or in a bucket, and the relative path of its result without suffix.
+Input = tuple[pathlib.Path | Path, str]
+# (local file, local path of the result without suffix, advance) -> result with "out"
+Work = Callable[[pathlib.Path, pathlib.Path, Any], dict[str, Any]]
 
 
 def define_parts(values: flags.FlagValues) -> None:
@@ -111,8 +115,8 @@ def warn_of_chunks(command: str, codec: Any, chunk: int | str, *, causal: bool) 
 
 def each(
     command: str,
-    inputs: Sequence[tuple[pathlib.Path, str]],
-    out: pathlib.Path,
+    inputs: Sequence[Input],
+    out: str,
     codec: Any,
     settings: dict[str, Any],
     work: Work,
@@ -124,17 +128,26 @@ def each(
 
     Each result, put into words by `line`, and each failure is printed as soon as it is known. Files
     that this command has already finished in this folder, with this codec and these `settings`, are
-    skipped.
+    skipped. Files in a bucket are worked on in a temporary folder, one at a time.
     """
     from pipeline.codec.media import image_files
     from pipeline.codec.media.journal import Journal
 
     built = {key: codec.config.get(key) for key in ("model", "dtype", "input")}
-    journal = Journal(out, command=command, codec=[codec.fingerprint, built], **settings)
+    journal = Journal(as_path(out), command=command, codec=[codec.fingerprint, built], **settings)
 
-    def process(path: pathlib.Path, name: str) -> dict[str, Any]:
+    def finished(path: pathlib.Path | Path, name: str, advance: Any) -> dict[str, Any]:
+        with (
+            transfer.temporary_copy(path) as source,
+            transfer.written_folder(out, name="--out") as folder,
+        ):
+            result = work(source, folder / name, advance)
+            place = pathlib.Path(result["out"]).relative_to(folder)
+        return result | {"out": str(as_path(out) / place)}
+
+    def process(path: pathlib.Path | Path, name: str) -> dict[str, Any]:
         with _progress(path.name) as advance:
-            result = journal.once(path, name, lambda: work(path, name, advance))
+            result = journal.once(path, name, lambda: finished(path, name, advance))
         print("; ".join([f"{path}: {line(result)}", *_remarks(result)]), file=stream, flush=True)
         return result
 
@@ -142,6 +155,11 @@ def each(
         print(f"strata {command}: {message}", file=sys.stderr, flush=True)
 
     return image_files.for_each(inputs, process, report_failure)
+
+
+def with_suffix(stem: pathlib.Path, suffix: str) -> pathlib.Path:
+    """Return a path with a suffix after its name, which may have dots."""
+    return stem.with_name(stem.name + suffix)
 
 
 @contextlib.contextmanager

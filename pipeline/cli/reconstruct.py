@@ -49,10 +49,8 @@ def run(argv: list[str]) -> int:
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    folder, out = (
-        cli_flags.required(values, "codec"),
-        pathlib.Path(cli_flags.required(values, "out")),
-    )
+    folder, out = cli_flags.required(values, "codec"), cli_flags.required(values, "out")
+    cli_flags.check_inputs(rest, "IN")
 
     from pipeline.codec.load import Codec
 
@@ -107,8 +105,8 @@ def _summary(results: list[dict[str, Any]], perceptual: Any) -> dict[str, Any]:
 
 
 def _work(
-    codec: Any, rest: list[str], out: pathlib.Path, values: flags.FlagValues, perceptual: Any
-) -> tuple[list[tuple[pathlib.Path, str]], file_batch.Work, dict[str, Any]]:
+    codec: Any, rest: list[str], out: str, values: flags.FlagValues, perceptual: Any
+) -> tuple[list[file_batch.Input], file_batch.Work, dict[str, Any]]:
     """Return the input files, the work on each, and the settings that it depends on."""
     from pipeline.codec.media import image_files
 
@@ -122,8 +120,9 @@ def _work(
         image_files.refuse_overwriting(inputs, out, ".png")
         fit = dict(fit=values.fit)
 
-        def in_squares(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
-            return _reconstruct(codec, path, out / f"{name}.png", **fit, **shown, further=further)
+        def in_squares(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
+            target = file_batch.with_suffix(stem, ".png")
+            return _reconstruct(codec, path, target, **fit, **shown, further=further)
 
         return inputs, in_squares, fit | shown | measured
 
@@ -137,8 +136,8 @@ def _work(
     if any(is_video(path.name) for path, _ in inputs):
         file_batch.warn_of_chunks("reconstruct", codec, parts["chunk"], causal=codec.causal)
 
-    def in_parts(path: pathlib.Path, name: str, advance: Any) -> dict[str, Any]:
-        target = any_size_files.target_of(path, out / name)
+    def in_parts(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
+        target = any_size_files.target_of(path, stem)
         result = any_size_files.reconstruct(
             codec, path, target, **parts, **shown, further=further, advance=advance
         )

@@ -246,7 +246,7 @@ def test_errors_are_one_line(codec, workdir, pictures, tmp_path, capsys, monkeyp
         (["reconstruct", "--codec", str(codec), str(pictures)], 2, "--out is missing"),
         (["reconstruct", str(pictures), *out], 2, "--codec is missing"),
         (["reconstruct", "--codec", str(codec), *out], 2, "name the files"),
-        (["reconstruct", "--codec", "absent", str(pictures), *out], 2, "local folder"),
+        (["reconstruct", "--codec", "absent", str(pictures), *out], 2, "does not exist: a folder"),
         (["reconstruct", "--codec", str(workdir), str(pictures), *out], 65, "not that of a codec"),
         (
             ["reconstruct", "--codec", str(codec), str(pictures), "--out", str(pictures)],

@@ -15,9 +15,11 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
 from pipeline.data.listing import is_image
 from pipeline.data.unreadable import Unreadable
+from pipeline.storage.paths import AnyPath, Path, as_path, is_remote, sizes
 
-# An input file, and the relative path of its result without suffix.
-Input = tuple[pathlib.Path, str]
+# An input file, local or in a bucket, and the relative path of its result without suffix.
+Source = pathlib.Path | Path
+Input = tuple[Source, str]
 _ORIENTATION = 0x0112  # EXIF tag
 
 
@@ -30,20 +32,26 @@ def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) ->
     Raises:
       ConfigError: there are no files.
     """
-    found: list[tuple[pathlib.Path, pathlib.PurePath]] = []
+    found: list[tuple[Source, pathlib.PurePath]] = []
     for argument in arguments:
-        root = pathlib.Path(argument)
+        root = as_path(argument) if is_remote(argument) else pathlib.Path(argument)
         if not root.is_dir():
             found.append((root, pathlib.PurePath(root.name)))
             continue
-        inside = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        inside = [path for path in inside if accepts(path.as_posix())]
+        inside = [path for path in _inside(root) if accepts(path.as_posix())]
         if not inside:
             raise ConfigError(f"{argument} has no files to work on in it or in its subfolders")
         found += [(root / path, path) for path in inside]
     if not found:
         raise ConfigError("name the files or folders to work on")
     return list(zip([path for path, _ in found], _names([name for _, name in found])))
+
+
+def _inside(root: Source) -> list[pathlib.PurePath]:
+    """Return the relative paths of all files below a folder, sorted."""
+    if not isinstance(root, pathlib.Path):
+        return sorted(map(pathlib.PurePosixPath, sizes(root)))
+    return sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
 
 
 def read(
@@ -63,15 +71,19 @@ def read(
         raise DataError(f"{path}: {error}") from None
 
 
-def refuse_overwriting(inputs: Sequence[Input], out: pathlib.Path, suffix: str) -> None:
+def refuse_overwriting(inputs: Sequence[Input], out: AnyPath, suffix: str) -> None:
     """Raise ConfigError if a result would replace one of the inputs."""
-    originals = {path.resolve() for path, _ in inputs}
+    originals = {_resolved(path) for path, _ in inputs}
     for _, name in inputs:
-        target = out / f"{name}{suffix}"
-        if target.resolve() in originals:
+        target = as_path(out) / f"{name}{suffix}"
+        if _resolved(target) in originals:
             raise ConfigError(
                 f"--out {out}: {target} is an input and would be replaced: give another folder"
             )
+
+
+def _resolved(path: AnyPath) -> str:
+    return os.fspath(path if is_remote(path) else pathlib.Path(path).resolve())
 
 
 def save_png(path: pathlib.Path, image: UInt8[np.ndarray, "h w c"]) -> None:
@@ -96,7 +108,7 @@ def save(path: pathlib.Path, content: bytes) -> None:
 
 def for_each(
     inputs: Iterable[Input],
-    work: Callable[[pathlib.Path, str], dict[str, Any]],
+    work: Callable[[Source, str], dict[str, Any]],
     failed: Callable[[str], None],
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Return the results of the good files, and {path, error} of the bad ones.

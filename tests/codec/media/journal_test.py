@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from pipeline.codec.media import journal as journal_module
 from pipeline.codec.media.journal import NAME, Journal
 from pipeline.core.errors import ConfigError
 
@@ -79,3 +80,31 @@ def test_an_unreadable_journal_is_an_error(folder):
     (folder / "out" / NAME).mkdir(parents=True)
     with pytest.raises(ConfigError, match=NAME):
         Journal(folder / "out")
+
+
+def test_a_journal_in_a_bucket_is_shared_by_processes(remote, tmp_path, monkeypatch):
+    monkeypatch.setattr(journal_module, "_LINES", 1)  # a file for each line
+    (remote / "in/a.png").write_text("a")
+    (tmp_path / "b.png").write_text("b")
+    worked = []
+
+    def run(journal, source):
+        def work():
+            worked.append(source.name)
+            target = remote / "out" / f"{source.name}.mp4"
+            target.write_text("done")
+            return {"out": str(target)}
+
+        return journal.once(source, source.name, work)
+
+    first, second = (Journal(remote / "out", codec="x") for _ in range(2))
+    run(first, remote / "in/a.png"), run(second, tmp_path / "b.png"), run(first, tmp_path / "b.png")
+    assert worked == ["a.png", "b.png", "b.png"]  # they do not see each other while they run
+    third = Journal(remote / "out", codec="x")
+    assert run(third, remote / "in/a.png")["done_before"]
+    assert run(third, tmp_path / "b.png")["done_before"]
+    (remote / "in/a.png").write_text("c")  # as long as before
+    (remote / "out/b.png.mp4").unlink()
+    fourth = Journal(remote / "out", codec="x")
+    run(fourth, remote / "in/a.png"), run(fourth, tmp_path / "b.png")
+    assert worked[3:] == ["a.png", "b.png"]
