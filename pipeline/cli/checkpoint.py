@@ -8,7 +8,6 @@ with its checksum, and exits with 65 if a checkpoint is damaged.
 """
 
 import datetime
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from absl import flags
 
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
+from pipeline.storage.paths import File, Path, as_path, files
 
 _VERBS = ("list", "verify")
 
@@ -31,6 +31,7 @@ def run(argv: list[str]) -> int:
     if len(rest) != 2 or rest[0] not in _VERBS:
         raise ConfigError("give an action: strata checkpoint list D, or strata checkpoint verify D")
     verb, folder = rest
+    cli_flags.check_inputs([folder], "D")
     if verb == "list" and values.step is not None:
         raise ConfigError("--step is for verify, not for list")
     checkpoints = _open(folder)
@@ -45,29 +46,21 @@ def listing(checkpoints: Any) -> dict[str, Any]:
 
     `state` is "damaged", "unfinished" or "whole" (judged by its files; `verify` reads the arrays).
     """
-    entries = []
-    for path in sorted(
-        checkpoints.folder.iterdir(), key=lambda path: (_number(path.name), path.name)
-    ):
-        if not path.is_dir() or not path.name[:1].isdigit():
-            continue
+    entries, steps, found = [], checkpoints.steps(), _files_of(checkpoints.folder)
+    for name in sorted(found, key=lambda name: (_number(name), name)):
+        written = max((file.modified for file in found[name]), default=0.0)
         entry: dict[str, Any] = {
-            "name": path.name,
+            "name": name,
             "state": "unfinished",
-            "bytes": _bytes(path),
+            "bytes": sum(file.size for file in found[name]),
             "metrics": {},
+            "written": datetime.datetime.fromtimestamp(written).isoformat(timespec="seconds"),
         }
-        entry["written"] = datetime.datetime.fromtimestamp(path.stat().mtime).isoformat(
-            timespec="seconds"
-        )
-        if not path.name.isdigit():
-            entry["state"] = "damaged" if ".damaged" in path.name else "unfinished"
-        elif int(path.name) in checkpoints.steps():
+        if not name.isdigit():
+            entry["state"] = "damaged" if ".damaged" in name else "unfinished"
+        elif int(name) in steps:
             try:
-                entry |= {
-                    "state": "whole",
-                    "metrics": checkpoints.manifest(int(path.name))["metrics"],
-                }
+                entry |= {"state": "whole", "metrics": checkpoints.manifest(int(name))["metrics"]}
             except DamagedCheckpoint as error:
                 entry |= {"state": "damaged", "why": str(error)}
         entries.append(entry)
@@ -101,7 +94,7 @@ def _open(folder: str) -> Any:
     from pipeline.training import workdir as workdirs
     from pipeline.training.checkpoints.store import Checkpoints
 
-    if (pathlib.Path(folder) / "config.json").exists():
+    if (as_path(folder) / "config.json").exists():
         given = workdirs.load(folder)["checkpoint"]["folder"]
         folder = workdirs.checkpoint_folder(folder, given)
     checkpoints = Checkpoints(folder)
@@ -131,5 +124,11 @@ def _number(name: str) -> int:
     return int(digits or 0)
 
 
-def _bytes(folder: Any) -> int:
-    return sum(_bytes(path) if path.is_dir() else path.stat().length for path in folder.iterdir())
+def _files_of(folder: Path) -> dict[str, list[File]]:
+    """Return the files of each checkpoint by its name; a bucket is listed once."""
+    grouped: dict[str, list[File]] = {}
+    for name, file in files(folder).items():
+        checkpoint, slash, _ = name.partition("/")
+        if slash and checkpoint[:1].isdigit():
+            grouped.setdefault(checkpoint, []).append(file)
+    return grouped

@@ -11,7 +11,6 @@ for I3D, from their files, and random_feature_distance without a file.
 The result is also written to D/eval/<step>.json.
 """
 
-import pathlib
 import time
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.cli import flags as cli_flags
 from pipeline.cli import frozen_networks
 from pipeline.core.errors import ConfigError
 from pipeline.metrics import catalogue
+from pipeline.storage.paths import as_path
 
 
 def run(argv: list[str]) -> int:
@@ -33,7 +33,7 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata eval --help")
     workdir = cli_flags.required(values, "workdir")
     result = _evaluate(workdir, values)
-    folder = pathlib.Path(workdir) / "eval"
+    folder = as_path(workdir) / "eval"
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -11,7 +11,6 @@ torch state dict, which is read without torch.
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,7 +69,7 @@ def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: Pat
         build.model_factory(config), optimizer, mesh.create(), None, extras
     )
     start = train_state.from_weights(imported.arrays, {}, optimizer, shapes, config["seed"], extras)
-    workdir.claim(pathlib.Path(out), config)
+    workdir.claim(out, config)
     # The data that these weights were trained on is not known: the first run may bring any.
     about = {
         "config": json.loads(json.dumps(config)),

@@ -17,6 +17,7 @@ from absl import flags
 
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError
+from pipeline.storage import transfer
 
 
 def run(argv: list[str]) -> int:
@@ -43,7 +44,8 @@ def run(argv: list[str]) -> int:
         config, model, temperature, values
     )
     try:
-        grids.save(out, canvas)
+        with transfer.written_file(out, name="--out") as file:
+            grids.save(file, canvas)
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror}") from None
     print(f"{what} at step {step}: {out}")

@@ -66,14 +66,6 @@ def of(path: Any) -> tuple[Any, str]:
     return client(text.partition("://")[0]), text
 
 
-def sizes(folder: Any) -> dict[str, int]:
-    """Return the size in bytes of every object below a folder by its relative name, sorted."""
-    fs, text = of(folder)
-    found = patiently(lambda: fs.find(text, detail=True), text)
-    prefix = len(fs._strip_protocol(text).rstrip("/")) + 1
-    return {name[prefix:]: info["size"] for name, info in sorted(found.items())}
-
-
 def objects(path: Any) -> dict[str, dict[str, Any]]:
     """Return fsspec's information on every object below a folder by its relative name, sorted.
 
@@ -112,6 +104,11 @@ def contents(folder: Any, names: Collection[str]) -> dict[str, bytes]:
     keys = {name: f"{fs._strip_protocol(text).rstrip('/')}/{name}" for name in names}
     found = patiently(lambda: fs.cat(list(keys.values())), text)
     return {name: found[key] for name, key in keys.items()}
+
+
+def modified(info: dict[str, Any]) -> float:
+    """Return the time of an object in seconds since 1970."""
+    return (info.get("mtime") or info["LastModified"]).timestamp()
 
 
 def create(path: Any, content: bytes) -> bool:

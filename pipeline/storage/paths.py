@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from etils import epath
 
@@ -59,13 +60,21 @@ def is_remote(path: AnyPath) -> bool:
     return _SCHEME.match(os.fspath(path)) is not None
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """Return the size in bytes of every file below a folder by its relative name, sorted."""
+class File(NamedTuple):
+    """The size in bytes and the time of the last change, in seconds since 1970, of a file."""
+
+    size: int
+    modified: float
+
+
+def files(folder: Path) -> dict[str, File]:
+    """Return every file below a folder by its relative name, sorted; a bucket is listed once."""
     if is_remote(folder):
         from pipeline.storage import buckets
 
-        return buckets.sizes(folder)
-    return dict(_sizes(folder, ""))
+        found = buckets.objects(folder).items()
+        return {name: File(info["size"], buckets.modified(info)) for name, info in found}
+    return dict(_files(folder, ""))
 
 
 def contents(folder: Path, names: Collection[str]) -> dict[str, bytes]:
@@ -77,9 +86,15 @@ def contents(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def _sizes(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+def sizes(folder: Path) -> dict[str, int]:
+    """Return the size in bytes of every file below a folder by its relative name, sorted."""
+    return {name: file.size for name, file in files(folder).items()}
+
+
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, File]]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            yield from _sizes(entry, f"{prefix}{entry.name}/")
+            yield from _files(entry, f"{prefix}{entry.name}/")
         else:
-            yield f"{prefix}{entry.name}", entry.stat().length
+            status = entry.stat()
+            yield f"{prefix}{entry.name}", File(status.length, float(status.mtime))

@@ -7,8 +7,10 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 from tiny_codec import tiny_codec
+from tiny_run import recipe
+from train_run import train
 
-from pipeline import cli
+from pipeline import Codec, cli
 from pipeline.storage import transfer
 
 
@@ -53,3 +55,54 @@ def test_the_codec_commands_write_the_same_files_and_resume(tmp_path, remote, ca
     (remote / "pictures" / "bad.png").write_text("no image")
     assert cli.dispatch(command) == 65
     assert f"strata reconstruct: {remote}/pictures/bad.png: not an" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A local run of two steps."""
+    config = recipe()
+    config.update(dict(num_steps=2, mesh=dict(fsdp=1)))
+    config.checkpoint.every = 1
+    config.data.eval_fraction = 0.01
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(config, folder)
+    return folder
+
+
+def test_a_run_in_a_bucket_is_evaluated_sampled_and_exported(trained, tmp_path, remote, capsys):
+    run, work = remote / "run", ["--workdir", f"{remote}/run"]
+    for file in trained.rglob("*"):
+        if file.is_file():
+            transfer.upload(file, run / file.relative_to(trained))
+    assert cli.dispatch(["checkpoint", "list", str(run), "--json", f"{remote}/list.json"]) == 0
+    there = json.loads((remote / "list.json").read_text())["checkpoints"]
+    assert (
+        cli.dispatch(["checkpoint", "list", str(trained), "--json", f"{tmp_path}/list.json"]) == 0
+    )
+    here = json.loads((tmp_path / "list.json").read_text())["checkpoints"]
+    assert [each.pop("written")[:2] for each in (*here, *there)] == ["20"] * 4
+    assert here == there and [each["state"] for each in here] == ["whole", "whole"]
+
+    assert cli.dispatch(["checkpoint", "verify", str(run), "--json", f"{remote}/good.json"]) == 0
+    assert json.loads((remote / "good.json").read_text())["good"]
+    assert cli.dispatch(["eval", *work, "--num_examples=8", "--json", f"{remote}/eval.json"]) == 0
+    assert json.loads((run / "eval/2.json").read_text()) == json.loads(
+        (remote / "eval.json").read_text()
+    )
+    assert cli.dispatch(["sample", *work, "--num=4", "--out", f"{remote}/grid.png"]) == 0
+    assert (remote / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.dispatch(["inspect", *work, "--json", f"{remote}/inspect.json"]) == 0
+    assert json.loads((remote / "inspect.json").read_text())["steps"] == [1, 2]
+
+    export = ["export", *work, "--out", f"{remote}/codec"]
+    assert cli.dispatch(export) == 0 and cli.dispatch([*export, "--overwrite"]) == 0
+    capsys.readouterr()
+    assert cli.dispatch(export) == 2
+    assert f"--out {remote}/codec is not empty: give --overwrite" in capsys.readouterr().err
+    codec = Codec.from_pretrained(f"{remote}/codec")
+    assert codec.config["metrics"]["num_examples"] == 8  # of the evaluation in the bucket
+    assert (remote / "codec" / "preview.png").exists()
+    assert cli.dispatch(["inspect", "--codec", f"{remote}/codec"]) == 0
+    (remote / "mine/thesis.tex").write_text("")
+    assert cli.dispatch([*export[:-1], f"{remote}/mine", "--overwrite"]) == 2
+    assert "holds something else than a codec" in capsys.readouterr().err
