@@ -17,26 +17,26 @@ from pipeline.data.loading.batches import over_budget
 from pipeline.data.records import image_records, manifest
 from pipeline.data.records.writer import NewFolder, ShardWriter, new_folder
 from pipeline.data.source import ImageSource, Record
-from pipeline.data.sources import open_source
+from pipeline.data.sources import by_suffix, open_source
 from pipeline.data.unreadable import Unreadable
 
 _CHUNK = 256  # examples decoded in parallel at a time
 
 
 def kind_of(path: pathlib.Path) -> str:
-    """Return the source that reads a path: "folder", "zip" or "arrays"."""
+    """Return the name of the source that reads a path: by its suffix, or for folders."""
+    files = by_suffix("image")
     if not path.exists():
         raise DataError(
-            f"{path} does not exist: give a folder, a .zip, an .npz or an .npy of images"
+            f"{path} does not exist: give a folder of images or a file ({', '.join(files)})"
         )
     if path.is_dir():
         if (path / manifest.MANIFEST).exists():
             raise DataError(f"{path} is packed already")
         return "arrays" if (path / "images.npy").exists() else "folder"
-    kinds = {".zip": "zip", ".npz": "arrays", ".npy": "arrays"}
-    if path.suffix.lower() not in kinds:
-        raise DataError(f"{path} is not a folder, a .zip, an .npz or an .npy")
-    return kinds[path.suffix.lower()]
+    if path.suffix.lower() not in files:
+        raise DataError(f"{path} is neither a folder nor a file of images ({', '.join(files)})")
+    return files[path.suffix.lower()]
 
 
 def pack(

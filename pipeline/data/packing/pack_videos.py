@@ -20,8 +20,7 @@ from pipeline.data.records import clip_records, manifest
 from pipeline.data.records.clip_records import Packed
 from pipeline.data.records.writer import ShardWriter, new_folder
 from pipeline.data.source import Video, VideoSource
-from pipeline.data.sources import open_source
-from pipeline.data.sources.video_list import SUFFIXES as LISTS
+from pipeline.data.sources import by_suffix, open_source
 from pipeline.data.unreadable import Unreadable
 from pipeline.data.videos.clips import at_moments, since
 from pipeline.data.videos.decode import VideoFile
@@ -36,7 +35,7 @@ def has_videos(path: str) -> bool:
       ConfigError: a folder has images and videos.
     """
     if not pathlib.Path(path).is_dir():
-        return path.lower().endswith(LISTS)
+        return pathlib.PurePath(path).suffix.lower() in by_suffix("video")
     both = set(IMAGE_SUFFIXES) & set(VIDEO_SUFFIXES)
     names = [name for name, _ in walk(path, lambda name: is_image(name) or is_video(name))]
     kinds = {is_video(name) for name in names if pathlib.PurePath(name).suffix.lower() not in both}
@@ -80,7 +79,7 @@ def pack_videos(
     """
     _check_settings(clip_seconds, raw, fps, image_size, shard_bytes)
     with new_folder(out) as folder:
-        kind = "video_list" if path.lower().endswith(LISTS) else "videos"
+        kind = by_suffix("video").get(pathlib.PurePath(path).suffix.lower(), "videos")
         source = open_source(kind, path, modality="video", key="SRC")
         writer = ShardWriter(folder, "clips", shard_bytes)
         settings: Any = dict(clip_seconds=clip_seconds, fps=fps, image_size=image_size)

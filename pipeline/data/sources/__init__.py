@@ -8,6 +8,8 @@ A file defines:
       split: "train" or "eval", if the source has a division of its own.
       image_size: height and width of the examples, in pixels.
       length: number of consecutive frames that a clip spans.
+  SUFFIXES: optional; suffixes of the single files that it reads, by which `strata data pack` finds
+    it.
 
 A path in a bucket is copied to a cache before `create` gets it, as far as the optional function
 `wanted(name)` takes the files of a folder. With READS_BUCKETS=True, `create` takes such paths.
@@ -19,7 +21,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.core.construct import load
+from pipeline.core.construct import load, modules_of
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.storage.paths import as_path, is_remote
 
@@ -29,6 +31,16 @@ ARGUMENTS = ("path", "key", "split", "image_size", "length")
 def modality_of(kind: str) -> str:
     """Return the modality of a source, "image" or "video". Raises ConfigError if it is unknown."""
     return load(__name__, kind, where="data.source").MODALITY
+
+
+def by_suffix(modality: str) -> dict[str, str]:
+    """Return the sources of a modality that read a single file, by the suffix of the file."""
+    found = {}
+    for kind in modules_of(__name__):
+        module = load(__name__, kind, where="data.source")
+        if modality == module.MODALITY:
+            found |= dict.fromkeys(getattr(module, "SUFFIXES", ()), kind)
+    return found
 
 
 def arguments_of(kind: str, *, where: str = "data.source") -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pipeline.core.errors import DataError
 from pipeline.data.source import Pixels, Record
 
 MODALITY = "image"
+SUFFIXES = (".npz", ".npy")
 
 _HASH_BLOCK, _HASH_BLOCKS = 1 << 20, 256
 

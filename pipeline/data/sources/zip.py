@@ -14,6 +14,7 @@ from pipeline.data.source import Record
 from pipeline.data.unreadable import Unreadable
 
 MODALITY = "image"
+SUFFIXES = (".zip",)
 # Signature, then the lengths of the name and of the extra field.
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

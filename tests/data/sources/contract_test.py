@@ -24,6 +24,7 @@ from pipeline.storage import transfer
 
 NAMES = modules_of(sources.__name__)
 SIZE, LENGTH = 16, 5
+DOCS = pathlib.Path(__file__).parents[3] / "docs" / "data.md"
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,15 @@ def test_a_source_says_what_it_is(name):
     assert set(arguments) <= set(sources.ARGUMENTS)
     assert ("path" in arguments) == ("key" in arguments)
     assert inspect.getdoc(module.create)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_source_is_found_by_its_suffixes_and_in_the_docs(name):
+    suffixes = getattr(load(sources.__name__, name, where="data.source"), "SUFFIXES", ())
+    for suffix in suffixes:
+        assert suffix.startswith(".") and suffix == suffix.lower()
+        assert sources.by_suffix(sources.modality_of(name))[suffix] == name
+    assert f"`{name}`" in DOCS.read_text(), "docs/data.md does not name it"
 
 
 @pytest.mark.parametrize("name", NAMES)
