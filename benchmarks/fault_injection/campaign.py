@@ -49,12 +49,10 @@ class Campaign:
         name = name.replace(" ", "_")
         return Cluster(self.folder / name, place=f"{self.place}/{name}" if self.place else "")
 
-    def recover(
-        self, cluster: Cluster, fault: str, expected: str, first: Outcome, ok: bool, *flags: str
-    ) -> Row:
+    def recover(self, cluster: Cluster, fault: str, expected: str, first: Outcome, ok: bool) -> Row:
         """Run the command again, undisturbed: it must end in the reference state."""
         before = cluster.last_step()
-        again = cluster.run(*flags)
+        again = cluster.run()
         resumed = cluster.resumed_after()
         same = again.codes == [0, 0] and cluster.digest() == self.reference
         seen = (

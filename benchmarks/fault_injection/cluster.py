@@ -14,7 +14,7 @@ from pipeline.storage.paths import as_path
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS, EVERY = 40, 10
-LIMIT_S = 240
+LIMIT_S = 480
 
 RECIPE = f"""
 from ml_collections import ConfigDict
@@ -147,6 +147,11 @@ class Cluster:
         """Return the lines of a .jsonl file of the run."""
         path = self.workdir / name
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def forget(self) -> None:
+        """Delete the output of earlier starts, whose run was replaced by a copy."""
+        for path in self.folder.glob("*.log"):
+            path.unlink()
 
     def clear(self) -> None:
         """Delete the run."""

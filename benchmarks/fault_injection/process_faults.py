@@ -37,7 +37,7 @@ def kill_in_save(campaign: Campaign) -> list[Row]:
             process.kill()
         cluster.wait()
         kills += 1
-    last = cluster.run(*flags)
+    last = cluster.run()
     same = last.codes == [0, 0] and cluster.digest() == campaign.reference
     seen = (
         f"{kills} kills, at most {max(lost)} steps lost; "

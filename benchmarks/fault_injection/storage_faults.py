@@ -10,6 +10,7 @@ from fault_injection.cluster import Cluster, Outcome, environment
 from fault_injection.patches import PATCHES
 
 from pipeline.storage.paths import Path
+from pipeline.training.checkpoints.step_folders import StepFolders
 
 
 def disk_full(campaign: Campaign) -> list[Row]:
@@ -58,6 +59,7 @@ def damage(campaign: Campaign) -> list[Row]:
     whole = Outcome([0, 0], "", 0.0)
     rows.append(_stump(campaign, cluster, whole))
     pristine.put(cluster.workdir)
+    cluster.forget()
     largest = max(files, key=lambda name: len(pristine.files[name]))
     _flip(cluster.workdir / largest)
     fault = "a flipped bit, two processes"
@@ -141,9 +143,8 @@ class _Verdicts:
             return f"WRONG STATE of step {step}"
         if step == 20:
             return "no harm: same state"
-        names = [path.name for path in (workdir / "checkpoints").iterdir()]
-        renamed = any(name.startswith("20.") for name in names)
-        return f"step {step} used, 20 {'quarantined' if renamed else 'passed over'}"
+        damaged = StepFolders(workdir / "checkpoints").damaged()
+        return f"step {step} used, 20 {'quarantined' if damaged else 'passed over'}"
 
     def close(self) -> None:
         """End the process that restores."""

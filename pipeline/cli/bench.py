@@ -3,7 +3,7 @@
 strata bench train       --config F [--config.a.b=v ...] [--steps 20] --json F
 strata bench data        [--path DIR] [--source records] [--image_size 32] [--batch_size 128]
                          --json F
-strata bench checkpoint  [--megabytes 300] [--dir DIR] --json F
+strata bench checkpoint  [--megabytes 300] [--workdir D] --json F
 
 `--json -` prints the result to standard output.
 """
@@ -76,17 +76,18 @@ def _checkpoint(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | N
     flags.DEFINE_integer(
         "megabytes", 300, "Size of the state in 10^6 bytes.", flag_values=values, lower_bound=1
     )
-    flags.DEFINE_string(
-        "dir",
-        None,
-        "Folder to write to; the system's temporary folder by default.",
-        flag_values=values,
+    flags.DEFINE_integer(
+        "rounds", 5, "Saves and restores to time.", flag_values=values, lower_bound=1
     )
+    text = "Folder to write to, local or in a bucket; a temporary one by default."
+    cli_flags.define_path(values, "workdir", text, written=True)
     if not _parse(values, argv, "checkpoint"):
         return None
     from pipeline.cli import bench_checkpoint
 
-    return bench_checkpoint.measure(megabytes=values.megabytes, folder=values.dir)
+    return bench_checkpoint.measure(
+        megabytes=values.megabytes, pairs=values.rounds, workdir=values.workdir
+    )
 
 
 def _parse(values: flags.FlagValues, argv: list[str], name: str) -> bool:

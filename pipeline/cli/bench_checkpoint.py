@@ -1,20 +1,26 @@
-"""Time how long a checkpoint blocks a training loop, against a plain synchronous save by Orbax."""
+"""Time how long a checkpoint blocks a training loop, against saves by Orbax and TensorStore."""
 
+import contextlib
 import itertools
 import math
-import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import optax
 from orbax.checkpoint import v1 as ocp
 
+from pipeline.cli import bench_tensorstore
 from pipeline.core.errors import ConfigError
+from pipeline.storage import access
+from pipeline.storage.paths import Path, as_path, is_remote
+from pipeline.training.checkpoints import orbax_buckets
 from pipeline.training.checkpoints.checksum import of_array
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
@@ -27,63 +33,96 @@ _COPIES = 4  # the state holds every parameter, its EMA and Adam's two moments
 _WIDTH = 512
 
 
-def measure(*, megabytes: int = 300, pairs: int = 5, folder: str | None = None) -> dict[str, Any]:
-    """Save a synthetic state of `megabytes` (10^6 bytes), alternating ours and Orbax's: A B A B.
+def measure(*, megabytes: int = 300, pairs: int = 5, workdir: str | None = None) -> dict[str, Any]:
+    """Save a synthetic state of `megabytes` (10^6 bytes): ours, Orbax's, TensorStore's, and again.
 
-    A, `blocked_s`, is how long Checkpoints.save blocks its caller, who then donates the state to
-    the next step: it copies the arrays to the host and does the bookkeeping of a few thousand of
-    them. A thread compresses and writes them meanwhile, in `write_s`. `next_step_s` is by how much
-    the next step is slower than other steps, because it shares the machine (on a CPU, its cores)
-    with the writer. B, `synchronous_s`, is Orbax's save of the same arrays. `ratio` is the median
-    of A / B over pairs, and `checksum_share` is the time of all checksums divided by B.
+    `blocked_s` is how long Checkpoints.save blocks its caller, who then donates the state to the
+    next step: it copies the arrays to the host and does the bookkeeping of a few thousand of them.
+    A thread compresses and writes them meanwhile, in `write_s`. `next_step_s` is by how much the
+    next step is slower than other steps, because it shares the machine (on a CPU, its cores) with
+    the writer. `synchronous_s` is Orbax's save of the same arrays. `ratio` is the median of
+    `blocked_s` / `synchronous_s` over the rounds, and `checksum_share` is the time of all checksums
+    divided by `synchronous_s`.
 
     `restore_ratio` is the same ratio for restoring, where ours verifies every checksum.
     `restore_memory_ratio` is the peak host memory of a restore divided by the bytes of the state.
+
+    The rates in 10^6 bytes of the state per second are those of whole saves (`blocked_s` +
+    `write_s`) and restores, and of TensorStore alone, see bench_tensorstore.
+
+    Args:
+      pairs: rounds, after one that is not counted.
+      workdir: a local folder or one in a bucket; what is written there is deleted at the end.
+
+    Raises:
+      ConfigError: `workdir` cannot be used.
     """
-    if folder is not None and not pathlib.Path(folder).is_dir():
-        raise ConfigError(f"--dir {folder} is not a folder")
     state = _state(megabytes * 10**6)
     step = jax.jit(lambda tree: jax.tree.map(lambda x: x + x.dtype.type(1), tree), donate_argnums=0)
     for _ in range(2):
         state = jax.block_until_ready(step(state))
     rows = []
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        checkpoints = Checkpoints(pathlib.Path(place) / "ours", keep=1)
-        # The first pair pays for imports, threads and the allocator: it is not counted.
+    with _place(workdir) as place:
+        checkpoints = Checkpoints(place / "ours", keep=1)
+        # The first round pays for imports, threads and the allocator: it is not counted.
         for number in range(1 + pairs):
             state, row = _ours(checkpoints, number, state, step)
-            row["synchronous_s"] = _plain(pathlib.Path(place) / "plain" / str(number), state)
+            row["synchronous_s"] = _plain(place / "plain" / str(number), state)
+            row["tensorstore_s"] = bench_tensorstore.save(place / "alone" / str(number), state)
             rows.append(row)
         checkpoints.close()
         if checkpoints.failure is not None:
             raise checkpoints.failure
-        back = _restores(checkpoints, pathlib.Path(place) / "plain" / str(pairs), state, pairs)
+        back = _restores(checkpoints, place, pairs, state)
         back["restore_memory_ratio"] = _memory(checkpoints.folder, megabytes)
     seconds = _checksums(state)
     summary = _summary(rows[1:], state)
-    return summary | {"checksum_share": round(seconds / summary["synchronous_s"], 4)} | back
+    share = {"checksum_share": round(seconds / summary["synchronous_s"], 4)}
+    return summary | share | back | _rates(summary, back)
+
+
+@contextlib.contextmanager
+def _place(workdir: str | None) -> Iterator[Path]:
+    """Give an empty folder, and delete it at the end."""
+    if workdir is not None and is_remote(workdir):
+        access.check(workdir, name="--workdir", write=True)
+        place = as_path(workdir, name="--workdir") / f"bench-{uuid.uuid4().hex[:8]}"
+        try:
+            yield place
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                place.rmtree()
+        return
+    if workdir is not None and not as_path(workdir).is_dir():
+        raise ConfigError(f"--workdir {workdir} is not a folder")
+    with tempfile.TemporaryDirectory(dir=workdir) as folder:
+        yield as_path(folder)
 
 
 def _restores(
-    checkpoints: Checkpoints, plain: pathlib.Path, state: TrainState, pairs: int
+    checkpoints: Checkpoints, place: Path, pairs: int, state: TrainState
 ) -> dict[str, Any]:
-    """Alternate our restore, which verifies every checksum, with Orbax's of the same arrays."""
+    """Alternate our restore, which verifies every checksum, with Orbax's and TensorStore's."""
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
     )
     tree = without_empty(to_tree(shapes))
-    step, ours, theirs = checkpoints.steps()[-1], [], []
+    step, ours, theirs, alone = checkpoints.steps()[-1], [], [], []
+    plain = place / "plain" / str(pairs)
     for _ in range(1 + pairs):
         began = time.perf_counter()
         jax.block_until_ready(checkpoints.restore(step, shapes))
         middle = time.perf_counter()
-        jax.block_until_ready(ocp.load_checkpointables(str(plain), tree))
+        with orbax_buckets.context(plain):
+            jax.block_until_ready(ocp.load_checkpointables(str(plain), tree))
         ours.append(middle - began)
         theirs.append(time.perf_counter() - middle)
+        alone.append(bench_tensorstore.restore(place / "alone" / str(pairs), state))
     ratios = [left / right for left, right in zip(ours[1:], theirs[1:])]
     return {
         "restore_s": round(statistics.median(ours[1:]), 4),
         "plain_restore_s": round(statistics.median(theirs[1:]), 4),
+        "tensorstore_restore_s": round(statistics.median(alone[1:]), 4),
         "restore_ratio": round(statistics.median(ratios), 4),
     }
 
@@ -149,10 +188,11 @@ def _timed(step: Any, state: TrainState) -> tuple[float, TrainState]:
     return time.perf_counter() - began, state
 
 
-def _plain(path: pathlib.Path, state: TrainState) -> float:
+def _plain(path: Path, state: TrainState) -> float:
     tree = without_empty(to_tree(state))
     began = time.perf_counter()
-    ocp.save_checkpointables(str(path), tree)
+    with orbax_buckets.context(path):
+        ocp.save_checkpointables(str(path), tree)
     return time.perf_counter() - began
 
 
@@ -191,3 +231,14 @@ def _summary(rows: list[dict[str, float]], state: TrainState) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
     }
+
+
+def _rates(summary: dict[str, Any], back: dict[str, Any]) -> dict[str, float]:
+    """Return 10^6 bytes of the state per second, of ours and of TensorStore alone."""
+    seconds = {
+        "save_mb_per_s": summary["blocked_s"] + summary["write_s"],
+        "tensorstore_save_mb_per_s": summary["tensorstore_s"],
+        "restore_mb_per_s": back["restore_s"],
+        "tensorstore_restore_mb_per_s": back["tensorstore_restore_s"],
+    }
+    return {name: round(summary["state_bytes"] / 1e6 / each, 1) for name, each in seconds.items()}

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from bucket_servers import BUCKET
 
 from pipeline.cli import dispatch
+from pipeline.storage.paths import as_path
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = """
@@ -76,7 +78,9 @@ def test_train_needs_neither_data_nor_code_that_reads_it(recipe, tmp_path):
 
 def test_checkpoint_reports_and_leaves_nothing_behind(capsys, tmp_path):
     assert (
-        dispatch(["bench", "checkpoint", "--megabytes", "8", "--dir", str(tmp_path), "--json", "-"])
+        dispatch(
+            ["bench", "checkpoint", "--megabytes", "8", "--workdir", str(tmp_path), "--json", "-"]
+        )
         == 0
     )
     result = json.loads(capsys.readouterr().out)
@@ -85,6 +89,20 @@ def test_checkpoint_reports_and_leaves_nothing_behind(capsys, tmp_path):
     if sys.platform == "linux":
         assert result["restore_memory_ratio"] > 0
     assert not list(tmp_path.iterdir()), "the saved state is removed"
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_checkpoint_compares_with_tensorstore_alone_in_a_bucket(
+    scheme, bucket_servers, capsys, tmp_path
+):
+    workdir = f"{scheme}://{BUCKET}/{tmp_path.name}"
+    flags = ["--megabytes", "2", "--rounds", "1", "--workdir", workdir, "--json", "-"]
+    assert dispatch(["bench", "checkpoint", *flags]) == 0
+    result = json.loads(capsys.readouterr().out)
+    for kind in ("save", "restore"):
+        assert result[f"{kind}_mb_per_s"] > 0 and result[f"tensorstore_{kind}_mb_per_s"] > 0
+    assert 0 < result["blocked_s"] < result["synchronous_s"]
+    assert not as_path(workdir).exists(), "the saved state is removed"
 
 
 def test_data_reports_a_rate(capsys):
@@ -111,7 +129,7 @@ def test_data_reports_a_rate(capsys):
         (["train"], "--config FILE is missing"),
         (["train", "extra"], "extra"),
         (["checkpoint", "--megabytes", "0"], "megabytes"),
-        (["checkpoint", "--dir", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["checkpoint", "--workdir", "/nowhere/at/all"], "/nowhere/at/all"),
     ],
 )
 def test_errors_are_one_line(capsys, arguments, message):

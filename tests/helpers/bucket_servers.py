@@ -6,6 +6,7 @@ The servers run in threads of the test's process. Subprocesses reach them too, b
 
 import collections
 import contextlib
+import functools
 import http.client
 import http.server
 import json
@@ -110,6 +111,7 @@ class Servers:
             "botocore",
         ):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        _send_generations()
         port = _free_port()
         self._gcs = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
         self._gcs.start()
@@ -145,6 +147,23 @@ def running() -> Iterator[Servers]:
         os.environ.clear()
         os.environ.update(before)
         servers.close()
+
+
+@functools.cache
+def _send_generations() -> None:
+    """Send the generation of an object with its content, by which TensorStore sees changes."""
+    from gcp_storage_emulator.exceptions import NotFound
+    from gcp_storage_emulator.handlers import objects
+
+    download = objects.download
+
+    def with_generation(request, response, storage, *arguments, **options):
+        with contextlib.suppress(NotFound):
+            place = request.params["bucket_name"], request.params["object_id"]
+            response["x-goog-generation"] = storage.get_file_obj(*place)["generation"]
+        return download(request, response, storage, *arguments, **options)
+
+    objects.download = with_generation
 
 
 def _body(request: http.server.BaseHTTPRequestHandler) -> bytes:

@@ -1,15 +1,24 @@
 """Every command that the launchers' pages and help show works, as far as it goes without a cluster.
 
-Each is rendered by its launcher's --dry-run.
+Each is rendered by its launcher's --dry-run. The `strata train` inside is then run by two processes
+on a bucket's emulator, with a minimal recipe in place of the one that it names.
 """
 
+import json
+import os
+import pathlib
 import re
 import shlex
 import subprocess
+import sys
 
 import pytest
 import yaml
-from launchers import LAUNCH, ROOT
+from bucket_servers import BUCKET
+from launchers import LAUNCH, ROOT, run, strata_program, tiny_recipe
+
+from pipeline.storage.paths import as_path, sizes
+from pipeline.training.checkpoints.newest_step import newest_step
 
 PAGES = [ROOT / "docs" / "launching.md", LAUNCH / "tpu_vm" / "README.md"]
 RECIPE = "configs/quickstart.py"
@@ -93,3 +102,47 @@ def test_the_examples_are_found():
         *("local/run.sh", "slurm/submit.sh", "gke/submit.sh", "xpk/submit.sh"),
         *(f"tpu_vm/{step}.sh" for step in ("create", "setup", "run", "babysit", "logs", "delete")),
     }
+
+
+def commands(recipe: pathlib.Path, workdir: str) -> list[list[str]]:
+    """Return the distinct commands inside the examples, for another recipe and workdir."""
+    found = set()
+    for words in filter(None, (inner(rendered(example)) for example in examples())):
+        line = shlex.join(words)
+        line = re.sub(r"--config([ =])\S+", rf"--config\g<1>{recipe}", line)
+        found.add(re.sub(r"--workdir([ =])\S+", rf"--workdir\g<1>{workdir}", line))
+    return [shlex.split(line) for line in sorted(found)]
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_the_command_inside_trains_and_resumes_in_a_bucket(scheme, bucket_servers, tmp_path):
+    workdir = f"{scheme}://{BUCKET}/{tmp_path.name}"
+    every = commands(tiny_recipe(tmp_path), workdir)
+    assert len(every) == 2  # --workdir=D of the launchers, and --workdir D of local/run.sh
+    path = f"{strata_program(tmp_path)}:{os.environ['PATH']}"
+    environment = {"PATH": path, "XLA_FLAGS": os.environ["ONE_DEVICE_XLA_FLAGS"]}
+    # As on two hosts, which share no disk; the second start is on two others.
+    elsewhere = 'export TMPDIR=$0/$STRATA_PROCESS_ID; mkdir -p "$TMPDIR"; exec "$@"'
+    for number, command in enumerate(every, start=1):
+        hosts = tmp_path / f"hosts{number}"
+        flags = [f"--config.num_steps={2 * number}", "--config.checkpoint.every=2"]
+        place = ["-n", "2", "--", "bash", "-c", elsewhere, hosts]
+        done = run("local/run.sh", *place, *command, *flags, timeout=240, **environment)
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        assert newest_step(workdir) == 2 * number
+        assert number == 1 or f"resuming after step {2 * number - 2}" in said
+    assert as_path(f"{workdir}/DONE").exists() and "config.json" in sizes(as_path(workdir))
+    lines = as_path(f"{workdir}/metrics.jsonl").read_text().splitlines()
+    steps = [each["step"] for each in map(json.loads, lines) if "train" in each]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_a_client_that_is_not_installed_is_named_in_one_line(tmp_path):
+    hidden = "import sys; sys.modules['gcsfs'] = None; sys.path.insert(0, sys.argv.pop(1))"
+    program = "from pipeline.cli import main; main()"
+    command = [sys.executable, "-c", f"{hidden}; {program}", str(ROOT), "train"]
+    flags = ["--config", str(tiny_recipe(tmp_path)), "--workdir", "gs://bucket/run"]
+    done = subprocess.run([*command, *flags], capture_output=True, text=True)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    assert "--workdir gs://bucket/run needs gcsfs: pip install 'strata[gcs]'" in done.stderr

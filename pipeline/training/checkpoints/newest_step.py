@@ -13,7 +13,7 @@ import sys
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.storage.paths import AnyPath, Path, as_path
 from pipeline.storage.patience import patience
-from pipeline.training.checkpoints import manifest
+from pipeline.training.checkpoints.step_folders import StepFolders
 
 PATIENCE_S = 20.0
 
@@ -25,15 +25,8 @@ def newest_step(workdir: AnyPath) -> int:
       ConfigError: the scheme of the path is not supported, or its client is not installed.
       OSError: the folder cannot be read.
     """
-    folder = _checkpoints(as_path(workdir, name="WORKDIR"))
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return -1
-    for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
-        if (folder / str(step) / manifest.NAME).exists():
-            return step
-    return -1
+    step = StepFolders(_checkpoints(as_path(workdir, name="WORKDIR"))).newest()
+    return -1 if step is None else step
 
 
 def _checkpoints(workdir: Path) -> Path:

@@ -30,17 +30,7 @@ def context(path: AnyPath) -> ocp.Context:
     return made
 
 
-@functools.cache
-def _install() -> None:
-    normalize = tensorstore_utils._normalize_path
-    tensorstore_utils._normalize_path = lambda path: (
-        path.rstrip("/") if is_remote(path) else normalize(path)
-    )
-    tensorstore_utils._use_gcs_driver = is_remote  # whether to ask the next function
-    gcs_utils.get_kvstore_for_gcs = _key_value_store
-
-
-def _key_value_store(path: AnyPath) -> dict[str, Any]:
+def key_value_store(path: AnyPath) -> dict[str, Any]:
     """Return TensorStore's spec of the folder or object at a path in a bucket."""
     scheme, _, rest = os.fspath(path).partition("://")
     bucket, _, key = rest.partition("/")
@@ -56,3 +46,13 @@ def _key_value_store(path: AnyPath) -> dict[str, Any]:
         # The default would also look for files, and log each one that is not there.
         spec["aws_credentials"] = {"type": "environment"}
     return spec
+
+
+@functools.cache
+def _install() -> None:
+    normalize = tensorstore_utils._normalize_path
+    tensorstore_utils._normalize_path = lambda path: (
+        path.rstrip("/") if is_remote(path) else normalize(path)
+    )
+    tensorstore_utils._use_gcs_driver = is_remote  # whether to ask the next function
+    gcs_utils.get_kvstore_for_gcs = key_value_store

@@ -25,6 +25,14 @@ class StepFolders:
         """Return the steps with a complete checkpoint that was not set aside, oldest first."""
         return [int(name) for name, state in self.states().items() if state == "complete"]
 
+    def newest(self) -> int | None:
+        """Return the newest complete step, or None, without looking at older ones."""
+        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
+            if self._state(str(step)) == "complete":
+                return step
+        return None
+
     def damaged(self) -> list[str]:
         """Return the names of the folders that were set aside."""
         return [name for name, state in self.states().items() if state == "damaged"]

@@ -22,6 +22,9 @@ def test_only_complete_checkpoints_count(place, tmp_path, bucket_servers):
     (workdir / "checkpoints/20/params").mkdir(parents=True)
     (workdir / "checkpoints/20/params/data").write_text("")
     assert newest_step(workdir) == 10
+    if place != "local":
+        (workdir / "checkpoints/10/DAMAGED").write_text("checksum")
+        assert newest_step(workdir) == 5
 
 
 def test_the_config_may_place_checkpoints_elsewhere(tmp_path, bucket_servers):
