@@ -118,6 +118,7 @@ def poison(monkeypatch, bad, only_gradient: bool = False):
 def recipe():
     config = tiny_run.recipe()
     config.num_steps, config.checkpoint.every, config.checkpoint.keep = 12, 3, 0
+    config.mesh.fsdp = 1  # a program for one device compiles faster
     config.divergence = dict(patience=2, spike_sigma=0.0, max_rollbacks=2)
     return config
 
