@@ -66,6 +66,18 @@ def dispatch(argv: list[str]) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if not _is_remote(error.filename):
+            raise
+        print(f"strata {command}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return ConfigError.exit_code
+
+
+def _is_remote(path: object) -> bool:
+    """Return whether a failed operation was on a file in a bucket."""
+    from pipeline.storage.paths import is_remote
+
+    return isinstance(path, str) and is_remote(path)
 
 
 def main() -> None:

@@ -200,6 +200,8 @@ def _load(path: str) -> ConfigDict:
     config_flags.DEFINE_config_file(
         "config", None, "", flag_values=values, sys_argv=["strata", f"--config={path}"]
     )
+    if is_remote(path):
+        raise ConfigError(f"--config {path}: a recipe is a local file: copy it first")
     file = path.split(":")[0]
     try:
         values(["strata", f"--config={path}"])

@@ -18,9 +18,8 @@ HDF5 = (".h5", ".hdf5")
 def load(path: str) -> dict[str, np.ndarray]:
     """Return the tensors of a .safetensors, .pth (.pt .th .bin) or .h5 (.hdf5) file.
 
-    The file is local or in a bucket.
-    A torch file is read without torch, and no code in it is run. Tensors keep their layout; those
-    of an HDF5 file are named by their path in it.
+    The file is local or in a bucket. A torch file is read without torch, and no code in it is run.
+    Tensors keep their layout; those of an HDF5 file are named by their path in it.
 
     Raises:
       DataError: the file is missing, or is not in the format of its extension.
@@ -31,11 +30,11 @@ def load(path: str) -> dict[str, np.ndarray]:
     readers |= dict.fromkeys(TORCH, torch_pickle.load) | dict.fromkeys(HDF5, _load_hdf5)
     if ending not in readers:
         raise ConfigError(f"{path} must be a file of weights: {', '.join(readers)}")
-    local = os.fspath(transfer.local_copy(path))
-    if not os.path.isfile(local):
+    local = transfer.local_copy(path)
+    if not local.is_file():
         raise DataError(f"{path}: there is no such file of weights")
     try:
-        return readers[ending](local)
+        return readers[ending](os.fspath(local))
     except (*torch_pickle.ERRORS, safetensors.SafetensorError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(
