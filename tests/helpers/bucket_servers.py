@@ -40,6 +40,7 @@ class Proxy:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each answer on an open connection takes 40 ms
 
             def handle_one_request(self):
                 with contextlib.suppress(ConnectionError, TimeoutError):
