@@ -46,19 +46,18 @@ def listing(checkpoints: Any) -> dict[str, Any]:
 
     `state` is "damaged", "unfinished" or "whole" (judged by its files; `verify` reads the arrays).
     """
-    entries, steps, found = [], checkpoints.steps(), _files_of(checkpoints.folder)
-    for name in sorted(found, key=lambda name: (_number(name), name)):
-        written = max((file.modified for file in found[name]), default=0.0)
+    entries, found = [], _files_of(checkpoints.folder)
+    for name, state in checkpoints.steps_there.states().items():
+        inside = found.get(name, [])
+        written = max((file.modified for file in inside), default=0.0)
         entry: dict[str, Any] = {
             "name": name,
-            "state": "unfinished",
-            "bytes": sum(file.size for file in found[name]),
+            "state": state,
+            "bytes": sum(file.size for file in inside),
             "metrics": {},
             "written": datetime.datetime.fromtimestamp(written).isoformat(timespec="seconds"),
         }
-        if not name.isdigit():
-            entry["state"] = "damaged" if ".damaged" in name else "unfinished"
-        elif int(name) in steps:
+        if state == "complete":
             try:
                 entry |= {"state": "whole", "metrics": checkpoints.manifest(int(name))["metrics"]}
             except DamagedCheckpoint as error:
@@ -117,11 +116,6 @@ def _print(result: Mapping[str, Any], verb: str, json_path: str | None) -> None:
                 f"{each['step']}: good, {each['arrays']} arrays" if each["good"] else each["why"],
                 file=stream,
             )
-
-
-def _number(name: str) -> int:
-    digits = "".join(character for character in name.partition(".")[0] if character.isdigit())
-    return int(digits or 0)
 
 
 def _files_of(folder: Path) -> dict[str, list[File]]:

@@ -35,6 +35,7 @@ def content_of(path):
     return safetensors.numpy.load(content) if path.suffix == ".safetensors" else content
 
 
+@pytest.mark.parametrize("remote", ["gs"], indirect=True)
 @pytest.mark.usefixtures("pictures")
 def test_the_codec_commands_write_the_same_files_and_resume(tmp_path, remote, capsys):
     steps = {"encode": "pictures", "decode": "encode", "reconstruct": "pictures"}
@@ -80,6 +81,7 @@ def run(trained, remote):
     return remote / "run"
 
 
+@pytest.mark.parametrize("remote", ["gs"], indirect=True)
 def test_checkpoints_in_a_bucket_are_listed_and_verified(trained, run, tmp_path, remote):
     assert cli.dispatch(["checkpoint", "list", str(run), "--json", f"{remote}/list.json"]) == 0
     there = json.loads((remote / "list.json").read_text())["checkpoints"]
@@ -92,6 +94,10 @@ def test_checkpoints_in_a_bucket_are_listed_and_verified(trained, run, tmp_path,
 
     assert cli.dispatch(["checkpoint", "verify", str(run), "--json", f"{remote}/good.json"]) == 0
     assert json.loads((remote / "good.json").read_text())["good"]
+    (run / "checkpoints/2/DAMAGED").write_text("why")
+    assert cli.dispatch(["checkpoint", "list", str(run), "--json", f"{remote}/list.json"]) == 0
+    there = json.loads((remote / "list.json").read_text())["checkpoints"]
+    assert [each["state"] for each in there] == ["whole", "damaged"]
 
 
 @pytest.mark.parametrize("remote", ["s3"], indirect=True)
@@ -135,6 +141,7 @@ def test_released_weights_are_imported_from_a_bucket_into_one(tmp_path, remote, 
     assert cli.dispatch(["import", "--from", "taesd", *there, "--out", f"{remote}/codec"]) == 2
 
 
+@pytest.mark.parametrize("remote", ["s3"], indirect=True)
 def test_examples_are_written_into_a_bucket(tmp_path, remote):
     file = tmp_path / "recipe.py"
     file.write_text("import tiny_run\ndef get_config(arg=''):\n    return tiny_run.recipe()\n")
