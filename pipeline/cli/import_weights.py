@@ -9,6 +9,7 @@ on which these do not depend, such as wf-vae's model.decoder.time_interpolation=
 torch state dict, which is read without torch.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -36,16 +37,25 @@ def run(argv: list[str]) -> int:
     cli_flags.check_inputs(paths, "WEIGHTS")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out} exists and is not empty: give a new folder")
-    files = [os.fspath(transfer.local_copy(path, name="WEIGHTS")) for path in paths]
-    if values.config is None:
-        count, what = import_codec(kind, files, out, license=values.license), "a codec"
-    else:
-        from pipeline import build
-
-        config = build.complete(cli_flags.config_of(values))
-        count, what = import_run(kind, files, config, out), "step 0"
+    with contextlib.ExitStack() as stack:
+        files = [transfer.local_copy(path, name="WEIGHTS") for path in paths]
+        for file, path in zip(files, paths):
+            stack.enter_context(transfer.named(file, path))
+        count, what = _import(kind, [os.fspath(file) for file in files], out, values)
     print(f"{count:,} parameters of {' and '.join(paths)} as {what}: {out}")
     return 0
+
+
+def _import(
+    kind: str, files: Sequence[str], out: Path, values: flags.FlagValues
+) -> tuple[int, str]:
+    """Return the number of parameters, and what they have become."""
+    if values.config is None:
+        return import_codec(kind, files, out, license=values.license), "a codec"
+    from pipeline import build
+
+    config = build.complete(cli_flags.config_of(values))
+    return import_run(kind, files, config, out), "step 0"
 
 
 def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: Path) -> int:

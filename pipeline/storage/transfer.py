@@ -94,11 +94,13 @@ def temporary_copy(path: AnyPath, *, name: str = "") -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def named(local: pathlib.Path, path: AnyPath) -> Iterator[None]:
-    """Let errors raised inside name `path` instead of `local`, the copy of it."""
+    """Let errors raised inside name `path`, if it is in a bucket, instead of its copy `local`."""
     try:
         yield
     except StrataError as error:
-        text = str(error).replace(os.fspath(local), os.fspath(path))
+        if not is_remote(path):
+            raise
+        text = str(error).replace(os.fspath(local), os.fspath(path).rstrip("/"))
         raise type(error)(text) from error
 
 
@@ -202,7 +204,7 @@ def _download(
 ) -> None:
     fs, text = buckets.of(source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         patiently(lambda: fs.get_file(text, os.fspath(partial)), text)
         size = partial.stat().st_size

@@ -173,7 +173,7 @@ def test_a_codec_that_is_half_uploaded_is_none(remote, saved, monkeypatch):
     with pytest.raises(ConfigError, match=r"codec folder .*README.md: the bucket is gone$"):
         tiny_codec("flat").save_pretrained(folder)
     with pytest.raises(CheckpointError, match=f"^{folder} is not a codec: it has no config.json"):
-        Codec.from_pretrained(folder)
+        Codec.from_pretrained(f"{folder}/")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Copies of what is in buckets: whole, current, and with one line where that is not possible."""
 
+import concurrent.futures
 import shutil
+import time
 
 import pytest
 
@@ -32,6 +34,20 @@ def test_a_copy_follows_the_bucket(bucket_servers, folder):
     assert (local / "a.txt").read_text() == "3" and not (local / "sub/b.txt").exists()
     assert local_copy(folder / "a.txt").read_text() == "3"
     assert not (local_copy(folder, wanted=lambda name: name == "none") / "none").exists()
+
+
+def test_processes_that_need_the_same_copy_download_it_once(folder, monkeypatch):
+    downloaded, download = [], transfer._download
+
+    def counted(source, *rest):
+        downloaded.append(source.name)
+        time.sleep(0.05)
+        download(source, *rest)
+
+    monkeypatch.setattr(transfer, "_download", counted)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:  # a lock of a file, as of processes
+        (local,) = set(pool.map(local_copy, [folder] * 3))
+    assert sorted(downloaded) == ["a.txt", "b.txt"] and (local / "a.txt").read_text() == "1"
 
 
 def test_what_cannot_be_copied_is_an_error_in_one_line(folder, monkeypatch):
