@@ -179,6 +179,17 @@ def test_a_set_packed_into_a_bucket_trains_the_same(folder, tmp_path, remote, ca
     assert f"{out} exists: choose another --out" in capsys.readouterr().err
 
 
+def test_a_source_in_a_bucket_is_packed(folder, tmp_path, remote):
+    for file in folder.rglob("*.png"):
+        transfer.upload(file, remote / "images" / file.relative_to(folder))
+    prints = []
+    for source, out in ((folder, "here"), (f"{remote}/images", "there")):
+        assert dispatch(["data", "pack", str(source), "--out", str(tmp_path / out)]) == 0
+        prints.append(json.loads((tmp_path / out / "manifest.json").read_text())["fingerprint"])
+    assert prints[0] == prints[1]
+    assert dispatch(["data", "pack", f"{remote}/none", "--out", str(tmp_path / "none")]) == 65
+
+
 def test_a_packing_into_a_bucket_that_was_stopped_starts_over(folder, remote, capsys, monkeypatch):
     (remote / "images-00007.arrayrecord").write_text("half")
     (remote / "owners/000001").write_text("{}")
