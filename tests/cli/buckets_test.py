@@ -13,6 +13,7 @@ from tiny_run import recipe
 from train_run import train
 
 from pipeline import Codec, cli
+from pipeline.cli.export import _check_out
 from pipeline.storage import transfer
 
 
@@ -113,10 +114,11 @@ def test_a_run_in_a_bucket_is_evaluated_sampled_and_exported(run, remote, capsys
     assert json.loads((remote / "inspect.json").read_text())["steps"] == [1, 2]
 
     export = ["export", *work, "--out", f"{remote}/codec"]
-    assert cli.dispatch(export) == 0 and cli.dispatch([*export, "--overwrite"]) == 0
+    assert cli.dispatch(export) == 0
     capsys.readouterr()
     assert cli.dispatch(export) == 2
     assert f"--out {remote}/codec is not empty: give --overwrite" in capsys.readouterr().err
+    _check_out(remote / "codec", overwrite=True, first="model.safetensors")
     codec = Codec.from_pretrained(f"{remote}/codec")
     assert codec.config["metrics"]["num_examples"] == 8  # of the evaluation in the bucket
     assert (remote / "codec" / "preview.png").exists()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from pipeline.core.errors import ConfigError
-from pipeline.storage.paths import AnyPath, Path, as_path, is_remote, sizes
+from pipeline.storage.paths import AnyPath, Path, as_path, contents, is_remote, sizes
 
 NAME = ".strata-done.jsonl"
 FOLDER = ".strata-done"  # in a bucket
@@ -139,11 +139,9 @@ class _RemoteLines:
         self._current: list[str] = []
 
     def read(self) -> Iterable[bytes]:
-        return [
-            line
-            for name in sizes(self._folder)
-            for line in (self._folder / name).read_bytes().splitlines()
-        ]
+        names = list(sizes(self._folder))
+        found = contents(self._folder, names)
+        return [line for name in names for line in found[name].splitlines()]
 
     def append(self, line: str) -> None:
         if len(self._current) % _LINES == 0:
