@@ -68,8 +68,13 @@ def _in_bucket(target: Path) -> Iterator[NewFolder]:
             _remove_leftovers(target)
             owner = ownership.Ownership(target)
 
-            def keep(file: pathlib.Path) -> None:
+            def check_owner() -> None:
                 owner.check()
+                if (target / manifest.MANIFEST).exists():  # and its process is gone again
+                    raise ConfigError(f"{target} was packed by another process meanwhile")
+
+            def keep(file: pathlib.Path) -> None:
+                check_owner()
                 transfer.upload(file, target / file.name)
                 file.unlink()
 
@@ -81,7 +86,7 @@ def _in_bucket(target: Path) -> Iterator[NewFolder]:
                 (target / ownership.FOLDER).rmtree()
             except BaseException:
                 with contextlib.suppress(OSError, StrataError):
-                    owner.check()
+                    check_owner()
                     target.rmtree(missing_ok=True)
                 raise
 

@@ -1,5 +1,6 @@
 """`strata data pack`: shards return what was packed, and damage is detected."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -12,6 +13,7 @@ from pipeline.cli import dispatch
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.image_data import ImageData
 from pipeline.data.packing.pack import pack
+from pipeline.data.records.writer import new_folder
 from pipeline.data.sources.folder import Folder
 from pipeline.data.sources.records import Records
 from pipeline.storage import transfer
@@ -214,6 +216,24 @@ def test_a_packing_into_a_bucket_that_was_stopped_starts_over(folder, remote, ca
     assert dispatch([*command[:-1], f"{remote}/failed"]) == 65
     assert "failed: the bucket is gone" in capsys.readouterr().err
     assert not (remote / "failed").exists()
+
+
+def test_the_newer_of_two_processes_packs_into_a_bucket(remote):
+    def write(folder, name, content):
+        (folder.local / name).write_text(content)
+        folder.keep(folder.local / name)
+
+    with pytest.raises(ConfigError, match="packed by another process"), contextlib.ExitStack() as s:
+        older = s.enter_context(new_folder(str(remote)))
+        write(older, "images-00000.arrayrecord", "older")
+        with new_folder(str(remote)) as newer:
+            write(newer, "images-00000.arrayrecord", "newer")
+            with pytest.raises(ConfigError, match="belongs to a run that started later"):
+                write(older, "images-00001.arrayrecord", "older")
+            (newer.local / "manifest.json").write_text("newer")
+        write(older, "images-00000.arrayrecord", "older")
+    found = {path.name: path.read_text() for path in remote.iterdir()}
+    assert found == {"images-00000.arrayrecord": "newer", "manifest.json": "newer"}
 
 
 def test_a_damaged_shard_in_a_bucket_is_reported_before_training(folder, tmp_path, remote):
