@@ -2,7 +2,6 @@
 
 import random
 import signal
-import threading
 import time
 
 from fault_injection.campaign import Campaign, Row
@@ -20,23 +19,15 @@ def outage(campaign: Campaign) -> list[Row]:
 
 
 def _noise(campaign: Campaign) -> Row:
-    """Make some requests fail, two a second, from the start to the end."""
-    cluster, generator = campaign.cluster("noise"), random.Random(0)
-    over, count = threading.Event(), []
-
-    def disturb() -> None:
-        while not over.wait(0.5):
-            if not campaign.proxy.faults:
-                campaign.proxy.faults.append(generator.choice([429, 500, 503, "reset", 1.0]))
-                count.append(1)
-
-    thread = threading.Thread(target=disturb)
-    thread.start()
+    """Make one request in twenty fail, or wait for a second."""
+    cluster, generator, faults = campaign.cluster("noise"), random.Random(0), campaign.proxy.faults
+    kinds = [429, 500, 503, "reset", 1.0]
+    plan = [generator.choice(kinds) if generator.random() < 0.05 else None for _ in range(100_000)]
+    faults.extend(plan)
     first = cluster.run(patch=PATCHES["slow"])
-    over.set()
-    thread.join()
-    campaign.proxy.faults.clear()
-    fault = f"{len(count)} requests answered by 429, 500, 503, a reset or after 1 s"
+    count = sum(each is not None for each in plan[: len(plan) - len(faults)])
+    faults.clear()
+    fault = f"1 request in 20 ({count}) answered by 429, 500, 503, a reset or after 1 s"
     return _undisturbed(campaign, cluster, fault, first)
 
 
