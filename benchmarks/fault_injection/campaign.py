@@ -7,6 +7,7 @@ from typing import Any
 from fault_injection.cluster import EVERY, Cluster, Outcome
 
 from pipeline.storage.paths import Path, is_remote, sizes
+from pipeline.training.checkpoints.newest_step import newest_step
 
 
 @dataclasses.dataclass
@@ -51,7 +52,7 @@ class Campaign:
 
     def recover(self, cluster: Cluster, fault: str, expected: str, first: Outcome, ok: bool) -> Row:
         """Run the command again, undisturbed: it must end in the reference state."""
-        before = cluster.last_step()
+        before = max(cluster.last_step(), newest_step(cluster.workdir))
         again = cluster.run()
         resumed = cluster.resumed_after()
         same = again.codes == [0, 0] and cluster.digest() == self.reference
