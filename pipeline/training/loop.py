@@ -288,6 +288,7 @@ def _open_checkpoints(folder: RunFolder, options: CheckpointOptions) -> Checkpoi
         best=options.best,
         keep_best=options.keep_best,
         max_failures=options.max_failures,
+        check=folder.check,
         before_commit=folder.publish,
     )
 

@@ -65,11 +65,15 @@ class RunFolder:
     def open(self) -> None:
         """Make `files` usable, on every process, once the first one has claimed the folder."""
         if is_remote(self.root):
-            owned = self._ownership.check if self._ownership is not None else lambda: None
-            self._spool = Spool(self.root, check=owned)
+            self._spool = Spool(self.root, check=self.check)
             self._spool.fetch(_READ_BACK)
             self.files = self._spool.folder
             self._spool.start()
+
+    def check(self) -> None:
+        """Raise ConfigError, on the first process, if a run that started later has taken over."""
+        if self._ownership is not None:
+            self._ownership.check()
 
     def publish(self) -> None:
         """Make sure that everything written so far is in place, and that the run is still ours.

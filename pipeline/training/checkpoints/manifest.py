@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.core.errors import DamagedCheckpoint
-from pipeline.storage.paths import Path, contents, is_remote, sizes
+from pipeline.core.errors import CheckpointError, DamagedCheckpoint
+from pipeline.storage.paths import Path, contents, create, is_remote, sizes
 
 NAME = "manifest.json"
 # Files up to this size are hashed: metadata of libraries, in which any wrong bit may matter.
@@ -20,20 +20,31 @@ def write(
     metadata: Mapping[str, Any],
     metrics: Mapping[str, float],
     arrays: Mapping[str, Mapping[str, Any]],
+    folder: str = "",
 ) -> None:
-    """Complete the checkpoint in `path`; `arrays` is {name: {dtype, shape, checksum}}."""
-    there = {name: size for name, size in sizes(path).items() if name != NAME}
+    """Complete the checkpoint in `path`.
+
+    Args:
+      arrays: {name: {dtype, shape, checksum}}.
+      folder: the folder in `path` that has the arrays, if they are not in `path` itself.
+
+    Raises:
+      CheckpointError: in a bucket, another run has completed this step meanwhile.
+    """
+    prefix = f"{folder}/" if folder else ""
+    there = {f"{prefix}{name}": size for name, size in sizes(path / folder).items() if name != NAME}
     digests = _digests(path, there)
     files = {
         name: {"size": size} | ({"sha256": digests[name]} if name in digests else {})
         for name, size in there.items()
     }
     content: dict[str, Any] = dict(
-        step=step, metadata=metadata, metrics=metrics, arrays=arrays, files=files
+        step=step, metadata=metadata, metrics=metrics, folder=folder, arrays=arrays, files=files
     )
     content["sha256"] = _digest(content)
     if is_remote(path):  # where a file always appears whole
-        (path / NAME).write_text(json.dumps(content))
+        if not create(path / NAME, json.dumps(content).encode()):
+            raise CheckpointError(f"{path / NAME} was written by another run meanwhile")
         return
     partial = path / (NAME + ".partial")
     partial.write_text(json.dumps(content))

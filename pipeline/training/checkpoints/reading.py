@@ -18,14 +18,17 @@ from pipeline.training.checkpoints.orbax_errors import raise_as_damage
 from pipeline.training.state.state_tree import Tree, described, flat, without_empty
 
 
-def load(path: Path, tree: Tree) -> Tree:
+def load(path: Path, content: Mapping[str, Any], tree: Tree) -> Tree:
     """Return the arrays with the shapes and shardings of `tree`, without comparing checksums.
+
+    Args:
+      path: the folder of the step; `content` is that of its manifest.
 
     Raises:
       DamagedCheckpoint: they cannot be read.
     """
     with raise_as_damage(path), _low_memory(path, tree):
-        return ocp.load_checkpointables(str(path), without_empty(tree))
+        return ocp.load_checkpointables(str(path / content["folder"]), without_empty(tree))
 
 
 def arrays(path: Path, content: Mapping[str, Any], parts: Collection[str]) -> Tree:
@@ -39,7 +42,7 @@ def arrays(path: Path, content: Mapping[str, Any], parts: Collection[str]) -> Tr
         part, _, rest = name.partition(".")
         if not parts or part in parts:
             wanted.setdefault(part, {})[rest] = np.empty(said["shape"], jnp.dtype(said["dtype"]))
-    loaded = load(path, wanted)
+    loaded = load(path, content, wanted)
     sums = {name: checksum(np.asarray(array)) for name, array in flat(loaded).items()}
     _compare(path, content, sums)
     return loaded

@@ -4,7 +4,8 @@
 
 manifest.json is written after Orbax has finished, with a checksum of every array: a step without
 one is incomplete and ignored. Steps are independent of one another: a save that fails (a full disk)
-damages no other checkpoint.
+damages no other checkpoint. In a bucket the arrays are in <step>/<start>/, a folder of one start of
+the run, so that a start that was replaced cannot write into a checkpoint of its successor.
 """
 
 import concurrent.futures
@@ -29,13 +30,13 @@ from pipeline.storage.paths import Path, as_path, is_remote
 from pipeline.storage.patience import patience
 from pipeline.training.checkpoints import manifest, orbax_buckets, orbax_noise, reading
 from pipeline.training.checkpoints.checksum import MASK, checksum, of_array
+from pipeline.training.checkpoints.host_copy import HostCopy
 from pipeline.training.checkpoints.orbax_errors import reason
 from pipeline.training.checkpoints.retention import Retention
-from pipeline.training.checkpoints.step_folders import StepFolders
+from pipeline.training.checkpoints.step_folders import StepFolders, name_of_this_start
 from pipeline.training.runtime import cluster_status
 from pipeline.training.state.state_tree import (
     Tree,
-    described,
     flat,
     from_tree,
     to_tree,
@@ -58,8 +59,8 @@ class Checkpoints:
     available: once on a disk, for a quarter of an hour in a bucket. If it fails again, it is
     reported in one line on standard error, and in `failure` until a later save succeeds: older
     checkpoints are intact, and the run can go on. `failures` counts failed saves; `max_failures` in
-    a row are an error. `before_commit()` is called on the first process before a step is completed,
-    and may stop the run by raising ConfigError.
+    a row are an error. On the first process, `check()` is called before anything is deleted, and
+    `before_commit()` before a step is completed; both may stop the run by raising ConfigError.
     """
 
     def __init__(
@@ -71,16 +72,18 @@ class Checkpoints:
         best: str = "",
         keep_best: int = 1,
         max_failures: int = 3,
+        check: Callable[[], None] = lambda: None,
         before_commit: Callable[[], None] = lambda: None,
     ):
         self._remote = is_remote(folder)
         self.folder = as_path(folder if self._remote else pathlib.Path(folder).absolute())
         self.steps_there = StepFolders(self.folder)
-        self._before_commit = before_commit
+        self._check, self._before_commit = check, before_commit
+        self._start_name = ""
         self._retention = Retention(keep, keep_every, best, keep_best)
         self._max_failures = max_failures
         self._running: tuple[int, concurrent.futures.Future[None]] | None = None
-        self._host: Tree = {}
+        self._copy = HostCopy()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._saves = 0
         self._committed: int | None = None  # by this process, or restored
@@ -122,6 +125,8 @@ class Checkpoints:
         path = self.folder / str(step)
         self._saves += 1
         try:
+            if self._remote and not self._start_name:
+                self._start_name = name_of_this_start()
             if jax.process_count() > 1:
                 self._clear_together(step)
             about = dict(step=step, metadata=dict(metadata), metrics=dict(metrics or {}))
@@ -187,7 +192,7 @@ class Checkpoints:
             content, tree = self.manifest(step), to_tree(shapes)
             reading.check_shapes(self.folder / str(step), content, tree)
         with cluster_status.raise_on_all_processes(f"arrays of checkpoint {step}"):
-            loaded = reading.load(self.folder / str(step), tree)
+            loaded = reading.load(self.folder / str(step), content, tree)
         reading.check_sums(self.folder / str(step), content, loaded)
         return from_tree(shapes, loaded)
 
@@ -265,7 +270,7 @@ class Checkpoints:
             # here, before training changes the state.
             sums = {name: of_array(array) for name, array in flat(tree).items()}
             with orbax_buckets.context(path):
-                response = ocp.save_checkpointables_async(str(path), tree)
+                response = ocp.save_checkpointables_async(str(path / self._start_name), tree)
             kinds = {
                 name: (np.dtype(array.dtype).name, array.shape)
                 for name, array in flat(tree).items()
@@ -284,10 +289,12 @@ class Checkpoints:
         patient_until = time.monotonic() + (_OUTAGE_S if self._remote else 0)
         for attempt in itertools.count():
             try:
-                self.steps_there.clear(about["step"])
+                self._clear(about["step"])
                 with context:
-                    ocp.save_checkpointables(str(path), host)
+                    ocp.save_checkpointables(str(path / self._start_name), host)
                 break
+            except ConfigError:
+                raise
             except Exception:
                 if attempt and time.monotonic() > patient_until:
                     raise
@@ -338,7 +345,7 @@ class Checkpoints:
             for name, (dtype, shape) in kinds.items()
         }
         self._before_commit()
-        manifest.write(path, arrays=arrays, **about)
+        manifest.write(path, folder=self._start_name, arrays=arrays, **about)
         self._prune()
 
     def _prune(self) -> None:
@@ -350,28 +357,18 @@ class Checkpoints:
         for step in self._retention.superfluous(steps, metrics):
             self.steps_there.delete(step)
 
-    def _copy(self, tree: Tree) -> Tree:
-        """Copy a CPU's arrays; device_get would return views of buffers that are donated next.
-
-        The memory is kept for the next save, because touching its pages for the first time takes
-        longer than filling them.
-        """
-        if described(self._host) != described(tree):
-            self._host = jax.tree.map(lambda array: np.empty(array.shape, array.dtype), tree)
-        for array, host in zip(jax.tree.leaves(tree), jax.tree.leaves(self._host)):
-            for shard in array.addressable_shards:
-                if shard.replica_id == 0:
-                    host[shard.index] = np.asarray(shard.data)
-        return self._host
-
     def _clear_together(self, step: int) -> None:
         """Delete unfinished saves on the first process; fail on all processes if that fails."""
         with patience(_IN_THE_LOOP_S), cluster_status.raise_on_all_processes(f"save {self._saves}"):
             try:
                 if jax.process_index() == 0:
-                    self.steps_there.clear(step)
+                    self._clear(step)
             except OSError as error:
                 raise CheckpointError(reason(error)) from error
+
+    def _clear(self, step: int) -> None:
+        self._check()
+        self.steps_there.clear(step)
 
     def _is_busy(self) -> bool:
         """Return whether, on some process, a save to a bucket runs on although we waited for it."""

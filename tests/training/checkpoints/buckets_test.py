@@ -1,5 +1,6 @@
 """Checkpoints in buckets: the promises of those on a disk, without renames."""
 
+import threading
 import time
 
 import jax
@@ -15,7 +16,7 @@ from tiny_run import tiny
 from pipeline import build
 from pipeline.core.errors import CheckpointError, ConfigError
 from pipeline.storage import patience
-from pipeline.training.checkpoints import store
+from pipeline.training.checkpoints import manifest, store
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import train_state as states
 from pipeline.training.state.digest import state_digest
@@ -92,9 +93,8 @@ def test_a_damaged_step_is_marked_and_passed_over(eight, folder, capfd):
     checkpoints = Checkpoints(folder)
     save(checkpoints, 1, eight[0])
     save(checkpoints, 2, eight[0])
-    data = max(
-        (checkpoints.folder / "2" / "params").glob("d/*"), key=lambda file: file.stat().length
-    )
+    arrays = checkpoints.folder / "2" / checkpoints.manifest(2)["folder"]
+    data = max((arrays / "params").glob("d/*"), key=lambda file: file.stat().length)
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1
     data.write_bytes(content)
@@ -145,6 +145,50 @@ def test_a_run_that_was_replaced_stops_before_it_completes_a_step(eight, folder)
     with pytest.raises(ConfigError, match="replaced"):
         checkpoints.wait()
     assert checkpoints.steps() == []
+
+
+def test_a_run_that_was_replaced_deletes_and_damages_nothing(eight, folder):
+    """The old run has a save of step 1 under way when it stops; the new one saves 1 and 2."""
+    replaced = False
+
+    def check():
+        if replaced:
+            raise ConfigError("replaced")
+
+    old = Checkpoints(folder, check=check, before_commit=check)
+    stopped, goes_on = threading.Event(), threading.Event()
+
+    def stop_before_the_last_writes():
+        stopped.set()
+        goes_on.wait()
+        check()
+
+    old._before_commit = stop_before_the_last_writes
+    old.save(1, eight[0], {})
+    stopped.wait()
+    new = Checkpoints(folder)
+    save(new, 1, state_on(8, seed=1))
+    save(new, 2, state_on(8, seed=1))
+    replaced = True
+    goes_on.set()
+    with pytest.raises(ConfigError, match="replaced"):
+        old.wait()
+    with pytest.raises(ConfigError, match="replaced"):
+        old.save(2, eight[0], {})
+        old.wait()
+    assert new.steps() == [1, 2]
+    for step in (1, 2):
+        assert state_digest(new.arrays(step)) == state_digest(to_tree(state_on(8, seed=1)))
+
+
+def test_a_step_is_completed_only_once(eight, folder):
+    old = Checkpoints(folder)
+    save(old, 1, eight[0])
+    with pytest.raises(CheckpointError, match="was written by another run meanwhile"):
+        manifest.write(
+            old.folder / "1", step=1, metadata={}, metrics={}, arrays={}, folder="start_0"
+        )
+    assert state_digest(old.arrays(1)) == state_digest(to_tree(eight[0]))
 
 
 def test_a_restore_reads_only_the_parts_that_are_asked_for(eight, folder, proxy):
