@@ -26,7 +26,13 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from fault_injection import bucket_faults, input_faults, process_faults, storage_faults  # noqa: E402
+from fault_injection import (  # noqa: E402
+    bucket_faults,
+    input_faults,
+    process_faults,
+    storage_faults,
+    topology_faults,
+)
 from fault_injection.campaign import Campaign, Row  # noqa: E402
 
 FAULTS: dict[str, Callable[[Campaign], list[Row]]] = {
@@ -37,6 +43,7 @@ FAULTS: dict[str, Callable[[Campaign], list[Row]]] = {
         storage_faults.disk_full,
         bucket_faults.outage,
         bucket_faults.replaced,
+        topology_faults.fewer_processes,
         process_faults.term,
         process_faults.peer,
         process_faults.stuck,
