@@ -166,6 +166,7 @@ class _Buckets(epath_backends._FileSystemSpecBackend):
         return patiently(lambda: super(_Buckets, self).glob(path), path)
 
     def walk(self, top: Any, **options: Any) -> Iterator[Any]:
+        # fsspec's own silently leaves out the folders that it fails to list.
         raise NotImplementedError("use pipeline.storage.paths.sizes")
 
     def makedirs(self, path: Any, *, exist_ok: bool = False, mode: int | None = None) -> None:

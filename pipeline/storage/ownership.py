@@ -1,4 +1,4 @@
-"""Which run owns a folder in a bucket: the newest start does, and earlier ones find out and stop.
+"""Ownership of a folder in a bucket by the newest start of a run; earlier ones find out and stop.
 
 Every start creates the next of owners/000001, owners/000002, ... The server creates an object only
 if there is none of that name (GCS: ifGenerationMatch=0, S3: If-None-Match), so that of two starts

@@ -86,20 +86,6 @@ def contents(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def create(path: Path, content: bytes) -> bool:
-    """Create a file; return False, and leave it as it is, if there already is one."""
-    if is_remote(path):
-        from pipeline.storage import buckets
-
-        return buckets.create(path, content)
-    try:
-        with open(path, "xb") as file:
-            file.write(content)
-    except FileExistsError:
-        return False
-    return True
-
-
 def sizes(folder: Path) -> dict[str, int]:
     """Return the size in bytes of every file below a folder by its relative name, sorted."""
     return {name: file.size for name, file in files(folder).items()}

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from pipeline.core.errors import ConfigError
-from pipeline.storage import buckets, transfer
+from pipeline.storage import transfer
 from pipeline.storage.paths import Path
-from pipeline.storage.patience import PATIENCE_S, patience, patiently
+from pipeline.storage.patience import PATIENCE_S, patience
 
 INTERVAL_S = 30.0
 _BYTES_PER_S = 1e6  # A growing file is uploaded so seldom that it takes no more than this.
@@ -50,10 +50,9 @@ class Spool:
     def fetch(self, names: Iterable[str]) -> None:
         """Download those of the files that exist."""
         for name in names:
-            fs, text = buckets.of(self.remote / name)
             target = self.folder / name
             try:
-                content = patiently(lambda fs=fs, text=text: fs.cat_file(text), text)
+                content = (self.remote / name).read_bytes()
             except FileNotFoundError:
                 continue
             target.write_bytes(content)

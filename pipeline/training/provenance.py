@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.core.errors import ConfigError
-from pipeline.losses import objective
 from pipeline.training import workdir
 
 
@@ -50,9 +49,8 @@ class Provenance:
                 "the new one)"
             )
         if saved.get("frozen") not in (None, self.frozen) and not force:
-            terms = objective.path_arguments()
-            keys = [f"objective.{term}.{name}" for term, names in terms.items() for name in names]
+            keys = ", ".join(workdir.network_paths())
             raise ConfigError(
-                f"the frozen networks ({', '.join(keys)}) have other weights than in {where} "
+                f"the frozen networks ({keys}) have other weights than in {where} "
                 "(--force_config goes on with the new ones)"
             )

@@ -1,4 +1,4 @@
-"""Where a run keeps its files: its workdir, or for one in a bucket, a local folder kept in step."""
+"""The files of a run in its workdir or, for one in a bucket, in a local folder kept in step."""
 
 import contextlib
 import os

@@ -121,9 +121,13 @@ def write_json(path: Path | pathlib.Path, content: Mapping[str, Any]) -> None:
 
 
 def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(free + ".") for free in (*FREE, *network_paths()))
+
+
+def network_paths() -> list[str]:
+    """Return the settings of the objective that are paths of frozen networks."""
     terms = objective.path_arguments()
-    paths = [f"objective.{term}.{name}" for term, names in terms.items() for name in names]
-    return any(key == free or key.startswith(free + ".") for free in (*FREE, *paths))
+    return [f"objective.{term}.{name}" for term, names in terms.items() for name in names]
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What happens when a bucket or the network fails."""
+"""Failures of a bucket or of the network are retried, or reported with their remedy."""
 
 import asyncio
 import time

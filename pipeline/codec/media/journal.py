@@ -152,7 +152,7 @@ class _RemoteLines:
 
 
 class _Places:
-    """Which results exist in a folder; one in a bucket is listed once."""
+    """Knowledge of which results exist in a folder; one in a bucket is listed once."""
 
     def __init__(self, folder: Path):
         self._folder = folder

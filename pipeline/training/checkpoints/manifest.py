@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.errors import CheckpointError, DamagedCheckpoint
-from pipeline.storage.paths import Path, contents, create, is_remote, sizes
+from pipeline.storage.paths import Path, contents, is_remote, sizes
 
 NAME = "manifest.json"
 # Files up to this size are hashed: metadata of libraries, in which any wrong bit may matter.
@@ -43,7 +43,9 @@ def write(
     )
     content["sha256"] = _digest(content)
     if is_remote(path):  # where a file always appears whole
-        if not create(path / NAME, json.dumps(content).encode()):
+        from pipeline.storage import buckets  # not needed for local checkpoints
+
+        if not buckets.create(path / NAME, json.dumps(content).encode()):
             raise CheckpointError(f"{path / NAME} was written by another run meanwhile")
         return
     partial = path / (NAME + ".partial")

@@ -8,6 +8,9 @@ import functools
 import os
 from typing import Any
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 from orbax.checkpoint._src.path import gcs_utils
 from orbax.checkpoint._src.serialization import tensorstore_utils
@@ -56,3 +59,11 @@ def _install() -> None:
     )
     tensorstore_utils._use_gcs_driver = is_remote  # whether to ask the next function
     gcs_utils.get_kvstore_for_gcs = key_value_store
+
+
+def name_of_this_start() -> str:
+    """Return a name that differs between starts of a run, and is the same on all processes."""
+    number = np.frombuffer(os.urandom(4), np.uint32)
+    if jax.process_count() > 1:
+        number = multihost_utils.broadcast_one_to_all(number)
+    return f"start_{int(number[0]):08x}"

@@ -6,11 +6,6 @@ damaged step is marked by an object DAMAGED in it. In both, a step is complete i
 """
 
 import contextlib
-import os
-
-import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
 from pipeline.storage.paths import Path, is_remote
 from pipeline.training.checkpoints import manifest, orbax_noise
@@ -91,14 +86,6 @@ class StepFolders:
         (path / manifest.NAME).unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             path.rmtree()
-
-
-def name_of_this_start() -> str:
-    """Return a name that differs between starts of a run, and is the same on all processes."""
-    number = np.frombuffer(os.urandom(4), np.uint32)
-    if jax.process_count() > 1:
-        number = multihost_utils.broadcast_one_to_all(number)
-    return f"start_{int(number[0]):08x}"
 
 
 def _order(name: str) -> tuple[int, str]:

@@ -33,7 +33,7 @@ from pipeline.training.checkpoints.checksum import MASK, checksum, of_array
 from pipeline.training.checkpoints.host_copy import HostCopy
 from pipeline.training.checkpoints.orbax_errors import reason
 from pipeline.training.checkpoints.retention import Retention
-from pipeline.training.checkpoints.step_folders import StepFolders, name_of_this_start
+from pipeline.training.checkpoints.step_folders import StepFolders
 from pipeline.training.runtime import cluster_status
 from pipeline.training.state.state_tree import (
     Tree,
@@ -126,7 +126,7 @@ class Checkpoints:
         self._saves += 1
         try:
             if self._remote and not self._start_name:
-                self._start_name = name_of_this_start()
+                self._start_name = orbax_buckets.name_of_this_start()
             if jax.process_count() > 1:
                 self._clear_together(step)
             about = dict(step=step, metadata=dict(metadata), metrics=dict(metrics or {}))
