@@ -20,7 +20,6 @@ from pipeline.storage.paths import AnyPath, Path, as_path, is_remote, sizes
 # An input file, local or in a bucket, and the relative path of its result without suffix.
 Source = pathlib.Path | Path
 Input = tuple[Source, str]
-_ORIENTATION = 0x0112  # EXIF tag
 
 
 def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) -> list[Input]:
@@ -63,8 +62,8 @@ def read(
       DataError: the file cannot be read as an image.
     """
     try:
-        data = pathlib.Path(path).read_bytes()
-        return decode(data, channels), _remarks(data, channels)
+        remarks: list[str] = []
+        return decode(pathlib.Path(path).read_bytes(), channels, remarks=remarks), remarks
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     except Unreadable as error:
@@ -136,26 +135,3 @@ def _names(paths: list[pathlib.PurePath]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
-
-
-def _remarks(data: bytes, channels: int) -> list[str]:
-    with Image.open(io.BytesIO(data)) as image:
-        plain = "RGB" if channels == 3 else "L"
-        remarks = []
-        if image.mode != plain:
-            remarks.append(f"{image.mode} converted to {'RGB' if channels == 3 else 'grey'}")
-        if image.has_transparency_data:
-            remarks.append("transparency on white")
-        if image.getexif().get(_ORIENTATION, 1) != 1:
-            remarks.append("turned upright as its EXIF data says")
-        # Last, because counting frames seeks in the file.
-        remarks += _frames(image)
-    return remarks
-
-
-def _frames(image: Image.Image) -> list[str]:
-    try:
-        frames = getattr(image, "n_frames", 1)
-    except Exception:  # a later frame is damaged: Pillow's decoders raise nearly anything
-        return ["the first of several frames"]
-    return [f"the first of {frames} frames"] if frames > 1 else []

@@ -1,10 +1,11 @@
 """Image files of every mode are decoded to 8-bit pixels."""
 
 import io
+import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from pipeline.data.images.decode import decode
 from pipeline.data.unreadable import Unreadable
@@ -79,6 +80,66 @@ def test_exif_orientation_is_applied(rgb):
     exif[0x0112] = 6  # stored rotated: to be turned by 90 degrees clockwise
     pixels = decode(encoded(Image.fromarray(rgb), exif=exif), 3)
     np.testing.assert_array_equal(pixels, np.rot90(rgb, -1))
+
+
+@pytest.mark.parametrize("value", [0, 1, 9, 200])
+def test_other_orientations_turn_nothing_and_say_nothing(value, rgb):
+    exif, remarks = Image.Exif(), []
+    exif[0x0112] = value
+    for kind in ("png", "tiff"):
+        pixels = decode(encoded(Image.fromarray(rgb), kind, exif=exif), 3, remarks=remarks)
+        np.testing.assert_array_equal(pixels, rgb)
+    assert remarks == []
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "tiff"])
+def test_the_orientation_of_xmp_is_applied_where_exif_has_none(kind, rgb):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><d tiff:Orientation="6"/></x:xmpmeta>'
+    options: dict = {"lossless": True, "xmp": xmp} if kind == "webp" else {}
+    if kind == "png":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    if kind == "tiff":
+        options["tiffinfo"] = {700: xmp}
+    remarks: list[str] = []
+    pixels = decode(encoded(Image.fromarray(rgb), kind, **options), 3, remarks=remarks)
+    np.testing.assert_array_equal(pixels, np.rot90(rgb, -1))
+    assert remarks == ["turned upright as its EXIF data says"]
+
+
+def test_xmp_next_to_exif_turns_nothing_twice(rgb):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    xmp = b'<d tiff:Orientation="6"/>'
+    data = encoded(Image.fromarray(rgb), "webp", lossless=True, exif=exif, xmp=xmp)
+    np.testing.assert_array_equal(decode(data, 3), rgb[::-1, ::-1])
+
+
+def test_damaged_exif_costs_no_pixels_and_pillow_says_nothing():
+    flat = Image.new("RGB", (8, 8), (90, 120, 40))
+    for exif in (b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\x01"):
+        remarks: list[str] = []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            pixels = decode(encoded(flat, "jpeg", exif=exif), 3, remarks=remarks)
+        assert np.abs(pixels.astype(int) - [90, 120, 40]).max() <= 2
+        assert remarks == ["its EXIF data are damaged and were ignored"] and not caught
+
+
+def test_large_images_are_read_without_a_warning(monkeypatch, rgb):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # and 48 are read
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        np.testing.assert_array_equal(decode(encoded(Image.fromarray(rgb)), 3), rgb)
+    assert not caught
+
+
+def test_adobe_rgb_without_a_profile_is_told():
+    exif, remarks = Image.Exif(), []
+    exif.get_ifd(0x8769)[0xA001] = 65535
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    decode(encoded(Image.new("RGB", (8, 8)), "jpeg", exif=exif), 3, remarks=remarks)
+    assert remarks == ["Adobe RGB without a profile is taken as sRGB"]
 
 
 def test_a_large_jpeg_is_decoded_small_but_not_below_the_requested_size():
