@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
 
 from pipeline.backend.jit import jit
-from pipeline.codec.base import BaseCodec, checked_values
+from pipeline.codec.base import BaseCodec
+from pipeline.codec.checks import checked_latents, checked_values
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Tiles
 from pipeline.codec.tiling.chunks import Chunk
@@ -120,7 +121,8 @@ class AnySizeCodec(BaseCodec):
             `AnySizeEncoding.size`.
 
         Raises:
-          DataError: the latents do not fit the codec, or it takes no such chunk, tile or size.
+          DataError: the latents do not fit the codec or are not finite floats, or it takes no such
+            chunk, tile or size.
         """
         z, tile = self._checked_z(z), self._checked_tile(tile)
         wanted = padding.checked_size(size, is_video=self.is_video)
@@ -197,7 +199,8 @@ class AnySizeCodec(BaseCodec):
 
         Raises:
           DataError: a chunk, tile or size that cannot be; as the frames come, latents that are not
-            the codec's, that change their size or are too few for `size`, or none.
+            the codec's or not finite floats, that change their size or are too few for `size`, or
+            none.
         """
         chunk = chunk if self.is_video and chunk in (None, "auto") else self._decode_chunk(chunk)
         tile = self._checked_tile(tile)
@@ -375,7 +378,7 @@ class AnySizeCodec(BaseCodec):
             raise DataError(
                 f"latents are {found}, and this codec takes [{letters} {self.latent_channels}]"
             )
-        return z
+        return checked_latents(z)
 
 
 class AnySizeEncoding:

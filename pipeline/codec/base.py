@@ -3,11 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
-from jax.core import Tracer
-
 from pipeline.codec import folder
-from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
 
 
@@ -51,19 +47,3 @@ class BaseCodec:
           ConfigError: the folder cannot be written.
         """
         folder.write(path, self.config, self.weights)
-
-
-def checked_values(images: Any) -> Any:
-    """Return the images if they are uint8, or float in [-1, 1]. Raises DataError where they are
-    not.
-    """
-    dtype = images.dtype
-    if str(dtype) != "uint8" and "float" not in str(dtype):
-        raise DataError(f"images are {dtype}, but must be uint8, or float in [-1, 1]")
-    # Under a caller's jit there are no values to check.
-    traced = isinstance(images, Tracer)
-    if str(dtype) != "uint8" and not traced and not float(jnp.abs(images).max()) <= 1.001:
-        raise DataError(
-            "images are float with values outside of [-1, 1]: give uint8, or float in [-1, 1]"
-        )
-    return images

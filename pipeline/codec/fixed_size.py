@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, Shaped, UInt8
 
 from pipeline.backend.jit import jit
-from pipeline.codec.base import BaseCodec, checked_values
+from pipeline.codec.base import BaseCodec
+from pipeline.codec.checks import checked_latents, checked_values
 from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
@@ -83,7 +84,7 @@ class FixedSizeCodec(BaseCodec):
         number, or one a layer).
 
         Raises:
-          DataError: the latents do not have the model's shapes.
+          DataError: the latents do not have the model's shapes, or are not finite floats.
         """
         latents = self._checked_latents(z)
         return self._generate(
@@ -155,6 +156,7 @@ class FixedSizeCodec(BaseCodec):
                 raise DataError(
                     f"latents of layer {layer} have shape {list(np.shape(array))}, not {wanted}"
                 )
+            checked_latents(array, f"latents of layer {layer}")
         return tuple(jnp.asarray(array, jnp.float32) for array in given)
 
 

@@ -1,6 +1,7 @@
 """Torch state dicts, and their strict conversion to the parameters of one of our models."""
 
 import pathlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
@@ -17,12 +18,14 @@ from pipeline.formats.names import first_few
 Found = tuple[str, Callable[[np.ndarray], np.ndarray]]
 # Maps the name of one of our parameters to its tensor.
 Rule = Callable[[str], Found]
+_EMA = "model_ema."
 
 
 def load(path: str, *, within: Iterable[Sequence[str]] = ()) -> dict[str, np.ndarray]:
     """Return the tensors of a state dict, float ones as float32.
 
-    The prefix "module.", which data-parallel training adds to all names, is removed.
+    The prefix "module.", which data-parallel training adds to all names, is removed. Tensors named
+    "model_ema.*" next to others are left out, with a line on standard error.
 
     Args:
       within: paths of nested keys under which a trainer's checkpoint may hold the state dict; the
@@ -57,11 +60,15 @@ def load(path: str, *, within: Iterable[Sequence[str]] = ()) -> dict[str, np.nda
     }
     if all(name.startswith("module.") for name in arrays):
         arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
-    return arrays
+    return _without_ema(arrays, path)
 
 
 def load_safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
-    """Return the tensors of a safetensors file as float32. Raises DataError if it is unreadable."""
+    """Return the tensors of a safetensors file as float32, without "model_ema.*" as `load`.
+
+    Raises:
+      DataError: the file is unreadable.
+    """
     try:
         tensors = safetensors.numpy.load_file(file)
     except FileNotFoundError:
@@ -71,7 +78,22 @@ def load_safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{file} is truncated or damaged: {reason}") from None
-    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    arrays = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+    return _without_ema(arrays, file)
+
+
+def _without_ema(arrays: dict[str, np.ndarray], path: object) -> dict[str, np.ndarray]:
+    """Leave out a second copy of the weights, the EMA of a trainer, and report that."""
+    kept = {name: array for name, array in arrays.items() if not name.startswith(_EMA)}
+    if not kept or len(kept) == len(arrays):
+        return arrays
+    print(
+        f"strata: {path}: passed over {len(arrays) - len(kept)} tensors of {_EMA}*, a second copy "
+        "of the weights next to the ones that are imported",
+        file=sys.stderr,
+        flush=True,
+    )
+    return kept
 
 
 def convert(

@@ -3,13 +3,13 @@
 The folder has config.json and diffusion_pytorch_model.safetensors, and becomes
 pipeline.networks.ldm. Reading it needs neither torch nor diffusers. Older files, with other names
 of the attention (query, key, value, proj_attn) and 1x1 convolutions in place of linear maps, are
-supported.
+supported, and files that have the older names in some places only.
 """
 
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,19 +25,13 @@ FILES = ("DIR",)
 # Settings of the model on which names and shapes of weights do not depend.
 _HIDDEN = ("encoder.groups", "decoder.groups")
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+# Names of the attention's tensors: the newer ones, and the older ones.
 _ATTENTION = {
-    "query": "to_q",
-    "key": "to_k",
-    "value": "to_v",
-    "out": "to_out.0",
-    "norm": "group_norm",
-}
-_OLD_ATTENTION = {
-    "query": "query",
-    "key": "key",
-    "value": "value",
-    "out": "proj_attn",
-    "norm": "group_norm",
+    "query": ("to_q", "query"),
+    "key": ("to_k", "key"),
+    "value": ("to_v", "value"),
+    "out": ("to_out.0", "proj_attn"),
+    "norm": ("group_norm", "group_norm"),
 }
 _ENDS = {"norm_out": "conv_norm_out", "conv_in": "conv_in", "conv_out": "conv_out"}
 # Values of settings that a config.json leaves out.
@@ -127,8 +121,7 @@ def convert(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], *, path: str
 ) -> dict[str, np.ndarray]:
     """Return the parameters for `shapes`. Raises CheckpointError for another model."""
-    old = any(".proj_attn." in name for name in tensors)
-    return state_dict.convert(tensors, shapes, lambda name: _source(name, old), path=path)
+    return state_dict.convert(tensors, shapes, lambda name: _source(name, tensors), path=path)
 
 
 def _settings(path: str) -> dict[str, Any]:
@@ -168,17 +161,30 @@ def _settings(path: str) -> dict[str, Any]:
     return settings
 
 
-def _source(name: str, old: bool) -> Found:
+def _source(name: str, tensors: Container[str]) -> Found:
     module, _, leaf = name.rpartition(".")
-    theirs = _module(module, name, _OLD_ATTENTION if old else _ATTENTION)
-    if leaf in ("bias", "scale"):
-        return f"{theirs}.{'weight' if leaf == 'scale' else 'bias'}", same
-    if leaf != "kernel":
+    if leaf not in ("bias", "scale", "kernel"):
         raise no_rule(name)
-    return f"{theirs}.weight", _linear if ".attention." in name else conv
+    theirs = [
+        f"{place}.{'bias' if leaf == 'bias' else 'weight'}" for place in _modules(module, name)
+    ]
+    # A file that was converted in parts has old names in one half and new ones in the other.
+    found = next((place for place in theirs if place in tensors), theirs[0])
+    if leaf != "kernel":
+        return found, same
+    return found, _linear if ".attention." in name else conv
 
 
-def _module(module: str, name: str, attention: Mapping[str, str]) -> str:
+def _modules(module: str, name: str) -> tuple[str, ...]:
+    """Return the names that a module of ours has in files: the newest first."""
+    found = re.fullmatch(r"(encoder|decoder)\.middle\.attention\.(\w+)", module)
+    if found and found[2] in _ATTENTION:
+        names = _ATTENTION[found[2]]
+        return tuple(f"{found[1]}.mid_block.attentions.0.{part}" for part in names)
+    return (_module(module, name),)
+
+
+def _module(module: str, name: str) -> str:
     if module in ("quant_conv", "post_quant_conv"):
         return module
     side, _, rest = module.partition(".")
@@ -191,8 +197,6 @@ def _module(module: str, name: str, attention: Mapping[str, str]) -> str:
         return f"{side}.{way}_blocks.{found[1]}.resnets.{found[2]}.{_in_block(found[3])}"
     if found := re.fullmatch(r"middle\.block([12])\.(\w+)", rest):
         return f"{side}.mid_block.resnets.{int(found[1]) - 1}.{_in_block(found[2])}"
-    if (found := re.fullmatch(r"middle\.attention\.(\w+)", rest)) and found[1] in attention:
-        return f"{side}.mid_block.attentions.0.{attention[found[1]]}"
     raise no_rule(name)
 
 

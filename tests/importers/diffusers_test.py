@@ -34,6 +34,51 @@ def test_a_folder_of_diffusers_becomes_a_codec(tmp_path):
     )
 
 
+OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+
+
+def with_old_names(tensors, where):
+    """Return tensors with the attention's old names at the places that start with `where`."""
+    renamed = {}
+    for name, array in tensors.items():
+        part = next((part for part in OLD if f".{part}." in name), None)
+        if part and name.startswith(where):
+            name = name.replace(f".{part}.", f".{OLD[part]}.")
+            array = array[:, :, None, None] if name.endswith("weight") else array
+        renamed[name] = array
+    return renamed
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        ("encoder", "decoder"),
+        "encoder",
+        "decoder",
+        ("encoder.mid_block.attentions.0.to_q", "decoder.mid_block.attentions.0.to_out"),
+    ],
+)
+def test_attention_is_recognized_by_old_new_and_mixed_names(old, tmp_path):
+    tensors = autoencoder_kl()
+    before = diffusers_importer.read([str(write(tmp_path / "new", tensors))])
+    after = diffusers_importer.read([str(write(tmp_path / "old", with_old_names(tensors, old)))])
+    assert before.arrays.keys() == after.arrays.keys()
+    for name, array in before.arrays.items():
+        np.testing.assert_array_equal(array, after.arrays[name])
+
+
+def test_a_copy_of_ema_weights_is_passed_over_with_a_line(tmp_path, capsys):
+    tensors = autoencoder_kl()
+    copy = {f"model_ema.{name.replace('.', '')}": array + 1 for name, array in tensors.items()}
+    copy |= {"model_ema.decay": np.float32([0.99]), "model_ema.num_updates": np.int32([7])}
+    plain = diffusers_importer.read([str(write(tmp_path / "plain", tensors))])
+    assert capsys.readouterr().err == ""
+    both = diffusers_importer.read([str(write(tmp_path / "both", tensors | copy))])
+    assert f"passed over {len(copy)} tensors of model_ema.*" in capsys.readouterr().err
+    for name, array in plain.arrays.items():
+        np.testing.assert_array_equal(array, both.arrays[name])
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

@@ -13,6 +13,7 @@ import numpy as np
 import safetensors
 from jaxtyping import Float
 
+from pipeline.codec.checks import checked_latents
 from pipeline.codec.media.video_io import Timing
 from pipeline.core.errors import ConfigError, DataError
 
@@ -116,7 +117,13 @@ def opened(
             about = _about(path, file.metadata() or {}, fingerprint, file)
             stored = file.get_slice("latents")
             count = stored.get_shape()[0]
-            yield about, (stored[index : index + 1] for index in range(count))
+            yield (
+                about,
+                (
+                    checked_latents(stored[index : index + 1], f"{path}: its latents")
+                    for index in range(count)
+                ),
+            )
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (safetensors.SafetensorError, OSError) as error:

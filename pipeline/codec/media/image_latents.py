@@ -7,6 +7,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from pipeline.codec.checks import checked_latents
 from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.codec.media.code_image import Fitted, Layers
 from pipeline.codec.tiling.tiles import Tiling
@@ -55,6 +56,8 @@ def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> tuple[Layers,
         raise DataError(
             f"{path}: its latents do not have the shapes of {squares} squares of this codec"
         )
+    for z in latents:
+        checked_latents(z, f"{path}: its latents")
     return latents, tiling, metadata.get("how", str(tiling))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from pipeline.codec.checks import checked_latents
 from pipeline.codec.tiling.padding import Size, refuse_larger
 from pipeline.core.errors import DataError
 
@@ -85,8 +86,8 @@ def single_latents(pieces: Any, channels: int) -> Iterator[Float[np.ndarray, "h 
     """Yield latent frames [h w d] one by one, from pieces [t h w d] of any length.
 
     Raises:
-      DataError: `pieces` is not iterable; on iteration, if a piece is not a latent of this codec or
-        differs in size from those before it, or if there are no latents.
+      DataError: `pieces` is not iterable; on iteration, if a piece is not a latent of this codec,
+        is not of finite floats or differs in size from those before it, or if there are none.
     """
     return _single(_iterator(pieces, "decode_frames", "pieces of latents"), channels)
 
@@ -106,6 +107,7 @@ def _single(pieces: Iterator[Any], channels: int) -> Iterator[Float[np.ndarray, 
             raise DataError(
                 f"{where} is {shape[1]}x{shape[2]}, but earlier pieces are {size[0]}x{size[1]}"
             )
+        checked_latents(piece, where)
         none = none and not shape[0]
         yield from np.asarray(piece)
     if none:

@@ -1,0 +1,44 @@
+"""Checks of the type and values of a codec's inputs."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from pipeline.core.errors import DataError
+
+
+def checked_values(images: Any) -> Any:
+    """Return the images if they are uint8, or float in [-1, 1]. Raises DataError where they are
+    not.
+    """
+    dtype = images.dtype
+    if str(dtype) != "uint8" and "float" not in str(dtype):
+        raise DataError(f"images are {dtype}, but must be uint8, or float in [-1, 1]")
+    # Under a caller's jit there are no values to check.
+    traced = isinstance(images, Tracer)
+    if str(dtype) != "uint8" and not traced and not float(jnp.abs(images).max()) <= 1.001:
+        raise DataError(
+            "images are float with values outside of [-1, 1]: give uint8, or float in [-1, 1]"
+        )
+    return images
+
+
+def checked_latents(z: Any, what: str = "latents") -> Any:
+    """Return latents if they are float and finite; `what` names them. Raises DataError if not."""
+    dtype = z.dtype
+    if "float" not in str(dtype):
+        raise DataError(f"{what} are {dtype}, but must be float, as encode gives them")
+    # Under a caller's jit there are no values to check.
+    if not isinstance(z, Tracer) and not _is_finite(z):
+        raise DataError(f"{what} have values that are NaN or infinite")
+    return z
+
+
+def _is_finite(z: Any) -> bool:
+    """Return whether all values are finite in float32, in which a codec decodes."""
+    if not isinstance(z, np.ndarray):
+        return bool(jnp.isfinite(jnp.asarray(z, jnp.float32)).all())
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(z.astype(np.float32, copy=False)).all())
