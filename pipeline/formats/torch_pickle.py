@@ -8,6 +8,7 @@ so that a file cannot run code.
 
 import collections
 import io
+import math
 import pickle
 import zipfile
 import zlib
@@ -19,8 +20,10 @@ import numpy as np
 # Errors of `load` and `read` for a file of another format, a damaged file, or one with code.
 ERRORS = (OSError, ValueError, LookupError, EOFError, AttributeError, TypeError, ArithmeticError)
 ERRORS += (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
+ERRORS += (RuntimeError, MemoryError)  # deep nesting, encrypted zips; lengths that are damaged
 
 _MAGIC = 0x1950A86A20F9469CFC6C
+_MAX_REPEATED = 1 << 24  # elements of a tensor that repeats a smaller storage
 _DTYPES = {
     "BFloat16Storage": ml_dtypes.bfloat16,
     "FloatStorage": "<f4",
@@ -75,10 +78,18 @@ class _Tensor:
 
     def array(self) -> np.ndarray:
         data = self.storage.data
-        assert data is not None
+        if data is None:
+            raise ValueError("a tensor's storage is missing")
+        layout = (self.offset, *self.size, *self.stride)
+        if len(self.size) != len(self.stride) or any(
+            not isinstance(number, int) or number < 0 for number in layout
+        ):
+            raise ValueError("a tensor's size or strides are damaged")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride))
-        if 0 not in self.size and not 0 <= last < len(data):
+        if 0 not in self.size and last >= len(data):
             raise ValueError("a tensor lies outside of its storage")
+        if math.prod(self.size) > max(len(data), _MAX_REPEATED):
+            raise ValueError("a tensor repeats its storage too often")
         strides = [step * data.itemsize for step in self.stride]
         return np.lib.stride_tricks.as_strided(data[self.offset :], self.size, strides).copy()
 

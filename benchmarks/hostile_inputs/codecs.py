@@ -1,0 +1,125 @@
+"""Codec folders and files of latents that are damaged or of another kind."""
+
+import functools
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from hostile_inputs.attempts import RIGHT, Attempt, Wrong, command, expect_success
+from hostile_inputs.corpus import Corpus
+from hostile_inputs.damage import (
+    BROKEN,
+    DAMAGED,
+    Change,
+    changed_json,
+    changed_tensors,
+    damage,
+    refused,
+    with_header,
+)
+
+from pipeline import Codec
+from pipeline.core.errors import DataError
+
+CONFIGS: dict[str, Change] = BROKEN | {
+    "a list": lambda data: b"[]",
+    "null": lambda data: b"null",
+    "another format": changed_json(format="other"),
+    "a newer version": changed_json(format_version=99),
+    "no model": changed_json(model=None),
+    "a model that is a list": changed_json(model=[1]),
+    "an unknown model": changed_json(model={"name": "vae.VEA"}),
+    "no dtype": changed_json(dtype=None),
+    "an unknown dtype": changed_json(dtype="float7"),
+    "another sum": changed_json(weights_sha256="0" * 64),
+}
+WEIGHTS: dict[str, Change] = BROKEN | {
+    "a huge header": with_header(1 << 60),
+    "an empty header": with_header(0),
+    "one tensor fewer": changed_tensors(lambda tensors: tensors.popitem()),
+    "one tensor more": changed_tensors(
+        lambda tensors: tensors.update(more=np.zeros(3, np.float32))
+    ),
+    "another shape": changed_tensors(
+        lambda tensors: tensors.update({min(tensors): np.zeros((1, 2, 3), np.float32)})
+    ),
+    "another type": changed_tensors(
+        lambda tensors: tensors.update({min(tensors): tensors[min(tensors)].astype(np.float16)})
+    ),
+    "another value": changed_tensors(
+        lambda tensors: tensors.update({min(tensors): tensors[min(tensors)] + 1})
+    ),
+}
+
+
+def attempts(corpus: Corpus) -> Iterator[Attempt]:
+    """Yield the inspection of each codec, and the decoding of each file of latents."""
+    yield from _codecs(corpus)
+    yield from _latents(corpus)
+
+
+def _codecs(corpus: Corpus) -> Iterator[Attempt]:
+    for name, changes in (("config.json", CONFIGS), ("model.safetensors", WEIGHTS)):
+        for what, change in changes.items():
+            folder = corpus.new("codecs")
+            shutil.copytree(corpus.codecs["images"], folder)
+            damage(folder / name, change)
+            corpus.num_files += 1
+            run = functools.partial(refused, ("inspect", "--codec", folder), DAMAGED, str(folder))
+            yield Attempt(f"codec with {name}: {what}", run)
+
+
+def _latents(corpus: Corpus) -> Iterator[Attempt]:
+    codec = Codec.from_pretrained(corpus.codecs["images"])
+    squares = [np.ones((1, *shape), np.float32) for shape in codec.latent_shapes]
+    tensors = {f"layer_{index:03}": array for index, array in enumerate(squares)}
+    about = {
+        "format": "strata-latents",
+        "format_version": "1",
+        "codec": codec.fingerprint,
+        "how": "whole",
+        "height": "8",
+        "width": "8",
+        "tile": "8",
+    }
+
+    def stored(changed: dict[str, Any], **metadata: str) -> bytes:
+        return safetensors.numpy.save(tensors | changed, about | metadata)
+
+    first, whole = tensors["layer_000"], stored({})
+    files = {
+        "NaN": stored({"layer_000": first * np.nan}),
+        "infinite": stored({"layer_000": first * np.inf}),
+        "integers": stored({"layer_000": first.astype(np.int32)}),
+        "bytes": stored({"layer_000": first.astype(np.uint8)}),
+        "too many": stored({"layer_000": np.concatenate([first, first])}),
+        "a tensor more": stored({"layer_900": first}),
+        "another codec": stored({}, codec="0" * 64),
+        "another format": stored({}, format="latents"),
+        "a newer version": stored({}, format_version="9"),
+        "no size": stored({}, height="tall"),
+        "a negative size": stored({}, height="-8"),
+        "zero": stored({}, height="0"),
+        "a zero tile": stored({}, tile="0"),
+        "a huge size": stored({}, height="99999999999"),
+        "other tensors": safetensors.numpy.save({"x": first}),
+    }
+    files |= {name: change(whole) for name, change in BROKEN.items()}
+    for name, data in files.items():
+        path = corpus.put("latents", "z.safetensors", data)
+        where = ("--codec", corpus.codecs["images"], "--out", corpus.new("decoded"))
+        run = functools.partial(refused, ("decode", path, *where), DataError.exit_code, str(path))
+        yield Attempt(f"latents: {name}", run)
+    path = corpus.put("latents", "z.safetensors", whole)
+    out = corpus.new("decoded")
+    yield Attempt("latents: whole", functools.partial(_decoded, corpus.codecs["images"], path, out))
+
+
+def _decoded(codec: pathlib.Path, path: pathlib.Path, out: pathlib.Path) -> str:
+    expect_success(command("decode", path, "--codec", codec, "--out", out))
+    if [file.name for file in out.glob("*.png")] != ["z.png"]:
+        raise Wrong(f"the output is {list(out.iterdir())}")
+    return RIGHT
