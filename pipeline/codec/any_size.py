@@ -106,7 +106,7 @@ class AnySizeCodec(BaseCodec):
 
     def decode(
         self,
-        z: Float[Array | np.ndarray, "..."],
+        z: Shaped[Array | np.ndarray, "..."],
         *,
         chunk: int | None = None,
         tile: int | None = None,
@@ -184,7 +184,7 @@ class AnySizeCodec(BaseCodec):
 
     def decode_frames(
         self,
-        latents: Iterable[Float[Array | np.ndarray, "_ h w d"]],
+        latents: Iterable[Shaped[Array | np.ndarray, "_ h w d"]],
         *,
         chunk: Chunk = "auto",
         tile: int | None = None,

@@ -7,7 +7,7 @@ a profile, are left exactly as they are.
 
 import functools
 import io
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -74,7 +74,8 @@ def _conversion(profile: bytes) -> _Conversion:
       OSError, ValueError, ImageCms.PyCMSError: the profile is damaged, or of another kind.
     """
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    mode = _MODES.get(source.profile.xcolor_space.strip(), "")
+    header: Any = source.profile
+    mode = _MODES.get(header.xcolor_space.strip(), "")
     if not mode:
         raise ValueError("a colour space that no image has")
     name = " ".join(ImageCms.getProfileDescription(source).split()) or "an unnamed profile"

@@ -54,9 +54,8 @@ def prepare(file: Image.Image) -> Samples:
         (separate and (bits != 8 or photometric == _YCBCR)) or _is_subsampled(file)
     ):
         _load_by_libtiff(file)
-    if (
-        file.mode in ("P", "PA") and max(tags[_COLOURS]) < 256
-    ):  # written as 8 bits, against the rule
+    # Some writers store 8 bits where TIFF has 16; libtiff has the same rule.
+    if file.mode in ("P", "PA") and max(tags[_COLOURS]) < 256:
         file.palette = ImagePalette.raw("RGB;L", bytes(tags[_COLOURS]))
     full = (1 << bits) - 1 if file.mode.startswith("I;16") else 65535
     return Samples(full, photometric == _MIN_IS_WHITE)
@@ -107,7 +106,6 @@ def _is_subsampled(file: TiffImagePlugin.TiffImageFile) -> bool:
 
 def _load_by_libtiff(file: TiffImagePlugin.TiffImageFile) -> None:
     """Have libtiff read a file that Pillow would read itself, as it reads compressed ones."""
-    raw = file.tile[0].args[0]  # of the first plane alone, if they are separate
     if file.mode == "YCbCr":
         file._mode, raw = "RGB", "RGBX"
     elif max(_tuple(file.tag_v2, _BITS, 1)) == 16:
