@@ -86,7 +86,8 @@ class Proxy:
                         self.send_header(name, value)
                 self.send_header("Content-Length", length)
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":  # a body there would be read as the next answer
+                    self.wfile.write(body)
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
