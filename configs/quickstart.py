@@ -65,7 +65,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     """Shrink the recipe to seconds on a CPU."""
     common["tiny"](config)
     config.data.image_size = 16
-    config.model.enc_blocks = "16x1,16d4,4x1,4d4,1x1"
+    config.model.enc_blocks = "16d4,4d4,1x1"
     config.model.dec_blocks = "1x1,4m1,16m4"
     config.model.width = 16
     config.model.zdim = 4

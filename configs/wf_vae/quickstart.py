@@ -79,6 +79,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     for network in (config.model.encoder, config.model.decoder):
         network.base_channels = 4
         network.flow_channels = 4
+        network.num_blocks = 0
     config.model.latent_channels = 4
     config.optimizer.warmup_steps = 2
     return config

@@ -113,7 +113,7 @@ class Servers:
             "botocore",
         ):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        _send_generations()
+        _adapt_the_emulator()
         port = _free_port()
         self._gcs = create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
         self._gcs.start()
@@ -152,11 +152,16 @@ def running() -> Iterator[Servers]:
 
 
 @functools.cache
-def _send_generations() -> None:
-    """Send the generation of an object with its content, by which TensorStore sees changes."""
+def _adapt_the_emulator() -> None:
+    """Send an object's generation with its content, by which TensorStore sees changes.
+
+    Also, keep no index of all objects on disk: the emulator writes it anew at every change.
+    """
     from gcp_storage_emulator.exceptions import NotFound
     from gcp_storage_emulator.handlers import objects
+    from gcp_storage_emulator.storage import Storage
 
+    Storage._write_config_to_file = lambda self: None
     download = objects.download
 
     def with_generation(request, response, storage, *arguments, **options):

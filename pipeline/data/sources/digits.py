@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.data import scikit_learn
 from pipeline.data.sources.arrays import Arrays
 
 MODALITY = "image"
@@ -13,11 +14,10 @@ class Digits(Arrays):
     classes = tuple(str(digit) for digit in range(10))
 
     def __init__(self):
-        from sklearn.datasets import load_digits  # takes a second to import
-
-        pixels, target = load_digits(return_X_y=True)
-        images = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # [1797 8 8]
-        super().__init__(images, target, where="scikit-learn's digits")
+        rows = scikit_learn.digits()
+        pixels, labels = rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
+        images = np.round(pixels * (255 / 16)).astype(np.uint8)  # [1797 8 8]
+        super().__init__(images, labels.astype(np.int64), where="scikit-learn's digits")
 
 
 create = Digits

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from pipeline.core.errors import ConfigError
+from pipeline.data import scikit_learn
 from pipeline.data.source import Pixels, Record
 
 MODALITY = "image"
@@ -17,9 +18,7 @@ def photographs(split: str) -> tuple[UInt8[np.ndarray, "2 427 w 3"], int]:
 
     The split "train" is the left three quarters, and "eval" is the right quarter.
     """
-    from sklearn.datasets import load_sample_images  # takes a second to import
-
-    photos = np.stack(load_sample_images()["images"])  # [2 427 640 3]
+    photos = scikit_learn.photographs()  # [2 427 640 3]
     border = photos.shape[2] * 3 // 4
     region = photos[:, :, :border] if split == "train" else photos[:, :, border:]
     return np.ascontiguousarray(region), photos.shape[2] - border

@@ -49,6 +49,12 @@ def elbo(model: VDVAE, image, key):
     )
 
 
+@functools.cache
+def value_and_gradients(**changes) -> tuple[jax.Array, nnx.State]:
+    """Return the ELBO of the small model, and its gradients, which take long to compile."""
+    return nnx.jit(nnx.value_and_grad(elbo))(small_model(**changes), images(), jax.random.key(1))
+
+
 @pytest.mark.parametrize(
     "recipe, parameters, layers, latents",
     [
@@ -162,15 +168,12 @@ def test_temperature_zero_is_the_priors_mean_also_a_layer():
 
 
 def test_rematerialisation_changes_no_gradient():
-    key, image = jax.random.key(5), images()
-    plain = nnx.jit(nnx.value_and_grad(elbo))(small_model(), image, key)
-    remat = nnx.jit(nnx.value_and_grad(elbo))(small_model(remat=True), image, key)
+    plain, remat = value_and_gradients(), value_and_gradients(remat=True)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), plain, remat)
 
 
 def test_every_parameter_gets_a_finite_gradient():
-    grads = nnx.jit(nnx.grad(elbo))(small_model(), images(), jax.random.key(0))
-    for path, grad in jax.tree.leaves_with_path(grads):
+    for path, grad in jax.tree.leaves_with_path(value_and_gradients()[1]):
         assert jnp.all(jnp.isfinite(grad)), path
         assert jnp.any(grad != 0), path
 
@@ -222,10 +225,7 @@ def test_scanned_layers_are_the_same_model(remat):
     """Both have one parameter tree, and equal values, gradients and samples up to rounding."""
     unrolled, scanned = small_model(), small_model(scan_layers=True, remat=remat)
     assert jax.tree.structure(nnx.state(unrolled)) == jax.tree.structure(nnx.state(scanned))
-    wanted, got = (
-        jax.jit(nnx.value_and_grad(elbo))(model, images(), jax.random.key(1))
-        for model in (unrolled, scanned)
-    )
+    wanted, got = value_and_gradients(), value_and_gradients(scan_layers=True, remat=remat)
     np.testing.assert_allclose(got[0], wanted[0], rtol=1e-5)
     for a, b in zip(jax.tree.leaves(got[1]), jax.tree.leaves(wanted[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * float(jnp.abs(b).max()) + 1e-6)

@@ -66,8 +66,8 @@ def test_convolutions_exchange_halos_only(sizes):
 
 VDVAE = dict(
     name="vdvae.VDVAE",
-    enc_blocks="16x1,16d4,4d2,2d2,1x1",
-    dec_blocks="1x1,2m1,4m2,16m4",
+    enc_blocks="16d4,4d2,2d2,1x1",
+    dec_blocks="1x1,2m1,16m2",
     width=16,
     image_size=16,
     zdim=4,
