@@ -6,7 +6,8 @@
 #   STRATA_GRACE        seconds from TERM to KILL (120)
 #   STRATA_COORDINATOR  HOST:PORT of process 0: adds --coordinator_address, --num_processes (from
 #                       STRATA_NUM_PROCESSES) and --process_id (from STRATA_PROCESS_ID, or else
-#                       JOB_COMPLETION_INDEX) to the command
+#                       JOB_COMPLETION_INDEX) to the command, unless it is a command of strata other
+#                       than train: those run in one process
 #   STRATA_CODES        folder for the exit code, in a file named by the process's number
 #   STRATA_XLA_FLAGS    flags to add to XLA_FLAGS; flags that this jaxlib does not know are left out
 #   STRATA_SETTLE       seconds to wait before exiting with 1 or 134, the codes of a process whose
@@ -29,7 +30,7 @@ settle=${STRATA_SETTLE:-0}
 [[ $settle =~ ^[0-9]{1,6}$ ]] || die "STRATA_SETTLE '$settle' is not a number of seconds"
 number=${STRATA_PROCESS_ID:-${SLURM_PROCID:-${JOB_COMPLETION_INDEX:-0}}}
 
-if [[ -n ${STRATA_COORDINATOR-} ]]; then
+if [[ -n ${STRATA_COORDINATOR-} && ! (${1##*/} == strata && ${2-} != train) ]]; then
   [[ -n ${STRATA_NUM_PROCESSES-} ]] || die "STRATA_COORDINATOR is set, STRATA_NUM_PROCESSES is not"
   set -- "$@" "--coordinator_address=$STRATA_COORDINATOR" "--num_processes=$STRATA_NUM_PROCESSES" "--process_id=$number"
 fi

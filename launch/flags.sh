@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Parses the launchers' flags; sourced. --some-flag VALUE or --some-flag=VALUE sets $some_flag, and
-# words after -- go to ${extra[@]}. Bad input gives one line on standard error and exit code 2,
+# words after -- go to ${extra[@]}, which command.sh reads. Bad input gives one line on standard error and exit code 2,
 # before anything starts.
 
 # shellcheck disable=SC2034  # read by the scripts

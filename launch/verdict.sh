@@ -54,6 +54,7 @@ verdict() {
 # its packages are not installed, lists a local folder, or a gs:// one with gcloud.
 newest_step() {
   local root python said listed
+  [[ -n $1 ]] || return 1 # a command without a workdir
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
   python=${STRATA_PYTHON-}
   if [[ -z $python ]]; then

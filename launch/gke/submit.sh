@@ -4,6 +4,7 @@
 #   launch/gke/submit.sh --kind tpu --accelerator tpu-v5p-slice --topology 4x4x4 --slices 2 \
 #       --name NAME --image IMAGE --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] [-- FLAGS OF strata train]
 #   launch/gke/submit.sh --kind gpu --accelerator nvidia-h100-80gb --nodes 8 --gpus-per-node 8 ...
+#   launch/gke/submit.sh --kind gpu --nodes 1 --name NAME --image IMAGE --accelerator A [FLAGS] -- strata COMMAND ...
 #   launch/gke/submit.sh --kind rbac [--namespace N]
 #
 #   --config F[:ARG], --workdir D   as for strata train, as paths in the image; all pods must see D
@@ -25,6 +26,8 @@ set -euo pipefail
 source "$(dirname "$0")/../flags.sh"
 # shellcheck source=launch/yaml.sh
 source "$launch/yaml.sh"
+# shellcheck source=launch/command.sh
+source "$launch/command.sh"
 
 kind='' accelerator='' topology='' slices=1 chips_per_host=4 nodes=1 gpus_per_node=8 name='' namespace=default image=''
 entry=/strata/launch/entry.sh workdir='' queue='' grace=300 max_restarts=50 volume='' service_account='' host_network=''
@@ -44,7 +47,8 @@ only_for tpu topology slices chips_per_host
 only_for gpu nodes gpus_per_node
 matches namespace '[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?' "a namespace (small letters, digits, -)"
 if [[ $kind != rbac ]]; then
-  required name image accelerator config workdir
+  required name image accelerator
+  read_command
   [[ $kind == gpu ]] || required topology
   positive slices chips_per_host nodes gpus_per_node grace
   natural max_restarts
@@ -77,7 +81,7 @@ prepare() {
   FATAL_CODES="[2, 65, 76, 126, 127, 130]"
   # The name that JobSet gives pod 0 of the replicated job `node` in its headless service.
   COORDINATOR=$(quoted "$name-node-0-0.$name:8476")
-  COMMAND=$(list "$entry" strata train "--config=$config" "--workdir=$workdir" ${extra[@]+"${extra[@]}"})
+  COMMAND=$(list "$entry" ${command[@]+"${command[@]}"})
   LABELS=${queue:+labels:$'\n'  kueue.x-k8s.io/queue-name: $(quoted "$queue")}
   NETWORK=${host_network:+hostNetwork: true$'\n'dnsPolicy: ClusterFirstWithHostNet}
   SERVICE_ACCOUNT=${service_account:+serviceAccountName: $(quoted "$service_account")}
@@ -94,7 +98,8 @@ prepare() {
 prepare
 case $kind in
   rbac) template=$launch/gke/rbac.yaml ;;
-  *) template=$launch/gke/jobset_$kind.yaml ;;
+  tpu) one_process_unless_train $((HOSTS * slices)) && template=$launch/gke/jobset_tpu.yaml ;;
+  gpu) one_process_unless_train "$nodes" && template=$launch/gke/jobset_gpu.yaml ;;
 esac
 if ((dry_run)); then
   fill "$template"

@@ -2,13 +2,16 @@
 # Runs a command on this machine as N processes with M host devices each, joined over gloo:
 #
 #   launch/local/run.sh -n 4 -d 2 -- strata train --config configs/quickstart.py --workdir runs/four
+#   launch/local/run.sh -n 4 --config F[:ARG] --workdir D [FLAGS] [-- FLAGS OF strata train]
+#   launch/local/run.sh [FLAGS] -- PROGRAM ...
 #
 #   -n, --processes N   processes (1)
 #   -d, --devices M     host devices per process (1)
 #   --port P            port of process 0 (a free one)
 #   --grace S           seconds from TERM to KILL, and from one process's failure to the end of the others (60)
+#   --config F[:ARG]    as for strata train
 #   --restarts R        limit of restarts in a row without a newer checkpoint (0: never restart;
-#                       needs --workdir)
+#                       needs a --workdir, here or in the command)
 #   --workdir D         the run's folder, to find checkpoints; D.launch counts restarts, or a temporary
 #                       folder if D is in a bucket
 #   --dry-run           prints the commands
@@ -19,13 +22,15 @@
 set -euo pipefail
 # shellcheck source=launch/flags.sh
 source "$(dirname "$0")/../flags.sh"
+# shellcheck source=launch/command.sh
+source "$launch/command.sh"
 # shellcheck source=launch/verdict.sh
 source "$launch/verdict.sh"
 
 processes=1 devices=1 port='' grace=60 restarts=0 workdir=''
 # shellcheck disable=SC2034
 short_n=processes short_d=devices
-parse_flags "processes devices port grace restarts workdir" "dry_run" "$@"
+parse_flags "processes devices port grace restarts config workdir" "dry_run" "$@"
 positive processes devices
 natural grace restarts
 ((processes <= 256)) || die "--processes $processes: more than 256 on one machine"
@@ -33,9 +38,17 @@ if is_given port; then
   positive port
   ((port < 65536)) || die "--port $port is no port: they end at 65535"
 fi
-((${#extra[@]})) || die "there is no command: run.sh -n N -- COMMAND..."
-((restarts == 0)) || is_given workdir || die "--restarts needs --workdir"
-((dry_run)) || command -v "${extra[0]}" >/dev/null || die "there is no command ${extra[0]}"
+if ((${#extra[@]})) && [[ ${extra[0]} != -* && ${extra[0]} != strata ]]; then
+  ! is_given config || die "--config is for strata train, not for ${extra[0]}"
+  command=("${extra[@]}")
+else
+  ((${#extra[@]})) || is_given config || is_given workdir || die "there is no command: run.sh -n N -- strata COMMAND ..."
+  read_command
+  one_process_unless_train "$processes"
+  [[ -z $config ]] || recipe_exists
+fi
+((restarts == 0)) || [[ -n $workdir ]] || die "--restarts needs --workdir"
+((dry_run)) || command -v "${command[0]}" >/dev/null || die "there is no command ${command[0]}"
 
 # Prints a free port, below the range from which the system assigns ports.
 free_port() {
@@ -56,7 +69,7 @@ if ((dry_run)); then
   for ((i = 0; i < processes; i++)); do
     words env "JAX_PLATFORMS=$JAX_PLATFORMS" "XLA_FLAGS=$XLA_FLAGS" "STRATA_GRACE=$grace" \
       "STRATA_NUM_PROCESSES=$processes" "STRATA_PROCESS_ID=$i" "STRATA_COORDINATOR=127.0.0.1:${port:-PORT}" \
-      "$launch/entry.sh" "${extra[@]}"
+      "$launch/entry.sh" "${command[@]}"
   done
   exit 0
 fi
@@ -81,7 +94,7 @@ run_once() {
   pids=()
   set -m # without it the processes would ignore INT
   for ((i = 0; i < processes; i++)); do
-    STRATA_PROCESS_ID=$i "$launch/entry.sh" "${extra[@]}" \
+    STRATA_PROCESS_ID=$i "$launch/entry.sh" "${command[@]}" \
       > >(trap '' INT TERM && exec sed -u "s/^/[$i] /") 2> >(trap '' INT TERM && exec sed -u "s/^/[$i] /" >&2) &
     pids+=($!)
   done

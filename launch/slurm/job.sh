@@ -2,9 +2,10 @@
 # The body of a batch script, sourced on a job's first node: runs the processes as one step, passes
 # TERM on to them, and requeues the job if the exit codes allow. slurm/submit.sh sets:
 #   srun=(...) command=(...)  the step
-#   workdir, logs, max_restarts, launch, and STRATA_GRACE in the environment
+#   workdir (empty for a command without one), logs, max_restarts, launch, and STRATA_GRACE in the
+#   environment
 set -uo pipefail
-: "${workdir:?}" "${logs:?}" "${max_restarts:?}"
+: "${workdir?}" "${logs:?}" "${max_restarts:?}"
 # shellcheck source=launch/verdict.sh
 source "${launch:?}/verdict.sh"
 

@@ -2,6 +2,7 @@
 # Submits a run to SLURM, requeued and resumed after preemption, hang or crash.
 #
 #   launch/slurm/submit.sh --nodes 8 --gpus-per-node 8 --config F[:ARG] --workdir D [FLAGS] [-- FLAGS OF strata train]
+#   launch/slurm/submit.sh [FLAGS] -- strata COMMAND ...
 #
 #   --config F[:ARG], --workdir D   as for strata train; D in a bucket, or on a file system that all nodes share
 #   --nodes N              nodes (1)
@@ -23,12 +24,14 @@
 set -euo pipefail
 # shellcheck source=launch/flags.sh
 source "$(dirname "$0")/../flags.sh"
+# shellcheck source=launch/command.sh
+source "$launch/command.sh"
 
 workdir='' nodes=1 gpus_per_node=0 tasks_per_node=1 cpus_per_task='' time='' partition='' account='' qos='' job_name=''
 sbatch='' grace=300 max_restarts=3 logs='' venv=$(dirname "$launch")/.venv container='' runtime=pyxis mounts=''
 parse_flags "config workdir nodes gpus_per_node tasks_per_node cpus_per_task time partition account qos job_name sbatch \
   grace max_restarts logs venv container runtime mounts" "dry_run" "$@"
-required config workdir
+read_command
 positive nodes tasks_per_node grace
 natural gpus_per_node max_restarts
 ((grace <= 60000)) || die "--grace $grace: SLURM sends TERM at most 65535 seconds before the time limit"
@@ -38,28 +41,33 @@ natural gpus_per_node max_restarts
 for flag in partition account qos; do ! is_given "$flag" || matches "$flag" '[A-Za-z0-9_.,-]+' "a name"; done
 ((tasks_per_node == 1 || tasks_per_node == gpus_per_node)) ||
   die "--tasks-per-node $tasks_per_node: one process has a node's GPUs, or each GPU has a process; there are $gpus_per_node"
+one_process_unless_train $((nodes * tasks_per_node))
 one_of runtime pyxis apptainer
 ! is_given venv || [[ -z $container ]] || die "--venv and --container: one of them"
 [[ -n $container ]] || ! is_given runtime || die "--runtime is for --container"
 [[ -n $container ]] || ! is_given mounts || die "--mounts is for --container"
 
-workdir=$(absolute "${workdir%/}")
+[[ -z $workdir ]] || change workdir "$(absolute "${workdir%/}")"
 case $workdir in
+  "") is_given logs || die "--logs is missing: the command has no --workdir, next to which logs would be" ;;
   *://*) is_given logs || die "--workdir $workdir is not on a file system: --logs needs a folder that is" ;;
 esac
 logs=$(absolute "${logs:-$workdir.launch}")
 [[ $logs != *://* ]] || die "--logs $logs is not on a file system"
 # sbatch expands % in the name of a log, and a directive ends at a space.
-for flag in workdir logs; do matches "$flag" '[A-Za-z0-9_./:=+@-]+' "a path of letters, digits and _ . / : = + @ -"; done
+for flag in ${workdir:+workdir} logs; do
+  matches "$flag" '[A-Za-z0-9_./:=+@-]+' "a path of letters, digits and _ . / : = + @ -"
+done
 if [[ -z $container ]]; then
-  recipe_exists
+  [[ -z $config ]] || recipe_exists
   venv=$(absolute "$venv")
   ((dry_run)) && ! is_given venv || [[ -x $venv/bin/strata ]] || die "--venv $venv has no bin/strata: make install"
-  [[ $config == CONFIG ]] || config=$(absolute "$config")
+  [[ $config == CONFIG || -z $config ]] || change config "$(absolute "$config")"
 fi
 
+run_name=${workdir:-${command[1]}}
 directives=(
-  "--job-name=${job_name:-strata-${workdir##*/}}"
+  "--job-name=${job_name:-strata-${run_name##*/}}"
   "--nodes=$nodes" "--ntasks-per-node=$tasks_per_node"
   ${cpus_per_task:+"--cpus-per-task=$cpus_per_task"}
   ${time:+"--time=$time"} ${partition:+"--partition=$partition"} ${account:+"--account=$account"} ${qos:+"--qos=$qos"}
@@ -80,7 +88,7 @@ srun=(srun --kill-on-bad-exit=0 "--wait=$((grace > 120 ? grace : 120))" "--outpu
 inside=()
 if [[ -n $container ]]; then
   binds="$launch,$logs"
-  [[ $workdir == *://* ]] || binds+=",$(dirname "$workdir")"
+  [[ $workdir == *://* || -z $workdir ]] || binds+=",$(dirname "$workdir")"
   binds+=${mounts:+,$mounts}
   if [[ $runtime == pyxis ]]; then
     # pyxis needs A:B where apptainer accepts A alone.
@@ -101,10 +109,9 @@ render() {
   echo "export STRATA_GRACE=$grace"
   # By default jax gives each process one GPU under SLURM.
   ((gpus_per_node < 2 || tasks_per_node > 1)) || echo "export JAX_LOCAL_DEVICE_IDS=$(seq -s , 0 $((gpus_per_node - 1)))"
-  echo "workdir=$(words "$workdir") logs=$(words "$logs") max_restarts=$max_restarts launch=$(words "$launch")"
+  echo "workdir=$(words ${workdir:+"$workdir"}) logs=$(words "$logs") max_restarts=$max_restarts launch=$(words "$launch")"
   echo "srun=($(words "${srun[@]}"))"
-  echo "command=($(words ${inside[@]+"${inside[@]}"} "$launch/entry.sh" \
-    strata train "--config=$config" "--workdir=$workdir" ${extra[@]+"${extra[@]}"}))"
+  echo "command=($(words ${inside[@]+"${inside[@]}"} "$launch/entry.sh" "${command[@]}"))"
   # shellcheck disable=SC2016  # expanded in the job
   echo 'source "$launch/slurm/job.sh"'
 }

@@ -5,6 +5,7 @@
 #
 #   launch/tpu_vm/babysit.sh --name N --zone Z --type v5p-128 --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] \
 #       [-- FLAGS OF strata train]
+#   launch/tpu_vm/babysit.sh --name N --zone Z --type v5p-8 [FLAGS] -- strata COMMAND ...
 #
 #   --type, --version, --service-account, --spot, --python, --grace, --project
 #                     as for create.sh, setup.sh and run.sh
@@ -19,11 +20,13 @@ source "$launch/verdict.sh"
 
 type='' version='' service_account='' spot='' python='' workdir='' grace=120 interval=60 max_restarts=3
 parse_flags "$tpu_flags type version service_account python config workdir grace interval max_restarts" "spot dry_run" "$@"
-required type config workdir
+required type
+read_command
 check_tpu
 recipe_is_here
 natural grace max_restarts
 positive interval
+[[ $type == TYPE ]] || one_process_unless_train "$(hosts_of "$type")"
 
 here=$launch/tpu_vm
 which=("--name=$name" "--zone=$zone" ${project:+"--project=$project"})
@@ -34,7 +37,7 @@ create() {
 }
 setup() { "$here/setup.sh" "${which[@]}" ${python:+"--python=$python"}; }
 run() {
-  "$here/run.sh" "${which[@]}" "--config=$config" "--workdir=$workdir" "--grace=$grace" -- ${extra[@]+"${extra[@]}"}
+  "$here/run.sh" "${which[@]}" "--grace=$grace" -- "${command[@]}"
 }
 say() { echo "$(date +%FT%T) babysit.sh: $*" >&2; }
 

@@ -2,6 +2,8 @@
 # Shared by the scripts of tpu_vm/: the flags that select a TPU VM, and gcloud; sourced.
 # shellcheck source=launch/flags.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../flags.sh"
+# shellcheck source=launch/command.sh
+source "$launch/command.sh"
 
 name='' zone='' project=''
 # shellcheck disable=SC2034
@@ -17,7 +19,7 @@ check_tpu() {
 
 # The recipe must be in the checkout that setup.sh copies.
 recipe_is_here() {
-  [[ $config == CONFIG || -f $(dirname "$launch")/${config%:*} ]] ||
+  [[ -z $config || $config == CONFIG || -f $(dirname "$launch")/${config%:*} ]] ||
     die "--config $config: there is no file ${config%:*} in this checkout"
 }
 

@@ -3,6 +3,7 @@
 #
 #   launch/xpk/submit.sh --cluster C --tpu-type v5p-128 --slices 2 --workload NAME --image IMAGE \
 #       --config F[:ARG] --workdir gs://BUCKET/D [FLAGS] [-- FLAGS OF strata train]
+#   launch/xpk/submit.sh --cluster C --tpu-type T --workload NAME --image IMAGE [FLAGS] -- strata COMMAND ...
 #
 #   --config F[:ARG], --workdir D   as for strata train, as paths in the image
 #   --image IMAGE          has strata on its PATH, and launch/entry.sh at --entry (/strata/launch/entry.sh)
@@ -16,12 +17,15 @@
 set -euo pipefail
 # shellcheck source=launch/flags.sh
 source "$(dirname "$0")/../flags.sh"
+# shellcheck source=launch/command.sh
+source "$launch/command.sh"
 
 cluster='' workload='' image='' entry=/strata/launch/entry.sh workdir='' tpu_type='' slices=1 device_type='' nodes=1
 project='' zone='' priority=medium grace=300 max_restarts=50
 parse_flags "cluster workload image entry config workdir tpu_type slices device_type nodes project zone priority grace \
   max_restarts" "dry_run" "$@"
-required cluster workload image config workdir
+required cluster workload image
+read_command
 [[ -z $tpu_type || -z $device_type ]] || die "--tpu-type and --device-type: one of them"
 [[ -n $device_type ]] || required tpu_type
 positive slices nodes grace
@@ -41,6 +45,9 @@ else
   size=("--tpu-type=$tpu_type" "--num-slices=$slices")
 fi
 
+one_process_unless_train $((slices * nodes))
+[[ -n $device_type ]] || one_process_unless_train "$(hosts_of "$tpu_type")"
+
 needs_program xpk
 # xpk restarts on 42 and 127 to 255. Its pods run the command in a shell: use exec, so that TERM
 # reaches it.
@@ -48,4 +55,4 @@ act xpk workload create "--cluster=$cluster" "--workload=$workload" "${size[@]}"
   ${project:+"--project=$project"} ${zone:+"--zone=$zone"} "--priority=$priority" "--max-restarts=$max_restarts" \
   --restart-on-exit-codes=1,70,75 "--termination-grace-period-seconds=$((grace + 30))" \
   "--env=STRATA_GRACE=$grace" --env=STRATA_SETTLE=15 \
-  "--command=exec $(words "$entry" strata train "--config=$config" "--workdir=$workdir" ${extra[@]+"${extra[@]}"})"
+  "--command=exec $(words "$entry" "${command[@]}")"

@@ -33,7 +33,10 @@ FILLED = {
     r"(?<=--zone )Z\b": "us-east5-a",
     r"(?<=--cluster )C\b": "c",
     r"\bIMAGE\b": "registry/strata",
-    r"-n N -- COMMAND\.\.\.": f"-n 2 -- strata train --config {RECIPE} --workdir run",
+    r"\bstrata COMMAND \.\.\.": f"strata train --config {RECIPE} --workdir /shared/run",
+    r"\bPROGRAM \.\.\.": "true",
+    r"(?<=--tpu-type )T\b": "v5p-128",
+    r"(?<=--accelerator )A\b": "nvidia-h100-80gb",
     r" \[.*?\](?!\S)": "",
 }
 # What "..." stands for in the pages.
