@@ -11,6 +11,7 @@ Memory, FLOPs and collectives are the compiler's figures for the program of one 
 estimates from the formulas that are printed. For a recipe with stages, the step of each stage is
 compiled once per distinct program; memory is the maximum over stages, and days are the sum.
 Compilation takes minutes: with --quick the compiler optimises less, and memory is an upper bound.
+It runs in a process of its own, whose output is kept in a file if it fails.
 """
 
 import math
@@ -52,7 +53,7 @@ def run(argv: list[str]) -> int:
     from pipeline.training.state import mesh as meshes
 
     settings = build.complete(cli_flags.config_of(values))
-    settings["mesh"] = meshes.parse(values.mesh or "", settings["mesh"])
+    settings["mesh"] = meshes.parse("" if values.mesh is None else values.mesh, settings["mesh"])
     rates: Any = {
         name: values[name].value
         for name in ("utilisation", "preemptions_per_day", "save_seconds", "quick")

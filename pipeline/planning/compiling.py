@@ -50,12 +50,9 @@ def compile_stages(
     compiler's effort to save time and memory: temporary and total bytes are then upper bounds.
 
     Raises:
-      ConfigError: the recipe, its mesh and its batch do not fit each other.
+      ConfigError: the mesh cannot be laid out on the devices, or a stage trains another state.
     """
     mesh = meshes.create(**run.mesh, devices=devices)
-    for stage in run.stages:  # check all stages before the minutes of the first compilation
-        meshes.check_batch(mesh, stage.batch_size, grad_accum_steps=stage.grad_accum_steps)
-        meshes.check_height(mesh, stage.image_size)
     found: list[dict[str, Any]] = []
     programs: dict[str, int] = {}  # fingerprint -> number of the first stage
     first = None

@@ -4,11 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jax.sharding import AbstractMesh
+
 from pipeline.build.outline import RunOutline, StageOutline
 from pipeline.core.chips import Chip
 from pipeline.core.errors import ConfigError
 from pipeline.planning import estimates, topology
-from pipeline.planning.compiling import compile_stages
+from pipeline.planning.child import compile_stages
+from pipeline.planning.topology import Topology
 from pipeline.training.state import mesh as meshes
 
 # Copied from the stage that needs the most memory to the plan as a whole.
@@ -47,13 +50,12 @@ def plan(
     """
     if not 0 < utilisation <= 1:
         raise ConfigError(f"--utilisation {utilisation} must be above 0, and at most 1")
-    if preemptions_per_day < 0 or save_seconds <= 0:
+    if not 0 <= preemptions_per_day < math.inf or not 0 < save_seconds < math.inf:
         raise ConfigError("--preemptions_per_day must be 0 or more, and --save_seconds above 0")
     machine = topology.parse(description)
-    devices = topology.devices(machine)
-    found = compile_stages(run, machine, devices, quick=quick)
+    mesh = _mesh(run, machine)
+    found = compile_stages(run, machine, quick=quick)
     step_times = [_judge(stage, machine.chip, run.dtype, utilisation) for stage in found]
-    mesh = meshes.create(**run.mesh, devices=devices)
     result: dict[str, Any] = {
         "model": run.model,
         "topology": machine.name,
@@ -74,6 +76,27 @@ def plan(
         rates = dict(preemptions_per_day=preemptions_per_day, save_seconds=save_seconds)
         result["estimate"] = estimate(run, times, mesh.size, utilisation=utilisation, **rates)
     return result
+
+
+def _mesh(run: RunOutline, machine: Topology) -> AbstractMesh:
+    """Return the run's mesh over a machine, after checking everything that needs no compiler.
+
+    Raises:
+      ConfigError: the mesh uses neither one device nor all, or cannot split batches or images.
+    """
+    sizes = meshes.resolve(machine.num_devices, **run.mesh)
+    used = math.prod(sizes.values())
+    if used not in (1, machine.num_devices):  # compilers abort on some parts of a machine
+        shown = " x ".join(f"{axis}={size}" for axis, size in sizes.items())
+        raise ConfigError(
+            f"--mesh {shown} uses {used} of the {machine.num_devices} devices of {machine.name}: "
+            f"make the product {machine.num_devices}, or name a topology of {used}"
+        )
+    mesh = meshes.abstract(**sizes)
+    for stage in run.stages:
+        meshes.check_batch(mesh, stage.batch_size, grad_accum_steps=stage.grad_accum_steps)
+        meshes.check_height(mesh, stage.image_size)
+    return mesh
 
 
 def _together(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import itertools
 import json
 import pathlib
 import runpy
+import subprocess
 
 import jax
 import pytest
@@ -15,7 +16,7 @@ from pipeline.build.outline import StageOutline
 from pipeline.cli import dispatch
 from pipeline.cli import plan as plan_command
 from pipeline.core.errors import ConfigError
-from pipeline.planning import compiling, report, topology
+from pipeline.planning import child, compiling, report, topology
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
 
@@ -23,6 +24,25 @@ RECIPE = str(pathlib.Path(__file__).parents[2] / "configs" / "vae" / "mnist.py")
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="needs the plan extra"
 )
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(request, monkeypatch):
+    """Compile here, which saves seconds a test, unless a test asks for `own_process`."""
+    if "own_process" not in request.fixturenames:
+        jax.devices()
+        monkeypatch.setattr(
+            report,
+            "compile_stages",
+            lambda run, machine, quick: compiling.compile_stages(
+                run, machine, topology.devices(machine), quick=quick
+            ),
+        )
+
+
+@pytest.fixture
+def own_process() -> None:
+    """Let the test compile in a process of its own, as users do."""
 
 
 def plan(capsys, *arguments: str) -> dict:
@@ -222,8 +242,16 @@ def test_the_hosts_of_a_torus_load_every_row_of_a_batch(sizes):
     [
         ([], "--topology is missing"),
         (["--topology", "v5q:4x4"], "did you mean 'v5"),
-        (["--topology", "cpu:512"], "xla_force_host_platform_device_count=512"),
+        (
+            ["--topology", "cpu:512", "--config.batch_size=512"],
+            "xla_force_host_platform_device_count=512",
+        ),
         (["--topology", "cpu:8", "--mesh", "fsdp=3"], "does not divide the 8 devices"),
+        (
+            ["--topology", "v5e:4x4", "--mesh", "fsdp=4"],
+            "--mesh replica=1 x fsdp=4 x context=1 uses 4 of the 16 devices of v5e:4x4",
+        ),
+        (["--topology", "cpu:8", "--save_seconds", "nan"], "--save_seconds above 0"),
         (["--topology", "cpu:8", "--mesh", "rows=3"], "'rows=3' is not AXIS=SIZE"),
         (["--topology", "cpu:8", "--mesh", "fsdp=8", "--config.batch_size=12"], "such as 8 or 16"),
         (["--topology", "cpu:8", "--utilisation", "2"], "--utilisation"),
@@ -234,6 +262,42 @@ def test_errors_are_one_line(capsys, arguments, message):
     assert dispatch(["plan", "--config", RECIPE, *arguments]) == 2
     shown = capsys.readouterr().err.strip()
     assert message in shown and "\n" not in shown and shown.startswith("strata plan: ")
+
+
+ABORTING = """
+import os, sys
+os.write(2, b"W0101 a remark\\nF0101 12:00:00 1 tpu.cc:7] Check failed: chips == 16 (4 vs. 16)\\n")
+sys.stdout.flush()
+os.abort()
+"""
+
+
+def test_a_compiler_that_aborts_is_one_line(own_process, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(child.tempfile, "tempdir", str(tmp_path))
+    run = subprocess.run
+    monkeypatch.setattr(
+        child.subprocess,
+        "run",
+        lambda command, **given: run([command[0], "-c", ABORTING], **given),
+    )
+    arguments = ["plan", "--config", RECIPE, "--config.batch_size=16", "--topology", "cpu:8"]
+    assert dispatch(arguments) == 2
+    shown = capsys.readouterr().err.strip()
+    (log,) = tmp_path.glob("strata-plan-*.log")
+    assert "was ended by SIGABRT: F0101 12:00:00 1 tpu.cc:7] Check failed: chips == 16" in shown
+    assert "\n" not in shown and shown.endswith(f"its output is in {log}")
+    assert "a remark" in log.read_text()
+
+
+def test_the_process_that_compiles_reports_errors_and_leaves_no_file(
+    own_process, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(child.tempfile, "tempdir", str(tmp_path))
+    machine = dataclasses.replace(topology.parse("cpu:2"), platform="gpu")
+    settings = build.complete(runpy.run_path(RECIPE.removesuffix(":tiny"))["get_config"]("tiny"))
+    with pytest.raises(ConfigError, match=r"pip install strata\[cuda\]"):
+        child.compile_stages(build.run_outline(settings), machine, quick=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_libtpu_is_reported_with_the_command_to_install_it(capsys, monkeypatch):

@@ -129,7 +129,11 @@ def _shown(sizes: dict[str, int]) -> str:
 
 
 def check_batch(
-    mesh: Mesh, batch_size: int, *, grad_accum_steps: int = 1, key: str = "batch_size"
+    mesh: Mesh | AbstractMesh,
+    batch_size: int,
+    *,
+    grad_accum_steps: int = 1,
+    key: str = "batch_size",
 ) -> None:
     """Check that a global batch can be split over (replica, fsdp) and into microbatches.
 
@@ -150,7 +154,7 @@ def check_batch(
         )
 
 
-def check_height(mesh: Mesh, height: int, *, key: str = "data.image_size") -> None:
+def check_height(mesh: Mesh | AbstractMesh, height: int, *, key: str = "data.image_size") -> None:
     """Check that images of this height can be split over `context`.
 
     Raises:
