@@ -1,22 +1,21 @@
 """Videos, or parts of videos, that a .csv or .jsonl file lists."""
 
-import csv
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.core.construct import nearest
 from pipeline.core.errors import DataError
+from pipeline.data import list_file
+from pipeline.data.list_file import SUFFIXES
 from pipeline.data.source import Video
 from pipeline.storage import transfer
 from pipeline.storage.paths import is_remote
 
 MODALITY, READS_BUCKETS = "video", True
 KEYS = ("path", "label", "begin", "end")
-SUFFIXES = (".csv", ".jsonl")
 
 
 class VideoList:
@@ -24,8 +23,8 @@ class VideoList:
 
     Paths are absolute or relative to the list's folder, and several lines may name parts of one
     file. The videos of a list in a bucket are below the list's folder. A .csv has these names in
-    its first line. The fingerprint covers the lines and the files' sizes. A missing file is
-    unreadable when its turn comes.
+    its first line, see `pipeline.data.list_file`. The fingerprint covers the lines and the files'
+    sizes. A missing file is unreadable when its turn comes.
 
     Raises:
       DataError: the list cannot be read; the message has the line.
@@ -79,51 +78,48 @@ def _rows(file: str, path: str, key: str) -> Iterator[tuple[str, str, float, flo
     if not path.lower().endswith(SUFFIXES):
         raise DataError(f"{key}={path!r} must be a {' or '.join(SUFFIXES)} file that names videos")
     try:
-        with open(file, newline="", encoding="utf-8-sig") as opened:
-            csv_file = path.lower().endswith(".csv")
-            for number, row in _csv(opened) if csv_file else _jsonl(opened):
-                yield _checked(row, f"{path}, line {number}")
+        for number, row in list_file.rows(file, KEYS, path=path):
+            yield _checked(row, f"{path}, line {number}")
     except OSError as error:
         raise DataError(f"{key}={path!r}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a list of videos: {error}") from None
 
 
-def _csv(file: Any) -> Iterator[tuple[int, Any]]:
-    reader = csv.DictReader(file)
-    for row in reader:
-        yield reader.line_num, {key: value for key, value in row.items() if value not in ("", None)}
-
-
-def _jsonl(file: Any) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except ValueError:
-                yield number, None
-
-
-def _checked(row: Any, where: str) -> tuple[str, str, float, float]:
-    if not isinstance(row, dict):
-        raise DataError(f"{where} is not an object of {', '.join(KEYS)}")
-    for key in row:
-        if key not in KEYS:
-            raise DataError(f"{where}: {key!r} is not known: {nearest(str(key), KEYS)}")
-    if not row.get("path"):
+def _checked(row: Mapping[str, Any], where: str) -> tuple[str, str, float, float]:
+    name, label = row.get("path", ""), row.get("label", "")
+    if not isinstance(name, str) or not _is_file_name(name):
+        raise DataError(f"{where}: path={name!r} must be the name of a file")
+    if not name:
         raise DataError(f"{where} has no 'path'")
-    try:
-        begin, end = float(row.get("begin") or 0), float(row.get("end") or math.inf)
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: begin and end must be seconds") from None
+    if isinstance(label, bool) or not isinstance(label, str | int | float):
+        raise DataError(f"{where}: label={label!r} must be a name")
+    begin = _seconds(row.get("begin", 0.0), "begin", where)
+    end = _seconds(row.get("end", math.inf), "end", where)
     if not 0 <= begin < end:
         raise DataError(f"{where}: begin={begin:g} must be at least 0 and before end={end:g}")
-    if is_remote(str(row["path"])):
+    if is_remote(name):
         raise DataError(
-            f"{where}: {row['path']} is in a bucket: put the list there too, above its videos, and "
+            f"{where}: {name} is in a bucket: put the list there too, above its videos, and "
             "name them by their paths from the list's folder"
         )
-    return str(row["path"]), str(row.get("label") or ""), begin, end
+    return name, str(label), begin, end
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+        return False
+    return "\0" not in name
+
+
+def _seconds(value: Any, key: str, where: str) -> float:
+    """Return a number of JSON, or the number that a field of a .csv spells."""
+    try:
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
+    except (ValueError, OverflowError):
+        pass
+    raise DataError(f"{where}: {key}={value!r} must be a number of seconds")
 
 
 create = VideoList

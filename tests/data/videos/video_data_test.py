@@ -244,10 +244,13 @@ def test_a_csv_and_a_jsonl_name_the_same_videos(videos, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path,lable\na.mp4,x\n", "line 2: 'lable' is not known: did you mean 'label'"),
+        (
+            "path,lable\na.mp4,x\n",
+            "line 1 names the columns, and 'lable' is not known: did you mean 'label'",
+        ),
         ("label\nx\n", "line 2 has no 'path'"),
         ("path,begin,end\na.mp4,3,2\n", "line 2: begin=3 must be at least 0 and before end=2"),
-        ("path,begin\na.mp4,soon\n", "line 2: begin and end must be seconds"),
+        ("path,begin\na.mp4,soon\n", "line 2: begin='soon' must be a number of seconds"),
         ("path\n", "names no videos"),
     ],
 )
