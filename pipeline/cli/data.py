@@ -74,6 +74,8 @@ def _pack(argv: list[str]) -> int:
     progress.end()
     for name in manifest["unreadable"]:
         print(f"left out: {name}", file=sys.stderr)
+    for remark in manifest["remarks"]:
+        print(f"remark: {remark}", file=sys.stderr)
     print(_summary(manifest, out), file=flags.report_stream(values.json))
     flags.write_json(manifest, values.json)
     return 0

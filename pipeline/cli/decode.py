@@ -33,7 +33,7 @@ def run(argv: list[str]) -> int:
     from pipeline.codec.load import Codec
     from pipeline.codec.media import image_files
 
-    inputs = image_files.find(rest, lambda name: name.endswith(".safetensors"))
+    inputs = image_files.find(rest, lambda name: name.lower().endswith(".safetensors"))
     codec: Any = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
 

@@ -69,12 +69,12 @@ def _work(
         return inputs, in_squares, dict(fit=values.fit)
 
     from pipeline.codec.media import any_size_files
-    from pipeline.codec.media.video_io import is_video
+    from pipeline.data.listing import has_video_suffix
 
     parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
     inputs = image_files.find(rest, any_size_files.accepts)
     image_files.refuse_overwriting(inputs, out, ".safetensors")
-    if any(is_video(path.name) for path, _ in inputs):
+    if any(has_video_suffix(path.name) for path, _ in inputs):
         file_batch.warn_of_chunks("encode", codec, parts["chunk"], causal=codec.encoder_causal)
 
     def in_parts(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:

@@ -127,13 +127,13 @@ def _work(
         return inputs, in_squares, fit | shown | measured
 
     from pipeline.codec.media import any_size_files
-    from pipeline.codec.media.video_io import is_video
+    from pipeline.data.listing import has_video_suffix
 
     parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
     inputs = image_files.find(rest, any_size_files.accepts)
     for suffix in (".png", ".mp4"):
         image_files.refuse_overwriting(inputs, out, suffix)
-    if any(is_video(path.name) for path, _ in inputs):
+    if any(has_video_suffix(path.name) for path, _ in inputs):
         file_batch.warn_of_chunks("reconstruct", codec, parts["chunk"], causal=codec.causal)
 
     def in_parts(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:

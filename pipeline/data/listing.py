@@ -15,27 +15,49 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".gif")
 
 
 def is_image(name: str) -> bool:
-    """Return whether a relative path with forward slashes has the suffix of an image.
+    """Return whether a relative path with forward slashes is that of an image to list.
 
-    Hidden files, and files in hidden folders, are not images.
+    Hidden files, and files in hidden folders, are not listed.
     """
-    return _visible(name) and name.lower().endswith(IMAGE_SUFFIXES)
+    return is_visible(name) and has_image_suffix(name)
 
 
 def is_video(name: str) -> bool:
-    """Return whether a relative path has the suffix of a video; a .gif is also an image."""
-    return _visible(name) and name.lower().endswith(VIDEO_SUFFIXES)
+    """Return whether a relative path is that of a video to list; a .gif is also an image."""
+    return is_visible(name) and has_video_suffix(name)
 
 
-def _visible(name: str) -> bool:
+def has_image_suffix(name: str) -> bool:
+    """Return whether a file's name has the suffix of an image, in any case."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def has_video_suffix(name: str) -> bool:
+    """Return whether a file's name has the suffix of a video, in any case."""
+    return name.lower().endswith(VIDEO_SUFFIXES)
+
+
+def is_visible(name: str) -> bool:
+    """Return whether neither a file nor a folder in its relative path is hidden."""
     return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def walk(root: str, wanted: Callable[[str], bool]) -> list[tuple[str, int]]:
-    """Return (relative path, bytes) of every file under `root` whose path is `wanted`.
+    """Return (relative path, bytes) of every visible file under `root` whose path is `wanted`.
 
-    Follows links to folders, but enters each folder only once.
+    This is the one rule for which files of a folder count. Follows links to folders, but enters
+    each folder only once.
+
+    Raises:
+      DataError: a folder cannot be read.
     """
+    try:
+        return _walked(root, wanted)
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: {error.strerror or error}") from None
+
+
+def _walked(root: str, wanted: Callable[[str], bool]) -> list[tuple[str, int]]:
     found, pending, seen = [], [""], set()
     while pending:
         folder = pending.pop()
@@ -46,9 +68,10 @@ def walk(root: str, wanted: Callable[[str], bool]) -> list[tuple[str, int]]:
         with os.scandir(os.path.join(root, folder)) as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
+                if not is_visible(entry.name):
+                    continue
                 if entry.is_dir():
-                    if not entry.name.startswith("."):
-                        pending.append(name)
+                    pending.append(name)
                 elif wanted(name) and entry.is_file():
                     found.append((name, entry.stat().st_size))
     return found

@@ -13,10 +13,10 @@ from jaxtyping import UInt8
 from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media import clip_latents, code_video, image_files
 from pipeline.codec.media.clip_latents import About
-from pipeline.codec.media.video_io import Timing, is_video
+from pipeline.codec.media.video_io import Timing
 from pipeline.codec.tiling.chunks import Chunk
 from pipeline.core.errors import DataError
-from pipeline.data.listing import is_image
+from pipeline.data.listing import has_image_suffix, has_video_suffix
 from pipeline.metrics.functions.frame_quality import FrameMetric, FrameQuality
 
 _STILL = Timing(fractions.Fraction(1), fractions.Fraction(1))
@@ -25,12 +25,12 @@ Image = UInt8[np.ndarray, "h w c"]
 
 def accepts(name: str) -> bool:
     """Return whether a file name has an image's or a video's suffix; a .gif is a video."""
-    return is_video(name) or is_image(name)
+    return has_video_suffix(name) or has_image_suffix(name)
 
 
 def target_of(source: pathlib.Path, stem: pathlib.Path) -> pathlib.Path:
     """Return the path of a file's result: `stem` with .mp4 for a video, .png for an image."""
-    return stem.with_name(stem.name + (".mp4" if is_video(source.name) else ".png"))
+    return stem.with_name(stem.name + (".mp4" if has_video_suffix(source.name) else ".png"))
 
 
 def reconstruct(
@@ -45,7 +45,7 @@ def reconstruct(
     advance: code_video.Advance,
 ) -> dict[str, Any]:
     """Write the reconstruction of an image or a video; see code_video.reconstruct."""
-    if is_video(source.name):
+    if has_video_suffix(source.name):
         options: Any = dict(side_by_side=side_by_side, further=further, advance=advance)
         padded: list[str] = []
         with _warnings_as_remarks(padded):
@@ -72,7 +72,7 @@ def encode(
     advance: code_video.Advance,
 ) -> dict[str, Any]:
     """Write the latents of an image or a video."""
-    if is_video(source.name):
+    if has_video_suffix(source.name):
         padded: list[str] = []
         with _warnings_as_remarks(padded):
             about = code_video.encode(
@@ -118,13 +118,20 @@ def decode(
                 "frames": 1,
                 "height": height,
                 "width": width,
-                "remarks": [],
+                "remarks": _of_still(about),
             }
     if not codec.is_video:
         raise DataError(f"{source} holds {frames} frames, but this codec takes images only")
     target = stem.with_name(stem.name + ".mp4")
     result = code_video.decode(codec, source, target, tile=tile, chunk=chunk, advance=advance)
     return {"out": str(target)} | result
+
+
+def _of_still(about: About) -> list[str]:
+    """Return remarks on what a PNG does not keep of a frame."""
+    if about.pixel_aspect == 1:
+        return []
+    return [f"its pixels are {about.pixel_aspect} times as wide as high, which a PNG does not say"]
 
 
 @contextlib.contextmanager

@@ -24,11 +24,20 @@ _HEADER = 4096
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """Metadata to decode a clip: its size in pixels, and the presentation time of each frame."""
+    """Metadata to decode a clip.
 
-    size: tuple[int, int, int]  # frames, height, width
+    Attributes:
+      size: number of frames, and their height and width in pixels.
+      pts: presentation time of each frame, in units of `timing.time_base`.
+      end: the time at which the last frame ends; None if it is shown for 1 / rate seconds.
+      pixel_aspect: width of a pixel divided by its height.
+    """
+
+    size: tuple[int, int, int]
     timing: Timing
     pts: Sequence[int]
+    end: int | None = None
+    pixel_aspect: fractions.Fraction = fractions.Fraction(1)
 
 
 class Writer:
@@ -70,6 +79,11 @@ class Writer:
             "time_base": str(about.timing.time_base),
         }
         metadata |= {"rate": str(about.timing.rate)}
+        # Readers of the first files of this version know neither, and do without.
+        if about.end is not None:
+            metadata["end"] = str(about.end)
+        if about.pixel_aspect != 1:
+            metadata["pixel_aspect"] = str(about.pixel_aspect)
         header: dict[str, Any] = {"__metadata__": metadata}
         header["latents"] = {
             "dtype": "F32",
@@ -144,8 +158,10 @@ def _about(path: pathlib.Path, metadata: dict[str, str], fingerprint: str, file:
             fractions.Fraction(metadata["time_base"]), fractions.Fraction(metadata["rate"])
         )
         pts = [int(at) for at in file.get_tensor("pts")]
+        end = int(metadata["end"]) if "end" in metadata else None
+        pixel_aspect = fractions.Fraction(metadata.get("pixel_aspect", "1"))
     except (KeyError, ValueError, ZeroDivisionError):
         raise DataError(f"{path}: its size or timing is missing or damaged") from None
     if len(pts) != frames:
         raise DataError(f"{path} has times of {len(pts)} frames, but should have {frames}")
-    return About((frames, height, width), timing, pts)
+    return About((frames, height, width), timing, pts, end, pixel_aspect)

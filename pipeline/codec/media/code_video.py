@@ -52,12 +52,14 @@ def reconstruct(
     """
     with VideoReader(source) as reader:
         quality = FrameQuality(further)
-        with VideoWriter(target, reader.timing, sound_of=source) as writer:
+        aspect = reader.pixel_aspect
+        with VideoWriter(target, reader.timing, pixel_aspect=aspect, sound_of=source) as writer:
             for done, (original, frame) in enumerate(_pairs(codec, reader, tile, chunk)):
                 quality.add(original, frame)
                 shown = np.concatenate([original, frame], axis=1) if side_by_side else frame
                 writer.write(shown, reader.pts[done])
                 advance(done + 1, reader.expected_frames)
+            writer.end = reader.end
         about = _summary(reader, original.shape)
         remarks = [
             *reader.remarks,
@@ -76,7 +78,7 @@ def encode(
     chunk: Chunk = "auto",
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
-    """Write a video's latents without its sound; `decode` turns them into a video.
+    """Write a video's latents without its sound; `decode` turns them into a silent video.
 
     Returns:
       frames, height, width, fps, seconds, remarks, latent_shape. Raises like `reconstruct`.
@@ -92,9 +94,18 @@ def encode(
             count, shape = count + len(latents), latents.shape[1:]
             advance(len(reader.pts), reader.expected_frames)
         height, width = size[0][:2]
-        writer.finish(About((len(reader.pts), height, width), reader.timing, reader.pts))
+        writer.finish(
+            About(
+                (len(reader.pts), height, width),
+                reader.timing,
+                reader.pts,
+                end=reader.end,
+                pixel_aspect=reader.pixel_aspect,
+            )
+        )
         remarks = [
             *reader.remarks,
+            *_left_out(reader),
             *_chunk_remarks(codec, codec.encoder_causal, len(reader.pts), chunk),
         ]
         return _summary(reader, size[0]) | {"remarks": remarks, "latent_shape": [count, *shape]}
@@ -117,12 +128,13 @@ def decode(
     _require_video(codec)
     with (
         clip_latents.opened(source, codec.fingerprint) as (about, latents),
-        VideoWriter(target, about.timing) as writer,
+        VideoWriter(target, about.timing, pixel_aspect=about.pixel_aspect) as writer,
     ):
         frames = codec.decode_frames(latents, chunk=chunk or None, tile=tile, size=about.size)
         for done, (frame, at) in enumerate(zip(frames, about.pts)):
             writer.write(frame, at)
             advance(done + 1, about.size[0])
+        writer.end = about.end
     count, height, width = about.size
     fps = float(about.timing.rate)
     frames_a_chunk = chunk if not chunk or isinstance(chunk, str) else chunk * codec.temporal_factor
@@ -185,11 +197,19 @@ def _require_video(codec: AnySizeCodec) -> None:
         )
 
 
+def _left_out(reader: VideoReader) -> list[str]:
+    """Return remarks on what latents do not hold."""
+    found = []
+    if reader.sounds:
+        found.append("without its sound, which latents do not hold")
+    if reader.subtitles:
+        found.append(f"without its {reader.subtitles} tracks of subtitles")
+    return found
+
+
 def _summary(reader: VideoReader, shape: tuple[int, ...]) -> dict[str, Any]:
     frames = len(reader.pts)
-    seconds = float(
-        (reader.pts[-1] - reader.pts[0]) * reader.timing.time_base + 1 / reader.timing.rate
-    )
+    seconds = float((reader.end - reader.pts[0]) * reader.timing.time_base)
     return {
         "frames": frames,
         "height": shape[0],

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
-from pipeline.data.listing import is_image
+from pipeline.data.listing import is_image, is_visible, walk
 from pipeline.data.unreadable import Unreadable
 from pipeline.storage.paths import AnyPath, Path, as_path, is_remote, sizes
 
@@ -25,7 +25,8 @@ Input = tuple[Source, str]
 def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) -> list[Input]:
     """Return the files named, and those in folders named whose names `accepts` takes, sorted.
 
-    Folders are searched recursively, and results keep their place in them. Results that would share
+    Folders are searched recursively, by the rule for data (pipeline.data.listing), and results keep
+    their place in them. Results that would share
     a name keep their suffix, or get a number. A missing file is reported when it is opened.
 
     Raises:
@@ -37,7 +38,7 @@ def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) ->
         if not root.is_dir():
             found.append((root, pathlib.PurePath(root.name)))
             continue
-        inside = [path for path in _inside(root) if accepts(path.as_posix())]
+        inside = _inside(root, accepts)
         if not inside:
             raise ConfigError(f"{argument} has no files to work on in it or in its subfolders")
         found += [(root / path, path) for path in inside]
@@ -46,11 +47,15 @@ def find(arguments: Sequence[str], accepts: Callable[[str], bool] = is_image) ->
     return list(zip([path for path, _ in found], _names([name for _, name in found])))
 
 
-def _inside(root: Source) -> list[pathlib.PurePath]:
-    """Return the relative paths of all files below a folder, sorted."""
+def _inside(root: Source, accepts: Callable[[str], bool]) -> list[pathlib.PurePath]:
+    """Return the relative paths of the files below a folder that count, sorted."""
     if not isinstance(root, pathlib.Path):
-        return sorted(map(pathlib.PurePosixPath, sizes(root)))
-    return sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        return sorted(
+            pathlib.PurePosixPath(name)
+            for name in sizes(root)
+            if is_visible(name) and accepts(name)
+        )
+    return sorted(pathlib.PurePath(name) for name, _ in walk(str(root), accepts))
 
 
 def read(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.core.errors import ConfigError
 from pipeline.data.loading.dataset import Dataset
+from pipeline.data.media.container import open_output
 
 _FPS = 25  # of the files; not every source knows a clip's own rate
 
@@ -16,7 +17,8 @@ _FPS = 25  # of the files; not every source knows a clip's own rate
 def write_examples(data: Dataset, out: str, *, split: str, num: int, seed: int = 0) -> list[str]:
     """Save `num` examples of the split "train" or "eval" to the folder `out`; return the paths.
 
-    Images become .png, and clips become lossless .mp4 (H.264 of RGB).
+    Images become .png, and clips become lossless .mp4 (H.264 of RGB) of square pixels at 25 frames
+    per second, without sound.
     """
     if split not in ("train", "eval"):
         raise ConfigError(f"--split={split} must be train or eval")
@@ -49,7 +51,7 @@ def _examples(data: Dataset, split: str, num: int, seed: int) -> Iterator[tuple[
 def _write_clip(path: pathlib.Path, clip: UInt8[np.ndarray, "t h w 3"]) -> None:
     import av
 
-    with av.open(str(path), "w") as container:
+    with open_output(path) as container:
         stream = container.add_stream("libx264rgb", rate=_FPS, options={"crf": "0"})
         stream.height, stream.width, stream.pix_fmt = clip.shape[1], clip.shape[2], "rgb24"  # type: ignore[attr-defined]
         for frame in clip:

@@ -15,7 +15,8 @@ import numpy as np
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, is_video, walk
 from pipeline.data.loading.batches import over_budget
-from pipeline.data.packing.cutting import cut
+from pipeline.data.media.video_file import VideoFile, ends_early
+from pipeline.data.packing.cutting import WITHOUT_SOUND, cut
 from pipeline.data.records import clip_records, manifest
 from pipeline.data.records.clip_records import Packed
 from pipeline.data.records.writer import ShardWriter, new_folder
@@ -23,7 +24,6 @@ from pipeline.data.source import Video, VideoSource
 from pipeline.data.sources import by_suffix, open_source
 from pipeline.data.unreadable import Unreadable
 from pipeline.data.videos.clips import at_moments, since
-from pipeline.data.videos.decode import VideoFile
 
 
 def has_videos(path: str) -> bool:
@@ -88,11 +88,33 @@ def pack_videos(
             if raw
             else functools.partial(_encoded, clip_seconds=clip_seconds)
         )
-        sizes, unreadable = _write_clips(writer, source, clips_of, max_unreadable, progress)
+        notes = Notes()
+        sizes, unreadable = _write_clips(writer, source, clips_of, max_unreadable, progress, notes)
         if not sizes:
             raise DataError(f"none of the {len(source)} videos can be read; {unreadable[0]}")
         schema = _write_sizes(folder.local, sizes, raw)
-        return writer.finish(manifest.CLIPS, schema, source.classes, unreadable)
+        return writer.finish(
+            manifest.CLIPS, schema, source.classes, unreadable, remarks=notes.lines()
+        )
+
+
+class Notes:
+    """Remarks on videos, each with the number of its videos and the name of the first."""
+
+    def __init__(self):
+        self._names: dict[str, tuple[str, int]] = {}  # text -> first name, number of further ones
+
+    def add(self, name: str, text: str) -> None:
+        """Note a remark on the video `name`; each remark on a video is noted once."""
+        first, more = self._names.get(text, (name, -1))
+        self._names[text] = first, more + 1
+
+    def lines(self) -> list[str]:
+        """Return one line for each remark."""
+        return [
+            f"{first}{f' and {more} more' if more else ''}: {text}"
+            for text, (first, more) in self._names.items()
+        ]
 
 
 def _check_settings(
@@ -113,15 +135,17 @@ def _check_settings(
 def _write_clips(
     writer: ShardWriter,
     source: VideoSource,
-    clips_of: Callable[[Video], Iterator[Packed | str]],
+    clips_of: Callable[..., Iterator[Packed | str]],
     max_unreadable: int,
     progress: Callable[[int, int], None],
+    notes: Notes,
 ) -> tuple[list[tuple[int, int, int]], list[str]]:
     """Write the clips of all videos; return their sizes, and "name: reason" of those left out."""
     unreadable: list[str] = []
     sizes: list[tuple[int, int, int]] = []
     for index in range(len(source)):
-        for packed in _named(clips_of(source[index]), source, index):
+        note = functools.partial(notes.add, source.name(index))
+        for packed in _named(clips_of(source[index], note=note), source, index):
             if isinstance(packed, str):
                 unreadable.append(packed)
                 if len(unreadable) > max_unreadable:
@@ -153,9 +177,11 @@ def _named(made: Iterator[Packed | str], source: VideoSource, index: int) -> Ite
         yield f"{source.name(index)}: {error}"
 
 
-def _encoded(video: Video, clip_seconds: float | int) -> Iterator[Packed | str]:
+def _encoded(
+    video: Video, clip_seconds: float | int, note: Callable[[str], None]
+) -> Iterator[Packed | str]:
     assert isinstance(video.data, str)
-    for piece in cut(video.data, video.begin, video.end, clip_seconds):
+    for piece in cut(video.data, video.begin, video.end, clip_seconds, note):
         if isinstance(piece, str):
             yield piece
         else:
@@ -163,7 +189,11 @@ def _encoded(video: Video, clip_seconds: float | int) -> Iterator[Packed | str]:
 
 
 def _raw(
-    video: Video, clip_seconds: float | int, fps: float | int, image_size: int
+    video: Video,
+    clip_seconds: float | int,
+    fps: float | int,
+    image_size: int,
+    note: Callable[[str], None],
 ) -> Iterator[Packed | str]:
     assert isinstance(video.data, str)
     with VideoFile(video.data, video.begin, video.end) as file:
@@ -173,15 +203,22 @@ def _raw(
             frames = at_moments(frames, file.begin, 1 / rate / file.tick, file.rounding)
         length = max(1, round(clip_seconds * rate))
         clip: list[np.ndarray] = []
+        kept = 0
         for frame in frames:
+            kept += 1
             clip.append(_shrunk(frame, image_size))
             if len(clip) == length:
                 yield _stacked(clip, video.label, float(rate))
                 clip = []
         if clip:
             yield _stacked(clip, video.label, float(rate))
+        for text in [*file.notes(), *([WITHOUT_SOUND] if file.sounds else [])]:
+            note(text)
         if file.trouble:
-            yield f"ends early, earlier frames are kept: {file.trouble}"
+            yield f"ends early, after {kept} frames, which are kept: {file.trouble}"
+        elif video.end == math.inf:
+            for text in ends_early(video.data):
+                note(text)
 
 
 def _stacked(clip: list[np.ndarray], label: int, rate: float) -> Packed:

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
@@ -125,7 +125,12 @@ class ShardWriter:
         self._shard.write(stored)
 
     def finish(
-        self, format: str, schema: dict[str, Any], classes: tuple[str, ...], unreadable: list[str]
+        self,
+        format: str,
+        schema: dict[str, Any],
+        classes: tuple[str, ...],
+        unreadable: list[str],
+        remarks: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Write and return the manifest. At least one record must have been written."""
         self._close_shard()
@@ -137,6 +142,7 @@ class ShardWriter:
             "classes": list(classes),
             "shards": self._done,
             "unreadable": unreadable,
+            "remarks": list(remarks),
         }
         content |= {"fingerprint": manifest.fingerprint_of(content)}
         (self._folder.local / manifest.MANIFEST).write_text(json.dumps(content, indent=1) + "\n")

@@ -1,5 +1,7 @@
 """The examples of a batch of clips: parts of videos, or images as clips of one frame."""
 
+import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,10 +10,12 @@ from jaxtyping import Bool, Int, Int32, UInt8, UInt64
 from pipeline.data import randomness
 from pipeline.data.images.decode import decode
 from pipeline.data.loading.batches import Draws
+from pipeline.data.media.video_file import VideoFile
 from pipeline.data.source import ImageSource, VideoSource
 from pipeline.data.videos.clips import Clip, Filmstrip, Still
-from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.window import Window
+
+_REPORTED: set[str] = set()
 
 
 class ClipExamples:
@@ -55,7 +59,8 @@ class ClipExamples:
 
     def read(self, index: int, draws: Draws) -> tuple[UInt8[np.ndarray, "t h w 3"], int]:
         member, number = divmod(index, self.clips_per_video)
-        video = self.source[int(self.members[member])]
+        video_index = int(self.members[member])
+        video = self.source[video_index]
 
         def place(room: int) -> int:
             if self._even:
@@ -68,7 +73,9 @@ class ClipExamples:
         if isinstance(video.data, np.ndarray):
             return self.clip.take(Filmstrip(video.data, video.fps), place, render), video.label
         with VideoFile(video.data, video.begin, video.end) as file:
-            return self.clip.take(file, place, render), video.label
+            pixels = self.clip.take(file, place, render)
+            report_once(self.source.name(video_index), file)
+            return pixels, video.label
 
     def finish(
         self,
@@ -87,6 +94,18 @@ class ClipExamples:
 
     def name(self, index: int) -> str:
         return self.source.name(int(self.members[index // self.clips_per_video]))
+
+
+def report_once(name: str, file: VideoFile) -> None:
+    """Print what the user should know of a video, each remark for the first video that has it.
+
+    Remarks that differ in their numbers only are the same remark.
+    """
+    for text in [*file.notes(), *([f"ends early: {file.trouble}"] if file.trouble else [])]:
+        kind = re.sub(r"[\d.]+", "", text)
+        if kind not in _REPORTED:
+            _REPORTED.add(kind)
+            print(f"{name}: {text}; further such videos are not named", file=sys.stderr, flush=True)
 
 
 class StillExamples:

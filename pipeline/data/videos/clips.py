@@ -22,7 +22,7 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 
 @runtime_checkable
 class Timed(Protocol):
-    """Frames with times: a VideoFile of pipeline.data.videos.decode, or a Filmstrip.
+    """Frames with times: a VideoFile of pipeline.data.media.video_file, or a Filmstrip.
 
     VideoFile documents the attributes.
     """

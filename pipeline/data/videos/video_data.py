@@ -13,12 +13,12 @@ from pipeline.data import sources
 from pipeline.data.loading.dataset import Dataset, digest
 from pipeline.data.loading.mix import Mix
 from pipeline.data.loading.splits import open_splits
+from pipeline.data.media.video_file import size_of
 from pipeline.data.source import VideoSource
 from pipeline.data.unreadable import Unreadable
 from pipeline.data.videos.buckets import Shape, shapes_of
 from pipeline.data.videos.clip_examples import ClipExamples, StillExamples
 from pipeline.data.videos.clips import Clip
-from pipeline.data.videos.decode import size_of
 from pipeline.data.videos.window import Window
 
 _PROBES = 16  # files opened at a time, to sort them into buckets

@@ -1,10 +1,16 @@
 """Tests that whole videos are coded in bounded memory, and that progress counts each frame once."""
 
+import dataclasses
+import fractions
+
+import numpy as np
 import pytest
 from tiny_video_codec import tiny_codec, write_video
+from video_files import pictures, write_frames
 
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media import clip_latents, code_video
-from pipeline.codec.media.video_io import VideoReader, VideoWriter
+from pipeline.codec.media.video_io import Timing, VideoReader, VideoWriter
 
 FRAMES = 13
 
@@ -61,3 +67,67 @@ def test_latents_are_written_as_frames_arrive(read_before, tmp_path):
         advance=lambda done, of: told.append((done, of)),
     )
     assert told == [(done, FRAMES) for done in range(1, FRAMES + 1)]
+
+
+class Plain(AnySizeCodec):
+    """A codec whose latents are the frames themselves."""
+
+    def __init__(self):
+        """Need no model."""
+
+    is_video = causal = encoder_causal = decoder_causal = True
+    temporal_factor, fingerprint = 1, "plain"
+
+    def encode_frames(self, frames, **_):
+        for frame in frames:
+            yield frame[None].astype(np.float32)
+
+    def decode_frames(self, latents, **_):
+        for latent in latents:
+            yield latent[0].astype(np.uint8)
+
+
+def write_wide(path, tracks: int = 0):
+    """Write 12 frames of pixels that are not square."""
+
+    def prepare(stream):
+        stream.codec_context.sample_aspect_ratio = fractions.Fraction(32, 27)
+
+    return write_frames(path, pictures(12, 16, 24), prepare=prepare, tracks=tracks)
+
+
+def test_latents_keep_the_shape_of_pixels_and_the_end_but_no_sound(tmp_path):
+    film = write_wide(tmp_path / "a.mp4", tracks=2)
+    latents, out = tmp_path / "z.safetensors", tmp_path / "b.mp4"
+    remarks = code_video.encode(Plain(), film, latents)["remarks"]
+    assert remarks == ["without its sound, which latents do not hold"]
+    with clip_latents.opened(latents, "plain") as (about, stored):
+        assert about.pixel_aspect == fractions.Fraction(32, 27)
+        frames = list(stored)
+    with clip_latents.Writer(latents, "plain") as writer:
+        for frame in frames:
+            writer.write(frame)
+        writer.finish(dataclasses.replace(about, end=about.end * 3))
+    code_video.decode(Plain(), latents, out)
+    with VideoReader(out) as reader:
+        assert len(list(reader)) == 12 and reader.pixel_aspect == fractions.Fraction(32, 27)
+        assert float(reader.end * reader.timing.time_base) == pytest.approx(3, abs=2e-3)
+
+
+def test_latents_written_before_their_end_was_kept_are_read(tmp_path):
+    path = tmp_path / "z.safetensors"
+    timing = Timing(fractions.Fraction(1, 10), fractions.Fraction(10))
+    with clip_latents.Writer(path, "x") as writer:
+        writer.write(np.zeros((1, 2, 2, 2), np.float32))
+        writer.finish(clip_latents.About((1, 16, 16), timing, [0]))
+    with clip_latents.opened(path, "x") as (about, _):
+        assert about.end is None and about.pixel_aspect == 1
+
+
+def test_a_reconstruction_side_by_side_keeps_the_shape_of_pixels(tmp_path):
+    film = write_wide(tmp_path / "a.mp4")
+    result = code_video.reconstruct(Plain(), film, tmp_path / "b.mp4", side_by_side=True)
+    assert result["seconds"] == 1 and result["fps"] == 12
+    with VideoReader(tmp_path / "b.mp4") as reader:
+        assert next(iter(reader)).shape == (16, 48, 3)
+        assert reader.pixel_aspect == fractions.Fraction(32, 27)

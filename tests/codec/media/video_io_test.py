@@ -5,8 +5,11 @@ import fractions
 import av
 import numpy as np
 import pytest
+from PIL import Image
+from video_files import REORDERED, pictures, write_frames
 
 from pipeline.codec.media.video_io import Timing, VideoReader, VideoWriter
+from pipeline.data.media.container import open_input
 
 RATE = 16_000
 COLOURS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
@@ -148,3 +151,106 @@ def test_written_files_have_tags_that_restore_their_colours(side, tmp_path):
         about = container.streams.video[0].codec_context
         tags = about.colorspace, about.color_primaries, about.color_trc, about.color_range
         assert tags == (1, 1, 1, 1)  # BT.709, limited range
+
+
+def copied(source, target) -> list[str]:
+    """Write a file's frames and sound to another one, and return the remarks."""
+    with (
+        VideoReader(source) as reader,
+        VideoWriter(
+            target, reader.timing, pixel_aspect=reader.pixel_aspect, sound_of=source
+        ) as writer,
+    ):
+        for index, frame in enumerate(reader):
+            writer.write(frame, reader.pts[index])
+        writer.end = reader.end
+    return [*reader.remarks, *writer.remarks]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_shape_of_pixels_is_kept_and_turned_with_the_frame(turned, tmp_path):
+    def prepare(stream):
+        stream.codec_context.sample_aspect_ratio = fractions.Fraction(32, 27)
+        if turned:
+            stream.set_display_rotation(90)
+
+    source = write_frames(tmp_path / "a.mp4", pictures(3), prepare=prepare)
+    assert not copied(source, tmp_path / "b.mp4")
+    with open_input(tmp_path / "b.mp4") as container:
+        expected = fractions.Fraction(27, 32) if turned else fractions.Fraction(32, 27)
+        assert container.streams.video[0].sample_aspect_ratio == expected
+
+
+def test_square_pixels_need_no_tag(tmp_path):
+    copied(write_frames(tmp_path / "a.mp4", pictures(3)), tmp_path / "b.mp4")
+    with open_input(tmp_path / "b.mp4") as container:
+        assert container.streams.video[0].sample_aspect_ratio in (None, 1)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 7])
+def test_the_last_frame_keeps_its_duration(frames, tmp_path):
+    source = tmp_path / "a.gif"
+    first, *rest = (Image.fromarray(pixels) for pixels in pictures(frames))
+    durations = [100] * (frames - 1) + [2000]
+    first.save(source, save_all=True, append_images=rest, duration=durations)
+    copied(source, tmp_path / "b.mp4")
+    copied(tmp_path / "b.mp4", tmp_path / "c.mp4")
+    for name in "bc":
+        with open_input(tmp_path / f"{name}.mp4", thorough=True) as container:
+            stream = container.streams.video[0]
+            assert float(stream.duration * stream.time_base) == pytest.approx(sum(durations) / 1000)
+            assert stream.frames == frames
+
+
+def test_all_tracks_of_sound_are_kept_with_their_language(tmp_path):
+    source = write_frames(tmp_path / "a.mp4", pictures(24), tracks=2)
+    with av.open(str(source)) as container, av.open(str(tmp_path / "b.mp4"), "w") as renamed:
+        copies = [renamed.add_stream_from_template(stream) for stream in container.streams]
+        copies[2].metadata["language"] = "deu"
+        for packet in container.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream_index]
+                renamed.mux(packet)
+    assert not copied(tmp_path / "b.mp4", tmp_path / "c.mp4")
+    with open_input(tmp_path / "c.mp4") as container:
+        assert [stream.language for stream in container.streams.audio] == ["und", "deu"]
+        packets = [packet for packet in container.demux() if packet.size]
+    counts = [sum(packet.stream_index == track for packet in packets) for track in (1, 2)]
+    assert counts[0] == counts[1] >= 24
+    # Interleaved: no player has to read far ahead for one of the streams.
+    reached = {}
+    for packet in packets:
+        reached[packet.stream_index] = float(packet.dts * packet.time_base)
+        assert len(reached) < 3 or max(reached.values()) - min(reached.values()) < 1.5
+
+
+def test_sound_that_mp4_does_not_take_is_remarked(tmp_path):
+    def sound(container, codec):
+        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4000), np.int16), "s16", "mono")
+        frame.sample_rate = RATE
+        return stream, frame
+
+    source = tmp_path / "a.mkv"
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("libx264", rate=12)
+        video.height, video.width, video.pix_fmt = 32, 48, "yuv420p"
+        voice, heard = sound(container, "pcm_u8")
+        for pixels in pictures(5):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(voice.encode(heard))
+        for stream in (video, voice):
+            container.mux(stream.encode(None))
+    assert copied(source, tmp_path / "b.mp4") == ["without its sound: mp4 does not accept pcm_u8"]
+
+
+def test_reordered_frames_of_an_avi_keep_their_times_and_the_sound_its_place(tmp_path):
+    source = write_frames(tmp_path / "a.avi", pictures(24), options=REORDERED, tracks=1)
+    copied(source, tmp_path / "b.mp4")
+    with VideoReader(tmp_path / "b.mp4") as reader:
+        assert len(list(reader)) == 24
+    steps = np.diff(reader.pts) * float(reader.timing.time_base)
+    np.testing.assert_allclose(steps, 1 / 12, atol=1e-3)
+    with open_input(tmp_path / "b.mp4") as container:
+        starts = [float(stream.start_time * stream.time_base) for stream in container.streams]
+    assert abs(starts[0] - starts[1]) < 0.07  # a packet of sound

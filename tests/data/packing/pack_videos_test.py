@@ -9,11 +9,11 @@ from video_files import numbers, write_sound, write_video
 
 from pipeline.cli import dispatch
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.data.media.video_file import VideoFile
 from pipeline.data.packing.cutting import cut
 from pipeline.data.packing.pack_videos import pack_videos
 from pipeline.data.sources.clips import ClipRecords
 from pipeline.data.videos.clips import since
-from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.video_data import VideoData
 
 

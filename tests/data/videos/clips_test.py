@@ -7,9 +7,9 @@ import pytest
 from video_files import numbers, picture, write_sound, write_video
 
 from pipeline.core.errors import ConfigError
+from pipeline.data.media.video_file import VideoFile, size_of
 from pipeline.data.unreadable import Unreadable
 from pipeline.data.videos.clips import Clip, Filmstrip
-from pipeline.data.videos.decode import VideoFile, size_of
 
 
 def take(path, clip: Clip, at: float = 0.0, **part) -> np.ndarray:

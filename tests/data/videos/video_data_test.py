@@ -15,9 +15,9 @@ from pipeline import build
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.image_data import ImageData
 from pipeline.data.loading.example_files import write_examples
+from pipeline.data.media.video_file import VideoFile
 from pipeline.data.sources.moving_crops import SPEED
 from pipeline.data.videos.buckets import shapes_of
-from pipeline.data.videos.decode import VideoFile
 from pipeline.data.videos.video_data import VideoData
 
 
