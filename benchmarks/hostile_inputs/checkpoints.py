@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tiny_state
@@ -25,17 +25,19 @@ def attempts(corpus: Corpus) -> Iterator[Attempt]:
     for file in files:
         place = file.relative_to(saved)
         for name in ("empty", "cut", "zeros", "gone"):
-            if not file.stat().st_size and name != "gone":
-                continue
-            folder = corpus.new("checkpoints")
-            shutil.copytree(saved, folder)
-            if name == "gone":
-                (folder / place).unlink()
-            else:
-                damage(folder / place, BROKEN[name])
-            corpus.num_files += 1
-            run = functools.partial(_noticed, folder, saved)
-            yield Attempt(f"checkpoint with {place}: {name}", run)
+            if file.stat().st_size or name == "gone":
+                copy = functools.partial(_copy, saved, place, name)
+                folder = corpus.later("checkpoints", "steps", copy)
+                run = functools.partial(_noticed, folder, saved)
+                yield Attempt(f"checkpoint with {place}: {name}", run)
+
+
+def _copy(saved: pathlib.Path, place: pathlib.Path, name: str, folder: pathlib.Path) -> None:
+    shutil.copytree(saved, folder)
+    if name == "gone":
+        (folder / place).unlink()
+    else:
+        damage(folder / place, BROKEN[name])
 
 
 def _verified(folder: pathlib.Path) -> str:
@@ -46,8 +48,9 @@ def _verified(folder: pathlib.Path) -> str:
     return RIGHT
 
 
-def _noticed(folder: pathlib.Path, saved: pathlib.Path) -> str:
+def _noticed(written: Callable[[], pathlib.Path], saved: pathlib.Path) -> str:
     """Check that damage is reported; a file that no array needs may be missing or damaged."""
+    folder = written()
     answer = command("checkpoint", "verify", folder)
     if answer.code == 0:
         step = {key: value.tobytes() for key, value in _arrays(saved).items()}

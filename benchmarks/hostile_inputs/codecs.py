@@ -3,11 +3,12 @@
 import functools
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from hostile_inputs import image_files
 from hostile_inputs.attempts import RIGHT, Attempt, Wrong, command, expect_success
 from hostile_inputs.corpus import Corpus
 from hostile_inputs.damage import (
@@ -20,6 +21,7 @@ from hostile_inputs.damage import (
     refused,
     with_header,
 )
+from PIL import Image
 
 from pipeline import Codec
 from pipeline.core.errors import DataError
@@ -62,14 +64,25 @@ def attempts(corpus: Corpus) -> Iterator[Attempt]:
 
 
 def _codecs(corpus: Corpus) -> Iterator[Attempt]:
+    image = corpus.new("codecs") / "x.png"
+    image.parent.mkdir(parents=True)
+    Image.fromarray(image_files.picture()).save(image)
     for name, changes in (("config.json", CONFIGS), ("model.safetensors", WEIGHTS)):
         for what, change in changes.items():
-            folder = corpus.new("codecs")
-            shutil.copytree(corpus.codecs["images"], folder)
-            damage(folder / name, change)
-            corpus.num_files += 1
-            run = functools.partial(refused, ("inspect", "--codec", folder), DAMAGED, str(folder))
+            folder = corpus.later("codecs", "codec", functools.partial(_copy, corpus, name, change))
+            run = functools.partial(_uses, corpus, folder, image)
             yield Attempt(f"codec with {name}: {what}", run)
+
+
+def _copy(corpus: Corpus, name: str, change: Change, folder: pathlib.Path) -> None:
+    shutil.copytree(corpus.codecs["images"], folder)
+    damage(folder / name, change)
+
+
+def _uses(corpus: Corpus, written: Callable[[], pathlib.Path], image: pathlib.Path) -> str:
+    folder = written()
+    out = corpus.new("reconstructed")
+    return refused(("reconstruct", "--codec", folder, image, "--out", out), DAMAGED, str(folder))
 
 
 def _latents(corpus: Corpus) -> Iterator[Attempt]:

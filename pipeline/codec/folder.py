@@ -168,8 +168,10 @@ def _model(config: Mapping[str, Any], file: os.PathLike[str]) -> tuple[ModelDef,
         )
     except KeyError as error:
         raise CheckpointError(f"{file} has no {error.args[0]!r}") from None
-    except (StrataError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{file}: its model cannot be built: {error}") from None
+    except Exception as error:  # settings that no recipe has raise nearly anything in a model
+        known = isinstance(error, StrataError | TypeError | ValueError)
+        reason = " ".join(str(error).split()) if known else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{file}: its model cannot be built: {reason}") from None
     return modeldef, params | model_state
 
 

@@ -7,9 +7,10 @@ supported, and files that have the older names in some places only.
 """
 
 import json
+import math
 import pathlib
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -48,6 +49,7 @@ _DEFAULTS: dict[str, Any] = {
     "use_post_quant_conv": True,
     "mid_block_add_attention": True,
 }
+_COUNTS = ("in_channels", "out_channels", "layers_per_block", "latent_channels", "norm_num_groups")
 # Settings that are fixed in our network.
 _FIXED = {"act_fn": "silu", "norm_type": "group"}
 
@@ -142,6 +144,7 @@ def _settings(path: str) -> dict[str, Any]:
     if kind != "AutoencoderKL":
         raise CheckpointError(f"{file} holds {kind!r}, not 'AutoencoderKL'")
     settings = _DEFAULTS | {key: value for key, value in settings.items() if value is not None}
+    _check_values(settings, file)
     for key, block in (
         ("down_block_types", "DownEncoderBlock2D"),
         ("up_block_types", "UpDecoderBlock2D"),
@@ -159,6 +162,51 @@ def _settings(path: str) -> dict[str, Any]:
                 f"{file}: {one}={settings[one]} and {other}={settings[other]} differ"
             )
     return settings
+
+
+def _check_values(settings: Mapping[str, Any], file: pathlib.Path) -> None:
+    """Check the types and ranges of what is read of a config.json. Raises CheckpointError."""
+    size, groups = settings["sample_size"], settings["norm_num_groups"]
+    channels, latents = settings["block_out_channels"], settings["latent_channels"]
+    wanted = {key: (_is_count(settings[key]), "a whole number above 0") for key in _COUNTS}
+    wanted["sample_size"] = (
+        _is_count(size) or _is_list(size, _is_count),
+        "a whole number above 0, or two of them",
+    )
+    wanted["block_out_channels"] = (
+        _is_list(channels, _is_count)
+        and _is_count(groups)
+        and not any(width % groups for width in channels),
+        f"whole numbers above 0 that norm_num_groups={groups} divides",
+    )
+    for key in ("use_quant_conv", "use_post_quant_conv", "mid_block_add_attention"):
+        wanted[key] = (isinstance(settings[key], bool), "true or false")
+    for key in ("scaling_factor", "shift_factor"):
+        wanted[key] = (_is_finite(settings.get(key, 0)), "a finite number")
+    for key in ("latents_mean", "latents_std"):
+        values = settings.get(key) or ([1] * latents if _is_count(latents) else [])
+        wanted[key] = (
+            _is_list(values, _is_finite)
+            and len(values) == latents
+            and (key == "latents_mean" or min(values) > 0),
+            f"{latents} finite numbers{', above 0' if key == 'latents_std' else ''}",
+        )
+    for key, (right, what) in wanted.items():
+        if not right:
+            raise CheckpointError(f"{file}: {key}={settings.get(key)!r} must be {what}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_finite(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def _is_list(value: Any, each: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(each, value))
 
 
 def _source(name: str, tensors: Container[str]) -> Found:

@@ -47,7 +47,10 @@ def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> tuple[Layers,
     if metadata.get("codec") != codec.fingerprint:
         raise DataError(f"{path} was encoded with another codec, which must decode it")
     try:
-        tiling = Tiling(*(int(metadata[key]) for key in ("height", "width", "tile")))
+        sides = [int(metadata[key]) for key in ("height", "width", "tile")]
+        if min(sides) < 1:
+            raise ValueError
+        tiling = Tiling(*sides)
     except (KeyError, ValueError):
         raise DataError(f"{path}: its height, width or tile is missing or damaged") from None
     latents = tuple(tensors[name] for name in sorted(tensors))
