@@ -101,14 +101,17 @@ def command(*arguments: Any) -> Answer:
 
 
 def expect_refusal(answer: Answer, code: int, *words: str) -> str:
-    """Check that a command failed with this exit code and one line that has these words."""
+    """Check that a command failed with this exit code and one line that has all these words.
+
+    Each of the words may be several that are separated by |, of which one is enough.
+    """
     if answer.code != code:
         raise Wrong(f"exit code {answer.code}, not {code}: {answer.err[-200:]!r}")
     lines = [line for line in answer.err.splitlines() if line.startswith("strata ")]
     if not lines or "Traceback" in answer.err:
         raise Wrong(f"no line of one command: {answer.err[-300:]!r}")
     for word in words:
-        if not any(word in line for line in lines):
+        if not any(_has(line, word) for line in lines):
             raise Wrong(f"no {word!r} in {answer.err[-300:]!r}")
     return REFUSED
 
@@ -129,7 +132,12 @@ def refusals_of(kind: type[Exception], words: Sequence[str]) -> Iterator[None]:
         if "\n" in text:
             raise Wrong(f"more than one line: {text!r}") from None
         for word in words:
-            if word not in text:
+            if not _has(text, word):
                 raise Wrong(f"no {word!r} in {text!r}") from None
         return
     raise Wrong("it was accepted")
+
+
+def _has(text: str, words: str) -> bool:
+    """Return whether a text has one of the words that are separated by |."""
+    return any(word in text for word in words.split("|"))

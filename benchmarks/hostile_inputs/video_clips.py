@@ -14,6 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 FRAMES, RATE, SIZE = 13, 12, (32, 48)
+WITHIN = 14  # levels: a wrong matrix or range differs by more
 NO_VIDEO = "no video in it"
 # Container, encoder, pixel format.
 FORMS = (
@@ -34,6 +35,7 @@ FORMS = (
     ("mkv", "libx264", "yuv420p"),
     ("mkv", "libx265", "yuv420p"),
     ("mkv", "ffv1", "yuv420p"),
+    ("mkv", "ffv1", "yuv420p10le"),
     ("mkv", "mpeg2video", "yuv420p"),
     ("avi", "huffyuv", "yuv422p"),
     ("mkv", "libvpx", "yuv420p"),
@@ -51,7 +53,7 @@ class Clip(NamedTuple):
 
     `frames` are the numbers of the pictures that it shows, and `turn` is applied to each. Of a
     `partial` one, only some of them. A codec command makes a remark that matches `remark`, and
-    keeps the `shape` of pixels.
+    keeps the `shape` of pixels. `words` and `remark` may be several, separated by |.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Clip(NamedTuple):
     remark: str = ""
     partial: bool = False
     shape: fractions.Fraction | None = None
+    within: int = WITHIN
 
     def pictures(self) -> np.ndarray:
         """Return the frames, [t h w 3]."""
@@ -144,13 +147,22 @@ def _with(**settings: Any) -> Callable[[pathlib.Path], Any]:
 def _forms() -> Iterator[Clip]:
     for suffix, codec, pixel_format in FORMS:
         name = f"{codec}-{pixel_format}.{suffix}"
-        yield Clip(name, _with(codec=codec, pixel_format=pixel_format))
+        turn = _grey if pixel_format == "gray" else lambda x: x
+        # This encoder writes outside of its memory for smaller frames.
+        size = (64, 96) if codec == "libx265" else SIZE
+        write_it = _with(codec=codec, pixel_format=pixel_format, size=size)
+        within = 24 if codec in ("mjpeg", "mpeg2video", "mpeg4") else WITHIN
+        yield Clip(name, write_it, turn=turn, size=size, within=within)
     yield Clip("LARGE.MP4", _with())
     yield Clip("matroska-named.mp4", _renamed("mkv"))
     yield Clip("mp4-named.avi", _renamed("mp4"))
     for size in ((33, 49), (16, 16), (34, 50)):
         name = f"{size[0]}x{size[1]}.mp4"
         yield Clip(name, _with(size=size, pixel_format="yuv444p"), size=size)
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    return np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None], 3, axis=2)
 
 
 def _renamed(suffix: str) -> Callable[[pathlib.Path], Any]:
@@ -365,7 +377,9 @@ def _damaged() -> Iterator[Clip]:
     whole_index = {"movflags": "faststart"}
     half = _changed("libx264", _two_thirds, options=whole_index)
     yield Clip("cut-with-index.mp4", half, partial=True, remark="ends early|damaged")
-    yield Clip("cut.mp4", _changed("libx264", lambda data: data[:-600]), words="not a video")
+    yield Clip(
+        "cut.mp4", _changed("libx264", lambda data: data[:-600]), words="video in it|not a video"
+    )
     yield Clip("one-frame.mp4", _with(frames=1), frames=[0])
 
 

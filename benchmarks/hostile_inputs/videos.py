@@ -29,7 +29,6 @@ from pipeline.data.videos.video_data import VideoData
 Path = Callable[[], pathlib.Path]
 _CLIP = 5  # frames of a training example
 _EDGE = 4  # pixels around an edge that are not compared: chroma has half the resolution
-_WITHIN = 14  # levels: a wrong matrix or range differs by more
 
 
 def attempts(corpus: Corpus) -> Iterator[Attempt]:
@@ -50,8 +49,8 @@ def compared(clip: Clip, frames: np.ndarray, start: int | None = 0) -> str:
         raise Wrong(f"there are {len(frames)} frames, not {len(expected)}")
     starts = range(len(expected) - len(frames) + 1) if start is None else [start]
     differences = [_difference(frames, expected[at : at + len(frames)]) for at in starts]
-    if min(differences) > _WITHIN:
-        raise Wrong(f"pixels differ by {min(differences)}, more than {_WITHIN}")
+    if min(differences) > clip.within:
+        raise Wrong(f"pixels differ by {min(differences)}, more than {clip.within}")
     return RIGHT
 
 
@@ -65,8 +64,8 @@ def _difference(frames: np.ndarray, expected: np.ndarray) -> int:
     return int(np.abs(frames.astype(np.int16) - expected)[:, flat].max())
 
 
-def _cropped(clip: Clip) -> tuple[Clip, int]:
-    """Return a clip whose frames are the centre square of the given one's, and its side."""
+def _cropped(clip: Clip) -> Clip:
+    """Return a clip whose frames are the centre square of the given one's."""
     side = min(clip.size)
 
     def turn(pixels: np.ndarray) -> np.ndarray:
@@ -74,7 +73,7 @@ def _cropped(clip: Clip) -> tuple[Clip, int]:
         top, left = (shown.shape[0] - side) // 2, (shown.shape[1] - side) // 2
         return shown[top : top + side, left : left + side]
 
-    return clip._replace(turn=turn), side
+    return clip._replace(turn=turn)
 
 
 def _example(source: str, path: pathlib.Path, clip: Clip) -> np.ndarray:
@@ -91,7 +90,13 @@ def _train(corpus: Corpus, clip: Clip, written: Path) -> str:
         with refusals_of(DataError, [clip.name, words]):
             _example("videos", path.parent, clip)
         return REFUSED
-    return compared(_cropped(clip)[0], _example("videos", path.parent, clip), None)
+    try:
+        example = _example("videos", path.parent, clip)
+    except DataError as error:
+        if clip.partial and clip.name in str(error):
+            return REFUSED  # too few of its frames are left for an example
+        raise Wrong(f"it was refused: {error}") from None
+    return compared(_cropped(clip), example, None)
 
 
 def _pack(corpus: Corpus, clip: Clip, written: Path) -> str:
@@ -102,13 +107,12 @@ def _pack(corpus: Corpus, clip: Clip, written: Path) -> str:
     answer = command("data", "pack", path.parent, "--kind", "videos", "--out", out, *how)
     if clip.words:
         return expect_refusal(answer, DataError.exit_code, clip.name, clip.words)
-    if clip.partial and answer.code:
-        # Damage makes the only clip of this set unusable.
+    if clip.partial and answer.code:  # its damage makes the only clip of this set unusable
         return expect_refusal(answer, DataError.exit_code, clip.name)
     expect_success(answer)
-    if len(clip.frames) < _CLIP:
+    if clip.partial or len(clip.frames) < _CLIP:
         return RIGHT
-    return compared(_cropped(clip)[0], _example("clips", out, clip), None)
+    return compared(_cropped(clip), _example("clips", out, clip), None)
 
 
 def _reconstruct(corpus: Corpus, clip: Clip, written: Path) -> str:
