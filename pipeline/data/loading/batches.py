@@ -10,7 +10,7 @@ from pipeline.core.errors import DataError
 from pipeline.data import randomness
 from pipeline.data.loading.mix import Mix
 from pipeline.data.shuffle import shuffled
-from pipeline.data.unreadable import Unreadable
+from pipeline.data.unreadable import Budget, Unreadable, few, file_of
 
 # Consecutive unreadable replacements before a run stops: far more than chance in a usable dataset.
 _ATTEMPTS = 200
@@ -18,14 +18,14 @@ _EVALUATION_SEED = 0
 
 
 class Loaded(NamedTuple):
-    """A batch (pipeline.core.types.Batch), and "name: reason" of each example skipped for it.
+    """A batch (pipeline.core.types.Batch), and (file, "name: reason") of each one skipped for it.
 
     It is a tuple, so that Grain finds the arrays and transfers them in shared memory: with a pipe,
     a reader would wait for ever for the rest of a batch whose worker was killed.
     """
 
     batch: dict[str, np.ndarray]
-    skipped: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
 
 
 class Draws(NamedTuple):
@@ -87,14 +87,6 @@ class Examples(Protocol):
         ...
 
 
-def over_budget(skipped: list[str], budget: int, what: str = "images") -> DataError:
-    """Return the error for too many unreadable examples; it names up to three."""
-    shown = "; ".join(skipped[:3]) + (f"; and {len(skipped) - 3} more" if len(skipped) > 3 else "")
-    return DataError(
-        f"{len(skipped)} unreadable {what}, more than data.max_unreadable={budget}: {shown}"
-    )
-
-
 class TrainingBatches:
     """Random access to the endless stream of training batches: item i is batch k = start_step + i.
 
@@ -128,7 +120,7 @@ class TrainingBatches:
         order = turn * self.batch_size + self.rows
         length = len(examples)
         example = np.array([shuffled(self.seed, p, length) for p in order.tolist()], np.int32)
-        skipped: list[str] = []
+        skipped = Budget(self.max_unreadable, self.what)
         pixels, label = examples.gather(example) or self._read(examples, position, example, skipped)
         mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(
             bool
@@ -143,14 +135,14 @@ class TrainingBatches:
             "index": examples.places(example),
             "mask": mask,
         }
-        return Loaded(batch, tuple(skipped))
+        return Loaded(batch, tuple(skipped.found.items()))
 
     def _read(
         self,
         examples: Examples,
         position: Int[np.ndarray, " b"],
         example: Int[np.ndarray, " b"],
-        skipped: list[str],
+        skipped: Budget,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Read pixels and labels one by one; updates `example` where one had to be replaced."""
         pixels = np.empty((len(example), *examples.shape), np.uint8)
@@ -164,16 +156,15 @@ class TrainingBatches:
                     pixels[row], label[row] = examples.read(int(example[row]), drawn)
                     break
                 except Unreadable as error:
-                    message = f"{examples.name(int(example[row]))}: {error}"
-                    if message not in skipped:
-                        skipped.append(message)
-                    if len(skipped) > self.max_unreadable:
-                        raise over_budget(skipped, self.max_unreadable, self.what) from None
+                    _count(skipped, examples, int(example[row]), error)
                     stream = randomness.REPLACEMENT + attempt
                     bits = randomness.draw(self.seed, stream, position[row : row + 1])[0]
                     example[row] = randomness.below(int(bits), len(examples))
             else:
-                raise over_budget(skipped, self.max_unreadable, self.what)
+                raise DataError(
+                    f"none of {_ATTEMPTS} {self.what} drawn in a row can be used: "
+                    f"{few(skipped.found.values())}"
+                )
         return pixels, label
 
 
@@ -205,7 +196,7 @@ class EvaluationBatches:
         example[mask] = [shuffled(_EVALUATION_SEED, p, length) for p in position[mask].tolist()]
         pixels = np.zeros((len(example), *examples.shape), np.uint8)
         label = np.full(len(example), -1, np.int32)
-        skipped: list[str] = []
+        skipped = Budget(len(example), "")
         loaded = examples.gather(example[mask])
         if loaded:
             pixels[mask], label[mask] = loaded
@@ -221,7 +212,7 @@ class EvaluationBatches:
             "index": examples.places(example),
             "mask": mask,
         }
-        return Loaded(batch, tuple(skipped))
+        return Loaded(batch, tuple(skipped.found.items()))
 
 
 def _fill(
@@ -230,12 +221,19 @@ def _fill(
     pixels: UInt8[np.ndarray, "b ..."],
     label: Int[np.ndarray, " b"],
     mask: Bool[np.ndarray, " b"],
-    skipped: list[str],
+    skipped: Budget,
 ) -> None:
     """Fill `pixels` and `label` one by one; an unreadable row becomes padding."""
     for row in np.flatnonzero(mask):
         try:
             pixels[row], label[row] = examples.read(int(example[row]), Draws())
         except Unreadable as error:
-            skipped.append(f"{examples.name(int(example[row]))}: {error}")
+            _count(skipped, examples, int(example[row]), error)
             example[row], mask[row] = -1, False
+
+
+def _count(skipped: Budget, examples: Examples, index: int, error: Unreadable) -> None:
+    try:
+        skipped.add(file_of(examples, index), f"{examples.name(index)}: {error}")
+    except DataError as too_many:
+        raise too_many from None

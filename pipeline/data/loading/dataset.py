@@ -20,11 +20,10 @@ from pipeline.data.loading.batches import (
     Examples,
     Loaded,
     TrainingBatches,
-    over_budget,
 )
 from pipeline.data.loading.mix import Mix
 from pipeline.data.loading.workers import end_with_parent
-from pipeline.data.unreadable import Unreadable
+from pipeline.data.unreadable import Budget, Unreadable, file_of
 
 _READ_AHEAD_BYTES = 256 << 20  # finished batches of all workers together
 
@@ -44,7 +43,6 @@ class Dataset:
       what: "images" or "videos", for messages.
       fingerprint: sha256 over the training examples and the settings that change their stream.
       classes: names of the labels, or empty.
-      unreadable: "name: reason" of each example skipped so far by any iterator of this object.
     """
 
     what: ClassVar[str]
@@ -54,7 +52,7 @@ class Dataset:
     max_unreadable: int
     fingerprint: str
     classes: tuple[str, ...]
-    unreadable: list[str]
+    _budget: Budget
     _training: Mix[Any]
     _held_out: Sequence[Any]
 
@@ -69,7 +67,12 @@ class Dataset:
             raise ConfigError(f"data.num_workers={self.num_workers} must be 0 or more")
         if self.max_unreadable < 0:
             raise ConfigError(f"data.max_unreadable={self.max_unreadable} must be 0 or more")
-        self.unreadable = []
+        self._budget = Budget(self.max_unreadable, self.what)
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Return a line, "name: reason", for each file that any iterator has skipped so far."""
+        return list(self._budget.found.values())
 
     @property
     def num_examples(self) -> int:
@@ -146,25 +149,23 @@ class Dataset:
     def _check_readable(self, kinds: Sequence[Examples], where: str) -> None:
         """Read examples of each kind until one works, so that a bad dataset fails early."""
         for examples in kinds:
-            failed: list[str] = []
+            failed = Budget(self.max_unreadable, self.what)
             for index in range(len(examples)):
                 try:
                     examples.read(index, Draws())
                     break
                 except Unreadable as error:
-                    failed.append(f"{examples.name(index)}: {error}")
-                    if len(failed) > self.max_unreadable:
-                        raise over_budget(failed, self.max_unreadable, self.what) from None
+                    failed.add(file_of(examples, index), f"{examples.name(index)}: {error}")
             else:
                 raise DataError(
-                    f"{where}: none of the {len(examples)} {self.what} can be used; {failed[0]}"
+                    f"{where}: none of the {len(examples)} {self.what} can be used; "
+                    f"{next(iter(failed.found.values()))}"
                 )
 
-    def note_unreadable(self, skipped: tuple[str, ...]) -> None:
-        """Count examples that could not be read. Raises DataError beyond max_unreadable."""
-        self.unreadable.extend(entry for entry in skipped if entry not in self.unreadable)
-        if len(self.unreadable) > self.max_unreadable:
-            raise over_budget(self.unreadable, self.max_unreadable, self.what)
+    def note_unreadable(self, skipped: tuple[tuple[str, str], ...]) -> None:
+        """Count files that could not be read. Raises DataError beyond max_unreadable."""
+        for file, message in skipped:
+            self._budget.add(file, message)
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):

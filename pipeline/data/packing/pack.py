@@ -13,12 +13,11 @@ from PIL import Image
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
 from pipeline.data.images.transforms import shrink_shorter_side
-from pipeline.data.loading.batches import over_budget
 from pipeline.data.records import image_records, manifest
 from pipeline.data.records.writer import NewFolder, ShardWriter, new_folder
 from pipeline.data.source import ImageSource, Record
 from pipeline.data.sources import by_suffix, open_source
-from pipeline.data.unreadable import Unreadable
+from pipeline.data.unreadable import Budget, Unreadable, few
 
 _CHUNK = 256  # examples decoded in parallel at a time
 
@@ -85,23 +84,22 @@ def _write(
     max_unreadable: int,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    unreadable: list[str] = []
+    unreadable = Budget(max_unreadable, "images")
     shapes: set[tuple[int, ...]] = set()
     writer = ShardWriter(folder, "images", shard_bytes)
     for done, record in _prepared(source, image_size, raw):
         if isinstance(record, str):
-            unreadable.append(record)
-            if len(unreadable) > max_unreadable:
-                raise over_budget(unreadable, max_unreadable)
+            unreadable.add(source.name(done - 1), record)
         else:
             writer.write(image_records.to_bytes(record))
             shapes.add(() if isinstance(record.data, bytes) else record.data.shape)
         progress(done, len(source))
+    skipped = list(unreadable.found.values())
     if not shapes:
-        raise DataError(f"none of the {len(source)} images can be read; {unreadable[0]}")
+        raise DataError(f"none of the {len(source)} images can be read; {few(skipped)}")
     shape = list(shapes.pop()) if raw and len(shapes) == 1 else None
     schema = {"encoding": "raw" if raw else "encoded", "shape": shape}
-    return writer.finish(manifest.IMAGES, schema, source.classes, unreadable)
+    return writer.finish(manifest.IMAGES, schema, source.classes, skipped)
 
 
 def _prepared(

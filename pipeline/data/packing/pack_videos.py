@@ -14,7 +14,6 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, is_video, walk
-from pipeline.data.loading.batches import over_budget
 from pipeline.data.media.video_file import VideoFile, ends_early
 from pipeline.data.packing.cutting import WITHOUT_SOUND, cut
 from pipeline.data.records import clip_records, manifest
@@ -22,7 +21,7 @@ from pipeline.data.records.clip_records import Packed
 from pipeline.data.records.writer import ShardWriter, new_folder
 from pipeline.data.source import Video, VideoSource
 from pipeline.data.sources import by_suffix, open_source
-from pipeline.data.unreadable import Unreadable
+from pipeline.data.unreadable import Budget, Unreadable, file_of
 from pipeline.data.videos.clips import at_moments, since
 
 
@@ -70,7 +69,7 @@ def pack_videos(
       fps: frames per second of raw clips; 0 keeps the file's frames.
       image_size: shrink raw frames to this shorter side; 0 keeps their size.
       shard_bytes: approximate size of a shard.
-      max_unreadable: maximal number of clips that are left out.
+      max_unreadable: maximal number of videos of which clips are left out.
       progress: called with the numbers of videos done and in total.
 
     Raises:
@@ -141,15 +140,14 @@ def _write_clips(
     notes: Notes,
 ) -> tuple[list[tuple[int, int, int]], list[str]]:
     """Write the clips of all videos; return their sizes, and "name: reason" of those left out."""
-    unreadable: list[str] = []
+    unreadable, budget = [], Budget(max_unreadable, "videos")
     sizes: list[tuple[int, int, int]] = []
     for index in range(len(source)):
         note = functools.partial(notes.add, source.name(index))
         for packed in _named(clips_of(source[index], note=note), source, index):
             if isinstance(packed, str):
                 unreadable.append(packed)
-                if len(unreadable) > max_unreadable:
-                    raise over_budget(unreadable, max_unreadable, "videos")
+                budget.add(file_of(source, index), packed)
                 continue
             writer.write(clip_records.to_bytes(packed))
             sizes.append(packed.size)

@@ -60,6 +60,10 @@ class VideoList:
     def size(self, index: int) -> None:
         """Return None: a file has to be opened."""
 
+    def file(self, index: int) -> str:
+        """Return the path of a row's video, which other rows may share."""
+        return os.path.join(self._folder, self._rows[index][0])
+
     def name(self, index: int) -> str:
         name, begin, end = self._rows[index]
         part = "" if (begin, end) == (0, math.inf) else f" from {begin:g} to {end:g} s"

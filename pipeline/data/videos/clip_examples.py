@@ -12,6 +12,7 @@ from pipeline.data.images.decode import decode
 from pipeline.data.loading.batches import Draws
 from pipeline.data.media.video_file import VideoFile
 from pipeline.data.source import ImageSource, VideoSource
+from pipeline.data.unreadable import file_of
 from pipeline.data.videos.clips import Clip, Filmstrip, Still
 from pipeline.data.videos.window import Window
 
@@ -94,6 +95,10 @@ class ClipExamples:
 
     def name(self, index: int) -> str:
         return self.source.name(int(self.members[index // self.clips_per_video]))
+
+    def file(self, index: int) -> str:
+        """Return the file of one example, which others may share."""
+        return file_of(self.source, int(self.members[index // self.clips_per_video]))
 
 
 def report_once(name: str, file: VideoFile) -> None:
