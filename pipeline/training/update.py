@@ -1,8 +1,9 @@
 """The update of a state from a gradient: clip, skip or apply, and EMA, in one pass over arrays."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +20,12 @@ class Update:
     """The rules by which a gradient changes the state.
 
     The gradient is clipped to a global norm of `clip_norm`. A step whose norm before clipping
-    reaches `skip_norm`, or whose loss or norm is not finite, changes only the counters: neither the
-    parameters, nor the optimizer's state, nor the EMA. VDVAE (arXiv 2011.10650) skips likewise, but
-    its threshold can stall a run forever. Here, after `max_skips` large gradients in a row, clipped
-    updates are applied until the norm is below the threshold again. A non-finite gradient is never
-    applied. 0 turns clip_norm or skip_norm off.
+    reaches `skip_norm`, or in which the loss, the norm or any array that would be written is not
+    finite, changes only the counters: neither the parameters, nor the optimizer's state, nor the
+    EMA, nor the model's other variables. VDVAE (arXiv 2011.10650) skips likewise, but its threshold
+    can stall a run forever. Here, after `max_skips` large gradients in a row, clipped updates are
+    applied until the norm is below the threshold again. A non-finite update is never applied. 0
+    turns clip_norm or skip_norm off.
 
     The EMA's decay is `ema`, but at most (1 + n) / (10 + n) after n applied steps. Otherwise an
     average over ten thousand steps would consist of the initial weights for most of a short run.
@@ -43,28 +45,24 @@ class Update:
             raise ConfigError("optimizer.clip_norm, skip_norm and max_skips are 0 or more")
 
     def __call__(
-        self,
-        state: TrainState,
-        loss: Float[Array, ""],
-        gradients: Arrays,
-        model_state: Arrays,
-        *,
-        all_finite: Bool[Array, ""] | None = None,
+        self, state: TrainState, loss: Float[Array, ""], gradients: Arrays, model_state: Arrays
     ) -> tuple[TrainState, dict[str, Array]]:
         """Return the next state, and metrics to log.
 
         Args:
           loss: the differentiated loss.
           model_state: the model's other variables after the step.
-          all_finite: whether everything else that the step computes is finite; if not, the update
-            is skipped.
         """
+        proposal = self.propose(state, loss, gradients, model_state)
+        return self.apply(state, proposal, finite=proposal.finite)
+
+    def propose(
+        self, state: TrainState, loss: Float[Array, ""], gradients: Arrays, model_state: Arrays
+    ) -> "Proposal":
+        """Return what `apply` would write; the arguments are those of a call."""
         layer_norms = jnp.stack([optax.tree.norm(layer) for layer in by_layer(gradients).values()])
         norm = jnp.linalg.norm(layer_norms)
-        finite = jnp.isfinite(norm) & jnp.isfinite(loss)
-        finite = finite if all_finite is None else finite & all_finite
         large = (norm >= self.skip_norm) if self.skip_norm else jnp.zeros((), bool)
-        apply = finite & (~large | (state.consecutive_large_grads >= self.max_skips))
         rate = self.learning_rate(state.step)
         shrink = jnp.minimum(1.0, self.clip_norm / (norm + 1e-6)) if self.clip_norm else 1.0
         gradients = jax.tree.map(lambda g: g * shrink, gradients)
@@ -77,15 +75,62 @@ class Update:
             name: state.ema[name] * decay + params[name] * (1 - decay) for name in sorted(state.ema)
         }
         new: Any = dict(params=params, ema=ema, model_state=model_state, opt_state=opt_state)
-        next_state = _next_state(state, new, apply=apply, large=large, finite=finite)
         report = {
             "gradient_norm": norm,
             "learning_rate": rate,
-            "skipped": next_state.skipped,
-            "consecutive_nonfinite": next_state.consecutive_nonfinite,
             "layer_gradient_norms": layer_norms,
         }
-        return next_state, report
+        finite = jnp.isfinite(norm) & jnp.isfinite(loss) & all_finite(new)
+        return Proposal(new, large, finite, report)
+
+    def apply(
+        self, state: TrainState, proposal: "Proposal", *, finite: Bool[Array, ""]
+    ) -> tuple[TrainState, dict[str, Array]]:
+        """Return the next state, and metrics to log.
+
+        Args:
+          finite: whether everything is finite, in other proposals that belong to the step too.
+        """
+        large = proposal.large
+        apply = finite & (~large | (state.consecutive_large_grads >= self.max_skips))
+        next_state = _next_state(state, proposal.new, apply=apply, large=large, finite=finite)
+        return next_state, proposal.report | {
+            "skipped": next_state.skipped,
+            "consecutive_nonfinite": next_state.consecutive_nonfinite,
+        }
+
+
+class Proposal(NamedTuple):
+    """The arrays that a step would write, and what decides whether it does.
+
+    Attributes:
+      new: the fields of the next state.
+      large: whether the gradient's norm reaches skip_norm.
+      finite: whether the loss, the gradient's norm and all of `new` are finite.
+      report: metrics to log.
+    """
+
+    new: Mapping[str, Any]
+    large: Bool[Array, ""]
+    finite: Bool[Array, ""]
+    report: dict[str, Array]
+
+
+def all_finite(tree: Any) -> Bool[Array, ""]:
+    """Return whether all floating-point numbers in a tree are finite, in one pass over it.
+
+    Arrays of one name and shape, which are a parameter, its EMA and its moments, are reduced
+    together: they are computed from the same inputs and sharded alike.
+    """
+    groups: dict[Any, list[Array]] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            groups.setdefault((getattr(path[-1], "key", path), leaf.shape), []).append(leaf)
+    verdicts = [
+        functools.reduce(jnp.logical_and, map(jnp.isfinite, leaves)).all()
+        for leaves in groups.values()
+    ]
+    return jnp.stack(verdicts).all() if verdicts else jnp.ones((), bool)
 
 
 def _next_state(

@@ -74,6 +74,38 @@ def test_a_non_finite_step_changes_only_counters(gradient, loss):
     assert int(again.consecutive_nonfinite) == 0 and not same(again.params, before.params)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        dict(rate=np.nan),
+        dict(rate=np.inf),
+        dict(eps=0.0),  # 0 / 0 where the gradient is 0
+        dict(weight_decay=np.nan),
+        dict(clip_norm=np.nan),
+        dict(statistic=np.nan),
+        dict(statistic=np.inf),
+        dict(ema=np.nan),
+    ],
+    ids=str,
+)
+def test_what_would_be_written_must_be_finite(broken):
+    rate, count = broken.get("rate", 0.1), broken.get("statistic", 1.0)
+    optimizer = optim.create(
+        "adamw", eps=broken.get("eps", 1e-8), weight_decay=broken.get("weight_decay", 0.0)
+    )
+    rule = Update(optimizer, lambda step: jnp.asarray(rate), 0.5)
+    if "clip_norm" in broken:
+        object.__setattr__(rule, "clip_norm", np.nan)
+    before = states.fresh({"w": jnp.array([3.0, 4.0])}, {"count": jnp.zeros(())}, optimizer)
+    if "ema" in broken:
+        before = before.replace(ema={"w": jnp.array([3.0, np.nan])})
+    arguments = {"w": jnp.array([0.0, 1.0])}, {"count": jnp.asarray(count)}
+    after, report = jax.jit(rule.__call__)(before, jnp.ones(()), *arguments)
+    assert np.isfinite(report["gradient_norm"]) and int(report["consecutive_nonfinite"]) == 1
+    for part in ("params", "opt_state", "model_state"):
+        assert same(getattr(before, part), getattr(after, part)), part
+
+
 def test_large_gradients_are_skipped_max_skips_times_and_then_applied_clipped():
     rule, state = update(clip_norm=1.0, skip_norm=5.0, max_skips=2), start()
     moved = []

@@ -76,8 +76,9 @@ def first_bad_layer(
 
     In the forward pass, that is the first stochastic layer whose KL is not finite, or else the
     first loss. If they are all finite, it happened in the backward pass, which runs from the
-    output: the last layer in forward order whose gradient is not finite. `layers` are the names of
-    the metrics' layer_gradient_norms, and `losses` the metrics of the losses.
+    output: the last layer in forward order whose gradient is not finite. If these are finite too,
+    it is in what the step would have written. `layers` are the names of the metrics'
+    layer_gradient_norms, and `losses` the metrics of the losses.
     """
     kl = np.asarray(metrics.get("kl", ()))
     if not np.isfinite(kl).all():
@@ -89,4 +90,6 @@ def first_bad_layer(
     if len(bad):
         share = f"{len(bad)} of {len(layers)} layers"
         return f"the gradient of {layers[bad[-1]]} ({share}; the forward pass is finite)"
+    if metrics.get("consecutive_nonfinite", 0):
+        return "the update (the loss and every gradient are finite)"
     return "none"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ from pipeline.core.types import Batch, Outputs, pixels_of
 from pipeline.losses import adversarial
 from pipeline.losses.objective import Objective
 from pipeline.training.state.train_state import TrainState
-from pipeline.training.steps.microbatches import accumulate, gather, masked_means
-from pipeline.training.update import Update
+from pipeline.training.steps.microbatches import accumulate, gather, key_of, masked_means
+from pipeline.training.update import Proposal, Update
 
 # Running means of the discriminator's logits, for LeCam, among its other variables.
 LECAM = {"lecam.real": 0.0, "lecam.fake": 0.0}
@@ -51,6 +51,23 @@ class GanConfig:
     lecam_decay: float | int = 0.999
 
 
+class _Gradients(NamedTuple):
+    """Gradients of a batch or a microbatch.
+
+    Attributes:
+      codec: of the codec's loss; without the generator's term if that is kept apart.
+      discriminator: of the discriminator's loss; empty if it is not trained.
+      generator: of the generator's loss, summed over an example, if it is kept apart; else empty.
+      nll_layer: of the objective's likelihood by the layer that the adaptive weight compares, in
+        the same unit, or None.
+    """
+
+    codec: Arrays
+    discriminator: Arrays
+    generator: Arrays
+    nll_layer: Array | None
+
+
 @dataclasses.dataclass(frozen=True)
 class AdversarialStep:
     """(state, batch, frozen) -> (next state, metrics): pure, to be compiled with the state donated.
@@ -58,9 +75,10 @@ class AdversarialStep:
     Each `variant` is compiled once. The codec's loss is objective + weight * g, summed over an
     example, averaged over the batch, and divided by the number of values of an example: gradients
     and norms do not depend on the resolution. The discriminator learns from the same batch, and
-    from the codec's reconstructions before this update. A gradient of either network that is not
-    finite leaves both unchanged; one that is too large for its own skip_norm leaves its network
-    unchanged. All noise comes from fold_in(seed, step).
+    from the codec's reconstructions before this update. If a gradient or an array to be written of
+    either network is not finite, both stay unchanged; a gradient that is too large for its own
+    skip_norm leaves its network unchanged. The noise of an example is a function of the seed, the
+    step, the layer and the example's row in the batch.
 
     Metrics: "loss", what the codec minimizes except for the generator's term, whose level means
     nothing; the objective's terms per dimension; and with a discriminator "generator" and
@@ -72,8 +90,9 @@ class AdversarialStep:
       objective: the codec's loss of each example, without the generator's.
       update: how a gradient changes the codec.
       seed: the run's seed.
-      grad_accum_steps: number of microbatches that are differentiated in turn; each has its
-        own adaptive weight.
+      grad_accum_steps: number of microbatches that are differentiated in turn. With an adaptive
+        weight, which needs the gradients of the whole batch, each is differentiated twice, and the
+        generator's gradient takes the memory of the parameters once more.
       gather: sharding that gathers sharded parameters before they are used; None if they are whole.
       discriminator: the discriminator; None in a run without one.
       discriminator_update: how a gradient changes the discriminator.
@@ -133,37 +152,40 @@ class AdversarialStep:
     def __call__(
         self, state: TrainState, batch: Batch, frozen: Mapping[str, Array]
     ) -> tuple[TrainState, dict[str, Array]]:
-        key = jax.random.fold_in(jax.random.key(self.seed), state.step)
+        key = key_of(self.seed, state.step)
         whole = self._gathered(state)
 
         def gradients_of(
             model_state: Arrays, batch: Batch, key: PRNGKeyArray
-        ) -> tuple[tuple[Arrays, Arrays], dict[str, Array], Arrays]:
+        ) -> tuple[_Gradients, dict[str, Array], Arrays]:
             return self._gradients(whole, model_state, batch, frozen, key)
 
-        like = (whole.params, whole.discriminator.params if self.active else {})
-        (gradients, discriminator_gradients), metrics, model_state = accumulate(
+        like = _Gradients(
+            whole.params,
+            whole.discriminator.params if self.active else {},
+            whole.params if self._balances_later else {},
+            whole.params[self.layer] if self._balances_later else None,
+        )
+        parts, metrics, model_state = accumulate(
             gradients_of, state.model_state, batch, key, like=like, steps=self.grad_accum_steps
         )
-        all_finite = jnp.isfinite(metrics["loss"])
-        if self.active:
-            all_finite &= (
-                jnp.isfinite(metrics["discriminator"])
-                & _all_finite(discriminator_gradients)
-                & _all_finite(gradients)
-            )
-        before = state.discriminator
-        state, report = self.update(
-            state, metrics["loss"], gradients, model_state, all_finite=all_finite
+        gradients, discriminator_gradients = parts.codec, parts.discriminator
+        if self._balances_later:
+            weight, gradients = self._balanced(whole.discriminator, parts, batch)
+            metrics["adversarial_weight"] = weight
+        proposal = self.update.propose(state, metrics["loss"], gradients, model_state)
+        if not self.active:
+            state, report = self.update.apply(state, proposal, finite=proposal.finite)
+            return state, metrics | report
+        other = self._discriminator_proposal(state.discriminator, discriminator_gradients, metrics)
+        finite = proposal.finite & other.finite
+        discriminator, of_discriminator = self._discriminator_update.apply(
+            state.discriminator, other, finite=finite
         )
-        metrics |= report
-        if self.active:
-            discriminator, report = self._updated_discriminator(
-                before, discriminator_gradients, metrics, all_finite
-            )
-            state = dataclasses.replace(state, discriminator=discriminator)
-            metrics |= report
-        return state, metrics
+        state, report = self.update.apply(state, proposal, finite=finite)
+        names = ("gradient_norm", "learning_rate", "skipped")
+        report |= {f"discriminator_{name}": of_discriminator[name] for name in names}
+        return dataclasses.replace(state, discriminator=discriminator), metrics | report
 
     def _gathered(self, state: TrainState) -> TrainState:
         discriminator = state.discriminator
@@ -174,10 +196,14 @@ class AdversarialStep:
         params = gather(state.params, self.gather)
         return dataclasses.replace(state, params=params, discriminator=discriminator)
 
-    def _updated_discriminator(
-        self, before: TrainState, gradients: Arrays, metrics: Mapping[str, Array], all_finite: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
+    @property
+    def _discriminator_update(self) -> Update:
         assert self.discriminator_update is not None
+        return self.discriminator_update
+
+    def _discriminator_proposal(
+        self, before: TrainState, gradients: Arrays, metrics: Mapping[str, Array]
+    ) -> Proposal:
         model_state = before.model_state
         if self.gan.lecam:
             # Means over the whole batch, however many microbatches it had.
@@ -186,11 +212,9 @@ class AdversarialStep:
             model_state = model_state | {
                 name: model_state[name] * decay + mean * (1 - decay) for name, mean in means.items()
             }
-        after, report = self.discriminator_update(
-            before, metrics["discriminator"], gradients, model_state, all_finite=all_finite
+        return self._discriminator_update.propose(
+            before, metrics["discriminator"], gradients, model_state
         )
-        names = ("gradient_norm", "learning_rate", "skipped")
-        return after, {f"discriminator_{name}": report[name] for name in names}
 
     def _gradients(
         self,
@@ -199,8 +223,8 @@ class AdversarialStep:
         batch: Batch,
         frozen: Mapping[str, Array],
         key: PRNGKeyArray,
-    ) -> tuple[tuple[Arrays, Arrays], dict[str, Array], Arrays]:
-        """Return the gradients of (codec, discriminator), metrics, and the other variables."""
+    ) -> tuple["_Gradients", dict[str, Array], Arrays]:
+        """Return the gradients, metrics, and the model's other variables."""
         mask, divisor = batch["mask"], self.objective.divisor(batch)
         inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
 
@@ -223,22 +247,52 @@ class AdversarialStep:
         metrics["loss"] = (nll + rest) / divisor
         cotangent = pull_losses((one, one))
         discriminator_gradients: Arrays = {}
+        generator_gradients, nll_layer = {}, None
         if self.active:
             of_generator, generator, fake = self._generator_cotangent(
                 outputs, own, state.discriminator, mask
             )
-            weight = self._adversarial_weight(
-                state.discriminator, pull, lambda: pull_losses((one, zero)), of_generator
-            )
-            cotangent = jax.tree.map(lambda a, b: _add(a, b, weight), cotangent, of_generator)
-            metrics |= {"generator": generator, "adversarial_weight": weight}
+            metrics["generator"] = generator
+            if self._balances_later:
+                (generator_gradients,) = pull(of_generator)
+                nll_layer = pull(pull_losses((one, zero)))[0][self.layer]
+            else:
+                weight = self._adversarial_weight(
+                    state.discriminator, pull, lambda: pull_losses((one, zero)), of_generator
+                )
+                cotangent = jax.tree.map(lambda a, b: _add(a, b, weight), cotangent, of_generator)
+                metrics["adversarial_weight"] = weight
             real = pixels.to_float(pixels_of(batch))
             discriminator_gradients, report = self._discriminator_gradients(
                 state.discriminator, real, jax.lax.stop_gradient(fake), mask
             )
             metrics |= report
         (gradients,) = pull(jax.tree.map(lambda c: _scale(c, 1 / divisor), cotangent))
-        return (gradients, discriminator_gradients), metrics, model_state
+        found = _Gradients(gradients, discriminator_gradients, generator_gradients, nll_layer)
+        return found, metrics, model_state
+
+    @property
+    def _balances_later(self) -> bool:
+        """Whether the adaptive weight is computed from the microbatches' mean gradients."""
+        return self.active and self.gan.adaptive and self.grad_accum_steps > 1
+
+    def _balanced(
+        self, discriminator: TrainState, parts: "_Gradients", batch: Batch
+    ) -> tuple[Float[Array, ""], Arrays]:
+        """Return the adaptive weight of the whole batch, and the codec's gradient with it."""
+        weight = self._warmup(discriminator) * adversarial.adaptive_weight(
+            parts.nll_layer,
+            parts.generator[self.layer],
+            eps=self.gan.eps,
+            highest=self.gan.max_weight,
+        )
+        share = weight / self.objective.divisor(batch)
+        return weight, jax.tree.map(lambda a, b: a + share * b, parts.codec, parts.generator)
+
+    def _warmup(self, discriminator: TrainState) -> Float[Array, ""]:
+        """Return the weight of the generator's loss before it is balanced."""
+        warmup = jnp.minimum(1.0, (discriminator.step + 1) / max(1, self.gan.warmup_steps))
+        return warmup * self.gan.weight
 
     def _generator_cotangent(
         self, outputs: Outputs, own: Arrays, discriminator: TrainState, mask: Array
@@ -263,8 +317,7 @@ class AdversarialStep:
         generator_cotangent: Any,
     ) -> Float[Array, ""]:
         """Return the weight of the generator's loss, warmed up and, with `adaptive`, balanced."""
-        warmup = jnp.minimum(1.0, (discriminator.step + 1) / max(1, self.gan.warmup_steps))
-        weight = warmup * self.gan.weight
+        weight = self._warmup(discriminator)
         if not self.gan.adaptive:
             return weight
         # XLA drops everything in these two passes except the path to this layer.
@@ -305,11 +358,6 @@ class AdversarialStep:
 
 def _mean(logits: Array, mask: Array) -> Float[Array, ""]:
     return masked_mean(logits.reshape(logits.shape[0], -1).mean(axis=-1), mask)
-
-
-def _all_finite(gradients: Arrays) -> Array:
-    norms = [jnp.square(gradient).sum() for gradient in gradients.values()]
-    return jnp.isfinite(jnp.stack(norms)).all()
 
 
 def _add(a: Array, b: Array, weight: Array) -> Array:

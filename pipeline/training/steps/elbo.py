@@ -19,7 +19,7 @@ from pipeline.losses.term import num_values, weight_at
 from pipeline.losses.terms.distortion import negative_log_likelihood
 from pipeline.metrics.functions import codebook_usage
 from pipeline.training.state.train_state import TrainState
-from pipeline.training.steps.microbatches import accumulate, gather, masked_means
+from pipeline.training.steps.microbatches import accumulate, gather, key_of, masked_means
 from pipeline.training.update import Update
 
 NATS_TO_BITS = 1 / math.log(2)
@@ -31,7 +31,8 @@ class ElboStep:
 
     The loss is in nats per dimension of the image, or with objective.unit="image" in nats, summed
     over an example and averaged over the batch; with objective.spectral, norms of the weights are
-    added. All noise comes from fold_in(seed, step).
+    added. The noise of an example is a function of the seed, the step, the layer and the example's
+    row in the batch.
 
     Metrics in bits per dimension: "loss" (what is minimized), "elbo" (the unweighted negative
     ELBO), "distortion", "rate", "kl" [l], the rate of each stochastic layer, and every term of the
@@ -80,7 +81,7 @@ class ElboStep:
     def __call__(
         self, state: TrainState, batch: Batch, frozen: Mapping[str, Array] | None = None
     ) -> tuple[TrainState, dict[str, Array]]:
-        key = jax.random.fold_in(jax.random.key(self.seed), state.step)
+        key = key_of(self.seed, state.step)
         whole = dataclasses.replace(state, params=gather(state.params, self.gather))
 
         def gradients_of(
@@ -110,7 +111,7 @@ class ElboStep:
         """Return the gradients, metrics, and the model's other variables."""
 
         def loss_of(params: Arrays) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
-            return self._loss(params, model_state, state.step, batch, frozen, key)
+            return self._loss(params, model_state, state, batch, frozen, key)
 
         gradients, (metrics, after) = jax.grad(loss_of, has_aux=True)(state.params)
         return gradients, metrics, after
@@ -119,12 +120,18 @@ class ElboStep:
         self,
         params: Arrays,
         model_state: Arrays,
-        step: Array,
+        before: TrainState,
         batch: Batch,
         frozen: Mapping[str, Array],
         key: PRNGKeyArray,
     ) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
-        """Return the loss, and (metrics, the model's other variables)."""
+        """Return the loss, and (metrics, the model's other variables).
+
+        Args:
+          model_state: the model's other variables, which earlier microbatches may have changed.
+          before: the state before the step.
+        """
+        step = before.step
         model = self.modeldef.merge(params, model_state)
         inputs = {"image": batch["image"], "label": batch["label"], "step": step}
         outputs = model(inputs, key=key, train=True)
@@ -137,7 +144,8 @@ class ElboStep:
         value = masked_mean(losses.total, batch["mask"]) / divisor
         after = model_state | parameters.split(model)[2]
         if self.objective.spectral is not None:
-            norms, directions = spectral.penalty(model, model_state, first=step == 0)
+            # From the directions before the step, so that every microbatch adds the same norms.
+            norms, directions = spectral.penalty(model, before.model_state, first=step == 0)
             weight = weight_at(self.objective.spectral, step)
             metrics |= {"spectral_weight": jnp.asarray(weight), "spectral_norms": norms}
             value = value + weight * norms / divisor

@@ -11,6 +11,7 @@ from pipeline.backend import target
 from pipeline.core.parameters import Arrays
 from pipeline.core.reduce import masked_mean
 from pipeline.core.types import Batch
+from pipeline.training.steps import row_keys
 
 # (the model's other variables, microbatch, key) -> (gradients, metrics, other variables)
 Gradients = Callable[[Arrays, Batch, PRNGKeyArray], tuple[Any, dict[str, Array], Arrays]]
@@ -27,14 +28,18 @@ def accumulate(
 ) -> tuple[Any, dict[str, Array], Arrays]:
     """Return the mean gradients and metrics over `steps` microbatches, differentiated in turn.
 
-    Activations take the memory of one microbatch. Each has its own noise, and the model's other
-    variables (running statistics, codebooks) pass from one to the next.
+    Activations take the memory of one microbatch. Each example has the noise that it has in the
+    whole batch (`row_keys`), so that the result does not depend on `steps`, up to rounding. What
+    does depend on it is what a model or a loss computes from the set of examples that it sees at
+    once: the statistics of batch normalization, means over the batch in losses that are not linear
+    in them (objective.free_bits, balanced_rate, capacity), and codebook usage. The model's other
+    variables (running statistics, codebooks) pass from one microbatch to the next.
 
     Args:
       gradients_of: differentiates one microbatch.
       model_state: the model's other variables before the step.
       batch: the whole batch.
-      key: the step's key.
+      key: the step's key, a threefry key.
       like: arrays in the structure of the gradients.
       steps: number of microbatches, which divides the batch.
     """
@@ -47,9 +52,8 @@ def accumulate(
 
     def add(carry: Any, microbatch: Batch) -> tuple[Any, dict[str, Array]]:
         total, model_state, index = carry
-        gradients, metrics, model_state = gradients_of(
-            model_state, microbatch, jax.random.fold_in(key, index)
-        )
+        own_key = row_keys.of_microbatch(key, index, rows=len(microbatch["mask"]), steps=steps)
+        gradients, metrics, model_state = gradients_of(model_state, microbatch, own_key)
         return (jax.tree.map(jnp.add, total, gradients), model_state, index + 1), metrics
 
     start = (jax.tree.map(jnp.zeros_like, like), model_state, jnp.zeros((), jnp.int32))
@@ -58,6 +62,11 @@ def accumulate(
     (total, model_state, _), metrics = jax.lax.scan(add, start, microbatches, unroll=unroll)
     gradients = jax.tree.map(lambda g: g / steps, total)
     return gradients, jax.tree.map(lambda values: values.mean(axis=0), metrics), model_state
+
+
+def key_of(seed: int, step: Array) -> PRNGKeyArray:
+    """Return the key of all noise of a step."""
+    return jax.random.fold_in(jax.random.key(seed, impl=row_keys.THREEFRY), step)
 
 
 def gather(arrays: Arrays, where: jax.sharding.Sharding | None) -> Arrays:

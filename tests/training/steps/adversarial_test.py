@@ -223,6 +223,18 @@ def test_one_device_and_eight_agree(one):
     )
 
 
+def test_an_update_of_one_network_that_is_not_finite_leaves_both_unchanged(one):
+    broken = dataclasses.replace(
+        one.step.discriminator_update, learning_rate=lambda step: jnp.float32(jnp.inf)
+    )
+    step = dataclasses.replace(one.step, discriminator_update=broken).program("adversarial")
+    state, metrics = jax.jit(step)(one.start, one.batch(0), {})
+    assert np.isfinite(metrics["gradient_norm"]) and int(metrics["consecutive_nonfinite"]) == 1
+    for part in ("params", "ema", "opt_state", "model_state"):
+        assert same(getattr(state, part), getattr(one.start, part)), part
+    assert same(state.discriminator.params, one.start.discriminator.params)
+
+
 def test_a_learned_log_variance_and_the_warm_up_of_the_game(parts):
     state, metrics = parts.run(parts.start, parts.batch(0), 6)
     np.testing.assert_allclose(metrics["adversarial_weight"], 0.5 / 4)
@@ -231,11 +243,10 @@ def test_a_learned_log_variance_and_the_warm_up_of_the_game(parts):
     np.testing.assert_allclose(metrics["adversarial_weight"], 0.5 * 2 / 4)
 
 
-def test_parts_of_a_batch_one_after_the_other_are_the_batch(parts):
-    """The noise and the adaptive weight are off, because each microbatch has its own."""
-    whole = Setup(tiny(**(PARTS | dict(grad_accum_steps=1))))
+def test_parts_of_a_batch_one_after_the_other_are_the_batch(one):
+    """Noise, adaptive weight and LeCam's means are those of the whole batch."""
     (state, metrics), (same_state, same_metrics) = (
-        each.run(each.start, each.batch(0), 6) for each in (whole, parts)
+        each.run(each.start, each.batch(0), 6) for each in (one, Setup(tiny(grad_accum_steps=4)))
     )
     assert (
         metrics.keys() == same_metrics.keys()
