@@ -153,10 +153,10 @@ def _examples(argv: list[str]) -> int:
     config, out = flags.config_of(values), flags.required(values, "out")
     from pipeline import build
     from pipeline.data.loading.example_files import write_examples
-    from pipeline.storage import transfer
+    from pipeline.storage import ownership, transfer
 
     data = build.dataset(config.to_dict())
-    with transfer.written_folder(out, name="--out") as folder:
+    with ownership.owned(out), transfer.written_folder(out, name="--out") as folder:
         chosen: Any = dict(split=values.split, num=values.num, seed=values.seed)
         written = write_examples(data, os.fspath(folder), **chosen)
     print(f"{len(written)} {data.what} of the {values.split} set: {out}")

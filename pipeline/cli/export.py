@@ -8,7 +8,6 @@ The weights are the EMA ones. Results of `strata eval` for the same step and wei
 (codecs of any size only).
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.losses import objective as objectives
 from pipeline.metrics import catalogue
+from pipeline.storage import ownership, small_files
 from pipeline.storage.paths import Path, as_path
 
 EXPORTERS = "pipeline.exporters"
@@ -41,7 +41,12 @@ def run(argv: list[str]) -> int:
     out = as_path(cli_flags.required(values, "out"))
     exporter = load(EXPORTERS, values.to.replace("-", "_"), where="--to")
     _check_out(out, values.overwrite, exporter.FILES[0])
+    with ownership.owned(out):
+        _check_out(out, values.overwrite, exporter.FILES[0])  # nobody else writes there from now on
+        return _export(workdir, out, exporter, values)
 
+
+def _export(workdir: Path, out: Path, exporter: Any, values: flags.FlagValues) -> int:
     from pipeline.build.trained import load_for_inference
     from pipeline.codec.load import Codec
     from pipeline.core import parameters
@@ -149,7 +154,7 @@ def _flags() -> flags.FlagValues:
 
 
 def _check_out(out: Path, overwrite: bool, first: str) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if ownership.is_unused(out):
         return
     if not out.is_dir():
         raise ConfigError(f"--out {out} is a file, not a folder")
@@ -163,16 +168,22 @@ def _check_out(out: Path, overwrite: bool, first: str) -> None:
 def _metrics(workdir: Path, step: int, *, ema: bool) -> dict[str, Any] | None:
     """Return the result of `strata eval` for these weights, or None if there is none."""
     try:
-        result = json.loads((workdir / "eval" / f"{step}.json").read_text())
-    except (OSError, ValueError):
+        result = small_files.content_of(workdir / "eval" / f"{step}.json", _is_evaluation)
+    except OSError:
         return None
-    protocol = result.get("protocol", "").split("; ")
+    if result is None:
+        return None
+    protocol = result["protocol"].split("; ")
     if f"{'EMA' if ema else 'last'} weights of step {step}" not in protocol:
         return None
     public = [part for part in protocol if "data={" not in part]
     scalars = {each.name for each in catalogue.reported(result) if not each.per_layer}
     known = {key: value for key, value in result.items() if key in scalars or key in _CONTEXT}
     return known | {"protocol": "; ".join(public)}
+
+
+def _is_evaluation(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("protocol"), str)
 
 
 def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.core.errors import ConfigError
-from pipeline.storage import transfer
+from pipeline.storage import ownership, transfer
 from pipeline.storage.paths import Path, as_path
 
 # A file, local or in a bucket, and the relative path of its result without suffix.
@@ -129,12 +129,29 @@ def each(
     Each result, put into words by `line`, and each failure is printed as soon as it is known. Files
     that this command has already finished in this folder, with this codec and these `settings`, are
     skipped. Files in a bucket are worked on in a temporary folder, one at a time.
+
+    Raises:
+      ConfigError: another process writes to the folder, or it cannot be written.
     """
+    built = {key: codec.config.get(key) for key in ("model", "dtype", "input")}
+    with ownership.owned(out):
+        return _each(command, inputs, out, [codec.fingerprint, built], settings, work, line, stream)
+
+
+def _each(
+    command: str,
+    inputs: Sequence[Input],
+    out: str,
+    codec: list[Any],
+    settings: dict[str, Any],
+    work: Work,
+    line: Callable[[dict[str, Any]], str],
+    stream: Any,
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     from pipeline.codec.media import image_files
     from pipeline.codec.media.journal import Journal
 
-    built = {key: codec.config.get(key) for key in ("model", "dtype", "input")}
-    journal = Journal(as_path(out), command=command, codec=[codec.fingerprint, built], **settings)
+    journal = Journal(as_path(out), command=command, codec=codec, **settings)
 
     def finished(path: pathlib.Path | Path, name: str, advance: Any) -> dict[str, Any]:
         with (

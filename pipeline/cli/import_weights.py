@@ -20,7 +20,7 @@ from absl import flags
 from pipeline.cli import flags as cli_flags
 from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError
-from pipeline.storage import transfer
+from pipeline.storage import ownership, transfer
 from pipeline.storage.paths import Path, as_path
 
 PACKAGE = "pipeline.importers"
@@ -35,15 +35,21 @@ def run(argv: list[str]) -> int:
     kind, out = cli_flags.required(values, "from"), as_path(cli_flags.required(values, "out"))
     _check_files(kind, paths)
     cli_flags.check_inputs(paths, "WEIGHTS")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out {out} exists and is not empty: give a new folder")
+    _check_unused(out)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(ownership.owned(out))
+        _check_unused(out)  # nobody else writes there from now on
         files = [transfer.local_copy(path, name="WEIGHTS") for path in paths]
         for file, path in zip(files, paths):
             stack.enter_context(transfer.named(file, path))
         count, what = _import(kind, [os.fspath(file) for file in files], out, values)
     print(f"{count:,} parameters of {' and '.join(paths)} as {what}: {out}")
     return 0
+
+
+def _check_unused(out: Path) -> None:
+    if not ownership.is_unused(out):
+        raise ConfigError(f"--out {out} exists and is not empty: give a new folder")
 
 
 def _import(

@@ -6,6 +6,7 @@ completed and at the end. A process that is killed loses what it logged since th
 nothing from before its last checkpoint.
 """
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from pipeline.core.errors import ConfigError
-from pipeline.storage import transfer
+from pipeline.storage import processes, transfer
 from pipeline.storage.paths import Path
 from pipeline.storage.patience import PATIENCE_S, patience
 
@@ -41,7 +42,7 @@ class Spool:
     ):
         _remove_abandoned()
         self.remote, self._check, self._interval = remote, check, interval_s
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-"))
         self._uploaded: dict[str, tuple[int, int, float]] = {}  # size, mtime_ns, when
         self._failing = False
         self._lock, self._stop = threading.Lock(), threading.Event()
@@ -127,22 +128,20 @@ def _version(path: pathlib.Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def _prefix() -> str:
+    """Return the beginning of the names of the folders whose processes are seen from here.
+
+    Containers may share the folder for temporary files, and have their own process numbers.
+    """
+    return f"{_PREFIX}{hashlib.sha256(processes.machine().encode()).hexdigest()[:8]}-"
+
+
 def _remove_abandoned() -> None:
-    """Delete the folders of processes of this host that were killed."""
-    for path in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        number = path.name.removeprefix(_PREFIX).partition("-")[0]
-        if number.isdigit() and not _is_running(int(number)):
+    """Delete the folders of processes that were killed."""
+    for path in pathlib.Path(tempfile.gettempdir()).glob(f"{_prefix()}*-*"):
+        number = path.name.removeprefix(_prefix()).partition("-")[0]
+        if number.isdigit() and not processes.exists(int(number)):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _say(message: str) -> None:

@@ -4,14 +4,13 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from pipeline.core.errors import Diverged, Preempted
-from pipeline.storage import access
 from pipeline.training import workdir as workdirs
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.feed import feed
@@ -48,6 +47,7 @@ def train(spec: RunSpec, workdir: str | os.PathLike[str], *, force_config: bool 
             run.mark_done(start)
             run.log.say(f"{workdir} is done: step {start} of {spec.num_steps}")
             return
+        run.begin(start)
         while True:
             try:
                 run.steps(start, state)
@@ -73,14 +73,12 @@ class Run:
         self.phases = Phases(began=spec.began)
         with cluster_status.raise_on_all_processes("setting up"):
             self.folder = RunFolder(workdir, first_process=self.first_process)
-            self.folder.claim(spec.provenance.config, force=force)
-            if spec.checkpoint.folder:
-                access.check(spec.checkpoint.folder, name="checkpoint.folder", write=True)
+            stack.push(lambda kind, *rest: self.folder.close(finished=kind is None))
+            self.folder.claim(
+                spec.provenance.config, force=force, checkpoints=spec.checkpoint.folder
+            )
         self.folder.open()
-        stack.push(lambda kind, *rest: self.folder.close(finished=kind is None))
         files = self.folder.files
-        if self.first_process:
-            workdirs.write_json(files / "env.json", environment.describe())
         preflight.check_devices(spec.mesh)
         self.preemption = Preemption(grace_s=spec.runtime.grace_seconds)
         stack.callback(self.preemption.close)
@@ -99,21 +97,29 @@ class Run:
         self.skipped = Skipped(files)
         self.log = RunLog(spec, files, self.phases, peers, self.skipped)
         stack.callback(self.log.close)
+        self._start = 0  # the step after which the last steps began
+        self._blamed: int | None = None  # the checkpoint that a rollback has passed over
+        self._listed: Sequence[int] = ()  # the batches that the checkpoint restored last skips
         self.programs = Programs(spec, self.phases, self.log.say)
         self.reports: dict[int, Reports] = {}
 
     def resume(self) -> tuple[int, TrainState | None]:
-        """Return the newest checkpoint's step and state, or (0, None); open the log there."""
+        """Return the newest checkpoint's step and state, or (0, None); change nothing."""
         with self.phases("restore"):
             with cluster_status.raise_on_all_processes("looking for room"):
                 preflight.check_disk(self.checkpoints.folder, self.spec.shapes)
             start, state = self._restore()
         provenance = self.spec.provenance
         preflight.check_agreement(provenance.config, provenance.dataset["fingerprint"], start)
-        if start < self.spec.num_steps and self.first_process:
-            (self.folder.files / "DONE").unlink(missing_ok=True)
-        self.log.open(start)
         return start, state
+
+    def begin(self, start: int) -> None:
+        """Write what the folder says of a run that continues after step `start`; open the log."""
+        with cluster_status.raise_on_all_processes("beginning"):
+            if self.first_process:
+                self.folder.begin(self.spec.provenance.config, environment.describe())
+        self.skipped.adopt(self._listed, start, write=self.first_process)
+        self.log.open(start)
 
     def steps(self, start: int, restored: TrainState | None) -> None:
         """Train from the state after step `start`, or a new state, to the last step."""
@@ -122,6 +128,7 @@ class Run:
         judge = Judge(divergence.patience, divergence.spike_sigma)
         callbacks: Any = dict(report=self._report, incident=self.log.incident)
         log = TrainLog(self.log.writer, judge, every=spec.runtime.log_every, **callbacks)
+        self._start = start
         self.log.announce(start, compiling=self.programs.is_empty)
         batches = feed(spec, start, self.skipped.batches, self.phases)
         with contextlib.closing(batches):
@@ -225,6 +232,9 @@ class Run:
         }
         metadata = self.spec.provenance.metadata(self.skipped.batches)
         with self.phases("save"):
+            if self._blamed is not None and step < self._blamed:
+                self.checkpoints.set_newer_aside(step, "the steps right after it were bad")
+            self._blamed = None
             self.checkpoints.save(step, state, metadata, metrics, must=must)
 
     def roll_back(self, event: RollBack) -> tuple[int, TrainState | None]:
@@ -234,25 +244,35 @@ class Run:
           Diverged: `max_rollbacks` rollbacks to that step have not got past it.
         """
         self.checkpoints.wait()
-        before = self.checkpoints.latest() or 0
+        blamed = self._start if self.skipped.blame_state(event, self._start) else None
+        before = self._newest_below(blamed)
         tried = self.skipped.rollbacks_after(before)
         if tried >= self.spec.divergence.max_rollbacks:
             raise Diverged(
                 f"step {event.step}: {event.reason}; {tried} rollbacks to step {before} have not "
                 "helped: lower optimizer.learning_rate, or set optimizer.clip_norm"
             )
-        batches = self.skipped.add(event, before, write=self.first_process)
-        self.log.say(
-            f"step {event.step}: {event.reason}; back to step {before}, without batches "
-            f"{few(batches)}"
-        )
-        self.log.writer.incident(
-            event.step, "rollback", reason=event.reason, back_to=before, batches=batches
-        )
         with self.phases("restore"):
-            start, state = self._restore()
+            start, state = self._restore(below=blamed)  # which may pass over damaged ones
+        batches = self.skipped.add(
+            event, start, write=self.first_process, with_batches=blamed is None
+        )
+        if blamed is None:
+            how = f"without batches {few(batches)}"
+        else:
+            self._blamed = blamed
+            how = f"because other batches right after step {blamed} were bad too"
+        self.log.say(f"step {event.step}: {event.reason}; back to step {start}, {how}")
+        self.log.writer.incident(
+            event.step, "rollback", reason=event.reason, back_to=start, batches=batches
+        )
         self.log.cut_back(start)
         return start, state
+
+    def _newest_below(self, step: int | None) -> int:
+        """Return the newest checkpoint, below `step` if it is given, or 0 if there is none."""
+        steps = [each for each in self.checkpoints.steps() if step is None or each < step]
+        return max(steps, default=0)
 
     def finish(self) -> None:
         """Wait until everything is on disk, and mark the workdir as done."""
@@ -269,15 +289,17 @@ class Run:
         self.log.say(f"done: step {self.spec.num_steps}, {self.folder.root}")
 
     def mark_done(self, step: int) -> None:
-        """Write the file DONE, which holds the last step."""
-        if self.first_process:
-            (self.folder.files / "DONE").write_text(f"{step}\n")
+        """Write the file DONE, which holds the last step, unless it is there."""
+        done, text = self.folder.files / "DONE", f"{step}\n"
+        if self.first_process and not (done.exists() and done.read_bytes() == text.encode()):
+            done.write_text(text)
 
-    def _restore(self) -> tuple[int, TrainState | None]:
+    def _restore(self, below: int | None = None) -> tuple[int, TrainState | None]:
         def check(saved: Mapping[str, Any], step: int) -> None:
             self.spec.provenance.check_same(saved, f"checkpoint {step}", force=self.force)
+            self._listed = saved.get("skipped_batches", ())
 
-        return self.checkpoints.restore_newest(self.spec.shapes, check) or (0, None)
+        return self.checkpoints.restore_newest(self.spec.shapes, check, below=below) or (0, None)
 
 
 def _open_checkpoints(folder: RunFolder, options: CheckpointOptions) -> Checkpoints:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 from pipeline.losses import objective
+from pipeline.storage import ownership, small_files
 from pipeline.storage.paths import Path, as_path, is_remote
 
 # Keys that may change when a run resumes: its length, its intervals, the machine it runs on, and
@@ -41,6 +42,20 @@ def claim(
     """Make the folder this run's by writing its config.json.
 
     Raises:
+      ConfigError: see `check`; or the folder cannot be written.
+    """
+    check(workdir, config, force=force)
+    write_config(workdir, config)
+
+
+def check(
+    workdir: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False
+) -> None:
+    """Check that the folder is new, empty or this run's, without changing it.
+
+    A damaged config.json is as good as this run's: checkpoints have the config too.
+
+    Raises:
       ConfigError: it holds something else, or a run of another config and `force` is not set.
     """
     workdir = as_path(workdir, name="--workdir")
@@ -48,17 +63,34 @@ def claim(
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"--workdir {workdir} is a file, not a folder")
     if path.exists():
-        refuse_changes(load(workdir), config, where=str(path), force=force)
-    elif workdir.exists() and any(workdir.iterdir()):
+        saved = small_files.content_of(path, is_config)
+        if saved is not None:
+            refuse_changes(saved, config, where=str(path), force=force)
+    elif workdir.exists() and any(
+        not each.name.startswith("config.") and each.name not in ownership.NAMES
+        for each in workdir.iterdir()
+    ):
         raise ConfigError(
             f"--workdir {workdir} is not empty and holds no run (no config.json): give another "
             "folder"
         )
+
+
+def write_config(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+    """Write config.json. Raises ConfigError if that is not possible."""
+    workdir = as_path(workdir, name="--workdir")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, config)
+        write_json(workdir / "config.json", config)
     except OSError as error:
         raise ConfigError(f"--workdir {workdir}: {error.strerror}") from None
+
+
+def is_config(content: Any) -> bool:
+    """Return whether the content of a config.json has the shape of a run's config."""
+    return isinstance(content, dict) and all(
+        isinstance(content.get(key), dict) for key in ("checkpoint", "data", "model")
+    )
 
 
 def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -68,12 +100,12 @@ def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
       ConfigError: there is none, or it is damaged.
     """
     path = as_path(workdir, name="--workdir") / "config.json"
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"--workdir {workdir} holds no run: there is no {path}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path} is damaged: {error}") from None
+    config = small_files.content_of(path, is_config)
+    if config is not None:
+        return config
+    if not path.exists():
+        raise ConfigError(f"--workdir {workdir} holds no run: there is no {path}")
+    raise ConfigError(f"{path} is damaged: `strata train` with the run's recipe writes it again")
 
 
 def checkpoint_folder(workdir: str | os.PathLike[str], folder: str = "") -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pipeline.storage.ownership import Ownership
 from pipeline.storage.paths import as_path, sizes
 from pipeline.storage.spool import Spool
 from pipeline.training import workdir as workdirs
+from pipeline.training.checkpoints.newest_step import newest_step
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.run_folder import RunFolder
 from pipeline.training.state.digest import state_digest
@@ -135,6 +137,62 @@ def test_of_two_starts_the_later_one_owns_the_folder(scheme, bucket_servers, tmp
     (second.files / "metrics.jsonl").write_text("1\nof the second\n")
     second.close(finished=True)
     assert (as_path(workdir) / "metrics.jsonl").read_text() == "1\nof the second\n"
+
+
+def files_of(folder) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_start_that_has_nothing_to_do_changes_nothing(on_disk, capsys):
+    before, shorter = files_of(on_disk), recipe()
+    shorter.num_steps, shorter.log.every = 10, 7
+    for config in (recipe(), shorter):
+        train(config, on_disk)
+        assert "is done: step 20 of" in capsys.readouterr().err
+        assert files_of(on_disk) == before
+
+
+def test_a_run_goes_on_whatever_its_small_files_have_become(on_disk, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(on_disk, folder)
+    shutil.rmtree(folder / "checkpoints/20")
+    lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    damage = {
+        "config.json": b"",
+        "env.json": b"[]",
+        "goodput.json": b'{"seconds": {"step": "x"}}',
+        "skipped_batches.json": b"\0" * 64,
+        "DONE": b"\0\0",
+        "speed.jsonl": b"\0" * 64,
+        "incidents.jsonl": b'{"step": 3, "ki',
+        "metrics.jsonl": b"".join([*lines[:4], b"\xff\n", b"[4]\n", *lines[4:]]) + lines[0][:9],
+    }
+    for name, content in damage.items():
+        (folder / name).write_bytes(content)
+    train(recipe(), folder)
+    said = capsys.readouterr().err
+    for name in damage.keys() - {"DONE"}:
+        assert said.count(f"kept as {name}.damaged") + said.count(f"in {name}.damaged") == 1, name
+    digests = [
+        state_digest(Checkpoints(each / "checkpoints").arrays(20)) for each in (folder, on_disk)
+    ]
+    assert digests[0] == digests[1] and metrics(folder) == metrics(on_disk)
+    assert (folder / "metrics.jsonl.damaged").read_bytes().count(b"\n") == 3
+    assert (folder / "config.json.damaged").read_bytes() == b""
+    assert workdirs.load(folder) == workdirs.load(on_disk)
+    assert (folder / "DONE").read_text() == "20\n"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"model": 3}', "{"])
+def test_readers_report_a_damaged_config_in_one_line(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"config.json is damaged: `strata train`"):
+        workdirs.load(tmp_path)
+    assert newest_step(tmp_path) == -1
 
 
 @pytest.mark.parametrize("scheme", ["gs", "s3"])

@@ -11,6 +11,7 @@ from tiny_state import assert_same, make_state, shapes_of
 from pipeline.cli import checkpoint as command
 from pipeline.cli import dispatch
 from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
+from pipeline.training.checkpoints import store
 from pipeline.training.checkpoints.retention import Retention
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
@@ -241,3 +242,36 @@ def test_bad_arguments_are_one_line(capsys, argv, code, message):
     assert dispatch(["checkpoint", *argv]) == code
     said = capsys.readouterr().err
     assert message in said and len(said.strip().splitlines()) == 1
+
+
+def with_a_nan(state):
+    kernel = state.ema["a.kernel"].at[0, 0, 0, 0].set(np.nan)
+    return state.replace(ema=state.ema | {"a.kernel": kernel})
+
+
+def test_a_state_that_is_not_finite_is_not_saved(folder, capfd):
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(3, with_a_nan(make_state(3)), {})
+    checkpoints.wait()
+    said = capfd.readouterr().err
+    assert "the checkpoint of step 3 was not written: ema.a.kernel: not finite" in said
+    assert checkpoints.steps() == [1, 2] and checkpoints.failures == 1
+    checkpoints.save(4, make_state(4), {})
+    checkpoints.close()
+    assert checkpoints.steps() == [1, 2, 4] and checkpoints.failure is None
+
+
+def test_a_saved_state_that_is_not_finite_is_reported_and_passed_over(folder, monkeypatch, capfd):
+    """As an older version saved it."""
+    with monkeypatch.context() as older:
+        older.setattr(store, "_check_finite", lambda names: None)
+        checkpoints = Checkpoints(folder)
+        checkpoints.save(3, with_a_nan(make_state(3)), {})
+        checkpoints.close()
+    assert checkpoints.steps() == [1, 2, 3]
+    assert dispatch(["checkpoint", "verify", str(folder)]) == 65
+    assert "3 is damaged: ema.a.kernel: not finite" in capfd.readouterr().out
+    step, state = Checkpoints(folder).restore_newest(shapes_of(make_state()))
+    assert step == 2
+    assert_same(state, make_state(2))
+    assert (folder / "3.damaged").is_dir()

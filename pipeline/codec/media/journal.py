@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from pipeline.core.errors import ConfigError
+from pipeline.storage import small_files
 from pipeline.storage.paths import AnyPath, Path, as_path, contents, is_remote, sizes
 
 NAME = ".strata-done.jsonl"
@@ -22,8 +23,8 @@ class Journal:
     """A file in the results' folder with one line for each finished input.
 
     An input is done if its result exists, nothing else was written in its place since, and neither
-    the input, nor the codec, nor a setting has changed. Unreadable lines are skipped, so their
-    inputs are processed again.
+    the input, nor the codec, nor a setting has changed. Damaged lines, such as one that was cut off
+    when the last run was stopped, are set aside, so their inputs are processed again.
 
     In a bucket, to whose files nothing can be appended, it is a folder of files of up to 500 lines:
     each process rewrites its own newest one.
@@ -50,11 +51,9 @@ class Journal:
         except OSError as error:
             raise ConfigError(f"--out {self._lines.file}: {error.strerror}") from None
         for line in lines:
-            try:
-                entry = json.loads(line)
-                self._note(entry["key"], entry["place"], dict(entry["result"]))
-            except (ValueError, KeyError, TypeError):
-                continue  # truncated when the last run was stopped, or damaged
+            entry = small_files.entry_of(line, _is_entry)
+            if entry is not None:
+                self._note(entry["key"], entry["place"], entry["result"])
 
     def once(
         self, source: AnyPath, name: str, work: Callable[[], dict[str, Any]]
@@ -101,6 +100,15 @@ class Journal:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("key"), str)
+        and isinstance(entry.get("place"), str)
+        and isinstance(entry.get("result"), dict)
+    )
+
+
 class _Lines(Protocol):
     @property
     def file(self) -> AnyPath: ...
@@ -114,21 +122,19 @@ class _LocalLines:
     """Lines of a file, to which lines are appended."""
 
     def __init__(self, file: pathlib.Path):
-        self.file, self._cut = file, False
+        self.file = file
 
     def read(self) -> Iterable[bytes]:
         try:
-            content = self.file.read_bytes()
+            small_files.mend_lines(self.file, _is_entry)
+            return self.file.read_bytes().splitlines()
         except (FileNotFoundError, NotADirectoryError):
             return []  # writing the first result reports the latter
-        self._cut = not content.endswith(b"\n") and content != b""
-        return content.splitlines()
 
     def append(self, line: str) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab") as file:
-            file.write((("\n" if self._cut else "") + line + "\n").encode())
-        self._cut = False
+            file.write((line + "\n").encode())
 
 
 class _RemoteLines:

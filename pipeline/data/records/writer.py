@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -18,6 +17,7 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 from pipeline.core.errors import ConfigError, DataError, StrataError
 from pipeline.data.records import clip_records, manifest
 from pipeline.storage import ownership, transfer
+from pipeline.storage.owner_files import OwnerFile
 from pipeline.storage.paths import Path, as_path, is_remote, sizes
 
 # One record a group, so that reading one decodes no neighbours; file bytes do not compress further.
@@ -50,14 +50,35 @@ def new_folder(out: str) -> Iterator[NewFolder]:
     target = pathlib.Path(out)
     if target.exists():
         raise ConfigError(f"{target} exists: choose another --out, or remove it first")
-    partial = target.parent / f".{target.name}.partial-{os.getpid()}"
+    partial = target.parent / f".{target.name}.partial"
+    with _failures_as_data_errors(out, target):
+        partial.mkdir(parents=True, exist_ok=True)
+    owner = OwnerFile(partial, name="--out", shown=target)
     try:
         with _failures_as_data_errors(out, target):
-            partial.mkdir(parents=True)
+            if target.exists():  # packed by another process meanwhile
+                raise ConfigError(f"{target} exists: choose another --out, or remove it first")
+            _remove_all(partial)
             yield NewFolder(partial, lambda file: None)
+            owner.check()
             partial.rename(target)
+            owner.moved(target)
+    except BaseException:
+        _remove_all(partial)
+        raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        owner.release()
+        with contextlib.suppress(OSError):  # another process fills it
+            partial.rmdir()
+
+
+def _remove_all(partial: pathlib.Path) -> None:
+    """Delete what this or a killed process has written, and keep the name of the owner."""
+    for path in list(partial.iterdir()) if partial.is_dir() else []:
+        if path.is_dir() and path.name != ownership.LOCAL_FOLDER:
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != ownership.LOCAL_FOLDER:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ probability of about 2^-32 or less. It does not protect against deliberate chang
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt64
 
@@ -51,6 +52,15 @@ def of_array(array: jax.Array) -> int:
                 np.asarray(shard.data), tuple(part.start or 0 for part in shard.index)
             )
     return total & MASK
+
+
+def is_finite(array: jax.Array | np.ndarray) -> bool:
+    """Return whether this process's shards of an array have neither NaN nor infinity."""
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        return True
+    if isinstance(array, np.ndarray):
+        return bool(np.isfinite(array).all())
+    return all(bool(np.isfinite(np.asarray(part.data)).all()) for part in array.addressable_shards)
 
 
 def _contract(

@@ -33,9 +33,9 @@ def _checkpoints(workdir: Path) -> Path:
     """Return the folder of checkpoints, which the run's config may place elsewhere."""
     try:
         given = json.loads((workdir / "config.json").read_text())["checkpoint"]["folder"]
-    except (FileNotFoundError, KeyError, ValueError):
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
         given = ""
-    return as_path(given) if given else workdir / "checkpoints"
+    return as_path(given) if given and isinstance(given, str) else workdir / "checkpoints"
 
 
 def main(argv: list[str]) -> int:

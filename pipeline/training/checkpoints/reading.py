@@ -1,7 +1,7 @@
 """Reads the arrays of a checkpoint, and compares them with its manifest."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from orbax.checkpoint import v1 as ocp
 from pipeline.core.errors import CheckpointError, DamagedCheckpoint
 from pipeline.storage.paths import Path
 from pipeline.training.checkpoints import orbax_buckets
-from pipeline.training.checkpoints.checksum import checksum, of_array
+from pipeline.training.checkpoints.checksum import checksum, is_finite, of_array
 from pipeline.training.checkpoints.orbax_errors import raise_as_damage
 from pipeline.training.state.state_tree import Tree, described, flat, without_empty
 
@@ -45,6 +45,7 @@ def arrays(path: Path, content: Mapping[str, Any], parts: Collection[str]) -> Tr
     loaded = load(path, content, wanted)
     sums = {name: checksum(np.asarray(array)) for name, array in flat(loaded).items()}
     _compare(path, content, sums)
+    _refuse_nonfinite(path, [name for name, array in flat(loaded).items() if not is_finite(array)])
     return loaded
 
 
@@ -74,13 +75,20 @@ def check_shapes(path: Path, content: Mapping[str, Any], tree: Tree) -> None:
 
 
 def check_sums(path: Path, content: Mapping[str, Any], loaded: Tree) -> None:
-    """Raise DamagedCheckpoint, on every process, for arrays that differ from their checksums."""
-    shares = np.array([of_array(array) for array in flat(loaded).values()], np.uint64)
+    """Raise DamagedCheckpoint, on every process, for arrays that differ from their checksums.
+
+    The same for arrays that are not finite, from which no run can continue.
+    """
+    names = list(flat(loaded))
+    shares = np.array(
+        [(of_array(array), not is_finite(array)) for array in flat(loaded).values()], np.uint64
+    )
     if jax.process_count() > 1:
         # As pairs of 32 bits: JAX has 64-bit types only if they are enabled.
         gathered = multihost_utils.process_allgather(shares.view(np.uint32))
         shares = np.ascontiguousarray(gathered).view(np.uint64).sum(axis=0, dtype=np.uint64)
-    _compare(path, content, dict(zip(flat(loaded), map(int, shares))))
+    _compare(path, content, dict(zip(names, map(int, shares[:, 0]))))
+    _refuse_nonfinite(path, [name for name, bad in zip(names, shares[:, 1]) if bad])
 
 
 def _compare(path: Path, content: Mapping[str, Any], sums: Mapping[str, int]) -> None:
@@ -90,11 +98,19 @@ def _compare(path: Path, content: Mapping[str, Any], sums: Mapping[str, int]) ->
         if f"{total:016x}" != content["arrays"][name]["checksum"]
     ]
     if wrong:
-        more = f" and {len(wrong) - 3} more arrays" if len(wrong) > 3 else ""
         raise DamagedCheckpoint(
-            f"checkpoint {path} is damaged: {', '.join(wrong[:3])}{more}: not what was saved "
-            "(checksum)"
+            f"checkpoint {path} is damaged: {few(wrong)}: not what was saved (checksum)"
         )
+
+
+def _refuse_nonfinite(path: Path, names: Sequence[str]) -> None:
+    if names:
+        raise DamagedCheckpoint(f"checkpoint {path} is damaged: {few(names)}: not finite")
+
+
+def few(names: Sequence[str]) -> str:
+    """Return up to three names of arrays for a message, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more arrays" if len(names) > 3 else "")
 
 
 def _low_memory(path: Path, tree: Tree) -> ocp.Context:

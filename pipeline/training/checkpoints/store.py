@@ -29,7 +29,7 @@ from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
 from pipeline.storage.paths import Path, as_path, is_remote
 from pipeline.storage.patience import patience
 from pipeline.training.checkpoints import manifest, orbax_buckets, orbax_noise, reading
-from pipeline.training.checkpoints.checksum import MASK, checksum, of_array
+from pipeline.training.checkpoints.checksum import MASK, checksum, is_finite, of_array
 from pipeline.training.checkpoints.host_copy import HostCopy
 from pipeline.training.checkpoints.orbax_errors import reason
 from pipeline.training.checkpoints.retention import Retention
@@ -200,17 +200,19 @@ class Checkpoints:
         self,
         shapes: TrainState,
         check: Callable[[dict[str, Any], int], None] = lambda metadata, step: None,
+        *,
+        below: int | None = None,
     ) -> tuple[int, TrainState] | None:
         """Return the newest undamaged step and its state, or None if nothing was ever saved.
 
         A damaged checkpoint is set aside and reported in one line, and the previous one is tried.
         `check(metadata, step)` is called before a step is loaded, and may refuse it
-        by raising an error.
+        by raising an error. With `below`, only steps before that one are tried.
 
         Raises:
           CheckpointError: the checkpoints are of another model, or all of them are damaged.
         """
-        for step in reversed(self.steps()):
+        for step in reversed([each for each in self.steps() if below is None or each < below]):
             try:
                 with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
                     check(self.metadata(step), step)
@@ -225,6 +227,12 @@ class Checkpoints:
                 "nothing was deleted. To start from scratch, give another workdir or move them away"
             )
         return None
+
+    def set_newer_aside(self, step: int, why: str) -> None:
+        """Set the checkpoints beyond a step aside, from which the run could not continue."""
+        for newer in [each for each in self.steps() if each > step]:
+            where = f"checkpoint {self.folder / str(newer)}"
+            self._quarantine(newer, DamagedCheckpoint(f"{where} is of no use: {why}"))
 
     def arrays(self, step: int, *parts: str) -> Tree:
         """Return verified NumPy arrays by part and name; no model or device is needed.
@@ -269,6 +277,7 @@ class Checkpoints:
             # the loop for a third of a millisecond per array, to copy it. The checksums are taken
             # here, before training changes the state.
             sums = {name: of_array(array) for name, array in flat(tree).items()}
+            bad = [name for name, array in flat(tree).items() if not is_finite(array)]
             with orbax_buckets.context(path):
                 response = ocp.save_checkpointables_async(str(path / self._start_name), tree)
             kinds = {
@@ -276,7 +285,7 @@ class Checkpoints:
                 for name, array in flat(tree).items()
             }
             return self._thread.submit(
-                self._finish_together, path, response, kinds, sums, about, self._saves
+                self._finish_together, path, response, kinds, (sums, bad), about, self._saves
             )
         # Orbax's would take 15% of the save of a VDVAE, with thousands of arrays; copying takes 2%.
         host = self._copy(tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
@@ -284,6 +293,7 @@ class Checkpoints:
 
     def _write(self, path: Path, host: Tree, about: dict[str, Any]) -> None:
         """Write and commit in the saving thread of a run of one process, with retries."""
+        _check_finite([name for name, array in flat(host).items() if not is_finite(array)])
         context = orbax_buckets.context(path)
         context.memory.deepcopy_host_arrays = False  # They already are a copy.
         patient_until = time.monotonic() + (_OUTAGE_S if self._remote else 0)
@@ -309,13 +319,17 @@ class Checkpoints:
         path: Path,
         response: Any,
         kinds: Any,
-        sums: dict[str, int],
+        own: tuple[dict[str, int], list[str]],
         about: dict[str, Any],
         number: int,
     ) -> None:
-        """Finish in the saving thread; process 0 adds up all checksums and commits the step."""
+        """Finish in the saving thread; process 0 adds up all checksums and commits the step.
+
+        `own` are the checksums of this process, and the names of arrays that are not finite.
+        """
         client, key = cluster_status.client(), f"strata/checksums/{number}/"
-        client.key_value_set(f"{key}{jax.process_index()}", json.dumps(list(sums.values())))
+        sums, bad = own
+        client.key_value_set(f"{key}{jax.process_index()}", json.dumps([list(sums.values()), bad]))
         response.result()
         done = f"strata/saved/{number}"
         if jax.process_index() > 0:
@@ -328,7 +342,9 @@ class Checkpoints:
                 json.loads(client.blocking_key_value_get(f"{key}{process}", 1000 * _TOGETHER_S))
                 for process in range(jax.process_count())
             ]
-            totals = [sum(column) & MASK for column in zip(*shares, strict=True)]
+            _check_finite(sorted({name for _, bad in shares for name in bad}))
+            columns = zip(*(values for values, _ in shares), strict=True)
+            totals = [sum(column) & MASK for column in columns]
             self._commit(path, kinds, dict(zip(sums, totals)), about)
         except Exception as error:
             known = type(error) if isinstance(error, StrataError) else CheckpointError
@@ -408,3 +424,9 @@ class Checkpoints:
             self._say(f"{damage}; {done}, and passed over")
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"quarantine {step}")
+
+
+def _check_finite(nonfinite: list[str]) -> None:
+    """Raise CheckpointError for the names of arrays that are not finite."""
+    if nonfinite:
+        raise CheckpointError(f"{reading.few(nonfinite)}: not finite")

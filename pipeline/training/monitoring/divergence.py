@@ -1,20 +1,23 @@
 """Detection of divergence, and the batches that a run skips after it.
 
-A step whose loss or gradient is not finite changes nothing (training/update.py). Several such steps
-in a row, or several losses far above the recent ones, mean that training cannot continue: the run
-returns to its last checkpoint and skips the batches that caused it (PaLM, arXiv 2204.02311, section
-5.1, restarts some 100 steps earlier and skips 200 to 500 batches).
+A step that would write anything that is not finite changes nothing (training/update.py). Several
+such steps in a row, or several losses far above the recent ones, mean that training cannot
+continue: the run returns to its last checkpoint and skips the batches that caused it (PaLM, arXiv
+2204.02311, section 5.1, restarts some 100 steps earlier and skips 200 to 500 batches). If the steps
+right after that checkpoint are bad with other batches too, its state is to blame: the run returns
+to the one before, and takes those batches again.
 """
 
 import collections
 import dataclasses
-import json
 import math
 import pathlib
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pipeline.core.errors import ConfigError
+from pipeline.storage import small_files
 from pipeline.training.workdir import write_json
 
 # A spike is also above this multiple of the median: the deviation of an almost constant loss is
@@ -88,42 +91,88 @@ class Skipped:
     """The batches that a run skips, saved with the reasons in skipped_batches.json of its workdir.
 
     Step s takes the s-th batch of those that remain. Rollbacks count until a checkpoint is beyond
-    them.
+    them. A file that cannot be read counts as none: `adopt` then takes the batches that a
+    checkpoint lists.
     """
 
     def __init__(self, folder: pathlib.Path):
         self._path = folder / "skipped_batches.json"
-        self._rollbacks: list[dict] = []
-        if self._path.exists():
-            try:
-                self._rollbacks = json.loads(self._path.read_text())["rollbacks"]
-            except (ValueError, KeyError):
-                raise ConfigError(
-                    f"{self._path} is damaged: restore it, or delete it to skip no batches"
-                ) from None
+        content = small_files.content_of(self._path, is_record)
+        self._is_new = content is None
+        self._rollbacks: list[dict[str, Any]] = content["rollbacks"] if content else []
 
     @property
     def batches(self) -> list[int]:
         """Return the numbers of the skipped batches, from 0, sorted."""
         return sorted({batch for rollback in self._rollbacks for batch in rollback["batches"]})
 
-    def rollbacks_after(self, step: int) -> int:
-        """Return how many rollbacks were caused by steps beyond `step`."""
-        return sum(rollback["step"] > step for rollback in self._rollbacks)
-
-    def add(self, event: RollBack, back_to: int, *, write: bool) -> list[int]:
-        """Record a rollback and return the batches that it adds; `write` saves them to the file."""
-        batches = [self.batch_of(step) for step in range(event.first_step, event.step + 1)]
+    def adopt(self, batches: Sequence[int], step: int, *, write: bool) -> None:
+        """Skip the batches that the checkpoint of `step` lists, if there was no file that does."""
+        if not self._is_new or not batches:
+            return
+        why = f"listed by the checkpoint of step {step}"
         self._rollbacks.append(
-            {"step": event.step, "back_to": back_to, "reason": event.reason, "batches": batches}
+            {"step": step, "back_to": step, "reason": why, "batches": list(batches)}
         )
+        self._save(write)
+
+    def rollbacks_after(self, step: int) -> int:
+        """Return how many rollbacks were caused by steps beyond `step`, with batches to blame."""
+        return sum(
+            rollback["step"] > step and not rollback.get("state") for rollback in self._rollbacks
+        )
+
+    def blame_state(self, event: RollBack, start: int) -> bool:
+        """Return whether the state of step `start` > 0 causes the event, rather than its batches.
+
+        Every step since was bad, and so it was before, with other batches. The batches that
+        rollbacks to this step have added are then taken again.
+        """
+        if not 0 < start == event.first_step - 1:
+            return False
+        before = [
+            rollback
+            for rollback in self._rollbacks
+            if rollback["back_to"] == start
+            and rollback.get("first_step") == start + 1
+            and not rollback.get("state")
+        ]
+        for rollback in before:
+            rollback.update(batches=[], state=True)
+        return bool(before)
+
+    def add(
+        self, event: RollBack, back_to: int, *, write: bool, with_batches: bool = True
+    ) -> list[int]:
+        """Record a rollback and return the batches that it adds; `write` saves them to the file."""
+        steps = range(event.first_step, event.step + 1) if with_batches else ()
+        batches = [self.batch_of(step) for step in steps]
+        about = {"step": event.step, "first_step": event.first_step, "back_to": back_to}
+        self._rollbacks.append(about | {"reason": event.reason, "batches": batches})
+        self._save(write)
+        return batches
+
+    def _save(self, write: bool) -> None:
+        self._is_new = False
         if write:
             write_json(self._path, {"rollbacks": self._rollbacks})
-        return batches
 
     def batch_of(self, step: int) -> int:
         """Return the number of the batch that a step, from 1, takes."""
         return batch_number(step - 1, self.batches)
+
+
+def is_record(content: Any) -> bool:
+    """Return whether the content of skipped_batches.json has the shape that `Skipped` writes."""
+    rollbacks = content.get("rollbacks") if isinstance(content, dict) else None
+    return isinstance(rollbacks, list) and all(
+        isinstance(each, dict)
+        and type(each.get("step")) is int
+        and type(each.get("back_to")) is int
+        and isinstance(each.get("batches"), list)
+        and all(type(batch) is int and batch >= 0 for batch in each["batches"])
+        for each in rollbacks
+    )
 
 
 def batch_number(position: int, skipped: Iterable[int]) -> int:

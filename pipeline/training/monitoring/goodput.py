@@ -1,11 +1,13 @@
 """The share of a run's wall time spent on steps that count, over all its starts (goodput.json)."""
 
 import contextlib
-import json
+import math
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
+from pipeline.storage import small_files
 from pipeline.training.runtime.phases import NAMES, Phases
 from pipeline.training.workdir import write_json
 
@@ -27,16 +29,13 @@ class Goodput:
         self._starts = 1
         self._first_step = self._step = 0
         self._step_seconds = 0.0
-        if not (enabled and self._path.exists()):
+        saved = small_files.content_of(self._path, is_record) if enabled else None
+        if saved is None:  # only a statistic: a damaged file starts over
             return
-        try:
-            saved = json.loads(self._path.read_text())
-            self._before |= saved["seconds"]
-            self._starts = saved["starts"] + 1
-            self._step, self._step_seconds = saved["step"], saved["seconds_per_step"]
-            self._before[DOWN] += max(0.0, time.time() - saved["at"] - sum(phases.seconds.values()))
-        except (ValueError, KeyError, TypeError):
-            return  # only a statistic: a damaged file starts over
+        self._before |= saved["seconds"]
+        self._starts = saved["starts"] + 1
+        self._step, self._step_seconds = saved["step"], saved["seconds_per_step"]
+        self._before[DOWN] += max(0.0, time.time() - saved["at"] - sum(phases.seconds.values()))
 
     def resumed(self, step: int) -> None:
         """Continue after `step`: the steps already done beyond it are lost."""
@@ -73,3 +72,14 @@ class Goodput:
     def _total(self) -> dict[str, float]:
         seconds: Mapping[str, float] = self._phases.seconds
         return {name: self._before[name] + seconds.get(name, 0.0) for name in self._before}
+
+
+def is_record(content: Any) -> bool:
+    """Return whether the content of goodput.json has the shape that `Goodput` writes."""
+    if not isinstance(content, dict) or not isinstance(content.get("seconds"), dict):
+        return False
+    numbers = [content.get(key) for key in ("starts", "step", "seconds_per_step", "at")]
+    numbers += content["seconds"].values()
+    return set(content["seconds"]) <= {*NAMES, LOST, DOWN} and all(
+        isinstance(number, int | float) and math.isfinite(number) for number in numbers
+    )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import grids
+from pipeline.storage import small_files
 
 
 class MetricWriter:
@@ -38,6 +39,7 @@ class MetricWriter:
             path = workdir / f"{name}.jsonl"
             _cut_back(path, resume_step)
             self._files[name] = path.open("a")
+        small_files.mend_lines(workdir / "incidents.jsonl", _has_step)
         self._clu = _clu_writer(workdir)
 
     def scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
@@ -175,19 +177,12 @@ def _log_to(path: pathlib.Path) -> None:
 
 
 def _cut_back(path: pathlib.Path, step: int) -> None:
-    """Drop lines after `step`, and a last line that a kill left incomplete."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        try:
-            if json.loads(line)["step"] <= step and line.endswith("\n"):
-                kept.append(line)
-        except ValueError:
-            continue
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept))
-    partial.replace(path)
+    """Drop lines after `step`, and set aside what is no line, such as one that a kill cut off."""
+    small_files.mend_lines(path, _has_step, keep=lambda entry: entry["step"] <= step)
+
+
+def _has_step(entry: Any) -> bool:
+    return isinstance(entry, dict) and type(entry.get("step")) is int
 
 
 def _finite(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Divergence is detected, and a run rolls back, skips the batches, and ends as if without them."""
 
+import dataclasses
 import json
 import math
 
@@ -9,6 +10,7 @@ import pytest
 import tiny_run
 from train_run import train
 
+from pipeline import build
 from pipeline.core.errors import Diverged
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.monitoring.divergence import Judge, RollBack, Skipped, batch_number
@@ -74,6 +76,36 @@ def test_rollbacks_count_until_a_checkpoint_is_beyond_them(tmp_path):
     )
 
 
+def test_a_state_is_to_blame_when_other_batches_right_after_it_were_bad_too(tmp_path):
+    skipped = Skipped(tmp_path)
+    assert not skipped.blame_state(RollBack("why", 5, 6), 3), "step 4 was good"
+    assert not skipped.blame_state(RollBack("why", 1, 2), 0), "there is no state before"
+    first = RollBack("why", 4, 5)
+    assert not skipped.blame_state(first, 3), "these batches may be bad"
+    assert skipped.add(first, 3, write=True) == [3, 4]
+    skipped.add(RollBack("why", 9, 9), 8, write=True)
+    assert skipped.blame_state(first, 3)
+    assert skipped.add(first, 2, write=True, with_batches=False) == []
+    again = Skipped(tmp_path)
+    assert again.batches == [10], "the others are taken again"
+    assert again.rollbacks_after(2) == 2 and not again.blame_state(first, 3)
+
+
+RECORDS = [{}, [], None, 3, {"rollbacks": {}}, {"rollbacks": [3]}, {"rollbacks": [{"step": 1}]}]
+
+
+@pytest.mark.parametrize("content", RECORDS, ids=str)
+def test_a_record_of_another_shape_counts_as_none(tmp_path, content):
+    (tmp_path / "skipped_batches.json").write_text(json.dumps(content))
+    skipped = Skipped(tmp_path)
+    assert skipped.batches == []
+    skipped.adopt([4, 5], 7, write=True)
+    assert Skipped(tmp_path).batches == [4, 5] and Skipped(tmp_path).rollbacks_after(7) == 0
+    again = Skipped(tmp_path)
+    again.adopt([8], 9, write=True)
+    assert again.batches == [4, 5], "there was a record"
+
+
 def test_layers_are_named_in_forward_order():
     names = [
         "decoder.out_conv.kernel",
@@ -92,6 +124,8 @@ def test_layers_are_named_in_forward_order():
     assert "stochastic layer 1 of 3" in first_bad_layer(forward, layers, losses)
     found = first_bad_layer(finite | dict(distortion=np.inf), layers, losses)
     assert "the distortion loss" in found
+    updated = finite | dict(consecutive_nonfinite=1)
+    assert "the update" in first_bad_layer(updated, layers, losses)
     backward = finite | dict(layer_gradient_norms=np.array([np.nan, np.nan, 1, 1]))
     assert "decoder.blocks.9 (2 of 4 layers" in first_bad_layer(backward, layers, losses)
 
@@ -188,3 +222,24 @@ def test_a_run_that_stays_bad_exits_as_diverged(tmp_path, monkeypatch):
         for part in checkpoints.arrays(6).values()
         for array in part.values()
     )
+
+
+def test_a_run_goes_back_beyond_a_checkpoint_that_it_cannot_continue_from(tmp_path, capsys):
+    """The parameters of step 6 are finite, and so large that every step after it overflows."""
+    short, folder = recipe(), tmp_path / "run"
+    short.num_steps = 6
+    train(short, folder)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    shapes = build.run_spec(build.complete(short)).shapes
+    state, about = checkpoints.restore(6, shapes), checkpoints.metadata(6)
+    huge = {name: array * 1e30 for name, array in state.params.items()}
+    checkpoints.save(6, dataclasses.replace(state, params=huge), about)
+    checkpoints.close()
+    capsys.readouterr()
+    train(recipe(), folder)
+    said = capsys.readouterr().err
+    assert "back to step 6, without batches 6, 7" in said
+    assert "back to step 3, because other batches right after step 6 were bad too" in said
+    train(recipe(), tmp_path / "clean")
+    assert digest(folder) == digest(tmp_path / "clean")
+    assert Skipped(folder).batches == []
