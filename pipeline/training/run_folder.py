@@ -80,7 +80,7 @@ class RunFolder:
             self._claims.append(ownership.claim(place, name=name))
         workdirs.check(self.root, config, force=force)  # nobody else writes there from now on
         saved, then = self.root / "config.json", "the recipe given is written instead"
-        if small_files.mend(saved, workdirs.is_config, then, keep=True) or not saved.exists():
+        if small_files.mend(saved, workdirs.is_object, then, keep=True) or not saved.exists():
             workdirs.write_config(self.root, config)
         if not is_remote(self.root):
             self._mend()

@@ -63,7 +63,7 @@ def check(
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"--workdir {workdir} is a file, not a folder")
     if path.exists():
-        saved = small_files.content_of(path, is_config)
+        saved = small_files.content_of(path, is_object)
         if saved is not None:
             refuse_changes(saved, config, where=str(path), force=force)
     elif workdir.exists() and any(
@@ -84,6 +84,11 @@ def write_config(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> 
         write_json(workdir / "config.json", config)
     except OSError as error:
         raise ConfigError(f"--workdir {workdir}: {error.strerror}") from None
+
+
+def is_object(content: Any) -> bool:
+    """Return whether the content of a config.json can be compared: of a run, or something else."""
+    return isinstance(content, dict) and bool(content)
 
 
 def is_config(content: Any) -> bool:
