@@ -31,6 +31,8 @@ class Sound:
             self._remarks.append(f"without its {subtitles} tracks of subtitles")
         if not taken:
             return first
+        if len(taken) > 1:
+            self._remarks.append(f"with {len(taken)} tracks of sound, as the original")
         self._packets = (packet for packet in self._source.demux(taken) if packet.dts is not None)
         # Packets before 0 prime the decoder and are not heard; mp4 has room for them.
         begins = min((track.start_time or 0) * track.time_base for track in taken)

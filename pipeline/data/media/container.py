@@ -68,6 +68,9 @@ def video_stream(container: Any) -> Any:
       Unreadable: there is none; the container is closed.
     """
     streams = video_streams(container)
+    if not streams and not container.streams:
+        container.close()
+        raise Unreadable("not a video: it holds neither pictures nor sound, as if it were cut off")
     if not streams:
         sound = ", only sound" if container.streams.audio else ""
         container.close()
