@@ -41,21 +41,22 @@ _NO_TIMESTAMPS = 0x80  # FFmpeg's flag of a format, such as raw H.264
 
 
 class Frame:
-    """A decoded frame that is displayed from `pts` until `until`, in ticks of its file."""
+    """A decoded frame that is displayed from `pts` until `until`, in ticks of its file.
+
+    `orientation` is how the stored frame becomes upright.
+    """
 
     def __init__(
-        self, frame: Any, pts: int, until: int, threads: int, remark: Callable[[str], None]
+        self,
+        frame: Any,
+        pts: int,
+        until: int,
+        turned: Orientation,
+        threads: int,
+        remark: Callable[[str], None],
     ):
-        self._frame, self.pts, self.until = frame, pts, until
+        self._frame, self.pts, self.until, self.orientation = frame, pts, until, turned
         self._threads, self._remark = threads, remark
-
-    @functools.cached_property
-    def orientation(self) -> Orientation:
-        """How the stored frame becomes upright."""
-        found = orientation.of_frame(self._frame)
-        if found is None:
-            self._remark(orientation.IGNORED)
-        return found or orientation.UPRIGHT
 
     @property
     def size(self) -> tuple[int, int]:
@@ -251,6 +252,7 @@ class VideoFile:
         else:
             frames = decoded_from(packets, stream, wanted + self.rounding, damage)
         before, step = None, round(1 / (self.rate * self.tick)) or 1
+        turned, threads = None, 0 if self._thorough else 1
         for frame in frames:
             self.decoded += 1
             pts = frame.pts if decoding_clock is None else decoding_clock.time_of(frame)
@@ -269,8 +271,17 @@ class VideoFile:
             until = pts + (frame.duration or step)
             if damage is not None:
                 damage.show(frame.pts, pts, until, frame.is_corrupt)
-            before = Frame(frame, pts, until, 0 if self._thorough else 1, self.remark)
+            # Reading a matrix takes longer than all else here, and changes come with keyframes.
+            if turned is None or frame.key_frame:
+                turned = self._orientation_of(frame)
+            before = Frame(frame, pts, until, turned, threads, self.remark)
             yield before
+
+    def _orientation_of(self, frame: Any) -> Orientation:
+        found = orientation.of_frame(frame)
+        if found is None:
+            self.remark(orientation.IGNORED)
+        return found or orientation.UPRIGHT
 
 
 def size_of(data: str | bytes) -> tuple[int, int]:
