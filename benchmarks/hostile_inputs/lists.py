@@ -101,7 +101,7 @@ def _refused_objects() -> Iterator[List]:
         ("number-path", '{"path": 7}', ("path",)),
         ("boolean-begin", f'{{"path": "{VIDEO}", "begin": true}}', ("begin",)),
         ("list-begin", f'{{"path": "{VIDEO}", "begin": [1]}}', ("begin",)),
-        ("nan", f'{{"path": "{VIDEO}", "begin": NaN}}', ("begin",)),
+        ("nan", f'{{"path": "{VIDEO}", "begin": NaN}}', ("NaN",)),
         ("nul", '{"path": "v\\u0000.mp4"}', ("path",)),
         ("array", f'["{VIDEO}"]', ()),
         ("text", f'"{VIDEO}"', ()),

@@ -53,7 +53,7 @@ class Clip(NamedTuple):
 
     `frames` are the numbers of the pictures that it shows, and `turn` is applied to each. Of a
     `partial` one, only some of them. A codec command makes a remark that matches `remark`, and
-    keeps the `shape` of pixels. `words` and `remark` may be several, separated by |.
+    keeps the `shape` of pixels and the tracks of sound. `words` and `remark` may be several, separated by |.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Clip(NamedTuple):
     partial: bool = False
     shape: fractions.Fraction | None = None
     within: int = WITHIN
+    sounds: int = 0
 
     def pictures(self) -> np.ndarray:
         """Return the frames, [t h w 3]."""
@@ -126,10 +127,10 @@ def write(
         voices = [container.add_stream("aac", rate=16_000, layout="mono") for _ in range(sounds)]
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(video_files.picture(number, *size), format="rgb24")
+            stored: Any = {"format": pixel_format, "threads": 1}  # of 10 bits, threads give noise
             if colours is not None:
-                frame = frame.reformat(
-                    format=pixel_format, dst_colorspace=colours[0], dst_color_range=colours[1]
-                )
+                stored |= {"dst_colorspace": colours[0], "dst_color_range": colours[1]}
+            frame = frame.reformat(**stored)
             if milliseconds is not None:
                 frame.pts, frame.time_base = milliseconds[number], video_files.MILLISECOND
             container.mux(stream.encode(frame))
@@ -185,7 +186,7 @@ def _names() -> Iterator[Clip]:
         "quote'.mp4",
         "star*.mp4",
         "back\\slash.mp4",
-        "x" * 240 + ".mp4",
+        "x" * 200 + ".mp4",
     ):
         yield Clip(name, lambda path: write(path.with_name("plain.mp4")).rename(path))
 
@@ -309,8 +310,8 @@ def _transparent(path: pathlib.Path) -> None:
 
 def _streams() -> Iterator[Clip]:
     for suffix in ("mp4", "mkv", "mov"):
-        yield Clip(f"sound.{suffix}", _with(sounds=1))
-        yield Clip(f"two-sounds.{suffix}", _with(sounds=2), remark="sound|audio|track")
+        yield Clip(f"sound.{suffix}", _with(sounds=1), sounds=1)
+        yield Clip(f"two-sounds.{suffix}", _with(sounds=2), sounds=2)
     yield Clip(
         "two-videos.mp4", lambda path: video_files.write_video(path, FRAMES, second_stream=True)
     )
@@ -350,7 +351,6 @@ def _layouts() -> Iterator[Clip]:
         "at-the-end": "",
         "fast-start": "faststart",
         "fragments": "frag_keyframe+empty_moov",
-        "frames-in-fragments": "frag_every_frame+empty_moov+default_base_moof",
         "dash": "dash",
     }.items():
         for suffix in ("mp4", "mov"):

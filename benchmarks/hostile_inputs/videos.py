@@ -28,7 +28,7 @@ from pipeline.data.videos.video_data import VideoData
 
 Path = Callable[[], pathlib.Path]
 _CLIP = 5  # frames of a training example
-_EDGE = 4  # pixels around an edge that are not compared: chroma has half the resolution
+_EDGE = 4  # pixels at an edge that are not compared: chroma has half the resolution
 
 
 def attempts(corpus: Corpus) -> Iterator[Attempt]:
@@ -61,6 +61,8 @@ def _difference(frames: np.ndarray, expected: np.ndarray) -> int:
         for step in range(-_EDGE, _EDGE + 1):
             shifted = np.roll(expected[0], step, axis)
             flat &= (shifted == expected[0]).all(-1)
+    for axis in (flat, flat.T):
+        axis[:_EDGE] = axis[-_EDGE:] = False
     return int(np.abs(frames.astype(np.int16) - expected)[:, flat].max())
 
 
@@ -122,10 +124,12 @@ def _reconstruct(corpus: Corpus, clip: Clip, written: Path) -> str:
         return expect_refusal(answer, DataError.exit_code, clip.name, clip.words)
     with av.open(result["out"]) as container:
         (stream,) = container.streams.video
-        shape = stream.codec_context.sample_aspect_ratio
+        shape, sounds = stream.codec_context.sample_aspect_ratio, len(container.streams.audio)
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
     if clip.shape is not None and shape != clip.shape:
         raise Wrong(f"pixels are {shape}, not {clip.shape}")
+    if sounds < clip.sounds and not re.search("sound|audio|track", "; ".join(result["remarks"])):
+        raise Wrong(f"{clip.sounds - sounds} tracks of sound are gone without a remark")
     width = clip.pictures().shape[2]
     if not clip.partial and len(frames) != len(clip.frames):
         raise Wrong(f"the result has {len(frames)} frames, not {len(clip.frames)}")
