@@ -22,7 +22,6 @@ FORMS = (
     ("mp4", "libx264", "yuv444p"),
     ("mp4", "libx264", "yuv422p10le"),
     ("mp4", "libx264rgb", "rgb24"),
-    ("mp4", "libx264", "gray"),
     ("mp4", "libx265", "yuv420p"),
     ("mp4", "libx265", "yuv420p10le"),
     ("mp4", "mpeg4", "yuv420p"),
@@ -36,6 +35,7 @@ FORMS = (
     ("mkv", "libx265", "yuv420p"),
     ("mkv", "ffv1", "yuv420p"),
     ("mkv", "ffv1", "yuv420p10le"),
+    ("mkv", "ffv1", "gray"),
     ("mkv", "mpeg2video", "yuv420p"),
     ("avi", "huffyuv", "yuv422p"),
     ("mkv", "libvpx", "yuv420p"),
@@ -53,7 +53,8 @@ class Clip(NamedTuple):
 
     `frames` are the numbers of the pictures that it shows, and `turn` is applied to each. Of a
     `partial` one, only some of them. A codec command makes a remark that matches `remark`, and
-    keeps the `shape` of pixels and the tracks of sound. `words` and `remark` may be several, separated by |.
+    keeps the `shape` of pixels and the tracks of sound. `words` and `remark` may be several that
+    are separated by |.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Videos through training's data path, packing, and the codec commands."""
 
 import functools
+import itertools
 import json
 import pathlib
 import re
@@ -57,12 +58,10 @@ def compared(clip: Clip, frames: np.ndarray, start: int | None = 0) -> str:
 def _difference(frames: np.ndarray, expected: np.ndarray) -> int:
     """Return the largest difference of pixels that are not near an edge of the picture."""
     flat = np.ones(expected.shape[1:3], bool)
-    for axis in (0, 1):
-        for step in range(-_EDGE, _EDGE + 1):
-            shifted = np.roll(expected[0], step, axis)
-            flat &= (shifted == expected[0]).all(-1)
-    for axis in (flat, flat.T):
-        axis[:_EDGE] = axis[-_EDGE:] = False
+    for shift in itertools.product(range(-_EDGE, _EDGE + 1), repeat=2):
+        flat &= (np.roll(expected[0], shift, (0, 1)) == expected[0]).all(-1)
+    for rows in (flat, flat.T):
+        rows[:_EDGE] = rows[-_EDGE:] = False
     return int(np.abs(frames.astype(np.int16) - expected)[:, flat].max())
 
 
