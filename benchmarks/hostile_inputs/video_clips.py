@@ -158,7 +158,7 @@ def _forms() -> Iterator[Clip]:
     yield Clip("LARGE.MP4", _with())
     yield Clip("matroska-named.mp4", _renamed("mkv"))
     yield Clip("mp4-named.avi", _renamed("mp4"))
-    for size in ((33, 49), (16, 16), (34, 50)):
+    for size in ((33, 49), (24, 24), (34, 50)):
         name = f"{size[0]}x{size[1]}.mp4"
         yield Clip(name, _with(size=size, pixel_format="yuv444p"), size=size)
 

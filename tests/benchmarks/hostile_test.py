@@ -8,7 +8,8 @@ from hostile_inputs import attempts
 from hostile_inputs.attempts import Answer, Attempt, Wrong, attempt, expect_refusal
 
 # At most so many attempts of each kind: those of videos compile a codec, or decode for long.
-SAMPLES = {"images": 30, "checkpoints": 5}
+SAMPLES = {"images": 30, "videos": 9, "folders": 2, "lists": 24}
+SAMPLES |= {"codecs": 12, "weights": 12, "checkpoints": 3}
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
