@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
@@ -47,18 +47,24 @@ from hostile_inputs.attempts import BAD, OUTCOMES, Attempt, Result, attempt  # n
 from hostile_inputs.corpus import Corpus, loaded_once  # noqa: E402
 
 KINDS: dict[str, Callable[[Corpus], Iterator[Attempt]]] = {
-    module.__name__.rpartition(".")[2]: module.attempts
-    for module in (images, videos, folders, lists, recipes, codecs, weights, checkpoints)
+    "images": images.attempts,
+    "videos": videos.attempts,
+    "coded-videos": videos.coded,
+    "folders": folders.attempts,
+    "lists": lists.attempts,
+    "recipes": recipes.attempts,
+    "codecs": codecs.attempts,
+    "weights": weights.attempts,
+    "checkpoints": checkpoints.attempts,
 }
 
 
 def run(
     folder: pathlib.Path,
-    kinds: Sequence[str] = tuple(KINDS),
-    most: int = 0,
+    most: Mapping[str, int],
     report: Callable[[Result], None] = lambda result: None,
 ) -> tuple[dict[str, list[Result]], int]:
-    """Run the attempts of each kind, or at most so many that are spread over all of them.
+    """Run attempts of some kinds: at most so many of each, spread over all of them; 0 for all.
 
     Returns:
       the results by kind, and the number of hostile files.
@@ -66,10 +72,10 @@ def run(
     corpus = Corpus(folder)
     results: dict[str, list[Result]] = {}
     with loaded_once():
-        for kind in kinds:
+        for kind, limit in most.items():
             results[kind] = []
             found = list(KINDS[kind](corpus))
-            for one in found[:: max(1, -(-len(found) // most)) if most else 1]:
+            for one in found[:: max(1, -(-len(found) // limit)) if limit else 1]:
                 results[kind].append(attempt(one))
                 report(results[kind][-1])
     return results, corpus.num_files
@@ -100,7 +106,9 @@ def main() -> None:
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        results, num_files = run(pathlib.Path(folder), flags.only, flags.most, report)
+        results, num_files = run(
+            pathlib.Path(folder), dict.fromkeys(flags.only, flags.most), report
+        )
     if flags.out:
         content = {kind: [one._asdict() for one in found] for kind, found in results.items()}
         pathlib.Path(flags.out).write_text(json.dumps(content, indent=1) + "\n")

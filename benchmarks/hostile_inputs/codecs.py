@@ -75,7 +75,7 @@ def _codecs(corpus: Corpus) -> Iterator[Attempt]:
 
 
 def _copy(corpus: Corpus, name: str, change: Change, folder: pathlib.Path) -> None:
-    shutil.copytree(corpus.codecs["images"], folder)
+    shutil.copytree(corpus.image_codec, folder)
     damage(folder / name, change)
 
 
@@ -86,7 +86,7 @@ def _uses(corpus: Corpus, written: Callable[[], pathlib.Path], image: pathlib.Pa
 
 
 def _latents(corpus: Corpus) -> Iterator[Attempt]:
-    codec = Codec.from_pretrained(corpus.codecs["images"])
+    codec = Codec.from_pretrained(corpus.image_codec)
     squares = [np.ones((1, *shape), np.float32) for shape in codec.latent_shapes]
     tensors = {f"layer_{index:03}": array for index, array in enumerate(squares)}
     about = {
@@ -123,12 +123,12 @@ def _latents(corpus: Corpus) -> Iterator[Attempt]:
     files |= {name: change(whole) for name, change in BROKEN.items()}
     for name, data in files.items():
         path = corpus.put("latents", "z.safetensors", data)
-        where = ("--codec", corpus.codecs["images"], "--out", corpus.new("decoded"))
+        where = ("--codec", corpus.image_codec, "--out", corpus.new("decoded"))
         run = functools.partial(refused, ("decode", path, *where), DataError.exit_code, str(path))
         yield Attempt(f"latents: {name}", run)
     path = corpus.put("latents", "z.safetensors", whole)
     out = corpus.new("decoded")
-    yield Attempt("latents: whole", functools.partial(_decoded, corpus.codecs["images"], path, out))
+    yield Attempt("latents: whole", functools.partial(_decoded, corpus.image_codec, path, out))
 
 
 def _decoded(codec: pathlib.Path, path: pathlib.Path, out: pathlib.Path) -> str:

@@ -18,17 +18,25 @@ class Corpus:
 
     Attributes:
       folder: holds everything.
-      codecs: codec folders by name: "images" of 8x8 RGB, and "videos" of any size.
       num_files: how many hostile files there are so far.
     """
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
-        self.codecs = {"images": folder / "codecs/images", "videos": folder / "codecs/videos"}
-        tiny_codec.tiny_codec("hierarchy").save_pretrained(self.codecs["images"])
-        tiny_video_codec.tiny_codec().save_pretrained(self.codecs["videos"])
         self.num_files = 0
         self._numbers = itertools.count()
+
+    @functools.cached_property
+    def image_codec(self) -> pathlib.Path:
+        """Folder of a codec of images of 8x8 RGB."""
+        tiny_codec.tiny_codec("hierarchy").save_pretrained(self.folder / "codecs/images")
+        return self.folder / "codecs/images"
+
+    @functools.cached_property
+    def video_codec(self) -> pathlib.Path:
+        """Folder of a codec of images and videos of any size."""
+        tiny_video_codec.tiny_codec().save_pretrained(self.folder / "codecs/videos")
+        return self.folder / "codecs/videos"
 
     def new(self, kind: str) -> pathlib.Path:
         """Return a path of a folder that does not exist yet."""

@@ -88,7 +88,8 @@ def _pack(corpus: Corpus, folder: Folder, root: pathlib.Path, expected: int) -> 
 def _reconstruct(corpus: Corpus, folder: Folder, root: pathlib.Path, expected: int) -> str:
     out = corpus.new("reconstructed")
     report = f"{out}.json"
-    where = ("--codec", corpus.codecs[folder.kind], "--out", out, "--json", report)
+    codec = corpus.video_codec if folder.kind == "videos" else corpus.image_codec
+    where = ("--codec", codec, "--out", out, "--json", report)
     parts = ("--tile", "32", "--chunk", "4") if folder.kind == "videos" else ()
     expect_success(command("reconstruct", root, *where, *parts))
     return _checked(len(json.loads(pathlib.Path(report).read_text())["files"]), expected)

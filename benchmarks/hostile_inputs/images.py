@@ -85,7 +85,7 @@ def _pack(corpus: Corpus, file: ImageFile, written: Path) -> str:
 def _reconstruct(corpus: Corpus, file: ImageFile, written: Path) -> str:
     path = written()
     out, report = corpus.new("reconstructed"), path.parent / "report.json"
-    where = ("--codec", corpus.codecs["images"], "--out", out, "--json", report)
+    where = ("--codec", corpus.image_codec, "--out", out, "--json", report)
     answer = command("reconstruct", path, *where, "--side_by_side")
     if file.pixels is None:
         return expect_refusal(answer, DataError.exit_code, file.name, file.words)

@@ -1,4 +1,4 @@
-"""Videos through training's data path, packing, and the codec commands."""
+"""Videos through training's data path and packing, or through the codec commands."""
 
 import functools
 import itertools
@@ -33,10 +33,19 @@ _EDGE = 4  # pixels at an edge that are not compared: chroma has half the resolu
 
 
 def attempts(corpus: Corpus) -> Iterator[Attempt]:
-    """Yield each clip's way through training, packing, reconstruction and latents in turn."""
+    """Yield each clip's way through training and packing in turn."""
+    yield from _attempts(corpus, _train, _pack)
+
+
+def coded(corpus: Corpus) -> Iterator[Attempt]:
+    """Yield each clip's way through reconstruction and latents in turn."""
+    yield from _attempts(corpus, _reconstruct, _encode)
+
+
+def _attempts(corpus: Corpus, *uses: Callable[[Corpus, Clip, Path], str]) -> Iterator[Attempt]:
     for clip in video_clips.every():
         path = corpus.later("videos", clip.name, clip.write)
-        for use in (_train, _pack, _reconstruct, _encode):
+        for use in uses:
             name = f"{use.__name__.removeprefix('_')} {clip.name[:60]}"
             yield Attempt(name, functools.partial(use, corpus, clip, path))
 
@@ -141,7 +150,7 @@ def _encode(corpus: Corpus, clip: Clip, written: Path) -> str:
     if result is None:
         return expect_refusal(answer, DataError.exit_code, clip.name, clip.words)
     out, report = corpus.new("decoded"), path.parent / "decode.json"
-    where = ("--codec", corpus.codecs["videos"], "--out", out, "--json", report)
+    where = ("--codec", corpus.video_codec, "--out", out, "--json", report)
     expect_success(command("decode", result["out"], *where, "--tile", "32"))
     (decoded,) = json.loads(report.read_text())["files"]
     for key in ("frames", "height", "width"):
@@ -155,7 +164,7 @@ def _coded(
 ) -> tuple[Any, dict[str, Any] | None]:
     """Run a codec command; return its answer and result, or None if it should be refused."""
     out, report = corpus.new(name), path.parent / f"{name}.json"
-    where = ("--codec", corpus.codecs["videos"], "--out", out, "--json", report)
+    where = ("--codec", corpus.video_codec, "--out", out, "--json", report)
     answer = command(name, path, *where, "--tile", "32", "--chunk", "4", *more)
     if clip.words:
         return answer, None

@@ -7,18 +7,18 @@ import pytest
 from hostile_inputs import attempts
 from hostile_inputs.attempts import Answer, Attempt, Wrong, attempt, expect_refusal
 
-# At most so many attempts of each kind: those of videos compile a codec, or decode for long.
-SAMPLES = {"images": 30, "videos": 9, "folders": 2, "lists": 24}
-SAMPLES |= {"codecs": 12, "weights": 12, "checkpoints": 3}
+# At most so many attempts of each kind, without those for which a video codec is compiled.
+SAMPLES = {"images": 24, "videos": 9, "folders": 2, "lists": 24}
+SAMPLES |= {"codecs": 9, "weights": 9, "checkpoints": 3}
 
 
-@pytest.mark.parametrize("kind", SAMPLES)
-def test_nothing_is_wrong_crashes_or_hangs(kind, tmp_path, monkeypatch):
+def test_nothing_is_wrong_crashes_or_hangs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    results, num_files = hostile.run(tmp_path, [kind], SAMPLES[kind])
-    bad = [result for result in results[kind] if result.outcome in attempts.BAD]
-    assert not bad
-    assert len(results[kind]) > SAMPLES[kind] // 2 and num_files
+    results, num_files = hostile.run(tmp_path, SAMPLES)
+    for kind, found in results.items():
+        assert not [result for result in found if result.outcome in attempts.BAD], kind
+        assert SAMPLES[kind] // 2 < len(found) <= SAMPLES[kind]
+    assert num_files > 50
 
 
 def test_outcomes_are_told_apart():
