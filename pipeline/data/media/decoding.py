@@ -45,9 +45,7 @@ def all_decoded(packets: Iterator[Any], damage: Damage | None) -> Iterator[Any]:
         yield from frames
 
 
-def decoded_from(
-    packets: Iterator[Any], stream: Any, wanted: Any, damage: Damage | None
-) -> Iterator[Any]:
+def decoded_from(packets: Iterator[Any], stream: Any, wanted: Any) -> Iterator[Any]:
     """Yield all frames from the one displayed at tick `wanted` on, and earlier ones they need.
 
     Packets up to that frame are read ahead, because only then it is known which of them it is.
@@ -68,12 +66,12 @@ def decoded_from(
         default=None,
     )
 
-    def prepared() -> Iterator[Any]:
-        for packet in itertools.chain(ahead, packets):
-            early = shown is not None and packet.pts is not None and packet.pts < shown
+    skipping = False
+    for packet in itertools.chain(ahead, packets):
+        early = shown is not None and packet.pts is not None and packet.pts < shown
+        if early != skipping:
             stream.codec_context.skip_frame = "NONREF" if early else "DEFAULT"
-            yield packet
-
-    yield from all_decoded(prepared(), damage)
+            skipping = early
+        yield from packet.decode()
     if broken is not None:
         raise broken

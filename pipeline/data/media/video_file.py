@@ -247,10 +247,11 @@ class VideoFile:
             return
         packets = itertools.chain([first], packets)
         decoding_clock = DecodingClock(first.dts) if has_decoding_times_only(container) else None
-        if decoding_clock is not None:  # presentation times, which decoded_from compares, are wrong
+        # decoded_from compares presentation times, which are wrong with a decoding clock.
+        if damage is not None or decoding_clock is not None:
             frames = all_decoded(packets, damage)
         else:
-            frames = decoded_from(packets, stream, wanted + self.rounding, damage)
+            frames = decoded_from(packets, stream, wanted + self.rounding)
         before, step = None, round(1 / (self.rate * self.tick)) or 1
         turned, threads = None, 0 if self._thorough else 1
         for frame in frames:
