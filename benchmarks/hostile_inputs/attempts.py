@@ -16,7 +16,7 @@ RIGHT, REFUSED, WRONG, CRASHED, HUNG = "right", "refused", "wrong", "crashed", "
 OUTCOMES = (RIGHT, REFUSED, WRONG, CRASHED, HUNG)
 BAD = (WRONG, CRASHED, HUNG)
 _EXIT_CODES = (0, 2, 65, 70, 75, 76)
-_SECONDS = 60  # an attempt takes milliseconds, or seconds if it compiles
+_SECONDS = 180  # an attempt takes milliseconds, or seconds if it compiles on idle cores
 
 
 class Wrong(Exception):

@@ -1,6 +1,7 @@
 """Recipes and overrides with mistakes: each is one line that names the key or the place."""
 
 import functools
+import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -142,17 +143,16 @@ def every() -> Iterator[Recipe]:
 
 
 def attempts(corpus: Corpus) -> Iterator[Attempt]:
-    """Yield the inspection of each recipe, which checks every key and builds the model."""
+    """Yield the use of each recipe: training, if it must be refused, otherwise its inspection."""
     for recipe in every():
         path = corpus.put("recipes", "recipe.py", recipe.text.encode())
         (path.parent / "a_neighbour_of_the_recipe.py").write_text("")
-        run = functools.partial(_inspect, recipe, str(path))
-        yield Attempt(f"recipe: {recipe.name}", run)
+        yield Attempt(f"recipe: {recipe.name}", functools.partial(_use, recipe, path))
 
 
-def _inspect(recipe: Recipe, path: str) -> str:
-    answer = command("inspect", "--config", path, *recipe.overrides)
+def _use(recipe: Recipe, path: pathlib.Path) -> str:
     if recipe.words is None:
-        expect_success(answer)
+        expect_success(command("inspect", "--config", path, *recipe.overrides))
         return RIGHT
-    return expect_refusal(answer, ConfigError.exit_code, recipe.words)
+    arguments = ("--config", path, "--workdir", path.parent / "run", *recipe.overrides)
+    return expect_refusal(command("train", *arguments), ConfigError.exit_code, recipe.words)
