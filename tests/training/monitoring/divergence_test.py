@@ -240,6 +240,6 @@ def test_a_run_goes_back_beyond_a_checkpoint_that_it_cannot_continue_from(tmp_pa
     said = capsys.readouterr().err
     assert "back to step 6, without batches 6, 7" in said
     assert "back to step 3, because other batches right after step 6 were bad too" in said
-    train(recipe(), tmp_path / "clean")
-    assert digest(folder) == digest(tmp_path / "clean")
-    assert Skipped(folder).batches == []
+    assert Skipped(folder).batches == [], "the batches were not to blame"
+    after = Checkpoints(folder / "checkpoints")
+    assert after.steps() == [3, 6, 9, 12] and after.metadata(12)["skipped_batches"] == []
