@@ -9,7 +9,7 @@ from pipeline.build.model import model_factory
 from pipeline.build.optimizer import update
 from pipeline.build.outline import run_outline
 from pipeline.build.run import run_spec
-from pipeline.build.schema import complete, defaults, takes
+from pipeline.build.schema import complete, defaults, plain, takes
 from pipeline.build.state import abstract_state, extras, initial_state, mesh
 from pipeline.build.steps import step
 
@@ -22,6 +22,7 @@ __all__ = [
     "initial_state",
     "mesh",
     "model_factory",
+    "plain",
     "run_outline",
     "run_spec",
     "step",

@@ -1,5 +1,6 @@
 """config.data -> the dataset, and the check that it fits the rest of the recipe."""
 
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +24,27 @@ def dataset_class(source: Any) -> Any:
 
 
 def dataset(config: Mapping[str, Any]) -> Any:
-    """Open the dataset that config.data describes: an ImageData or a VideoData."""
-    settings = config["data"]
+    """Open the dataset that config.data describes: an ImageData or a VideoData.
+
+    Raises:
+      ConfigError, DataError: it cannot be opened with these settings.
+    """
+    settings = config.get("data")
+    if not isinstance(settings, Mapping):
+        raise ConfigError("config.data is missing: a dict with source and image_size")
     kind = dataset_class(settings.get("source"))
     check_arguments(kind, settings, where="data")
     return kind(**settings)
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Check names and types of config.data, without opening the dataset.
+
+    Raises:
+      ConfigError: an unknown source or key, or a value of the wrong type.
+    """
+    if importlib.util.find_spec("grain") is not None:
+        check_arguments(dataset_class(settings.get("source")), settings, where="data")
 
 
 def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int = 1) -> None:

@@ -33,6 +33,8 @@ def gan_config(config: Mapping[str, Any]) -> GanConfig:
     """
     given = config["objective"].get("adversarial")
     where = "objective.adversarial"
+    if not isinstance(given, Mapping | None):
+        raise ConfigError(f"{where}={given!r} must be a dict, such as dict(weight=0.5)")
     settings: dict[str, Any] = {"weight": 0.0} if given is None else dict(given)
     check_arguments(GanConfig, settings, where=where)
     gan = GanConfig(**settings)

@@ -28,21 +28,21 @@ def discriminator_update(config: Mapping[str, Any]) -> Update:
 
 def optimizer_update(
     *,
-    learning_rate: float,
+    learning_rate: float | int,
     name: str = "adamw",
     warmup_steps: int = 0,
     decay: str = "constant",
-    final_learning_rate: float = 0.0,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    l2: float = 0.0,
-    clip_norm: float = 0.0,
-    skip_norm: float = 0.0,
+    final_learning_rate: float | int = 0.0,
+    b1: float | int = 0.9,
+    b2: float | int = 0.999,
+    eps: float | int = 1e-8,
+    weight_decay: float | int = 0.0,
+    l2: float | int = 0.0,
+    clip_norm: float | int = 0.0,
+    skip_norm: float | int = 0.0,
     max_skips: int = 100,
     num_steps: int,
-    ema: float,
+    ema: float | int,
 ) -> Update:
     """Create an Update; the arguments but for the last two are the keys of config.optimizer."""
 

@@ -1,13 +1,14 @@
 """The keys of a recipe: which exist, which are required, their defaults and their types."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from pipeline.build import data, stages
+from pipeline.build import data, limits, stages
+from pipeline.build.discriminator import gan_config
 from pipeline.build.model import DTYPES
-from pipeline.build.optimizer import optimizer_update
+from pipeline.build.optimizer import discriminator_update, optimizer_update, update
 from pipeline.core.construct import accepts, default_arguments, find, nearest
 from pipeline.core.errors import ConfigError
 from pipeline.losses import objective
@@ -53,6 +54,8 @@ _FIXED_SECTIONS = (
     "watchdog",
     "preemption",
 )
+_SECTIONS = ("data", "model", "optimizer", "objective", "discriminator", "sharding")
+_SECTIONS += _FIXED_SECTIONS
 STEPS = ("elbo", "adversarial")
 
 
@@ -62,7 +65,7 @@ def complete(config: ConfigDict) -> dict[str, Any]:
     Raises:
       ConfigError: a key is unknown or missing, or a value is impossible.
     """
-    given = config.to_dict()
+    given = plain(config)
     known = (*REQUIRED, *DEFAULTS)
     for key in given:
         if key not in known:
@@ -73,25 +76,73 @@ def complete(config: ConfigDict) -> dict[str, Any]:
     full = {key: given.get(key, default) for key, default in DEFAULTS.items()} | {
         key: given[key] for key in REQUIRED
     }
+    _check_sections(full)
     if full["step"] not in STEPS:
         raise ConfigError(f"config.step={full['step']!r}: {nearest(str(full['step']), STEPS)}")
-    full["objective"] = full["objective"] or objective.DEFAULTS[full["step"]]
+    if full["objective"] == {}:
+        full["objective"] = objective.DEFAULTS[full["step"]]
     full["stages"] = list(full["stages"])
+    for key in _FIXED_SECTIONS:
+        full[key] = DEFAULTS[key] | full[key]
+    limits.whole_numbers(full)
+    limits.check(full)
+    if full["eval"]["batch_size"] == 0:
+        full["eval"]["batch_size"] = full["batch_size"]
+    if full["dtype"] not in DTYPES:
+        raise ConfigError(f"config.dtype={full['dtype']!r}: {nearest(full['dtype'], DTYPES)}")
+    for stage in stages.split(full):  # raises for stages that are impossible
+        if full["stages"]:
+            where = f"config.stages[{stage.number}]"
+            _check_sections(stage.config, where=where)
+            limits.check(stage.config, where=where)
+        _check_settings(stage.config)
+    return full
+
+
+def _check_settings(config: Mapping[str, Any]) -> None:
+    """Check names and types of the settings of what needs no model to be built."""
+    data.check_settings(config["data"])
+    update(config)
+    objective.check_keys(config["objective"])
+    gan_config(config)
+    if config["discriminator"]:
+        discriminator_update(config)
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """Return a recipe as plain dicts, as far as it is given.
+
+    Raises:
+      ConfigError: a value is missing that the recipe requires, or of no plain type, or not finite.
+    """
+    try:
+        given = config.to_dict()
+    except Exception as error:  # placeholders of ml_collections
+        words = " ".join(str(error).split())
+        raise ConfigError(f"config: a value of the recipe cannot be used: {words}") from None
+    limits.check_plain(given)
+    return given
+
+
+def _check_sections(full: Mapping[str, Any], *, where: str = "config") -> None:
+    """Check that sections are dicts, and that the keys of those in DEFAULTS are known."""
+    for key in _SECTIONS:
+        if not isinstance(full[key], dict):
+            raise ConfigError(f"{where}.{key}={full[key]!r} must be a dict")
+    if not isinstance(full["stages"], list | tuple):
+        raise ConfigError(f"{where}.stages={full['stages']!r} must be a list of dicts")
     for key in _FIXED_SECTIONS:
         for name in full[key]:
             if name not in DEFAULTS[key]:
                 raise ConfigError(
-                    f"config.{key}.{name} is not known: {nearest(name, DEFAULTS[key])}"
+                    f"{where}.{key}.{name} is not known: {nearest(name, DEFAULTS[key])}"
                 )
-        full[key] = DEFAULTS[key] | full[key]
-    full["eval"]["batch_size"] = full["eval"]["batch_size"] or full["batch_size"]
-    for key in ("num_steps", "batch_size"):
-        if not isinstance(full[key], int) or full[key] < 1:
-            raise ConfigError(f"config.{key}={full[key]!r} must be an integer above 0")
-    if full["dtype"] not in DTYPES:
-        raise ConfigError(f"config.dtype={full['dtype']!r}: {nearest(str(full['dtype']), DTYPES)}")
-    stages.split(full)  # raises for stages that are impossible
-    return full
+    if "image_size" not in full["data"]:
+        raise ConfigError(f"{where}.data.image_size is missing")
+    if not isinstance(full["model"].get("name"), str):
+        raise ConfigError(f"{where}.model.name is missing: name a class of pipeline.models")
+    if not isinstance(full["discriminator"].get("optimizer", {}), dict):
+        raise ConfigError(f"{where}.discriminator.optimizer must be a dict")
 
 
 def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
@@ -122,7 +173,7 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
     None means that all keys of the section are in DEFAULTS.
     """
     if section == "data":
-        return data.dataset_class(config.to_dict().get("data", {}).get("source")), ()
+        return data.dataset_class(plain(config).get("data", {}).get("source")), ()
     targets: dict[str, Any] = {
         "optimizer": optimizer_update,
         "discriminator.optimizer": optimizer_update,
@@ -136,11 +187,11 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
         return None if term is None else (term, objective.SUPPLIED)
     if section in ("model", "discriminator"):
         package = {"model": "pipeline.models", "discriminator": "pipeline.discriminators"}[section]
-        name = str(config.to_dict().get(section, {}).get("name"))
+        name = str(plain(config).get(section, {}).get("name"))
         return find(package, name, where=section), ("rngs", "dtype", "in_channels")
     above, _, part = section.partition(".")
     if above == "model":
-        model = config.to_dict().get("model", {})
+        model = plain(config).get("model", {})
         whole: Any = find("pipeline.models", str(model.get("name")), where="model")
         packages = getattr(whole, "parts", {})
         if part in packages:

@@ -65,12 +65,15 @@ def split(config: Mapping[str, Any]) -> list[Stage]:
     stages, begin = [], 0
     for number, changes in enumerate(given):
         where = f"config.stages[{number}]"
-        if not isinstance(changes, Mapping) or not isinstance(changes.get("num_steps"), int):
+        if not isinstance(changes, Mapping) or "num_steps" not in changes:
             raise ConfigError(
                 f"{where} must be a dict with num_steps, its length in steps: {changes!r}"
             )
-        if changes["num_steps"] < 1:
-            raise ConfigError(f"{where}.num_steps={changes['num_steps']} must be 1 or more")
+        length = changes["num_steps"]
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise ConfigError(f"{where}.num_steps={length!r} must be 1 or more, an integer")
+        if not isinstance(changes.get("reset_discriminator", False), bool):
+            raise ConfigError(f"{where}.reset_discriminator must be True or False")
         reset = changes.get("reset_discriminator", False)
         if reset and not config["discriminator"]:
             raise ConfigError(

@@ -57,32 +57,36 @@ def dispatch(argv: list[str]) -> int:
             from pipeline.core.construct import nearest
 
             raise ConfigError(f"{command!r} is not a command: {nearest(command, COMMANDS)}")
+        from pipeline.cli.flags import expanded
+
+        rest = expanded(rest)
         return importlib.import_module(f"pipeline.cli.{COMMANDS[command][0]}").run(rest)
     except StrataError as error:
-        print(f"strata {command}: {error}", file=sys.stderr)
+        _report(command, str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"strata {command}: interrupted", file=sys.stderr)
+        _report(command, "interrupted")
         return 130
     except BrokenPipeError:
         return 0
     except OSError as error:
-        if not _is_remote(error.filename):
+        if error.filename is None or not error.strerror:
             raise
-        print(f"strata {command}: {error.filename}: {error.strerror}", file=sys.stderr)
+        _report(command, f"{error.filename}: {error.strerror}")
         return ConfigError.exit_code
 
 
-def _is_remote(path: object) -> bool:
-    """Return whether a failed operation was on a file in a bucket."""
-    from pipeline.storage.paths import is_remote
-
-    return isinstance(path, str) and is_remote(path)
+def _report(command: str, text: str) -> None:
+    """Print one line on standard error, also of names that are not valid text."""
+    line = f"strata {command}: {' '.join(text.split(chr(10)))}"
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
 
 
 def main() -> None:
     """Run the console script."""
     _hide_tpu_compiler()
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be valid text
+        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     sys.exit(dispatch(sys.argv[1:]))
 
 

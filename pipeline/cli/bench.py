@@ -55,13 +55,13 @@ def _data(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | None:
     flags.DEFINE_string(
         "source", "records", "Kind of the dataset, as data.source in a recipe.", flag_values=values
     )
-    for name, default, purpose in (
-        ("image_size", 32, "Height and width in pixels."),
-        ("batch_size", 128, "Images per batch."),
-        ("num_workers", 0, "Worker processes; 0 loads in this process."),
-        ("num_batches", 500, "Batches of each of three measurements."),
+    for name, default, least, purpose in (
+        ("image_size", 32, 1, "Height and width in pixels."),
+        ("batch_size", 128, 1, "Images per batch."),
+        ("num_workers", 0, 0, "Worker processes; 0 loads in this process."),
+        ("num_batches", 500, 1, "Batches of each of three measurements."),
     ):
-        flags.DEFINE_integer(name, default, purpose, flag_values=values)
+        flags.DEFINE_integer(name, default, purpose, flag_values=values, lower_bound=least)
     if not _parse(values, argv, "data"):
         return None
     from pipeline.cli import bench_data
@@ -80,7 +80,7 @@ def _checkpoint(values: flags.FlagValues, argv: list[str]) -> dict[str, Any] | N
         "rounds", 5, "Saves and restores to time.", flag_values=values, lower_bound=1
     )
     text = "Folder to write to, local or in a bucket; a temporary one by default."
-    cli_flags.define_path(values, "workdir", text, written=True)
+    cli_flags.define_path(values, "workdir", text, written="folder")
     if not _parse(values, argv, "checkpoint"):
         return None
     from pipeline.cli import bench_checkpoint

@@ -6,6 +6,7 @@ strata data pack SRC --out DIR [--kind videos] [--clip_seconds 10] [--raw [--fps
 N]] strata data examples --config F --out DIR [--split eval] [--num 8]
 """
 
+import math
 import os
 import sys
 import time
@@ -16,7 +17,6 @@ from absl.flags import (
     DEFINE_enum,
     DEFINE_float,
     DEFINE_integer,
-    DEFINE_string,
     FlagValues,
 )
 
@@ -52,6 +52,10 @@ def _pack(argv: list[str]) -> int:
             f"not {len(rest)}"
         )
     out = flags.required(values, "out")
+    for name in ("clip_seconds", "fps"):
+        number: Any = values[name].value
+        if not math.isfinite(number):
+            raise ConfigError(f"--{name}={values[name].value} must be finite")
     flags.check_inputs(rest, "SRC")
     source = _readable(rest[0])
     progress = _Progress()
@@ -92,13 +96,14 @@ def _readable(source: str) -> str:
 
 
 def _define_pack(values: FlagValues) -> None:
-    flags.define_path(values, "out", "New folder for the shards.", written=True)
+    flags.define_path(values, "out", "New folder for the shards.", written="folder")
     DEFINE_enum("kind", "auto", ("auto", "images", "videos"), "Content of SRC.", flag_values=values)
     DEFINE_integer(
         "image_size",
         0,
         "Shrink larger images to this shorter side; 0 keeps their size.",
         flag_values=values,
+        lower_bound=0,
     )
     DEFINE_bool(
         "raw", False, "Store pixels, not files; fastest for small images.", flag_values=values
@@ -108,16 +113,22 @@ def _define_pack(values: FlagValues) -> None:
         10,
         "Minimal length of clips of videos; 0 does not cut.",
         flag_values=values,
+        lower_bound=0,
     )
     DEFINE_float(
-        "fps", 0, "Frames per second of raw clips; 0 keeps the file's frames.", flag_values=values
+        "fps",
+        0,
+        "Frames per second of raw clips; 0 keeps the file's frames.",
+        flag_values=values,
+        lower_bound=0,
     )
-    DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values)
+    DEFINE_integer("shard_mb", 256, "Size of a shard, in MiB.", flag_values=values, lower_bound=1)
     DEFINE_integer(
         "max_unreadable",
         10,
         "Unreadable examples to leave out, at most.",
         flag_values=values,
+        lower_bound=0,
     )
     flags.define_json(values)
 
@@ -141,9 +152,9 @@ def _examples(argv: list[str]) -> int:
     """
     values = flags.new()
     flags.define_config(values, argv)
-    flags.define_path(values, "out", "Folder for the files.", written=True)
-    DEFINE_string("split", "eval", "train or eval.", flag_values=values)
-    DEFINE_integer("num", 8, "Number of examples.", flag_values=values)
+    flags.define_path(values, "out", "Folder for the files.", written="folder")
+    DEFINE_enum("split", "eval", ("train", "eval"), "Part of the data.", flag_values=values)
+    DEFINE_integer("num", 8, "Number of examples.", flag_values=values, lower_bound=1)
     DEFINE_integer("seed", 0, "Seed of the training examples' order and crops.", flag_values=values)
     rest = flags.parse(values, argv, _examples.__doc__)
     if rest is None:
@@ -155,7 +166,7 @@ def _examples(argv: list[str]) -> int:
     from pipeline.data.loading.example_files import write_examples
     from pipeline.storage import ownership, transfer
 
-    data = build.dataset(config.to_dict())
+    data = build.dataset(build.plain(config))
     with ownership.owned(out), transfer.written_folder(out, name="--out") as folder:
         chosen: Any = dict(split=values.split, num=values.num, seed=values.seed)
         written = write_examples(data, os.fspath(folder), **chosen)

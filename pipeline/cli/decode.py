@@ -21,7 +21,7 @@ def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_path(values, "codec", "Folder of the codec.")
-    cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written=True)
+    cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written="folder")
     file_batch.define_parts(values)
     cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)

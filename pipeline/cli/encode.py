@@ -23,7 +23,7 @@ def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
     cli_flags.define_path(values, "codec", "Folder of the codec.")
-    cli_flags.define_path(values, "out", "Folder for the latents.", written=True)
+    cli_flags.define_path(values, "out", "Folder for the latents.", written="folder")
     file_batch.define_fit(values)
     file_batch.define_parts(values)
     cli_flags.define_json(values)

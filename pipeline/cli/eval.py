@@ -11,6 +11,7 @@ for I3D, from their files, and random_feature_distance without a file.
 The result is also written to D/eval/<step>.json.
 """
 
+import sys
 import time
 from typing import Any
 
@@ -32,21 +33,39 @@ def run(argv: list[str]) -> int:
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata eval --help")
     workdir = cli_flags.required(values, "workdir")
+    folder = str(as_path(workdir) / "eval")
+    is_kept = _is_writable(folder, values.json)
     result = _evaluate(workdir, values)
-    folder = as_path(workdir) / "eval"
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}") from None
-    cli_flags.write_json(result, str(folder / f"{result['step']}.json"))
-    cli_flags.write_json(result, values.json)
     _print_table(result, values.json)
+    try:
+        cli_flags.write_json(result, values.json)
+    finally:
+        if is_kept:
+            cli_flags.write_json(
+                result, f"{folder}/{result['step']}.json", name="the result's file"
+            )
     return 0
+
+
+def _is_writable(folder: str, json_path: str | None) -> bool:
+    """Return whether the run's folder for results can be written, before minutes of evaluation.
+
+    Raises:
+      ConfigError: it cannot, and the result would go nowhere else.
+    """
+    try:
+        cli_flags.check_path(folder, "the folder for results", written="folder")
+    except ConfigError as error:
+        if not json_path:
+            raise
+        print(f"strata eval: {error}; the result goes to --json only", file=sys.stderr)
+        return False
+    return True
 
 
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
-    cli_flags.define_path(values, "workdir", "Folder of the run.", written=True)
+    cli_flags.define_path(values, "workdir", "Folder of the run.")
     flags.DEFINE_integer(
         "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )
@@ -85,7 +104,7 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
     perceptual = frozen_networks.perceptual(values, config["objective"].get("perceptual"))
     data = build.dataset(config)
-    batch_size = values.batch_size or config["eval"]["batch_size"]
+    batch_size = config["eval"]["batch_size"] if values.batch_size is None else values.batch_size
     features = frozen_networks.features(values, is_video=getattr(model, "is_video", False))
     model, where = _spread(model, batch_size)
     began = time.monotonic()

@@ -9,6 +9,7 @@ The weights are the EMA ones. Results of `strata eval` for the same step and wei
 """
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,7 +71,12 @@ def _export(workdir: Path, out: Path, exporter: Any, values: flags.FlagValues) -
     if values.stats:
         codec.config["latents"] = _latent_stats(codec, config, values.stats)
     canvas, missing = _preview(codec, config, values.seed)
-    exporter.write(codec, out, preview=canvas)
+    try:
+        exporter.write(codec, out, preview=canvas)
+    except (OSError, ConfigError) as error:
+        kept = as_path(tempfile.mkdtemp(prefix="strata-codec-"))
+        exporter.write(codec, kept, preview=canvas)
+        raise ConfigError(f"{error}; the codec is in {kept}") from None
     if missing:
         print(f"strata export: the preview has no reconstructions: {missing}", file=sys.stderr)
     kind = "last" if values.raw_weights else "EMA"
@@ -120,7 +126,7 @@ def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     cli_flags.define_path(values, "workdir", "Folder of the run.")
-    cli_flags.define_path(values, "out", "Folder of the codec.", written=True)
+    cli_flags.define_path(values, "out", "Folder of the codec.", written="folder")
     flags.DEFINE_enum(
         "to", "strata", cli_flags.names(EXPORTERS), "Format of the files.", flag_values=values
     )

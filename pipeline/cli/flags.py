@@ -5,14 +5,18 @@ s3://). `parse` checks all of them before anything starts.
 """
 
 import json
+import os
+import pathlib
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from pipeline.core.construct import modules_of, nearest, summaries
+from pipeline.cli import recipes
+from pipeline.core.construct import modules_of, summaries
 from pipeline.core.errors import ConfigError
 from pipeline.storage.paths import as_path, is_remote
 
@@ -39,12 +43,16 @@ def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[st
         print(f"{(doc or '').strip()}\n{own.rstrip()}")
         return None
     try:
-        # The recipe is already loaded: leave only its overrides, in any order, to absl.
-        loaded = "config" in values and isinstance(values["config"].value, ConfigDict)
-        rest = values(["strata", *(_without_config(argv) if loaded else argv)])[1:]
-    except (flags.Error, OSError) as error:
+        # The recipe and its overrides are already read.
+        config = values["config"].value if "config" in values else None
+        loaded = isinstance(config, ConfigDict)
+        rest = values(["strata", *(_split_config(argv, config)[2] if loaded else argv)])[1:]
+    except (flags.Error, ValueError, OSError) as error:
         raise ConfigError(_one_line(error)) from None
     flagged = [flag for flag in map(values.__getitem__, values) if isinstance(flag, _PathFlag)]
+    for flag in flagged:
+        if flag.value == "" and flag.default is None:
+            raise ConfigError(f"--{flag.name} is empty: give a path")
     paths = {f"--{flag.name}": (str(flag.value), flag.written) for flag in flagged if flag.value}
     for name, (path, _) in paths.items():
         as_path(path, name=name)
@@ -59,12 +67,12 @@ def define_path(
     help: str,
     *,
     default: str | None = None,
-    written: bool = False,
+    written: str = "",
 ) -> None:
     """Define a flag for the path of a file or folder, local or in a bucket.
 
     Args:
-      written: whether the command writes there; otherwise it only reads.
+      written: "file" or "folder" if the command writes it; "" if it only reads.
     """
     parser, serializer = flags.ArgumentParser(), flags.ArgumentSerializer()
     flag = _PathFlag(parser, serializer, name, default, help)
@@ -75,20 +83,48 @@ def define_path(
 def define_json(values: flags.FlagValues) -> None:
     """Define --json, the file for a result."""
     help = "File for the result; - for standard output."
-    define_path(values, "json", help, written=True)
+    define_path(values, "json", help, written="file")
 
 
-def check_path(path: str, name: str, *, written: bool = False) -> None:
-    """Check that a path is local, or in a bucket that can be read, or written.
+def check_path(path: str, name: str, *, written: str = "") -> None:
+    """Check that a path can be used: that its bucket answers, and that it can be written.
+
+    Nothing is created. `written` is "file" or "folder" for what is to be written there.
 
     Raises:
-      ConfigError: another scheme, a client that is not installed, or a bucket out of reach.
+      ConfigError: another scheme, a client that is not installed, a bucket out of reach, or a place
+        that cannot be written.
     """
     as_path(path, name=name)
     if is_remote(path):
         from pipeline.storage import access  # The clients take a second to import.
 
-        access.check(path, name=name, write=written)
+        access.check(path, name=name, write=bool(written))
+    elif written and path != "-":
+        try:
+            _check_writable(pathlib.Path(path), f"{name} {path}", written)
+        except OSError as error:
+            place = "" if error.filename in (None, path) else f"{error.filename}: "
+            raise ConfigError(f"{name} {path}: {place}{error.strerror}") from None
+
+
+def _check_writable(path: pathlib.Path, where: str, kind: str) -> None:
+    """Check that a local file or folder can be written, without leaving anything there."""
+    if path.exists() and path.is_dir() != (kind == "folder"):
+        raise ConfigError(f"{where} is a {'file' if kind == 'folder' else 'folder'}, not a {kind}")
+    if path.exists() and kind == "file":
+        if not os.access(path, os.W_OK):
+            raise ConfigError(f"{where} may not be written")
+        return
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{where}: {there} is a file, not a folder")
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # asking for permissions is not enough for root
+    except OSError as error:
+        raise ConfigError(f"{where}: {there} cannot be written: {error.strerror}") from None
+    if len(os.fsencode(path.name)) > os.pathconf(there, "PC_NAME_MAX"):
+        raise ConfigError(f"{where}: the name is too long")
 
 
 def check_inputs(paths: Sequence[str], name: str) -> None:
@@ -102,7 +138,7 @@ def check_inputs(paths: Sequence[str], name: str) -> None:
 class _PathFlag(flags.Flag):
     """A flag whose value is a path."""
 
-    written = False
+    written = ""
 
 
 def with_optional_value(argv: list[str], name: str) -> list[str]:
@@ -120,20 +156,19 @@ def define_config(values: flags.FlagValues, argv: list[str]) -> None:
     Raises:
       ConfigError: the recipe cannot be loaded, or an override names an unknown key.
     """
-    path, overrides = _config_arguments(argv)
+    path, overrides, _ = _split_config(argv, None)
     if path is None:
         if overrides:
-            raise ConfigError(f"--config.{overrides[0][0]} needs --config FILE before it")
+            raise ConfigError(f"--config.{overrides[0][0]} needs --config FILE")
         flags.DEFINE_string("config", None, _CONFIG_HELP, flag_values=values)
         return
-    config = _load(path)
-    for key, text in overrides:
-        _ensure_key(config, key)
-        _retype(config, key, text)
-    arguments = ["strata", *_without_config(argv)]
-    config_flags.DEFINE_config_dict(
-        "config", config, _CONFIG_HELP, flag_values=values, sys_argv=arguments
-    )
+    config = recipes.load(path)
+    for key, text in _split_config(argv, config)[1]:
+        recipes.override(config, key, text)
+    parser, serializer = flags.ArgumentParser(), flags.ArgumentSerializer()
+    flag = flags.Flag(parser, serializer, "config", None, _CONFIG_HELP)
+    flags.DEFINE_flag(flag, values, module_name=__name__)
+    flag.value = config
 
 
 def config_of(values: flags.FlagValues) -> ConfigDict:
@@ -162,15 +197,23 @@ def required(values: flags.FlagValues, name: str) -> str:
     return value
 
 
-def write_json(result: Mapping[str, Any], path: str | None) -> None:
-    """Write a result to a file, or to standard output for `-`; do nothing without a path."""
+def write_json(result: Mapping[str, Any], path: str | None, *, name: str = "--json") -> None:
+    """Write a result to a file, or to standard output for `-`; do nothing without a path.
+
+    Raises:
+      ConfigError: it cannot be written there; the result is printed instead.
+    """
     if path == "-":
         print(json.dumps(result))
     elif path:
         try:
-            as_path(path, name="--json").write_text(json.dumps(result, indent=1) + "\n")
+            file = as_path(path, name=name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(result, indent=1) + "\n")
         except OSError as error:
-            raise ConfigError(f"--json {path}: {error.strerror}") from None
+            print(json.dumps(result), flush=True)
+            reason = error.strerror or str(error)
+            raise ConfigError(f"{name} {path}: {reason}; the result is printed above") from None
 
 
 def report_stream(json_path: str | None):
@@ -178,120 +221,93 @@ def report_stream(json_path: str | None):
     return sys.stderr if json_path == "-" else sys.stdout
 
 
-def _config_arguments(argv: list[str]) -> tuple[str | None, list[tuple[str, str]]]:
-    """Return the path of the recipe, and its overrides as (key, text) pairs."""
-    path, overrides = None, []
-    for argument, after in zip(argv, [*argv[1:], None]):
-        name, equals, value = argument.partition("=")
-        name, value = (
-            name.lstrip("-") if argument.startswith("-") else "",
-            value if equals else after,
-        )
-        if name == "config":
-            path = value
-        elif name.startswith("config."):
-            overrides.append((name.removeprefix("config."), value or ""))
-    return path, overrides
+def expanded(argv: Sequence[str], *, _open: tuple[str, ...] = ()) -> list[str]:
+    """Return `argv` with the lines of each --flagfile FILE in its place, up to `--`.
 
+    A line is an argument; `--name value` is two. Blank lines, and lines that begin with # or //,
+    are left out. A file may name further files.
 
-def _load(path: str) -> ConfigDict:
-    """Load the recipe without overrides; raise ConfigError with one line if it fails."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", None, "", flag_values=values, sys_argv=["strata", f"--config={path}"]
-    )
-    if is_remote(path):
-        raise ConfigError(f"--config {path}: a recipe is a local file: copy it first")
-    file = path.split(":")[0]
-    try:
-        values(["strata", f"--config={path}"])
-        config = values.config
-        getattr(config, "keys", None)  # ml_collections reports an unreadable file at first use
-    except OSError:
-        raise ConfigError(f"--config {file}: there is no such recipe file") from None
-    except (flags.Error, SyntaxError, AttributeError) as error:
-        raise ConfigError(
-            f"--config {path}: the recipe failed to load: {_last_line(error)}"
-        ) from None
-    if not isinstance(config, ConfigDict):
-        raise ConfigError(
-            f"--config {file}: get_config must return a ConfigDict, not {type(config).__name__}"
-        )
-    return config
-
-
-def _without_config(argv: list[str]) -> list[str]:
-    kept, skip = [], False
-    for argument in argv:
-        name = argument.lstrip("-") if argument.startswith("-") else ""
-        if not skip and name != "config" and not name.startswith("config="):
-            kept.append(argument)
-        skip = not skip and name == "config"
-    return kept
-
-
-def _ensure_key(config: ConfigDict, key: str) -> None:
-    """Set a key that the recipe leaves out to its default, so that its override has a type."""
-    node: Any = config
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
-        where = ".".join(["config", *parts[:depth]])
-        if not isinstance(node, ConfigDict):
-            raise ConfigError(f"--config.{key}: {where} is a single value")
-        if part not in node:
-            from pipeline import build  # slow to import and rarely needed
-
-            defaults = build.defaults(config, ".".join(parts[:depth]))
-            if part not in defaults:
-                raise ConfigError(
-                    f"--config.{key}: {where} has no {part!r}; {nearest(part, {*node, *defaults})}"
-                )
-            with node.unlocked():
-                default = defaults[part]
-                node[part] = ConfigDict(default) if isinstance(default, Mapping) else default
-        value = node[part]
-        if isinstance(value, list):  # flags have no notation for lists
-            as_tuple = tuple(value)
-            with node.unlocked():
-                del node[part]
-                node[part] = as_tuple
-        node = node[part]
-
-
-def _retype(config: ConfigDict, key: str, text: str) -> None:
-    """Let an override change the type of a number or a word, if the key accepts the new type.
-
-    A flag parses its text as the type of the current value: fps=0 would reject 23.976, and
-    logvar=0.0 would reject "learned".
+    Raises:
+      ConfigError: a file cannot be read, or contains itself.
     """
-    section, _, name = key.rpartition(".")
-    node: Any = config[section] if section else config
-    current, wanted = node[name], _number_or_word(text)
-    readable = {int: (int,), float: (int, float), str: (str,)}.get(type(current))
-    if readable is None or isinstance(wanted, readable):
-        return
-    from pipeline import build  # slow to import and rarely needed
+    found: list[str] = []
+    rest = list(argv)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, file = argument.partition("=")
+        if argument == "--":
+            return [*found, argument, *rest]
+        if name not in ("--flagfile", "-flagfile"):
+            found.append(argument)
+            continue
+        if not equals:
+            file = rest.pop(0) if rest else ""
+        if not file:
+            raise ConfigError("--flagfile needs a file")
+        path = os.path.abspath(os.path.expanduser(file))
+        if path in _open:
+            raise ConfigError(f"--flagfile {file} contains itself")
+        found += expanded(_lines(file, path), _open=(*_open, path))
+    return found
 
-    if build.takes(config, section, name, wanted):
-        with node.unlocked():
-            del node[name]
-            node[name] = wanted
+
+def _lines(file: str, path: str) -> list[str]:
+    """Return the arguments in a flag file."""
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
+        raise ConfigError(f"--flagfile {file}: {reason}") from None
+    arguments: list[str] = []
+    for line in map(str.strip, lines):
+        if not line or line.startswith(("#", "//")):
+            continue
+        name, *value = line.split(maxsplit=1)
+        arguments += [name, *value] if name.startswith("-") and "=" not in name else [line]
+    return arguments
 
 
-def _number_or_word(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
+def _split_config(
+    argv: Sequence[str], config: ConfigDict | None
+) -> tuple[str | None, list[tuple[str, str | None]], list[str]]:
+    """Return the path of the recipe, its overrides as (key, text), and the other arguments.
+
+    Overrides without = take the next argument as their value, unless their key is a switch; with a
+    config of None this is not known, and the overrides are not to be used.
+
+    Raises:
+      ConfigError: --config or an override lacks its value.
+    """
+    path: str | None = None
+    overrides: list[tuple[str, str | None]] = []
+    kept: list[str] = []
+    rest = list(argv)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            kept += [argument, *rest]
+            break
+        flag, equals, text = argument.partition("=")
+        name = flag.lstrip("-") if flag.startswith("-") else ""
+        value: str | None = text if equals else None
+        if name != "config" and not name.startswith("config."):
+            kept.append(argument)
+            continue
+        key = name.removeprefix("config").removeprefix(".")
+        switch = bool(key) and config is not None and recipes.is_switch(config, key)
+        following = rest[0] if rest else "--"
+        taken = following.lower() in ("true", "false") if switch else following[:2] != "--"
+        if value is None and taken:
+            value = rest.pop(0)
+        if name == "config":
+            if not value:
+                raise ConfigError("--config needs a file: --config FILE[:argument]")
+            path = value
+        else:
+            overrides.append((key, value))
+    return path, overrides, kept
 
 
 def _one_line(error: BaseException) -> str:
     text = str(error).strip().removeprefix("flag ")
     return " ".join(text.split())
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__

@@ -18,8 +18,8 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.core.construct import load
-from pipeline.core.errors import ConfigError
+from pipeline.core.construct import blaming, load
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.storage import ownership, transfer
 from pipeline.storage.paths import Path, as_path
 
@@ -77,7 +77,7 @@ def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: Pat
     from pipeline.training.checkpoints.store import Checkpoints
     from pipeline.training.state import mesh, train_state
 
-    imported = _importer(kind).read(paths, config["model"])
+    imported = _read(kind, paths, config["model"])
     optimizer = build.update(config).optimizer
     # A checkpoint fits any mesh: the recipe's may have more devices than this machine.
     extras = build.extras(config)
@@ -115,7 +115,7 @@ def import_codec(kind: str, paths: Sequence[str], out: Path, *, license: str) ->
     from pipeline.core import parameters
     from pipeline.exporters import strata
 
-    imported = _importer(kind).read(paths)
+    imported = _read(kind, paths, None)
     recipe = dict(imported.model)
     modeldef, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
     model = modeldef.merge(shapes)
@@ -143,7 +143,7 @@ def _flags(argv: list[str]) -> flags.FlagValues:
     flags.DEFINE_enum(
         "from", None, cli_flags.names(PACKAGE), "Family of the weights.", flag_values=values
     )
-    cli_flags.define_path(values, "out", "New folder for the run or codec.", written=True)
+    cli_flags.define_path(values, "out", "New folder for the run or codec.", written="folder")
     flags.DEFINE_string(
         "license",
         "unknown",
@@ -155,6 +155,13 @@ def _flags(argv: list[str]) -> flags.FlagValues:
 
 def _importer(kind: str) -> Any:
     return load(PACKAGE, kind.replace("-", "_"), where="--from")
+
+
+def _read(kind: str, paths: Sequence[str], model: Mapping[str, Any] | None) -> Any:
+    """Read released weights; whatever is wrong with the files is a DataError, in one line."""
+    what = f"{' and '.join(paths)} cannot be read as {kind}"
+    with blaming(lambda: what, DataError):
+        return _importer(kind).read(paths, model)
 
 
 def _check_files(kind: str, paths: Sequence[str]) -> None:

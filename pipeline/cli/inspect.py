@@ -145,9 +145,9 @@ def of_codec(folder: str) -> dict[str, Any]:
         config = json.loads(path.read_text())
     except OSError as error:
         raise ConfigError(f"--codec {folder} is not a codec: {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict) or "model" not in config:
+    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         raise ConfigError(f"--codec {folder} is not a codec: {path} has no 'model'")
     return of_config(config) | {"codec": str(folder)}
 

@@ -38,7 +38,7 @@ def run(argv: list[str]) -> int:
     """Run the command described in the module's docstring; return its exit code."""
     values = cli_flags.new()
     cli_flags.define_path(values, "codec", "Folder of the codec.")
-    cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written=True)
+    cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written="folder")
     file_batch.define_fit(values)
     file_batch.define_parts(values)
     frozen_networks.define_perceptual(values)

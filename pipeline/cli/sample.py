@@ -11,6 +11,10 @@ the same temperature, as NVAE's authors do.
 """
 
 import inspect
+import math
+import os
+import pathlib
+import tempfile
 from typing import Any
 
 from absl import flags
@@ -46,8 +50,12 @@ def run(argv: list[str]) -> int:
     try:
         with transfer.written_file(out, name="--out") as file:
             grids.save(file, canvas)
-    except OSError as error:
-        raise ConfigError(f"--out {out}: {error.strerror}") from None
+    except (OSError, ConfigError) as error:
+        handle, kept = tempfile.mkstemp(prefix="strata-sample-", suffix=".png")
+        os.close(handle)
+        grids.save(pathlib.Path(kept), canvas)
+        reason = f"--out {out}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"{reason}; the picture is in {kept}") from None
     print(f"{what} at step {step}: {out}")
     return 0
 
@@ -62,7 +70,7 @@ def parse_temperatures(texts: list[str]) -> tuple[float, ...]:
         temperatures = tuple(float(text) for text in texts)
     except ValueError:
         temperatures = ()
-    if not temperatures or not all(temperature >= 0 for temperature in temperatures):
+    if not temperatures or not all(0 <= temperature < math.inf for temperature in temperatures):
         raise ConfigError(
             f"--temperature {','.join(texts)} must be a number of 0 or more, or one per layer: "
             "1,0.9,0.8"
@@ -89,7 +97,7 @@ def per_layer(temperatures: tuple[float, ...], num_layers: int) -> float | tuple
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     cli_flags.define_path(values, "workdir", "Folder of the run.")
-    cli_flags.define_path(values, "out", "PNG file to write.", written=True)
+    cli_flags.define_path(values, "out", "PNG file to write.", written="file")
     flags.DEFINE_integer(
         "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )
@@ -123,6 +131,10 @@ def _flags() -> flags.FlagValues:
     return values
 
 
+def _number(values: flags.FlagValues, default: int) -> int:
+    return default if values.num is None else values.num
+
+
 def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
     import jax
 
@@ -137,7 +149,7 @@ def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
     key = jax.random.fold_in(jax.random.key(values.seed), 1)
     return batch_statistics.reestimated(
         model,
-        num=values.num or 64,
+        num=_number(values, 64),
         passes=values.batch_norm_passes,
         key=key,
         temperature=temperature,
@@ -152,7 +164,7 @@ def _samples(
     from pipeline.core import grids
     from pipeline.evaluators import pictures
 
-    num = values.num or 64
+    num = _number(values, 64)
     images = pictures.samples(
         model, num, key=jax.random.key(values.seed), temperature=temperature, mean=values.mean
     )
@@ -168,7 +180,7 @@ def _reconstructions(
     from pipeline.core import grids
     from pipeline.evaluators import pictures
 
-    num = values.num or 8
+    num = _number(values, 8)
     with build.dataset(config).evaluate(num, num) as batches:
         batch = next(batches)
     images = batch["image"][batch["mask"] > 0]

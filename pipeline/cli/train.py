@@ -81,13 +81,12 @@ def run(argv: list[str]) -> int:
 
 def _train(config: Any, workdir: str, force_config: bool) -> None:
     from pipeline import build
-    from pipeline.storage import access
     from pipeline.training import loop
     from pipeline.training.runtime import environment
 
     try:
         # First, because looking at the data and building the model can take minutes.
-        access.check(workdir, name="--workdir", write=True)
+        cli_flags.check_path(workdir, "--workdir", written="folder")
         complete = build.complete(config)
         environment.use_compilation_cache()  # before anything is compiled, which building does
         loop.train(build.run_spec(complete), workdir, force_config=force_config)

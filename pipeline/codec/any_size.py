@@ -247,8 +247,8 @@ class AnySizeCodec(BaseCodec):
         return z * std + mean
 
     def _latent_stats(self) -> tuple[np.ndarray, np.ndarray]:
-        stats = self.config.get("latents") or {}
-        if "mean" not in stats:
+        stats = self.config.get("latents")
+        if not isinstance(stats, Mapping) or not {"mean", "std"} <= stats.keys():
             raise DataError(
                 "this codec has no statistics of its latents: strata export --stats measures them"
             )

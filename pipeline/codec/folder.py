@@ -74,7 +74,7 @@ def _read_config(root: pathlib.Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{root} is not a codec: it has no {CONFIG} (strata export makes one)"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is damaged: {error}") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(
@@ -163,6 +163,8 @@ def _model(config: Mapping[str, Any], file: os.PathLike[str]) -> tuple[ModelDef,
     try:
         dtype = jnp.dtype(config["dtype"])
         recipe = config["model"]
+        if not isinstance(recipe, Mapping):
+            raise ConfigError(f"model={recipe!r} must be an object")
         modeldef, params, model_state = parameters.abstract(
             lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype)
         )

@@ -5,17 +5,19 @@ nearest known one.
 """
 
 import ast
+import contextlib
 import difflib
 import importlib
 import importlib.util
 import inspect
 import pathlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
-from typing import Any, get_args
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import ModuleType, NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, StrataError
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -60,7 +62,7 @@ def load(package: str, name: str, *, where: str) -> ModuleType:
 def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
     """Import `package`.`name`, where name is "module.Class"."""
     module_name, _, attribute = name.rpartition(".")
-    if not module_name:
+    if not module_name or not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(f"{where}.name={name!r} must be 'module.Name', a name in {package}")
     try:
         module = importlib.import_module(f"{package}.{module_name}")
@@ -71,8 +73,8 @@ def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
             f"{where}.name={name!r}: there is no module {package}.{module_name}, "
             f"{nearest(module_name, modules_of(package))}"
         ) from None
-    if not hasattr(module, attribute):
-        public = [key for key in vars(module) if not key.startswith("_")]
+    if not callable(getattr(module, attribute, None)):
+        public = [key for key, each in vars(module).items() if callable(each) and key[0] != "_"]
         raise ConfigError(f"{where}.name={name!r}: {nearest(attribute, public)}")
     return getattr(module, attribute)
 
@@ -98,9 +100,8 @@ def check_arguments(
                 f"{where}.{key} is not a setting of {function.__qualname__}: {nearest(key, known)}"
             )
         annotation = parameters[key].annotation
-        if not _fits(arguments[key], annotation):
-            wanted = getattr(annotation, "__name__", annotation)
-            raise ConfigError(f"{where}.{key}={arguments[key]!r} must be {wanted}")
+        if not fits(arguments[key], annotation):
+            raise ConfigError(f"{where}.{key}={arguments[key]!r} must be {_spelled(annotation)}")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments and name not in given:
             raise ConfigError(f"{where}.{name} is missing: {function.__qualname__} needs it")
@@ -110,14 +111,64 @@ def construct(package: str, recipe: Mapping[str, Any], *, where: str, **given: A
     """Build the object that `recipe` names in `package`.
 
     `given` are arguments that the caller supplies and a recipe cannot set.
+
+    Raises:
+      ConfigError: a key is missing, unknown or of the wrong type, or the constructor fails; the
+        message then names the keys that are most likely at fault.
     """
+    if not isinstance(recipe, Mapping):
+        raise ConfigError(f"{where}={recipe!r} must be a dict with the key 'name'")
     arguments = dict(recipe)
     name = arguments.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"{where}.name is missing: name a class of {package}")
     target = find(package, name, where=where)
     check_arguments(target, arguments, where=where, given=given)
-    return target(**arguments, **given)
+    with blaming(lambda: f"{suspects(arguments, where)}: {name} cannot be built"):
+        return target(**arguments, **given)
+
+
+@contextlib.contextmanager
+def blaming(
+    what: Callable[[], str], kind: Callable[[str], StrataError] = ConfigError
+) -> Iterator[None]:
+    """Turn an error raised inside, whatever its type, into one line that begins with `what`."""
+    try:
+        yield
+    except StrataError:
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())[:200]
+        raise kind(f"{what()}: {type(error).__name__}: {words}") from error
+
+
+def suspects(arguments: Mapping[str, Any], where: str) -> str:
+    """Return "where.key=value" of the arguments that may be at fault: unusual ones, or else all."""
+    leaves = dict(_leaves(arguments, where))
+    unusual = {key: value for key, value in leaves.items() if _is_unusual(value)}
+    shown = unusual or {key: value for key, value in leaves.items() if _is_size(value)}
+    return ", ".join(f"{key}={value!r}" for key, value in shown.items()) or where
+
+
+def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        yield where, value
+        return
+    for key, each in value.items():
+        yield from _leaves(each, f"{where}.{key}")
+
+
+def _is_unusual(value: Any) -> bool:
+    """Return whether a size is not above 0, or holds or is such a size, or nothing."""
+    if isinstance(value, Sequence):
+        return len(value) == 0 or any(map(_is_unusual, value))
+    return _is_size(value) and not 0 < value < 2**16
+
+
+def _is_size(value: Any) -> bool:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return any(map(_is_size, value))
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
@@ -132,26 +183,63 @@ def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
 def accepts(function: Callable[..., Any], name: str, value: Any) -> bool:
     """Return whether `function` takes `value` as its argument `name`, by its type."""
     parameters = _parameters(function)
-    return name in parameters and _fits(value, parameters[name].annotation)
+    return name in parameters and fits(value, parameters[name].annotation)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     # Inspect a class's constructor: nnx's metaclass hides it behind (*args, **kwargs).
-    signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    try:
+        signature = inspect.signature(function.__init__ if isinstance(function, type) else function)
+    except (ValueError, TypeError):
+        raise ConfigError(f"{function!r} cannot be named in a recipe") from None
     return {name: value for name, value in signature.parameters.items() if name != "self"}
 
 
-def _fits(value: Any, annotation: Any) -> bool:
-    """Return whether `value` fits `annotation`, by isinstance; an int also fits a float."""
-    if annotation in (inspect.Parameter.empty, Any):
+def fits(value: Any, annotation: Any) -> bool:
+    """Return whether `value` fits `annotation`, down to the elements of sequences and mappings.
+
+    An int also fits a float, True and False are no numbers, and text is no sequence. What a check
+    cannot decide fits: the function that takes the value checks it.
+    """
+    if annotation in (inspect.Parameter.empty, Any) or isinstance(annotation, str):
         return True
-    if (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and float in (annotation, *get_args(annotation))
-    ):
-        return True
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return any(fits(value, each) for each in inner)
+    if origin is Literal:
+        return any(value == each and type(value) is type(each) for each in inner)
+    if annotation is None:
+        return value is None
+    if origin is Callable:
+        return not isinstance(value, bool)
+    if annotation in (int, float):
+        return isinstance(value, (int, annotation)) and not isinstance(value, bool)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
+        return _fits_elements(value, origin, inner)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(
+            fits(key, inner[0]) and fits(each, inner[1]) for key, each in value.items()
+        )
     try:
         return isinstance(value, annotation)
-    except TypeError:  # isinstance rejects Sequence[int] and the like: the function checks those
+    except TypeError:  # Callable[...] and the like
         return True
+
+
+def _fits_elements(value: Any, origin: type, inner: tuple[Any, ...]) -> bool:
+    if not isinstance(value, list | tuple):  # a recipe has no other sequences
+        return False
+    if origin is tuple and not (len(inner) == 2 and inner[1] is ...):
+        return len(value) == len(inner) and all(map(fits, value, inner))
+    return all(fits(each, inner[0]) for each in value)
+
+
+def _spelled(annotation: Any) -> str:
+    """Return an annotation as Python spells it, without the names of modules."""
+    if annotation is NoneType:
+        return "None"
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(map(_spelled, get_args(annotation)))
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return re.sub(r"\b(?:[a-z_]+\.)+(?=\w)", "", str(annotation))

@@ -29,7 +29,7 @@ def grid(
     """
     images = as_uint8(images)
     count, height, width, channels = images.shape
-    columns = columns or int(np.ceil(np.sqrt(count)))
+    columns = int(np.ceil(np.sqrt(count))) if columns is None else columns
     rows = -(-count // columns)
     scale = _scale(max(height, width), max(rows, columns))
     if channels == 1:

@@ -112,11 +112,12 @@ def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
     if settings.get("latents_mean") and settings.get("latents_std"):
         return latent_stats.summary(settings["latents_mean"], settings["latents_std"])
     channels, scaling = settings["latent_channels"], settings["scaling_factor"]
-    if not scaling:
+    if scaling is None:
         return {}
-    return latent_stats.summary(
-        [settings.get("shift_factor") or 0.0] * channels, [1 / scaling] * channels
-    )
+    if scaling == 0:
+        raise DataError(f"{paths[0]}: scaling_factor is 0, and latents are divided by it")
+    shift = settings.get("shift_factor", 0.0)
+    return latent_stats.summary([shift] * channels, [1 / scaling] * channels)
 
 
 def convert(
@@ -138,7 +139,7 @@ def _settings(path: str) -> dict[str, Any]:
         raise DataError(
             f"{file}: there is no such file; a folder with {CONFIG} and {WEIGHTS} is expected"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} is damaged: {error}") from None
     kind = settings.get("_class_name") if isinstance(settings, dict) else None
     if kind != "AutoencoderKL":

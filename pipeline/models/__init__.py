@@ -7,17 +7,34 @@ contract in docs/extending.md; tests/models/contract_test.py checks it.
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from pipeline.core.construct import construct, default_arguments, find
+from pipeline.core.construct import construct, default_arguments, find, suspects
+from pipeline.core.errors import ConfigError
 
 
 def create(recipe: Mapping[str, Any], *, rngs: nnx.Rngs, dtype: Any = jnp.float32) -> Any:
     """Build the model that `recipe` (config.model) names; it has float32 parameters and computes in
     `dtype`.
+
+    Raises:
+      ConfigError: the recipe has impossible settings; the message names them.
     """
-    return construct("pipeline.models", recipe, where="model", rngs=rngs, dtype=dtype)
+    model = construct("pipeline.models", recipe, where="model", rngs=rngs, dtype=dtype)
+    if not isinstance(model, nnx.Module):
+        raise ConfigError(f"model.name={recipe['name']!r} is not a model")
+    leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model, nnx.Param))
+    empty = [(path, leaf.shape) for path, leaf in leaves if 0 in leaf.shape]
+    if empty:
+        path, shape = empty[0]
+        name = jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
+        raise ConfigError(
+            f"{suspects(recipe, 'model')}: {name} would have no elements (shape {shape}): sizes "
+            "are 1 or more"
+        )
+    return model
 
 
 def settings(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,9 +33,11 @@ def as_path(text: AnyPath, *, name: str = "") -> Path:
 
     Raises:
       ConfigError: the scheme is not supported, its client is not installed, or the bucket's name is
-        missing.
+        missing; or no file can have this name.
     """
     text = os.fspath(text)
+    if not _can_be_a_name(text):
+        raise ConfigError(f"{name} {text!r} cannot be the name of a file".strip())
     scheme = _SCHEME.match(text)
     if scheme is None:
         return Path(os.fspath(pathlib.PurePath(text)))  # epath takes any x:// for a scheme
@@ -53,6 +55,13 @@ def as_path(text: AnyPath, *, name: str = "") -> Path:
 
     buckets.install()
     return Path(text)
+
+
+def _can_be_a_name(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def is_remote(path: AnyPath) -> bool:

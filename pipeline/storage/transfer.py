@@ -133,10 +133,13 @@ def written_folder(path: AnyPath, *, last: str = "", name: str = "") -> Iterator
 def written_file(path: AnyPath, *, name: str = "") -> Iterator[pathlib.Path]:
     """Give a local file name to write; at the end, without an error, the file is in place.
 
+    Folders above it are made.
+
     Raises:
       ConfigError: the bucket does not take the file.
     """
     if not is_remote(path):
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         yield pathlib.Path(path)
         return
     remote = as_path(path, name=name)

@@ -14,11 +14,11 @@ OPTIMIZERS = ("adamw", "adamax")
 def create(
     name: str = "adamw",
     *,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    l2: float = 0.0,
+    b1: float | int = 0.9,
+    b2: float | int = 0.999,
+    eps: float | int = 1e-8,
+    weight_decay: float | int = 0.0,
+    l2: float | int = 0.0,
 ) -> optax.GradientTransformation:
     """Create an optimizer, whose updates are to be scaled by the negative learning rate.
 
@@ -41,11 +41,11 @@ def create(
 def learning_rate(
     step: Int[Array, ""] | int,
     *,
-    peak: float,
+    peak: float | int,
     warmup_steps: int,
     decay: str,
     num_steps: int,
-    final: float = 0.0,
+    final: float | int = 0.0,
 ) -> Float[Array, ""]:
     """Return the learning rate of a step, counted from 0.
 

@@ -21,7 +21,7 @@ class EvalOptions:
     """Intervals and sizes of a stage's evaluations and pictures; an interval of 0 means never.
 
     Attributes:
-      every: steps between evaluations on `num_examples` held-out examples (0: all of them).
+      every: steps between evaluations on `num_examples` held-out examples, at most all.
       sample_every: steps between pictures of `num_samples` samples and reconstructions.
       likelihood: whether the model has a likelihood to evaluate and a prior to sample from.
     """
@@ -74,7 +74,7 @@ class DivergenceOptions:
     """Criteria of divergence, and the number of rollbacks before a run gives up."""
 
     patience: int
-    spike_sigma: float
+    spike_sigma: float | int
     max_rollbacks: int
 
 
@@ -89,8 +89,8 @@ class RuntimeOptions:
     """
 
     log_every: int
-    watchdog_minutes: float
-    grace_seconds: float
+    watchdog_minutes: float | int
+    grace_seconds: float | int
 
 
 @dataclasses.dataclass(frozen=True)

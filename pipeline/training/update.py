@@ -33,9 +33,9 @@ class Update:
 
     optimizer: optax.GradientTransformation
     learning_rate: Callable[[Array], Array]
-    ema: float
-    clip_norm: float = 0.0
-    skip_norm: float = 0.0
+    ema: float | int
+    clip_norm: float | int = 0.0
+    skip_norm: float | int = 0.0
     max_skips: int = 100
 
     def __post_init__(self):

@@ -23,7 +23,7 @@ def test_an_outline_has_the_sizes_of_each_stage():
 
 def test_clips_are_batches_of_videos():
     config = tiny_gan.recipe()
-    config.data.num_frames = 5
+    config.data.source, config.data.num_frames = "moving_crops", 5
     (stage,) = build.run_outline(build.complete(config)).stages
     assert stage.batch["video"] == ((8, 5, 8, 8, 3), np.uint8) and "image" not in stage.batch
 

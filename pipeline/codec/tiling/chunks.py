@@ -18,7 +18,8 @@ def default_chunk(height: int, width: int, *, tile: int | None, causal: bool) ->
     (docs/benchmarks/video.md).
     The output of a network that is not causal depends on the chunks, so there it is 8 at any size.
     """
-    pixels = min(height, tile or height) * min(width, tile or width)
+    side = max(height, width) if tile is None else tile
+    pixels = min(height, side) * min(width, side)
     return FRAMES * min(4, max(1, PIXELS // pixels)) if causal else FRAMES
 
 

@@ -140,7 +140,9 @@ class Dataset:
             )
         if num_examples is not None and num_examples < 1:
             raise ConfigError(f"num_examples={num_examples} must be at least 1")
-        parts = _portions(self._held_out, num_examples or self.num_eval_examples)
+        parts = _portions(
+            self._held_out, self.num_eval_examples if num_examples is None else num_examples
+        )
         batches = EvaluationBatches(parts, batch_size=batch_size, rows=rows)
         return Batches(
             self, _read_ahead(batches, len(rows) * _largest(self._held_out), num_workers=0)

@@ -5,6 +5,8 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 
+_MOST = 10_000  # blocks of one token
+
 
 def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]:
     """Parse `8x2,4m1,1` to [(8, None), (8, None), (4, 1), (1, None)]; `letter` is the m."""
@@ -13,6 +15,8 @@ def _parse(blocks: str, letter: str, where: str) -> list[tuple[int, int | None]]
         try:
             if "x" in token:
                 res, count = map(int, token.split("x"))
+                if not 0 < count <= _MOST:
+                    raise ValueError
                 plan += [(res, None)] * count
             elif letter in token:
                 res, other = map(int, token.split(letter))
@@ -32,10 +36,10 @@ def parse_encoder(blocks: str, image_size: int) -> list[tuple[int, int]]:
     Raises:
       ConfigError: a block does not get its resolution from the one before.
     """
-    plan = [(res, pool or 1) for res, pool in _parse(blocks, "d", "enc_blocks")]
+    plan = [(res, 1 if pool is None else pool) for res, pool in _parse(blocks, "d", "enc_blocks")]
     current = image_size
     for res, pool in plan:
-        if res != current or res % pool:
+        if res != current or pool < 1 or res % pool:
             raise ConfigError(
                 f"model.enc_blocks: a block for {res}x{res}, pooled by {pool}, gets "
                 f"{current}x{current}"

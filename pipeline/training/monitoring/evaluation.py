@@ -101,9 +101,7 @@ class Reports:
     def _batches(self) -> Iterator[dict[str, np.ndarray]]:
         options = self._options
         rows = sharding.local_rows(self._batch_sharding, options.batch_size)
-        with self._data.evaluate(
-            options.batch_size, options.num_examples or None, rows=rows
-        ) as batches:
+        with self._data.evaluate(options.batch_size, options.num_examples, rows=rows) as batches:
             for batch in batches:
                 self._on_batch()
                 yield batch

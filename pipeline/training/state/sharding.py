@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from pipeline.backend import target
 from pipeline.backend.jit import compiler_options
+from pipeline.core.construct import blaming
 from pipeline.core.errors import ConfigError
 
 BATCH = PartitionSpec(("replica", "fsdp"))
@@ -110,13 +111,20 @@ def lower_step(
     The state is donated. The next state therefore needs the same shardings, which XLA would
     otherwise be free to change. `frozen` is the third argument of steps that have one: arrays that
     are only read.
+
+    Raises:
+      ConfigError: the step cannot be traced with these shapes.
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     options = compiler_options(target.backend())
     jitted = jax.jit(
         step, donate_argnums=0, out_shardings=(shardings, None), compiler_options=options
     )
-    with target.compiling_for(target.backend(), mesh=batch["index"].sharding.mesh):
+    what = "the training step of this config.model, config.objective and config.data"
+    with (
+        target.compiling_for(target.backend(), mesh=batch["index"].sharding.mesh),
+        blaming(lambda: f"{what} cannot be traced"),
+    ):
         return jitted.lower(state, batch, *frozen)
 
 
