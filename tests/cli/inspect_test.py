@@ -21,7 +21,7 @@ MODEL = dict(
     name="vae.VAE", image_size=8, image_channels=1, channels=[8], hidden=[16], latent_dim=4
 )
 CONFIG = dict(dtype="float32", model=MODEL, ema=0.9, num_steps=2, checkpoint=dict(folder=""))
-CONFIG["optimizer"] = dict(name="adamw", learning_rate=1e-3)
+CONFIG["optimizer"], CONFIG["data"] = dict(name="adamw", learning_rate=1e-3), {}
 
 
 def inspect(capsys, *arguments: object) -> dict:
