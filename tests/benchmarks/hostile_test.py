@@ -8,7 +8,7 @@ from hostile_inputs import attempts
 from hostile_inputs.attempts import Answer, Attempt, Wrong, attempt, expect_refusal
 
 # At most so many attempts of each kind, without those for which a video codec is compiled.
-SAMPLES = {"images": 24, "videos": 9, "folders": 2, "lists": 24}
+SAMPLES = {"images": 24, "videos": 9, "folders": 2, "lists": 24, "recipes": 24}
 SAMPLES |= {"codecs": 9, "weights": 9, "checkpoints": 3}
 
 
