@@ -20,11 +20,13 @@ RECIPES = pathlib.Path(__file__).parents[2] / "configs"
 
 def settings(recipe: str) -> dict[str, Any]:
     """Return the complete recipe configs/`recipe`:tiny."""
-    config = runpy.run_path(str(RECIPES / recipe))["get_config"]("tiny")
-    if recipe.startswith("nvae/"):  # compiles for a minute otherwise
-        config.model.update(dict(channels=2, groups=(1, 1), num_flows=0))
-        config.model.likelihood.num_mixtures = 1
-    return build.complete(config)
+    return build.complete(runpy.run_path(str(RECIPES / recipe))["get_config"]("tiny"))
+
+
+def program_of(step: Any, shapes: Any, batch: Any, number: int = 0) -> jax.stages.Compiled:
+    """Compile step `number` as a run does, so that tests and runs of a recipe share one program."""
+    program = step.program(step.variant(number))
+    return sharding.lower_step(program, shapes, batch, step.frozen).compile()
 
 
 @functools.cache
@@ -50,10 +52,11 @@ def compiled(recipe: str, devices: int):
         about = dict(label=np.zeros_like(index), index=index, mask=np.ones(shape[0], np.float32))
         return sharding.place({"image": image, **about}, where)
 
-    program = sharding.lower_step(build.step(config, modeldef, mesh), shapes, batch(0)).compile()
+    step = build.step(config, modeldef, mesh)
+    program = program_of(step, shapes, batch(0))
     keep = jax.tree.map(np.asarray, state)
     again = jax.tree.map(lambda array, shape: jax.device_put(array, shape.sharding), keep, shapes)
-    return again, shapes, lambda state, number: program(state, batch(number))
+    return again, shapes, lambda state, number: program(state, batch(number), step.frozen)
 
 
 def run(recipe: str, devices: int, steps: int):

@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tiny_step import program_of
 
 from pipeline import build
 from pipeline.core import pixels
 from pipeline.core.types import pixels_of
 from pipeline.training.state import mesh as meshes
+from pipeline.training.state import sharding
 from pipeline.training.state import train_state as states
 
 # The budget of `:tiny`. INSTRUCTIONS counts the compiled training step.
@@ -78,7 +80,7 @@ def batch_for(settings: dict) -> dict:
         index=np.arange(rows, dtype=np.int32),
         mask=np.ones(rows, np.float32),
     )
-    return jax.tree.map(jnp.asarray, {name: pixel_values, **extra})
+    return {name: pixel_values, **extra}
 
 
 def check_budget(name: str, what: str, size: int, limit: int) -> None:
@@ -110,10 +112,9 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
     check_budget(name, "parameters", parameters, PARAMETERS)
     state = states.initialize(create, update.optimizer, shapes, settings["seed"], extras)
-    function = build.step(settings, modeldef)
-    batch = batch_for(settings)
-    program = jax.jit(function.program(function.variant(settings["num_steps"])))
-    step = program.lower(state, batch, function.frozen).compile()
+    function = build.step(settings, modeldef, mesh)
+    batch = sharding.place(batch_for(settings), sharding.batch_sharding(mesh))
+    step = program_of(function, shapes, batch, settings["num_steps"])
     instructions = len(re.findall(r"^ +(?:ROOT )?%\S+ = ", step.as_text() or "", re.MULTILINE))
     limit = MORE_INSTRUCTIONS.get(name, INSTRUCTIONS)
     check_budget(name, "instructions", instructions, limit)
