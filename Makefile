@@ -43,7 +43,7 @@ lint: install
 	$(BIN)/pyright
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not parity and not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not parity and not slow"
 
 # Against the authors' torch mathematics and released weights.
 parity: .venv/parity-installed
