@@ -23,7 +23,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 import jax
 import pytest
 
-# Folders whose files take long come first: a worker left alone with one at the end wastes the other.
+# Folders whose files take long come first: otherwise one worker idles while another ends with one.
 LONG = ("recipes", "training", "cli", "launch", "models", "networks", "codec")
 MAPPINGS = pathlib.Path("/proc/self/maps")  # Linux only
 MAX_MAPPINGS = 30_000  # Linux allows a process 65,530

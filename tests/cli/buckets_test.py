@@ -217,6 +217,6 @@ def test_a_bucket_that_fails_later_is_named_in_a_line(remote, bucket_servers, mo
     def fail(path):
         raise PermissionError(13, "no permission: ask for it", str(path))
 
-    monkeypatch.setattr(type(remote), "read_text", fail)
+    monkeypatch.setattr(type(remote), "read_bytes", fail)
     assert cli.dispatch(["checkpoint", "list", str(remote / "codec")]) == 2
     assert "config.json: no permission: ask for it\n" in capsys.readouterr().err
