@@ -1,6 +1,5 @@
 """config.data -> the dataset, and the check that it fits the rest of the recipe."""
 
-import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,6 @@ def dataset_class(source: Any) -> Any:
     """Return VideoData for sources of videos, ImageData for all others."""
     from pipeline.data import sources
 
-    # Imported here, so that `strata bench train` needs no Grain.
     if isinstance(source, str) and sources.modality_of(source) == "video":
         from pipeline.data.videos.video_data import VideoData
 
@@ -43,8 +41,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     Raises:
       ConfigError: an unknown source or key, or a value of the wrong type.
     """
-    if importlib.util.find_spec("grain") is not None:
-        check_arguments(dataset_class(settings.get("source")), settings, where="data")
+    shapes_of(settings.get("buckets", ()))
+    check_arguments(dataset_class(settings.get("source")), settings, where="data")
 
 
 def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int = 1) -> None:

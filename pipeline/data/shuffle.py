@@ -2,8 +2,6 @@
 
 import functools
 
-from grain.experimental import index_shuffle
-
 from pipeline.data import randomness
 
 
@@ -13,6 +11,8 @@ def shuffled(seed: int, position: int, length: int) -> int:
     Grain's index_shuffle evaluates a keyed permutation at one point, so memory does not grow with
     the dataset.
     """
+    from grain.experimental import index_shuffle  # slow, and not needed to check settings
+
     epoch, place = divmod(position, length)
     return index_shuffle(place, max_index=length - 1, seed=_seed_of_epoch(seed, epoch), rounds=4)
 

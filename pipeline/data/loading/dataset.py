@@ -7,10 +7,8 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-import grain
 import numpy as np
 from absl import flags
-from grain.sources import RandomAccessDataSource
 from jaxtyping import Int
 
 from pipeline.core.errors import ConfigError, DataError
@@ -173,7 +171,7 @@ class Dataset:
 class Batches(Iterator[dict[str, np.ndarray]]):
     """An iterator of batches, whose threads and processes stop on close() or after a `with`."""
 
-    def __init__(self, data: Dataset, iterator: grain.DatasetIterator):
+    def __init__(self, data: Dataset, iterator: Any):
         self._data, self._iterators = data, [iterator]
         # Also at exit and with the last reference: Grain's own clean-up runs after its modules are
         # gone.
@@ -203,14 +201,16 @@ class Batches(Iterator[dict[str, np.ndarray]]):
         self.close()
 
 
-def _close(iterators: list[grain.DatasetIterator]) -> None:
+def _close(iterators: list[Any]) -> None:
     iterators.pop().close()
 
 
 def _read_ahead(
-    batches: RandomAccessDataSource[Loaded], batch_bytes: int, num_workers: int
-) -> grain.DatasetIterator:
+    batches: TrainingBatches | EvaluationBatches, batch_bytes: int, num_workers: int
+) -> Any:
     """Return a Grain iterator over `batches`, with threads or with workers of two threads."""
+    import grain  # slow, and not needed to check settings
+
     threads = min(4, os.cpu_count() or 1) if num_workers == 0 else 2
     affordable = _READ_AHEAD_BYTES // (max(1, num_workers) * batch_bytes)
     options = grain.ReadOptions(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
-from grain.experimental import index_shuffle
 
 from pipeline.data import randomness
 
@@ -50,6 +49,8 @@ def _whole_shares(shares: tuple[float, ...]) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=256)
 def _order(counts: tuple[int, ...], seed: int, cycle: int) -> np.ndarray:
+    from grain.experimental import index_shuffle  # slow, and not needed to check settings
+
     key = randomness.key_of(seed, randomness.MIX, cycle) & 0xFFFFFFFF
     kinds = np.repeat(np.arange(len(counts)), counts)
     return kinds[
