@@ -10,7 +10,7 @@ from pipeline.build.discriminator import gan_config
 from pipeline.build.model import DTYPES
 from pipeline.build.optimizer import discriminator_update, optimizer_update, update
 from pipeline.core.construct import accepts, default_arguments, find, nearest
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, one_line
 from pipeline.losses import objective
 from pipeline.training.steps.adversarial import GanConfig
 
@@ -118,7 +118,7 @@ def plain(config: ConfigDict) -> dict[str, Any]:
     try:
         given = config.to_dict()
     except Exception as error:  # placeholders of ml_collections
-        words = " ".join(str(error).split())
+        words = one_line(error)
         raise ConfigError(f"config: a value of the recipe cannot be used: {words}") from None
     limits.check_plain(given)
     return given

@@ -5,7 +5,6 @@
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from absl import flags
 
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.notices import notice
 from pipeline.metrics import frechet, lpips
 from pipeline.metrics.catalogue import Metric
 
@@ -76,7 +76,7 @@ def perceptual(
     try:
         return _create(**named, where="objective.perceptual")
     except (ConfigError, DataError) as error:
-        print(f"strata: the recipe's perceptual distance is left out: {error}", file=sys.stderr)
+        notice(f"the recipe's perceptual distance is left out: {error}")
         return None
 
 

@@ -21,7 +21,7 @@ from ml_collections.config_dict import config_dict
 
 import pipeline
 from pipeline.core.construct import nearest
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, one_line
 from pipeline.storage.paths import is_remote
 
 _MODULE = "strata_recipe"  # the name of a recipe as a module
@@ -158,7 +158,7 @@ def _is_users(name: str) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return one_line(error)[:300]
 
 
 def _printable(text: str | None) -> str:

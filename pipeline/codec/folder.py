@@ -19,7 +19,7 @@ from flax import nnx
 from pipeline import models
 from pipeline.codec import card
 from pipeline.core import parameters
-from pipeline.core.errors import CheckpointError, ConfigError, DataError, StrataError
+from pipeline.core.errors import CheckpointError, ConfigError, DataError, StrataError, one_line
 from pipeline.core.parameters import Abstract, ModelDef
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.formats.names import first_few
@@ -172,7 +172,7 @@ def _model(config: Mapping[str, Any], file: os.PathLike[str]) -> tuple[ModelDef,
         raise CheckpointError(f"{file} has no {error.args[0]!r}") from None
     except Exception as error:  # settings that no recipe has raise nearly anything in a model
         known = isinstance(error, StrataError | TypeError | ValueError)
-        reason = " ".join(str(error).split()) if known else f"{type(error).__name__}: {error}"
+        reason = one_line(error) if known else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{file}: its model cannot be built: {reason}") from None
     return modeldef, params | model_state
 
@@ -195,7 +195,7 @@ def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
             f"{file.parent} is not a whole codec: it has no {file.name}"
         ) from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise CheckpointError(
             f"{file} ({_size(file)} bytes) is truncated or damaged: {reason}"
         ) from None

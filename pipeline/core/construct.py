@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pipeline.core.errors import ConfigError, StrataError
+from pipeline.core.errors import ConfigError, StrataError, one_line
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -138,7 +138,7 @@ def blaming(
     except StrataError:
         raise
     except Exception as error:
-        words = " ".join(str(error).split())[:200]
+        words = one_line(error)[:200]
         raise kind(f"{what()}: {type(error).__name__}: {words}") from error
 
 

@@ -1,6 +1,11 @@
 """Errors that are reported to a user, with the exit codes that launchers and scripts rely on."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return the message of any error, which may have several lines, as one line."""
+    return " ".join(str(error).split())
+
+
 class StrataError(Exception):
     """A failure reported in one line: what is wrong, where, and what would be right."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pipeline.core.errors import CheckpointError, DataError
+from pipeline.core.errors import CheckpointError, DataError, one_line
 from pipeline.formats import torch_pickle
 from pipeline.formats.names import first_few
 
@@ -39,7 +39,7 @@ def load(path: str, *, within: Iterable[Sequence[str]] = ()) -> dict[str, np.nda
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except torch_pickle.ERRORS as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)[:120]
         raise DataError(f"{path} is not a torch state dict, or is damaged: {reason}") from None
     for keys in within:
         found = content
@@ -76,7 +76,7 @@ def load_safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
             f"{file}: there is no such file; convert weights in other formats first"
         ) from None
     except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise DataError(f"{file} is truncated or damaged: {reason}") from None
     arrays = {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
     return _without_ema(arrays, file)

@@ -7,7 +7,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.errors import ConfigError, DataError, one_line
 from pipeline.formats import torch_pickle
 from pipeline.storage import transfer
 
@@ -36,7 +36,7 @@ def load(path: str) -> dict[str, np.ndarray]:
     try:
         return readers[ending](os.fspath(local))
     except (*torch_pickle.ERRORS, safetensors.SafetensorError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)[:120]
         raise DataError(
             f"{path} is not a {ending} file of weights, or is damaged: {reason}"
         ) from None

@@ -19,13 +19,13 @@ import itertools
 import json
 import os
 import pathlib
-import sys
 import threading
 import time
 import uuid
 from typing import Any
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.notices import notice
 from pipeline.storage import processes
 
 NAME = ".strata-owner"
@@ -131,7 +131,7 @@ class OwnerFile:
                     "end, or give another folder"
                 )
             if not said:
-                _say(
+                notice(
                     f"{self._name} was in use by {_described(about)} "
                     f"{max(0.0, age):.0f} s ago: waiting for up to {STALE_S:.0f} s to see whether "
                     "it still runs"
@@ -207,7 +207,3 @@ def _described(about: dict[str, Any]) -> str:
     command = f" ({about['command']})" if about.get("command") else ""
     where = f"process {about.get('process')} on {about.get('host')}"
     return f"{where}{command} since {about.get('time')}"
-
-
-def _say(message: str) -> None:
-    print(f"strata: {message}", file=sys.stderr, flush=True)

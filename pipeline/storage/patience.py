@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from pipeline.core.errors import one_line
+
 Result = TypeVar("Result")
 
 PATIENCE_S = 60.0  # Time after which a failing call is not tried again.
@@ -122,5 +124,5 @@ def _status(error: Any) -> int | None:
 
 
 def _text(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:200]
+    text = one_line(error)[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -6,10 +6,10 @@ without it. Others only read.
 
 import json
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.core.notices import notice
 from pipeline.storage.paths import Path
 
 SUFFIX = ".damaged"
@@ -39,7 +39,7 @@ def mend(path: Path | pathlib.Path, is_right: Check, then: str, *, keep: bool = 
     _, damage = _read(path, is_right)
     if damage:
         kept = set_aside(path, keep=keep)
-        _say(f"{path} is damaged ({damage}), and kept as {kept.name}: {then}")
+        notice(f"{path} is damaged ({damage}), and kept as {kept.name}: {then}")
     return bool(damage)
 
 
@@ -68,7 +68,7 @@ def mend_lines(path: pathlib.Path, is_right: Check, keep: Check = lambda entry: 
         with aside.open("ab") as file:
             file.write(b"".join([*damaged, b"" if damaged[-1].endswith(b"\n") else b"\n"]))
         what = "1 line" if len(damaged) == 1 else f"{len(damaged)} lines"
-        _say(f"{path}: {what} could not be read, kept in {aside.name}")
+        notice(f"{path}: {what} could not be read, kept in {aside.name}")
     if damaged or changed:
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(b"".join(kept))
@@ -109,7 +109,3 @@ def _read(path: Path | pathlib.Path, is_right: Check) -> tuple[Any, str]:
     except (ValueError, RecursionError):
         return None, "no JSON"
     return (content, "") if is_right(content) else (None, "JSON of another shape")
-
-
-def _say(message: str) -> None:
-    print(f"strata: {message}", file=sys.stderr, flush=True)

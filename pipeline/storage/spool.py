@@ -10,13 +10,13 @@ import hashlib
 import os
 import pathlib
 import shutil
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.notices import notice
 from pipeline.storage import processes, transfer
 from pipeline.storage.paths import Path
 from pipeline.storage.patience import PATIENCE_S, patience
@@ -85,7 +85,7 @@ class Spool:
             self.publish(patience_s=patience_s)
         except (OSError, ConfigError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            _say(f"{self.remote}: {why}; the last logs of this run are in {self.folder}")
+            notice(f"{self.remote}: {why}; the last logs of this run are in {self.folder}")
             return
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -98,7 +98,7 @@ class Spool:
                 return  # The next save reports it.
             except OSError as error:
                 if not self._failing:
-                    _say(f"logs cannot reach {self.remote}: {error.strerror}; the run continues")
+                    notice(f"logs cannot reach {self.remote}: {error.strerror}; the run continues")
                 self._failing = True
             else:
                 self._failing = False
@@ -142,7 +142,3 @@ def _remove_abandoned() -> None:
         number = path.name.removeprefix(_prefix()).partition("-")[0]
         if number.isdigit() and not processes.exists(int(number)):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _say(message: str) -> None:
-    print(f"strata: {message}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A sample of benchmarks/hostile.py: no outcome is wrong, a crash or a hang; and each is told."""
+"""A sample of benchmarks/hostile.py: no outcome is wrong, a crash or a hang; all are reported."""
 
 import time
 

@@ -262,7 +262,7 @@ def test_a_state_that_is_not_finite_is_not_saved(folder, capfd):
 
 
 def test_a_saved_state_that_is_not_finite_is_reported_and_passed_over(folder, monkeypatch, capfd):
-    """As an older version saved it."""
+    """Older versions saved such a state."""
     with monkeypatch.context() as older:
         older.setattr(store, "_check_finite", lambda names: None)
         checkpoints = Checkpoints(folder)

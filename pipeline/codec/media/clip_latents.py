@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from pipeline.codec.checks import checked_latents
 from pipeline.codec.media.video_io import Timing
-from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.errors import ConfigError, DataError, one_line
 
 FORMAT, VERSION = "strata-clip-latents", "1"
 # The header precedes the data but is known only after it: reserve room, padded with spaces.
@@ -141,7 +141,7 @@ def opened(
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (safetensors.SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise DataError(f"{path} is not a complete safetensors file: {reason}") from None
 
 

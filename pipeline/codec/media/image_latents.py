@@ -11,7 +11,7 @@ from pipeline.codec.checks import checked_latents
 from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.codec.media.code_image import Fitted, Layers
 from pipeline.codec.tiling.tiles import Tiling
-from pipeline.core.errors import DataError
+from pipeline.core.errors import DataError, one_line
 
 FORMAT, VERSION = "strata-latents", "1"
 
@@ -71,5 +71,5 @@ def _read(path: str | os.PathLike[str]) -> tuple[Mapping[str, str], dict[str, np
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise DataError(f"{path} is not a complete safetensors file: {reason}") from None

@@ -9,6 +9,7 @@ import io
 import os
 from typing import Any
 
+from pipeline.core.errors import one_line
 from pipeline.data.unreadable import Unreadable
 
 # The first packets have what a decoder needs; reading on for exact rates takes several times
@@ -96,4 +97,4 @@ def has_decoding_times_only(container: Any) -> bool:
 
 def reason_of(error: Exception) -> str:
     """Return the message of an error of FFmpeg."""
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return getattr(error, "strerror", None) or one_line(error) or type(error).__name__

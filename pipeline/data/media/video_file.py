@@ -65,7 +65,7 @@ class Frame:
 
     @property
     def stored_as(self) -> tuple[Any, ...]:
-        """What decides how the stored pixels are shown."""
+        """Everything that decides how the stored pixels are shown."""
         frame = self._frame
         full_range = frame.color_range == _FULL_RANGE
         return self.orientation, frame.format.name, frame.colorspace, full_range

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from pipeline.core.errors import DamagedCheckpoint, StrataError
+from pipeline.core.errors import DamagedCheckpoint, StrataError, one_line
 from pipeline.storage.paths import Path
 
 
@@ -20,7 +20,7 @@ def raise_as_damage(path: Path) -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """Return the system's error message, if any, or else the beginning of the library's."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, StrataError):
         return text
     system = re.search(r"os_error_code\W+(\d+)", text)

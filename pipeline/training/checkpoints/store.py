@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,6 +25,7 @@ from orbax.checkpoint import v1 as ocp
 
 from pipeline.core import errors
 from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint, StrataError
+from pipeline.core.notices import notice
 from pipeline.storage.paths import Path, as_path, is_remote
 from pipeline.storage.patience import patience
 from pipeline.training.checkpoints import manifest, orbax_buckets, orbax_noise, reading
@@ -119,7 +119,7 @@ class Checkpoints:
         """
         began = time.monotonic()
         if not must and self._is_busy():
-            self._say(f"no checkpoint of step {step}: the save before it still waits for a bucket")
+            notice(f"no checkpoint of step {step}: the save before it still waits for a bucket")
             return time.monotonic() - began
         self.wait()
         path = self.folder / str(step)
@@ -412,16 +412,13 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self._in_a_row} saves in a row failed: {self.failure}"
             ) from error
-        self._say(f"{self.failure}; the run goes on")
-
-    def _say(self, message: str) -> None:
-        print(f"strata: {message}", file=sys.stderr, flush=True)
+        notice(f"{self.failure}; the run goes on")
 
     def _quarantine(self, step: int, damage: DamagedCheckpoint) -> None:
         """Set a damaged checkpoint aside, and keep it for inspection."""
         if jax.process_index() == 0:
             done = self.steps_there.set_aside(step, str(damage))
-            self._say(f"{damage}; {done}, and passed over")
+            notice(f"{damage}; {done}, and passed over")
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"quarantine {step}")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core import grids
+from pipeline.core.errors import one_line
 from pipeline.storage import small_files
 
 
@@ -117,7 +118,7 @@ class MetricWriter:
             getattr(self._clu, method)(*arguments)
         except Exception as error:  # raised in its thread, by any library
             self._clu = None
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             print(
                 f"strata: TensorBoard and train.log end here: {reason}; the run continues",
                 file=sys.stderr,

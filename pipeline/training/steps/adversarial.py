@@ -223,7 +223,7 @@ class AdversarialStep:
         batch: Batch,
         frozen: Mapping[str, Array],
         key: PRNGKeyArray,
-    ) -> tuple["_Gradients", dict[str, Array], Arrays]:
+    ) -> tuple[_Gradients, dict[str, Array], Arrays]:
         """Return the gradients, metrics, and the model's other variables."""
         mask, divisor = batch["mask"], self.objective.divisor(batch)
         inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
@@ -273,11 +273,11 @@ class AdversarialStep:
 
     @property
     def _balances_later(self) -> bool:
-        """Whether the adaptive weight is computed from the microbatches' mean gradients."""
+        """Return whether the adaptive weight is computed from the microbatches' mean gradients."""
         return self.active and self.gan.adaptive and self.grad_accum_steps > 1
 
     def _balanced(
-        self, discriminator: TrainState, parts: "_Gradients", batch: Batch
+        self, discriminator: TrainState, parts: _Gradients, batch: Batch
     ) -> tuple[Float[Array, ""], Arrays]:
         """Return the adaptive weight of the whole batch, and the codec's gradient with it."""
         weight = self._warmup(discriminator) * adversarial.adaptive_weight(

@@ -1,4 +1,4 @@
-"""Tests that metadata cost no pixels of a PNG, and that its transparency and colours are told."""
+"""Metadata cost no pixels of a PNG, and its transparency and colours are reported."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""The roll call of processes: IPv4 and IPv6, and reasons that are told before the time-out."""
+"""The roll call of processes: IPv4 and IPv6, and reasons that are reported before the time-out."""
 
 import contextlib
 import socket
