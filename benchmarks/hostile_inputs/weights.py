@@ -138,7 +138,10 @@ def _pickles(corpus: Corpus) -> Iterator[Attempt]:
         "no pickle": _zipped(b""),
         "two pickles": _zipped(pickle.dumps({}), "other/data.pkl"),
         "old format": pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2),
-        **{f"layout {number}": _tensor(*layout) for number, layout in enumerate(_LAYOUTS)},
+        **{
+            f"layout {number}": _tensor(*layout)
+            for number, layout in enumerate([*LAYOUTS, (0, ("a",), (1,))])
+        },
     }
     for name, data in contents.items():
         path = corpus.put("pickles", "encoder.pth", data)
@@ -164,14 +167,13 @@ def _zipped(content: bytes, *more: str) -> bytes:
 
 
 # Offset, size and stride of a tensor in a storage of ten numbers.
-_LAYOUTS = (
+LAYOUTS = (
     (0, (11,), (1,)),
     (-3, (2,), (1,)),
     (9, (2, 2), (-5, 5)),
     (0, (2, 2), (-100, 101)),
     (0, (1 << 62, 4), (0, 1)),
     (0, (-4,), (1,)),
-    (0, ("a",), (1,)),
     (0, (2,), ()),
 )
 

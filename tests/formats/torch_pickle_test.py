@@ -2,22 +2,12 @@
 
 import numpy as np
 import pytest
+from hostile_inputs.weights import LAYOUTS
 
 from pipeline.formats.torch_pickle import _Storage, _Tensor
 
 
-@pytest.mark.parametrize(
-    "offset, size, stride",
-    [
-        (0, (11,), (1,)),
-        (-3, (2,), (1,)),
-        (9, (2, 2), (-5, 5)),
-        (0, (2, 2), (-100, 101)),
-        (0, (1 << 62, 4), (0, 1)),
-        (0, (-4,), (1,)),
-        (0, (2,), ()),
-    ],
-)
+@pytest.mark.parametrize("offset, size, stride", LAYOUTS)
 def test_tensors_outside_of_their_storage_are_refused(offset, size, stride):
     storage = _Storage("<f4", np.zeros(10, np.float32))
     with pytest.raises(ValueError, match="a tensor"):

@@ -396,7 +396,7 @@ def test_the_source_selects_the_class_of_data():
         match=r"data\.num_frame is not a setting of VideoData.*did you mean 'num_frames'",
     ):
         build.dataset({"data": {**video, "num_frame": 5}})
-    with pytest.raises(ConfigError, match=r"data\.fps='30' must be float \| int"):
+    with pytest.raises(ConfigError, match=r"data\.fps='30' must be float or int"):
         build.dataset({"data": {**video, "fps": "30"}})
     for buckets, message in (
         (16, "buckets=16 must be a list of heights and widths"),
