@@ -39,6 +39,13 @@ def test_files_are_written_read_listed_and_deleted_alike(folder):
         (folder / "none").read_text()
 
 
+@pytest.mark.parametrize("content", [b"", b"\r", b"\r\n", b"\n\n", b"--", b"\n--==0==\n", b"\0"])
+def test_every_content_arrives_byte_for_byte(folder, content):
+    for name, whole in (("end", b"a" + content), ("start", content + b"a")):
+        (folder / name).write_bytes(whole)
+        assert (folder / name).read_bytes() == whole
+
+
 def test_a_file_in_a_bucket_that_is_not_finished_is_not_there(bucket_servers, tmp_path):
     path = as_path(f"gs://{BUCKET}/{tmp_path.name}/half")
     with pytest.raises(ZeroDivisionError), path.open("w") as file:
