@@ -47,12 +47,11 @@ class Peer:
 
         model = settings["model"]
         taken = ("enc_blocks", "dec_blocks", "width", "image_size")
-        defaults = dict(
-            zdim=16, bottleneck_multiple=0.25, no_bias_above=64, num_mixtures=10, image_channels=3
-        )
+        defaults = dict(zdim=16, bottleneck_multiple=0.25, no_bias_above=64, image_channels=3)
         names = hps.Hyperparams({name: model[name] for name in taken})
         names.update({name: model.get(name, default) for name, default in defaults.items()})
         names.update(custom_width_str=model.get("custom_widths", ""), dataset="")
+        names.update(num_mixtures=model["likelihood"]["num_mixtures"])
         self.code, self.settings, self.device = vae, settings, device
         self.module = vae.VAE(names).to(device)
         self.average = copy.deepcopy(self.module).requires_grad_(False)

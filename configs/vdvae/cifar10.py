@@ -41,11 +41,10 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.custom_widths = ""
     config.model.bottleneck_multiple = 0.25
     config.model.no_bias_above = 64
-    config.model.num_mixtures = 10
     config.model.image_size = 32
     config.model.input_shift = -120.63838
     config.model.input_scale = 1 / 64.16736
-    config.model.bits = 8
+    config.model.likelihood = dict(name="logistic_mixture", num_mixtures=10, bits=8)
     config.model.remat = False
 
     config.objective.distortion = dict(weight=1.0)
@@ -86,7 +85,7 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.custom_widths = ""
     config.model.width = 16
     config.model.zdim = 4
-    config.model.num_mixtures = 2
+    config.model.likelihood.num_mixtures = 2
     config.model.image_size = 16
     config.model.input_shift = -120.63838
     config.model.input_scale = 1 / 64.16736

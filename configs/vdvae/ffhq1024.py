@@ -32,7 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.model.custom_widths = "512:32,256:64,128:512,64:512,32:512,16:512,8:512,4:512,1:512"
     config.model.width = 16
-    config.model.num_mixtures = 2
+    config.model.likelihood.num_mixtures = 2
     # The authors state -0.4387 and 1 / 0.2743 for pixels in 0 .. 1.
     config.model.input_shift = -0.4387 * 255
     config.model.input_scale = 1 / (0.2743 * 255)

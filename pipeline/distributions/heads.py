@@ -94,18 +94,30 @@ class CategoricalHead(nnx.Module):
 
 
 class LogisticMixtureHead(nnx.Module):
-    """A mixture of `num_mixtures` discretized logistics, for RGB images."""
+    """A mixture of `num_mixtures` discretized logistics, for RGB images.
 
-    def __init__(self, image_channels: int, *, num_mixtures: int = 10, bits: int = 8):
+    `authors_low_bit` is for comparison only; see DiscretizedLogisticMixture.
+    """
+
+    def __init__(
+        self,
+        image_channels: int,
+        *,
+        num_mixtures: int = 10,
+        bits: int = 8,
+        authors_low_bit: bool = False,
+    ):
         if image_channels != 3:
             raise ConfigError(
                 f"model.likelihood: logistic_mixture needs 3 channels, not {image_channels}"
             )
         self.num_channels = 10 * num_mixtures
         self.bits = bits
+        self.authors_low_bit = authors_low_bit
 
     def __call__(self, features: Float[Array, "b h w p"]) -> Likelihood:
-        return DiscretizedLogisticMixture(features.astype(jnp.float32), self.bits)
+        params = features.astype(jnp.float32)
+        return DiscretizedLogisticMixture(params, self.bits, self.authors_low_bit)
 
 
 HEADS: dict[str, Any] = {

@@ -26,7 +26,11 @@ def hierarchy():
         zdim=2,
         image_size=8,
     )
-    recipe |= dict(num_mixtures=2, input_shift=-112.0, input_scale=1 / 70)
+    recipe |= dict(
+        input_shift=-112.0,
+        input_scale=1 / 70,
+        likelihood=dict(name="logistic_mixture", num_mixtures=2),
+    )
     model = models.create(recipe | dict(name="vdvae.VDVAE"), rngs=nnx.Rngs(0))
     # At initialization all priors are equal and pictures hardly differ: perturb all weights.
     graph, state = nnx.split(model)

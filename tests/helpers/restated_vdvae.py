@@ -25,7 +25,7 @@ class Layout:
         resolutions = {res for res, _ in self.decoder}
         self.widths = {res: int(special.get(str(res), model["width"])) for res in resolutions}
         self.biased = sorted(res for res in resolutions if res <= model["no_bias_above"])
-        self.mixtures = model["num_mixtures"]
+        self.mixtures = model["likelihood"]["num_mixtures"]
         self.shift, self.scale = model["input_shift"], model["input_scale"]
 
     def shapes(self) -> Shapes:

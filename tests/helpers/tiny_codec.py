@@ -16,7 +16,7 @@ HIERARCHY = dict(
     dec_blocks="1x1,4m1,8m4,8x1",
     width=8,
     zdim=2,
-    num_mixtures=2,
+    likelihood=dict(name="logistic_mixture", num_mixtures=2),
     image_size=8,
     input_shift=-112.0,
     input_scale=1 / 70.0,

@@ -28,11 +28,12 @@ MODEL = dict(
     custom_widths="8:16,4:24,1:24",
     no_bias_above=8,
     zdim=5,
-    num_mixtures=3,
+    likelihood=dict(name="logistic_mixture", num_mixtures=3),
     image_size=16,
     input_shift=-112.0,
     input_scale=1 / 70.0,
 )
+LOW_BIT = dict(MODEL["likelihood"]) | dict(bits=5, authors_low_bit=True)
 KEY = jax.random.key(3)
 
 
@@ -92,7 +93,7 @@ def pair(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def low_bit_pair(tmp_path_factory):
-    return Pair(tmp_path_factory.mktemp("five"), bits=5, authors_low_bit=True)
+    return Pair(tmp_path_factory.mktemp("five"), likelihood=LOW_BIT)
 
 
 def compare_elbo(pair, images, *, low_bit):

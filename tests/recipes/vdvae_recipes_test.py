@@ -37,7 +37,7 @@ def test_has_the_published_settings(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     config = importlib.import_module(f"configs.vdvae.{name}").get_config()
     width, rate, batch, ema, clip, skip, mixtures = PUBLISHED[name]
-    assert (config.model.width, config.model.num_mixtures, config.model.zdim) == (
+    assert (config.model.width, config.model.likelihood.num_mixtures, config.model.zdim) == (
         width,
         mixtures,
         16,
@@ -50,7 +50,7 @@ def test_has_the_published_settings(name, monkeypatch):
     )
     assert (config.optimizer.learning_rate, config.optimizer.warmup_steps) == (rate, 100)
     assert (config.optimizer.clip_norm, config.optimizer.skip_norm) == (clip, skip)
-    assert config.model.bits == (5 if name == "ffhq256" else 8)
+    assert config.model.likelihood.bits == (5 if name == "ffhq256" else 8)
 
 
 def test_recipes_do_not_share_state():

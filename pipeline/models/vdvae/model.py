@@ -7,7 +7,7 @@ resolution, or from a prior that does not.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,9 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from pipeline.backend.gelu import gelu
-from pipeline.core.errors import ConfigError
-from pipeline.core.types import Batch, Latent, Outputs
-from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
+from pipeline.core.types import Batch, Latent, Likelihood, Outputs
+from pipeline.distributions import heads
 from pipeline.models.vdvae.block_plan import (
     check_widths,
     parse_decoder,
@@ -198,9 +197,9 @@ class VDVAE(nnx.Module):
     that mixes in the state of 16x16. `custom_widths` is `resolution:width,...` where that differs
     from `width`.
 
-    The encoder sees (pixel + input_shift) * input_scale with pixels on 0 .. 255. With `bits` below
-    8 the likelihood covers the leading bits; `authors_low_bit` makes it the authors', which does
-    not sum to one. With `residual_posterior` the output of the posterior's network is added to the
+    The encoder sees (pixel + input_shift) * input_scale with pixels on 0 .. 255. `likelihood` is a
+    name or dict for pipeline.distributions.heads.create; the authors' is a mixture of ten logistics
+    over RGB. With `residual_posterior` the output of the posterior's network is added to the
     prior's mean and log-deviation (NVAE, 2007.03898, equation 3; without its clamps). `remat`
     recomputes each block in the backward pass instead of storing its activations. `scan_layers`
     compiles equal blocks once (None: on a TPU). Parameters, KL and likelihood are float32;
@@ -223,21 +222,14 @@ class VDVAE(nnx.Module):
         bottleneck_multiple: float = 0.25,
         residual_posterior: bool = False,
         no_bias_above: int = 64,
-        num_mixtures: int = 10,
         image_channels: int = 3,
-        bits: int = 8,
-        authors_low_bit: bool = False,
+        likelihood: str | Mapping[str, Any] = "logistic_mixture",
         remat: bool = False,
         scan_layers: bool | None = None,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        if image_channels != 3:
-            raise ConfigError(
-                f"model.image_channels={image_channels}: the mixture of logistics is over 3 (RGB)"
-            )
-        if not 1 <= bits <= 8:
-            raise ConfigError(f"model.bits={bits} must be from 1 to 8")
+        self.head = heads.create(likelihood, image_channels)
         encoder_plan = parse_encoder(enc_blocks, image_size)
         reached = {image_size} | {res // pool for res, pool in encoder_plan}
         decoder_plan = parse_decoder(dec_blocks, image_size, reached)
@@ -247,14 +239,12 @@ class VDVAE(nnx.Module):
         self.encoder = Encoder(encoder_plan, widths, image_channels, bottleneck_multiple, conv)
         self.decoder = Decoder(
             *(decoder_plan, widths, zdim, bottleneck_multiple, residual_posterior),
-            *(no_bias_above, 10 * num_mixtures, conv, dtype),
+            *(no_bias_above, self.head.num_channels, conv, dtype),
         )
         self.image_size, self.image_channels = image_size, image_channels
         self.num_layers = len(decoder_plan)
         self.latent_shapes = tuple((res, res, zdim) for res, _ in decoder_plan)
         self.input_shift, self.input_scale = input_shift, input_scale
-        self.bits = bits
-        self.authors_low_bit = authors_low_bit
         self.remat = remat
         self.scan_layers = scan_layers
         self.dtype = dtype
@@ -265,7 +255,7 @@ class VDVAE(nnx.Module):
         `train` changes nothing.
         """
         params, latents = self._infer(batch["image"], key)
-        return Outputs(self._likelihood(params), latents)
+        return Outputs(self.head(params), latents)
 
     def encode(
         self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
@@ -278,11 +268,11 @@ class VDVAE(nnx.Module):
 
     decode = hierarchy.decode
 
-    def generate(self, layers: Sequence[LayerInput], batch: int) -> DiscretizedLogisticMixture:
+    def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
         """Return the likelihood given the layers' latents or draws; see
         pipeline.priors.hierarchy.decode.
         """
-        return self._likelihood(self.decoder.generate(layers, batch, scanned=self._scanned()))
+        return self.head(self.decoder.generate(layers, batch, scanned=self._scanned()))
 
     def _infer(self, image: Array, key: PRNGKeyArray | None) -> tuple[Array, tuple[Latent, ...]]:
         pixels = (
@@ -296,9 +286,6 @@ class VDVAE(nnx.Module):
 
     def _scanned(self) -> bool:
         return scanned_by_default() if self.scan_layers is None else self.scan_layers
-
-    def _likelihood(self, params: Array) -> DiscretizedLogisticMixture:
-        return DiscretizedLogisticMixture(params, self.bits, self.authors_low_bit)
 
 
 def _bottom_up(block: BottomUpBlock, x: Array, _: None) -> tuple[Array, None]:

@@ -21,7 +21,7 @@ SMALL = dict(
     dec_blocks="1x1,4m1,4x1,8m4,8x1",
     width=16,
     zdim=3,
-    num_mixtures=2,
+    likelihood=dict(name="logistic_mixture", num_mixtures=2),
     image_size=8,
     input_shift=-112.0,
     input_scale=1 / 70.0,
@@ -203,8 +203,8 @@ def test_wider_coarse_resolutions_are_padded_and_cut():
         (dict(dec_blocks="1x1,4m1"), "image_size is 8"),
         (dict(custom_widths="8:32"), "8x8 more"),
         (dict(custom_widths="5:32"), "of no resolution"),
-        (dict(bits=9), "from 1 to 8"),
-        (dict(image_channels=1), "RGB"),
+        (dict(likelihood=dict(name="logistic_mixture", bits=9)), "from 1 to 8"),
+        (dict(image_channels=1), "needs 3 channels"),
     ],
 )
 def test_bad_settings_are_told_in_one_line(change, says):

@@ -71,7 +71,7 @@ VDVAE = dict(
     width=16,
     image_size=16,
     zdim=4,
-    num_mixtures=2,
+    likelihood=dict(name="logistic_mixture", num_mixtures=2),
     input_shift=-112.0,
     input_scale=1 / 70.0,
 )
