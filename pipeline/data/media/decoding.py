@@ -1,5 +1,6 @@
 """Passes the packets of a video to its decoder, and tells when the frames are shown."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -13,19 +14,34 @@ class DecodingClock:
 
     Its presentation times are guesses of FFmpeg, wrong where frames are reordered. A decoder passes
     the decoding time of the packet that it was given when it released a frame; it holds frames back
-    for a constant number of packets, which is known from the first frame.
+    for a constant number of packets.
     """
 
-    def __init__(self, first: int | None):
-        self._first, self._delay = first, None
+    def __init__(self, delay: int | None):
+        self._delay = delay
 
     def time_of(self, frame: Any) -> int | None:
         """Return the time at which a frame is shown, or None if it is not known."""
-        if frame.dts is None or self._first is None:
+        if frame.dts is None or self._delay is None:
             return None
-        if self._delay is None:
-            self._delay = frame.dts - self._first
         return frame.dts - self._delay
+
+
+def decoder_delay(container: Any, stream: Any) -> int | None:
+    """Return for how many ticks the decoder holds frames back, from the first frame of a file.
+
+    It is not known from a frame after a seek: the decoder drops those behind a keyframe that need
+    frames before it.
+    """
+    from av.error import FFmpegError
+
+    first = None
+    with contextlib.suppress(FFmpegError):
+        for packet in container.demux(stream):
+            first = packet.dts if first is None else first
+            for frame in packet.decode():
+                return None if frame.dts is None or first is None else frame.dts - first
+    return None
 
 
 def all_decoded(packets: Iterator[Any], damage: Damage | None) -> Iterator[Any]:

@@ -25,7 +25,7 @@ from pipeline.data.media.container import (
     video_streams,
 )
 from pipeline.data.media.damage import Damage
-from pipeline.data.media.decoding import DecodingClock, all_decoded, decoded_from
+from pipeline.data.media.decoding import DecodingClock, all_decoded, decoded_from, decoder_delay
 from pipeline.data.media.lengths import container_length, first_time, packets_length
 from pipeline.data.media.orientation import Orientation
 from pipeline.data.unreadable import Unreadable
@@ -225,7 +225,7 @@ class VideoFile:
                     container.seek(start, stream=stream)
             damage = Damage(container, stream, self.tick, self._first) if self._thorough else None
             try:
-                yield from self._shown(container, stream, wanted, damage)
+                yield from self._shown(container, stream, wanted, damage, start is not None)
             except FFmpegError as error:
                 self.trouble = reason_of(error)
             if damage is not None:
@@ -238,15 +238,16 @@ class VideoFile:
             container.close()
 
     def _shown(
-        self, container: Any, stream: Any, wanted: int, damage: Damage | None
+        self, container: Any, stream: Any, wanted: int, damage: Damage | None, sought: bool
     ) -> Iterator[Frame]:
-        """Yield decoded frames with the times from and until they are shown."""
+        """Yield decoded frames with the times from and until they are shown.
+
+        If the file was `sought`, there are none without a time to count from.
+        """
         packets = container.demux(stream)
-        first = next(packets, None)
-        if first is None:
-            return
-        packets = itertools.chain([first], packets)
-        decoding_clock = DecodingClock(first.dts) if has_decoding_times_only(container) else None
+        decoding_clock = None
+        if has_decoding_times_only(container):
+            decoding_clock = DecodingClock(self._decoder_delay)
         # decoded_from compares presentation times, which are wrong with a decoding clock.
         if damage is not None or decoding_clock is not None:
             frames = all_decoded(packets, damage)
@@ -258,6 +259,8 @@ class VideoFile:
             self.decoded += 1
             pts = frame.pts if decoding_clock is None else decoding_clock.time_of(frame)
             if before is None:
+                if pts is None and sought:
+                    return
                 pts = self._first if pts is None else pts
             elif pts is None or pts <= before.pts:
                 self.retimed += pts is not None
@@ -277,6 +280,13 @@ class VideoFile:
                 turned = self._orientation_of(frame)
             before = Frame(frame, pts, until, turned, threads, self.remark)
             yield before
+
+    @functools.cached_property
+    def _decoder_delay(self) -> int | None:
+        with open_input(self._data) as container:
+            stream = video_stream(container)
+            stream.codec_context.thread_count = 1
+            return decoder_delay(container, stream)
 
     def _orientation_of(self, frame: Any) -> Orientation:
         found = orientation.of_frame(frame)

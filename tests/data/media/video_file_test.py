@@ -94,6 +94,23 @@ def test_frames_left_out_of_an_avi_leave_a_gap(tmp_path):
         assert [frame.pts for frame in file.frames_from(file.begin)] == times
 
 
+def test_a_part_of_an_avi_shows_what_the_whole_does(tmp_path):
+    # Its frames before a keyframe's, in groups that are open, are dropped after a seek.
+    path = write_frames(
+        tmp_path / "a.avi",
+        pictures(16),
+        codec="mpeg4",
+        options={"bf": "2"},
+        prepare=lambda stream: setattr(stream.codec_context, "gop_size", 6),
+    )
+    with VideoFile(str(path)) as file:
+        whole = [frame.pixels(*frame.size) for frame in file.frames_from(file.begin)]
+        for start in range(16):
+            part = [frame for frame in file.frames_from(start) if frame.pts >= start]
+            assert [frame.pts for frame in part] == list(range(start, 16))
+            np.testing.assert_array_equal(part[0].pixels(*part[0].size), whole[start])
+
+
 def test_the_last_frame_is_shown_as_long_as_the_file_says(tmp_path):
     first, *rest = (Image.fromarray(pixels) for pixels in pictures(3))
     first.save(tmp_path / "a.gif", save_all=True, append_images=rest, duration=[100, 100, 2000])
