@@ -8,7 +8,6 @@ Decoding begins at the keyframe before the time asked for. Frames come from the 
 import contextlib
 import fractions
 import functools
-import itertools
 import math
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
