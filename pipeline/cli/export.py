@@ -42,12 +42,14 @@ def run(argv: list[str]) -> int:
     out = as_path(cli_flags.required(values, "out"))
     exporter = load(EXPORTERS, values.to.replace("-", "_"), where="--to")
     _check_out(out, values.overwrite, exporter.FILES[0])
-    with ownership.owned(out):
+    with ownership.owned(out) as owner:
         _check_out(out, values.overwrite, exporter.FILES[0])  # nobody else writes there from now on
-        return _export(workdir, out, exporter, values)
+        return _export(workdir, out, exporter, values, owner)
 
 
-def _export(workdir: Path, out: Path, exporter: Any, values: flags.FlagValues) -> int:
+def _export(
+    workdir: Path, out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim
+) -> int:
     from pipeline.build.trained import load_for_inference
     from pipeline.codec.load import Codec
     from pipeline.core import parameters
@@ -71,6 +73,7 @@ def _export(workdir: Path, out: Path, exporter: Any, values: flags.FlagValues) -
     if values.stats:
         codec.config["latents"] = _latent_stats(codec, config, values.stats)
     canvas, missing = _preview(codec, config, values.seed)
+    owner.check()
     try:
         exporter.write(codec, out, preview=canvas)
     except (OSError, ConfigError) as error:

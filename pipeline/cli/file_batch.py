@@ -134,8 +134,15 @@ def each(
       ConfigError: another process writes to the folder, or it cannot be written.
     """
     built = {key: codec.config.get(key) for key in ("model", "dtype", "input")}
-    with ownership.owned(out):
-        return _each(command, inputs, out, [codec.fingerprint, built], settings, work, line, stream)
+    with ownership.owned(out) as owner:
+
+        def owned(*arguments: Any) -> dict[str, Any]:
+            result = work(*arguments)
+            owner.check()  # before an upload
+            return result
+
+        about = [codec.fingerprint, built]
+        return _each(command, inputs, out, about, settings, owned, line, stream)
 
 
 def _each(

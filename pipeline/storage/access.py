@@ -12,10 +12,13 @@ from pipeline.storage.paths import AnyPath, as_path, is_remote
 from pipeline.storage.patience import described
 
 DEADLINE_S = 20.0
+_passed: set[tuple[str, bool]] = set()  # (path, whether to write)
 
 
 def check(path: AnyPath, *, name: str, write: bool = False) -> None:
     """Check within 30 seconds that a bucket can be read, or written; a local path is not checked.
+
+    A path that has passed is not checked again by this process.
 
     Args:
       path: a file or folder, which need not exist.
@@ -29,6 +32,8 @@ def check(path: AnyPath, *, name: str, write: bool = False) -> None:
     if not is_remote(path):
         return
     text = os.fspath(as_path(path, name=name)).rstrip("/")
+    if (text, write) in _passed:
+        return
     bucket = "/".join(text.split("/")[:3])
     probe = f"{text}/.strata-probe-{uuid.uuid4().hex}"
     try:
@@ -42,6 +47,7 @@ def check(path: AnyPath, *, name: str, write: bool = False) -> None:
         raise ConfigError(f"{name} {text}: there is no bucket {bucket}: create it first") from None
     except OSError as error:
         raise ConfigError(f"{name} {text}: {error.strerror}") from None
+    _passed.add((text, write))
 
 
 def _read(bucket: str, text: str) -> None:

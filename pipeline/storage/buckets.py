@@ -14,6 +14,7 @@ import functools
 import io
 import logging
 import os
+import uuid
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -109,6 +110,37 @@ def contents(folder: Any, names: Collection[str]) -> dict[str, bytes]:
 def modified(info: dict[str, Any]) -> float:
     """Return the time of an object in seconds since 1970."""
     return (info.get("mtime") or info["LastModified"]).timestamp()
+
+
+def touched(path: Any) -> tuple[float, str]:
+    """Return the time of an object, and a text that changes whenever it is touched.
+
+    Raises:
+      FileNotFoundError: there is no such object.
+    """
+    fs, text = of(path)
+    info = patiently(lambda: fs.info(text), text)
+    return modified(info), f"{version_of(info)} {info.get('metageneration', '')}"
+
+
+def touch(path: Any) -> None:
+    """Set the time of an object to now, on the server, without changing or creating it.
+
+    Raises:
+      FileNotFoundError: there is no such object.
+    """
+    fs, text = of(path)
+    stamp = uuid.uuid4().hex
+    if text.startswith("gs://"):
+        patiently(lambda: fs.setxattrs(text, touched=stamp), text)
+        return
+    bucket, key, _ = fs.split_path(text)
+    options = dict(MetadataDirective="REPLACE", Metadata={"touched": stamp})
+    source = dict(Bucket=bucket, Key=key)
+    patiently(
+        lambda: fs.call_s3("copy_object", **source, CopySource=source, **options),
+        text,
+    )
 
 
 def create(path: Any, content: bytes) -> bool:

@@ -80,7 +80,7 @@ class Run:
         self.folder.open()
         files = self.folder.files
         preflight.check_devices(spec.mesh)
-        self.preemption = Preemption(grace_s=spec.runtime.grace_seconds)
+        self.preemption = Preemption(grace_s=spec.runtime.grace_seconds, leave=self.folder.abandon)
         stack.callback(self.preemption.close)
         self.checkpoints = _open_checkpoints(self.folder, spec.checkpoint)
         stack.callback(self.checkpoints.close)

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.core.errors import ConfigError
 from pipeline.storage import access, ownership, small_files
 from pipeline.storage.ownership import Claim
-from pipeline.storage.paths import as_path, is_remote
+from pipeline.storage.paths import AnyPath, as_path, is_remote
 from pipeline.storage.patience import PATIENCE_S
 from pipeline.storage.spool import Spool
 from pipeline.training import workdir as workdirs
@@ -40,6 +40,7 @@ _RECORDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 )
 _AT_THE_END_S = 900.0
 _IN_A_HURRY_S = 10.0
+_AT_ONCE_S = 1.0
 
 
 class RunFolder:
@@ -61,6 +62,8 @@ class RunFolder:
     def claim(self, config: Mapping[str, Any], *, force: bool, checkpoints: str = "") -> None:
         """Own the folder on the first process, after checking it; see `workdir.check`.
 
+        The folder of the checkpoints is owned as well, wherever it is: another run may name it.
+
         Args:
           checkpoints: folder of the checkpoints, if they are elsewhere.
 
@@ -68,17 +71,21 @@ class RunFolder:
           ConfigError: it holds something else or a run of another config, another process owns it,
             or it cannot be written.
         """
-        places = {"--workdir": str(self.root)}
-        if checkpoints and str(as_path(checkpoints)) != str(self.root):
-            places["checkpoint.folder"] = checkpoints
-        for name, place in places.items():
-            access.check(place, name=name, write=True)
+        access.check(self.root, name="--workdir", write=True)
+        if checkpoints:
+            access.check(checkpoints, name="checkpoint.folder", write=True)
         if not self._first_process:
             return
         workdirs.check(self.root, config, force=force)
-        for name, place in places.items():
-            self._claims.append(ownership.claim(place, name=name))
+        self._claims.append(ownership.claim(self.root, name="--workdir", run=self.root))
         workdirs.check(self.root, config, force=force)  # nobody else writes there from now on
+        folder = workdirs.checkpoint_folder(self.root, checkpoints)
+        if not _are_same(folder, self.root):
+            if not _are_same(folder, workdirs.checkpoint_folder(self.root)):
+                ownership.refuse_that_of_another_run(
+                    folder, name="checkpoint.folder", run=self.root
+                )
+            self._claims.append(ownership.claim(folder, name="checkpoint.folder", run=self.root))
         saved, then = self.root / "config.json", "the recipe given is written instead"
         if small_files.mend(saved, workdirs.is_object, then, keep=True) or not saved.exists():
             workdirs.write_config(self.root, config)
@@ -132,6 +139,13 @@ class RunFolder:
         rescue.join(2 * _IN_A_HURRY_S)
         os._exit(code)
 
+    def abandon(self, code: int) -> None:
+        """End the process at once with an exit code; the next start need not wait for it."""
+        release = threading.Thread(target=self._release, daemon=True)
+        release.start()
+        release.join(_AT_ONCE_S)
+        os._exit(code)
+
     def _rescue(self) -> None:
         with contextlib.suppress(OSError, ConfigError):
             if self._spool is not None:
@@ -139,7 +153,7 @@ class RunFolder:
         self._release()
 
     def _release(self) -> None:
-        for claim in self._claims:
+        for claim in reversed(self._claims):
             claim.release()
 
     def close(self, *, finished: bool) -> None:
@@ -149,3 +163,10 @@ class RunFolder:
                 self._spool.close(patience_s=_AT_THE_END_S if finished else PATIENCE_S)
         finally:
             self._release()
+
+
+def _are_same(one: AnyPath, other: AnyPath) -> bool:
+    """Return whether two names are those of one folder."""
+    if is_remote(one) or is_remote(other):
+        return os.fspath(one).rstrip("/") == os.fspath(other).rstrip("/")
+    return os.path.realpath(one) == os.path.realpath(other)

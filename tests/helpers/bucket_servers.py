@@ -6,6 +6,7 @@ The servers run in threads of the test's process. Subprocesses reach them too, b
 
 import collections
 import contextlib
+import datetime
 import functools
 import http.client
 import http.server
@@ -155,9 +156,10 @@ def running() -> Iterator[Servers]:
 def _adapt_the_emulator() -> None:
     r"""Send an object's generation with its content, by which TensorStore sees changes.
 
-    Also, keep no index of all objects on disk: the emulator writes it anew at every change. And
-    read gcsfs's uploads byte for byte: gcsfs ends a part with "\n", and the emulator's parser of
-    mails takes "\r\n" away from content that ends in "\r".
+    Also, keep no index of all objects on disk: the emulator writes it anew at every change. Give an
+    object a new time when its metadata change. And read gcsfs's uploads byte for byte: gcsfs ends a
+    part with "\n", and the emulator's parser of mails takes "\r\n" away from content that ends in
+    "\r".
     """
     from gcp_storage_emulator import server
     from gcp_storage_emulator.exceptions import NotFound
@@ -174,6 +176,16 @@ def _adapt_the_emulator() -> None:
         return download(request, response, storage, *arguments, **options)
 
     objects.download = with_generation
+    change = objects._patch
+
+    def with_time(storage, bucket_name, object_id, metadata):
+        if found := change(storage, bucket_name, object_id, metadata):
+            now = datetime.datetime.now(datetime.UTC)
+            found["updated"] = f"{now:%Y-%m-%dT%H:%M:%S.%fZ}"
+            storage.patch_object(bucket_name, object_id, found)
+        return found
+
+    objects._patch = with_time
 
     parse = server._read_data
 

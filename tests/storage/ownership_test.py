@@ -12,12 +12,14 @@ import time
 import types
 
 import pytest
+from bucket_servers import BUCKET
 from tiny_run import tiny
 
 from pipeline.cli import dispatch, file_batch
 from pipeline.core.errors import ConfigError
-from pipeline.storage import owner_files, ownership, processes
+from pipeline.storage import buckets, owner_files, ownership, processes
 from pipeline.storage.owner_files import OwnerFile
+from pipeline.storage.paths import as_path, sizes
 from pipeline.training.run_folder import RunFolder
 
 OWNS = """
@@ -157,6 +159,34 @@ def refused(command: list[str], capsys) -> None:
     assert len(said) == 1 and f"in use by process {os.getpid()} on" in said[0], said
 
 
+@pytest.mark.parametrize("scheme", ["gs", "s3"])
+def test_results_in_a_bucket_have_one_owner(scheme, bucket_servers, tmp_path, quick, capsys):
+    folder = as_path(f"{scheme}://{BUCKET}/{tmp_path.name}")
+    with ownership.owned(folder) as owner:
+        in_use = f"--out {folder} is in use by process {os.getpid()}"
+        with pytest.raises(ConfigError, match=in_use), ownership.owned(folder):
+            pass
+        owner.check()
+    assert not list(folder.iterdir())
+
+    file = folder / owner_files.NAME / "000003"
+    about = processes.identity() | {"machine": "another", "host": "far", "process": 77}
+    file.write_text(json.dumps(about))
+    touching = threading.Timer(1.2, buckets.touch, [file])  # S3's times are whole seconds
+    touching.start()
+    with pytest.raises(ConfigError, match="in use by process 77 on far"), ownership.owned(folder):
+        pass
+    touching.join()
+    with ownership.owned(folder) as owner:  # it is silent from now on
+        assert "waiting for up to 2 s" in capsys.readouterr().err
+        assert [path.name for path in file.parent.iterdir()] == ["000004"]
+        (file.parent / "000004").unlink()
+        with pytest.raises(FileNotFoundError):
+            buckets.touch(file.parent / "000004")  # what is gone stays gone
+        with pytest.raises(ConfigError, match="took this process for dead"):
+            owner.check()
+
+
 def test_every_command_that_writes_a_folder_owns_it(tmp_path, capsys):
     out, source = tmp_path / "out", tmp_path / "source"
     source.mkdir()
@@ -191,3 +221,49 @@ def test_a_run_owns_its_folder_and_that_of_its_checkpoints(tmp_path):
     runs[0].close(finished=True)
     runs[1].claim(tiny(), force=False, checkpoints=checkpoints)
     runs[1].close(finished=True)
+
+
+def test_the_own_checkpoints_of_a_run_are_not_for_another_one(tmp_path):
+    run, other = (RunFolder(tmp_path / name, first_process=True) for name in ("a", "b"))
+    run.claim(tiny(), force=False)
+    theirs = str(tmp_path / "b/../a/checkpoints")
+    with pytest.raises(ConfigError, match=rf"checkpoint.folder {theirs} is in use by process"):
+        other.claim(tiny(), force=False, checkpoints=theirs)
+    other.close(finished=False)
+    run.close(finished=False)
+    run = RunFolder(tmp_path / "a", first_process=True)
+    run.claim(tiny(), force=False, checkpoints=str(tmp_path / "a/checkpoints/"))
+    run.close(finished=False)
+
+
+def test_in_a_bucket_they_are_not_before_the_run_has_ended(bucket_servers, tmp_path):
+    place = f"gs://{BUCKET}/{tmp_path.name}"
+    runs = [RunFolder(f"{place}/{name}", first_process=True) for name in ("a", "b", "a")]
+    theirs = f"{place}/a/checkpoints"
+    runs[0].claim(tiny(), force=False)
+    said = f"checkpoint.folder {theirs} is that of the run in {place}/a \\(process"
+    with pytest.raises(ConfigError, match=said):
+        runs[1].claim(tiny(), force=False, checkpoints=theirs)
+    runs[2].claim(tiny(), force=False, checkpoints=theirs)  # the same run, started again
+    with pytest.raises(ConfigError, match="belongs to a run that started later"):
+        runs[0].check()
+    for run in runs:
+        run.close(finished=False)
+    runs[1].claim(tiny(), force=False, checkpoints=theirs)
+    runs[1].close(finished=False)
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_run_that_leaves_at_once_gives_its_folder_up(
+    remote, bucket_servers, tmp_path, monkeypatch
+):
+    place = f"s3://{BUCKET}/{tmp_path.name}" if remote else tmp_path / "run"
+    run, codes = RunFolder(place, first_process=True), []
+    run.claim(tiny(), force=False)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    run.abandon(75)
+    assert codes == [75]
+    left = [name for name in sizes(as_path(place)) if name != "config.json"]
+    if remote:
+        assert all(json.loads((as_path(place) / name).read_text())["released"] for name in left)
+    assert bool(left) == remote

@@ -14,7 +14,9 @@ from bucket_servers import BUCKET
 from tiny_run import recipe
 from train_run import train
 
+from pipeline.cli.flags import check_path
 from pipeline.core.errors import ConfigError
+from pipeline.storage import access, ownership
 from pipeline.storage.ownership import Ownership
 from pipeline.storage.paths import as_path, sizes
 from pipeline.storage.spool import Spool
@@ -117,6 +119,18 @@ def test_a_bucket_that_cannot_be_used_is_named_before_anything_starts(bucket_ser
     assert time.monotonic() - began < 60
 
 
+def test_a_bucket_is_checked_once(bucket_servers, tmp_path, monkeypatch):
+    written: list[str] = []
+    write = access._write
+    monkeypatch.setattr(access, "_write", lambda probe: (written.append(probe), write(probe)))
+    place = f"gs://{BUCKET}/{tmp_path.name}"
+    check_path(place, "--workdir", written="folder")  # as `strata train` does first
+    folder = RunFolder(place, first_process=True)
+    folder.claim({}, force=False)
+    folder.close(finished=False)
+    assert len(written) == 1
+
+
 @pytest.mark.parametrize("scheme", ["gs", "s3"])
 def test_of_two_starts_the_later_one_owns_the_folder(scheme, bucket_servers, tmp_path):
     workdir = f"{scheme}://{BUCKET}/{tmp_path.name}"
@@ -199,7 +213,7 @@ def test_readers_report_a_damaged_config_in_one_line(tmp_path, content):
 def test_two_starts_at_the_same_moment_are_detected(scheme, bucket_servers, tmp_path, monkeypatch):
     folder = as_path(f"{scheme}://{BUCKET}/{tmp_path.name}")
     Ownership(folder)
-    monkeypatch.setattr(Ownership, "_numbers", lambda self: [])  # as both see it before either is
+    monkeypatch.setattr(ownership, "_numbers", lambda folder: [])  # as both see it before either is
     with pytest.raises(ConfigError, match="was claimed by another run at the same moment"):
         Ownership(folder)
 

@@ -85,17 +85,14 @@ def _remove_all(partial: pathlib.Path) -> None:
 def _in_bucket(target: Path) -> Iterator[NewFolder]:
     with tempfile.TemporaryDirectory(prefix="strata-pack-") as local:
         folder = pathlib.Path(local)
-        with _failures_as_data_errors(str(target), folder):
+        with (
+            _failures_as_data_errors(str(target), folder),
+            ownership.owned(target) as owner,
+        ):
             _remove_leftovers(target)
-            owner = ownership.Ownership(target)
-
-            def check_owner() -> None:
-                owner.check()
-                if (target / manifest.MANIFEST).exists():  # and its process is gone again
-                    raise ConfigError(f"{target} was packed by another process meanwhile")
 
             def keep(file: pathlib.Path) -> None:
-                check_owner()
+                owner.check()
                 transfer.upload(file, target / file.name)
                 file.unlink()
 
@@ -104,21 +101,21 @@ def _in_bucket(target: Path) -> Iterator[NewFolder]:
                 last = folder / manifest.MANIFEST
                 for file in sorted(folder.iterdir(), key=lambda file: (file == last, file)):
                     keep(file)
-                (target / ownership.FOLDER).rmtree()
             except BaseException:
                 with contextlib.suppress(OSError, StrataError):
-                    check_owner()
+                    owner.check()
                     target.rmtree(missing_ok=True)
                 raise
 
 
 def _remove_leftovers(target: Path) -> None:
     """Delete what a process that was killed while packing has left in a bucket."""
-    found = sizes(target)
-    own = re.compile(rf"(images|clips)-\d+\.arrayrecord|{clip_records.SIZES}|{ownership.FOLDER}/.*")
-    if manifest.MANIFEST in found or not all(own.fullmatch(name) for name in found):
+    leftovers = [
+        name for name in sizes(target) if not name.startswith(f"{ownership.LOCAL_FOLDER}/")
+    ]
+    own = re.compile(rf"(images|clips)-\d+\.arrayrecord|{clip_records.SIZES}")
+    if not all(own.fullmatch(name) for name in leftovers):  # the manifest of a packed set, too
         raise ConfigError(f"{target} exists: choose another --out, or remove it first")
-    leftovers = [name for name in found if not name.startswith(f"{ownership.FOLDER}/")]
     if leftovers:
         print(
             f"strata data pack: {target} has {len(leftovers)} files of a packing that was stopped: "

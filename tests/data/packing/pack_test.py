@@ -16,7 +16,7 @@ from pipeline.data.packing.pack import pack
 from pipeline.data.records.writer import new_folder
 from pipeline.data.sources.folder import Folder
 from pipeline.data.sources.records import Records
-from pipeline.storage import transfer
+from pipeline.storage import processes, transfer
 
 
 @pytest.fixture
@@ -194,7 +194,8 @@ def test_a_source_in_a_bucket_is_packed(folder, tmp_path, remote):
 
 def test_a_packing_into_a_bucket_that_was_stopped_starts_over(folder, remote, capsys, monkeypatch):
     (remote / "images-00007.arrayrecord").write_text("half")
-    (remote / "owners/000001").write_text("{}")
+    killed = processes.identity() | {"started": "0"}
+    (remote / ".strata-owner/000001").write_text(json.dumps(killed))
     command = ["data", "pack", str(folder), "--out", str(remote)]
     assert dispatch(command) == 0
     assert "1 files of a packing that was stopped: they are deleted" in capsys.readouterr().err
@@ -218,18 +219,25 @@ def test_a_packing_into_a_bucket_that_was_stopped_starts_over(folder, remote, ca
     assert not (remote / "failed").exists()
 
 
-def test_the_newer_of_two_processes_packs_into_a_bucket(remote):
+def test_two_processes_do_not_pack_into_a_bucket_at_once(remote):
     def write(folder, name, content):
         (folder.local / name).write_text(content)
         folder.keep(folder.local / name)
 
-    with pytest.raises(ConfigError, match="packed by another process"), contextlib.ExitStack() as s:
+    with (
+        pytest.raises(ConfigError, match="now belongs to another process"),
+        contextlib.ExitStack() as s,
+    ):
         older = s.enter_context(new_folder(str(remote)))
         write(older, "images-00000.arrayrecord", "older")
+        with pytest.raises(ConfigError, match=f"in use by process {os.getpid()} on "):
+            s.enter_context(new_folder(str(remote)))
+        (remote / ".strata-owner/000001").write_text("{}")  # as if one had taken it over
+        with pytest.raises(ConfigError, match="which took this process for dead"):
+            write(older, "images-00001.arrayrecord", "older")
+        (remote / ".strata-owner/000001").unlink()
         with new_folder(str(remote)) as newer:
             write(newer, "images-00000.arrayrecord", "newer")
-            with pytest.raises(ConfigError, match="belongs to a run that started later"):
-                write(older, "images-00001.arrayrecord", "older")
             (newer.local / "manifest.json").write_text("newer")
         write(older, "images-00000.arrayrecord", "older")
     found = {path.name: path.read_text() for path in remote.iterdir()}
