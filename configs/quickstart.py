@@ -32,7 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.dec_blocks = "1x1,4m1,4x1,8m4,8x2,16m8,16x2,32m16,32x2"
     config.model.width = 64
     config.model.zdim = 8
-    config.model.num_mixtures = 5
+    config.model.likelihood = dict(name="logistic_mixture", num_mixtures=5)
     config.model.image_size = 32
     config.model.input_shift = -112.0
     config.model.input_scale = 1 / 70.0
@@ -69,6 +69,6 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.dec_blocks = "1x1,4m1,16m4"
     config.model.width = 16
     config.model.zdim = 4
-    config.model.num_mixtures = 2
+    config.model.likelihood.num_mixtures = 2
     config.model.image_size = 16
     return config
