@@ -42,6 +42,7 @@ FAULTS: dict[str, Callable[[Campaign], list[Row]]] = {
         storage_faults.damage,
         storage_faults.disk_full,
         bucket_faults.outage,
+        bucket_faults.ten_minutes,
         bucket_faults.replaced,
         topology_faults.fewer_processes,
         process_faults.term,

@@ -1,6 +1,7 @@
 """Buckets that fail for a while, and two starts of one run in a bucket."""
 
 import random
+import re
 import signal
 import time
 
@@ -9,6 +10,7 @@ from fault_injection.cluster import LIMIT_S, Cluster
 from fault_injection.patches import PATCHES
 
 OUTAGE_S = 15
+TEN_MINUTES_S = 600
 
 
 def outage(campaign: Campaign) -> list[Row]:
@@ -60,6 +62,28 @@ def _long(campaign: Campaign) -> Row:
     row.expected = "the save is given up and reported, later saves succeed"
     row.ok = row.ok and "was not written" in first.said
     return row
+
+
+def ten_minutes(campaign: Campaign) -> list[Row]:
+    """Answer 503 to everything for ten minutes of a run that saves every 20 seconds."""
+    if campaign.proxy is None:
+        return []
+    cluster = campaign.cluster("ten minutes")
+    slow = PATCHES["slow"].replace("0.05", "10")
+    cluster.start("--config.checkpoint.every=2", patch=slow)
+    cluster.wait_for_step(4)
+    began = cluster.last_step()
+    campaign.proxy.down = True
+    time.sleep(TEN_MINUTES_S)
+    campaign.proxy.down = False
+    steps = cluster.last_step() - began
+    first = cluster.wait()
+    failed = len(re.findall("was not written", cluster.said()))
+    row = _undisturbed(campaign, cluster, f"the bucket down for {TEN_MINUTES_S} s", first)
+    row.expected = "training goes on, saves are given up and reported, later ones succeed"
+    row.seen = f"{steps} steps meanwhile, {failed} lines of failed saves; {row.seen}"
+    row.ok = row.ok and steps > 5
+    return [row]
 
 
 def _undisturbed(campaign: Campaign, cluster: Cluster, fault: str, first) -> Row:

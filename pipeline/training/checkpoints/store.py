@@ -47,7 +47,7 @@ from pipeline.training.state.train_state import TrainState
 _TOGETHER_S = 600  # Timeout for all processes to write their part.
 _IN_THE_LOOP_S = 20.0  # Patience with a bucket while training waits.
 _BUSY_S = 60.0  # The longest that training waits for an earlier save to a bucket.
-_OUTAGE_S = 900.0  # A save to a bucket is tried for so long.
+_OUTAGE_S = 900.0  # Saves to a bucket are tried for so long.
 
 orbax_noise.silence()
 
@@ -59,8 +59,9 @@ class Checkpoints:
     available: once on a disk, for a quarter of an hour in a bucket. If it fails again, it is
     reported in one line on standard error, and in `failure` until a later save succeeds: older
     checkpoints are intact, and the run can go on. `failures` counts failed saves; `max_failures` in
-    a row are an error. On the first process, `check()` is called before anything is deleted, and
-    `before_commit()` before a step is completed; both may stop the run by raising ConfigError.
+    a row are an error, in a bucket not before a quarter of an hour. On the first process,
+    `check()` is called before anything is deleted, and `before_commit()` before a step is
+    completed; both may stop the run by raising ConfigError.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Checkpoints:
         self._committed: int | None = None  # by this process, or restored
         self.failure: CheckpointError | None = None
         self.failures = self._in_a_row = 0
+        self._failing_since = 0.0
 
     def steps(self) -> list[int]:
         """Return the steps with a complete checkpoint, oldest first."""
@@ -404,11 +406,15 @@ class Checkpoints:
         self.failure = CheckpointError(
             f"the checkpoint of step {step} was not written: {reason(error)}; {kept}"
         )
+        if not self._in_a_row:
+            self._failing_since = time.monotonic()
         self.failures += 1
         self._in_a_row += 1
         if jax.process_index() == 0 and not self._remote:
             self.steps_there.delete_unfinished(step)
-        if self._max_failures and self._in_a_row >= self._max_failures:
+        # An outage of a bucket makes many frequent saves fail, and passes.
+        passes = self._remote and time.monotonic() - self._failing_since < _OUTAGE_S
+        if self._max_failures and self._in_a_row >= self._max_failures and not passes:
             raise CheckpointError(
                 f"{self._in_a_row} saves in a row failed: {self.failure}"
             ) from error

@@ -200,3 +200,12 @@ def test_a_restore_reads_only_the_parts_that_are_asked_for(eight, folder, proxy)
     params = proxy.requests["GET"] - before
     store.reading.arrays(checkpoints.folder / "1", content, [])
     assert params < proxy.requests["GET"] - before - params
+
+
+def test_a_shorter_outage_ends_no_run_however_often_it_saves(bucket_servers, monkeypatch):
+    checkpoints = Checkpoints(f"gs://{BUCKET}/never", max_failures=2)
+    for step in range(5):
+        checkpoints._failed(step, OSError("503"))
+    monkeypatch.setattr(store, "_OUTAGE_S", 0.0)
+    with pytest.raises(CheckpointError, match="6 saves in a row failed"):
+        checkpoints._failed(6, OSError("503"))
