@@ -110,9 +110,14 @@ def straggler(campaign: Campaign) -> list[Row]:
         if "process 1 on" in each.get("what", "") and "'data'" in each.get("what", "")
     ]
     same = cluster.digest() == campaign.reference
+    saves = sum("'save'" in each.get("what", "") for each in told)  # a bucket delays more than data
+    others = len(told) - saves
     # On a busy machine a process may be delayed by something else, too.
-    ok = first.codes == [0, 0] and len(named) > 2 and len(named) >= 0.6 * len(told) and same
-    seen = f"exit {first.codes}, process 1 and its data in {len(named)} of {len(told)} lines"
+    ok = first.codes == [0, 0] and len(named) > 2 and len(named) >= 0.6 * others and same
+    seen = (
+        f"exit {first.codes}, process 1 and its data in {len(named)} of {len(told)} lines, "
+        f"{saves} are about saves"
+    )
     return [Row("a process with slow data", "named in the log; nothing else changes", seen, ok)]
 
 
