@@ -2,7 +2,8 @@
 
     strata train --config configs/quickstart.py --workdir runs/quickstart
 
-Takes a few minutes on two CPU cores. docs/benchmarks/hierarchies.md lists its figures.
+The model has 413K parameters. Takes a few minutes on two CPU cores. docs/benchmarks/hierarchies.md
+lists its figures.
 """
 
 from pathlib import Path

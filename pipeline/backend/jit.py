@@ -1,5 +1,6 @@
 """`jax.jit` with compiler options that suit the backend."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+
+from pipeline.core import progress
 
 _CPU = {
     # By default XLA runs independent operations concurrently, for threads that convolutions keep
@@ -25,16 +28,27 @@ def compiler_options(backend: str) -> dict[str, Any] | None:
     return _CPU if backend == "cpu" else None
 
 
+def compiling(
+    what: str, *, says_end: bool = True
+) -> contextlib.AbstractContextManager[progress.Task]:
+    """Show that `what` is being compiled, and whether the next start will be quick."""
+    config: Any = jax.config
+    kept = config.jax_enable_compilation_cache and config.jax_compilation_cache_dir
+    hint = "the next start is quick" if kept else ""
+    return progress.task(f"compiling {what}", hint=hint, says_end=says_end)
+
+
 class jit:
     """`jax.jit(function, **settings)` with the `compiler_options` of the default backend.
 
     The backend is looked up at the first call, so that decorating a function initializes none.
     Inside a caller's own jit or grad, whose options apply to everything it contains, it is a plain
-    `jax.jit`.
+    `jax.jit`. `what` names the program to a user who waits for its compilation.
     """
 
-    def __init__(self, function: Callable[..., Any], **settings: Any):
-        self._function, self._settings = function, settings
+    def __init__(self, function: Callable[..., Any], *, what: str = "a program", **settings: Any):
+        self._function, self._settings, self._what = function, settings, what
+        self._compiled: set[Any] = set()  # shapes of arguments
         self._nested = jax.jit(function, **settings)
         functools.update_wrapper(self, function)
 
@@ -45,7 +59,15 @@ class jit:
         return jax.jit(self._function, compiler_options=options, **self._settings)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return (self._nested if _is_traced((args, kwargs)) else self.outermost)(*args, **kwargs)
+        if _is_traced((args, kwargs)):
+            return self._nested(*args, **kwargs)
+        if not progress.screen.enabled:
+            return self.outermost(*args, **kwargs)
+        shapes = tuple(getattr(leaf, "shape", ()) for leaf in jax.tree.leaves((args, kwargs)))
+        is_new = shapes not in self._compiled
+        self._compiled.add(shapes)
+        with compiling(self._what) if is_new else contextlib.nullcontext():
+            return self.outermost(*args, **kwargs)
 
 
 def _is_traced(arguments: Any) -> bool:

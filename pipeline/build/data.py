@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.core import progress
 from pipeline.core.construct import check_arguments
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.videos.buckets import shapes_of
@@ -32,7 +33,8 @@ def dataset(config: Mapping[str, Any]) -> Any:
         raise ConfigError("config.data is missing: a dict with source and image_size")
     kind = dataset_class(settings.get("source"))
     check_arguments(kind, settings, where="data")
-    return kind(**settings)
+    with progress.task("opening the dataset"):
+        return kind(**settings)
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:

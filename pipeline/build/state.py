@@ -8,6 +8,7 @@ from jax.sharding import AbstractMesh, Mesh
 from pipeline.build.discriminator import discriminator_factory
 from pipeline.build.model import model_factory
 from pipeline.build.optimizer import discriminator_update, update
+from pipeline.core import progress
 from pipeline.core.parameters import ModelDef
 from pipeline.data.videos.buckets import shapes_of
 from pipeline.losses import objective
@@ -47,9 +48,10 @@ def abstract_state(
 ) -> tuple[ModelDef, TrainState]:
     """Return the model's definition, and the state as shapes with shardings over `mesh`."""
     optimizer = update(config).optimizer
-    return states.abstract(
-        model_factory(config), optimizer, mesh, config["sharding"], extras(config)
-    )
+    with progress.task("building the model"):
+        return states.abstract(
+            model_factory(config), optimizer, mesh, config["sharding"], extras(config)
+        )
 
 
 def initial_state(config: Mapping[str, Any], shapes: TrainState) -> TrainState:

@@ -30,7 +30,7 @@ def load_for_inference(
     checkpoints = Checkpoints(workdirs.checkpoint_folder(workdir, config["checkpoint"]["folder"]))
     step = checkpoints.latest() if step is None else step
     if step is None:
-        raise CheckpointError(f"{workdir} has no checkpoint yet")
+        raise CheckpointError(f"{workdir} has no checkpoint yet: strata train makes one")
     create = model_factory(config)
     modeldef, params, model_state = parameters.abstract(lambda: create(nnx.Rngs(0)))
     weights = jax.device_put(checkpoints.weights(step, params, model_state, ema=ema))

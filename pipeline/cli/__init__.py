@@ -6,17 +6,15 @@ import importlib.util
 import os
 import sys
 
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError, StrataError
 
 # Subcommand -> (module in pipeline.cli, purpose). A module is imported only when it is run.
 COMMANDS = {
     "train": ("train", "train a model; the same command resumes a run"),
-    "eval": (
-        "eval",
-        "measure bits per dimension, reconstruction quality and active units of a run",
-    ),
+    "eval": ("eval", "measure the likelihood and the reconstructions of a run"),
     "sample": ("sample", "draw a grid of samples from a run"),
-    "inspect": ("inspect", "show parameters, latents and state of a recipe, a run or a codec"),
+    "inspect": ("inspect", "show parameters and latents of a recipe, a run or a codec"),
     "plan": ("plan", "compile for machines you do not have: memory, collectives, days"),
     "checkpoint": ("checkpoint", "list or verify the checkpoints of a run"),
     "export": ("export", "turn a run into a codec folder"),
@@ -25,20 +23,32 @@ COMMANDS = {
     "decode": ("decode", "turn latents into images and videos"),
     "data": ("data", "pack a dataset, or show its examples"),
     "import": ("import_weights", "turn released weights into a run at step 0 or a codec"),
+    "list": ("list", "list recipes to train, and codecs that can be imported"),
+    "completion": ("completion", "print completion for bash or zsh"),
     "bench": ("bench", "time training, data loading or checkpoints"),
 }
+
+FIRST_RECIPE = "configs/vae/digits.py"
 
 
 def usage() -> str:
     """Return the text of `strata --help`."""
     lines = [
-        "usage: strata COMMAND [flags]     (strata COMMAND --help lists the flags of a command)",
+        "Strata trains VAEs of images and videos, and turns them into codecs.",
         "",
+        "Start here:",
+        "  strata list                 recipes to train, and codecs to import",
+        f"  strata train --config {FIRST_RECIPE} --workdir runs/first",
+        "                              a first run: a minute, nothing to download",
+        "  strata COMMAND --help       the flags of a command, with an example",
+        "",
+        "Commands:",
     ]
     lines += [f"  {command:<12} {purpose}" for command, (_, purpose) in COMMANDS.items()]
     lines += [
         "",
-        "exit codes: 0 done, 2 usage or config, 65 bad data, 70 hung, 75 preempted, 76 diverged",
+        "Exit codes: 0 done, 2 usage or config, 65 bad data, 70 hung, 75 preempted,",
+        "76 diverged, 130 interrupted.",
     ]
     return "\n".join(lines)
 
@@ -56,7 +66,8 @@ def dispatch(argv: list[str]) -> int:
         if command not in COMMANDS:
             from pipeline.core.construct import nearest
 
-            raise ConfigError(f"{command!r} is not a command: {nearest(command, COMMANDS)}")
+            hint = f"{nearest(command, COMMANDS)}; strata --help lists all"
+            raise ConfigError(f"{command!r} is not a command: {hint}")
         from pipeline.cli.flags import expanded
 
         rest = expanded(rest)
@@ -78,6 +89,7 @@ def dispatch(argv: list[str]) -> int:
 
 def _report(command: str, text: str) -> None:
     """Print one line on standard error, also of names that are not valid text."""
+    progress.screen.close()
     line = f"strata {command}: {' '.join(text.split(chr(10)))}"
     print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
 
@@ -85,9 +97,20 @@ def _report(command: str, text: str) -> None:
 def main() -> None:
     """Run the console script."""
     _hide_tpu_compiler()
+    _use_compilation_cache()
+    progress.show()
     for stream in (sys.stdout, sys.stderr):  # names of files need not be valid text
         stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     sys.exit(dispatch(sys.argv[1:]))
+
+
+def _use_compilation_cache() -> None:
+    """Keep compiled programs in JAX_COMPILATION_CACHE_DIR, by default in the user's cache folder.
+
+    jax reads the variable when it is imported, which is later.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(home, "strata", "jax"))
 
 
 def _hide_tpu_compiler() -> None:

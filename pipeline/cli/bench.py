@@ -5,7 +5,11 @@ strata bench data        [--path DIR] [--source records] [--image_size 32] [--ba
                          --json F
 strata bench checkpoint  [--megabytes 300] [--workdir D] --json F
 
-`--json -` prints the result to standard output.
+`--json -` prints the result to standard output. `strata bench train --help` lists the flags of one
+benchmark.
+
+Example:
+  strata bench train --config configs/vae/digits.py --steps 5 --json -
 """
 
 from typing import Any
@@ -13,15 +17,18 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
+from pipeline.cli import help_text
 from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
+
+SUBCOMMANDS = ("train", "data", "checkpoint")
 
 
 def run(argv: list[str]) -> int:
     """Run the benchmark that `argv[0]` names with the flags that follow."""
-    benches = {"train": _train, "data": _data, "checkpoint": _checkpoint}
+    benches = dict(zip(SUBCOMMANDS, (_train, _data, _checkpoint)))
     if not argv or argv[0] in ("-h", "--help", "--helpfull", "help"):
-        print((__doc__ or "").strip())
+        print(help_text.reflowed(__doc__ or "", help_text.columns()))
         return 0 if argv else ConfigError.exit_code
     if argv[0] not in benches:
         raise ConfigError(f"bench {argv[0]} is not a benchmark: {nearest(argv[0], benches)}")

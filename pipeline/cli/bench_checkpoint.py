@@ -17,6 +17,7 @@ import optax
 from orbax.checkpoint import v1 as ocp
 
 from pipeline.cli import bench_tensorstore
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError
 from pipeline.storage import access
 from pipeline.storage.paths import Path, as_path, is_remote
@@ -65,7 +66,7 @@ def measure(*, megabytes: int = 300, pairs: int = 5, workdir: str | None = None)
     with _place(workdir) as place:
         checkpoints = Checkpoints(place / "ours", keep=1)
         # The first round pays for imports, threads and the allocator: it is not counted.
-        for number in range(1 + pairs):
+        for number in progress.track(range(1 + pairs), "timing saves", 1 + pairs, "rounds"):
             state, row = _ours(checkpoints, number, state, step)
             row["synchronous_s"] = _plain(place / "plain" / str(number), state)
             row["tensorstore_s"] = bench_tensorstore.save(place / "alone" / str(number), state)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core import progress
 from pipeline.data.images.image_data import ImageData
 
 
@@ -41,7 +42,10 @@ def measure(
             first_batch_s = time.perf_counter() - begin
             for _ in range(num_batches // 10):
                 next(batches)
-            seconds = [_time_batches(batches, num_batches) for _ in range(repeats)]
+            seconds = [
+                _time_batches(batches, num_batches)
+                for _ in progress.track(range(repeats), "timing batches", repeats, "rounds")
+            ]
     rates = [num_batches * batch_size / each for each in seconds]
     return {
         "images_per_s": round(statistics.median(rates)),

@@ -12,6 +12,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pipeline import build
+from pipeline.backend.jit import compiling
+from pipeline.core import progress
 from pipeline.training.runtime import malloc
 from pipeline.training.state import sharding
 
@@ -38,10 +40,11 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
     frozen = sharding.replicate(mesh, function.frozen)
     # With a discriminator, time the program of the last step, where it is active.
     program = function.program(function.variant(settings["num_steps"]))
-    lowered = sharding.lower_step(program, shapes, batch, frozen)
-    traced = time.perf_counter()
-    step = lowered.compile()
-    compiled = time.perf_counter()
+    with compiling("the training step"):
+        lowered = sharding.lower_step(program, shapes, batch, frozen)
+        traced = time.perf_counter()
+        step = lowered.compile()
+        compiled = time.perf_counter()
     malloc.trim()  # as `strata train` does
 
     seconds, loss = _run(step, build.initial_state(settings, shapes), batch, frozen, steps)
@@ -69,7 +72,7 @@ def measure(config: ConfigDict, *, steps: int = 20) -> dict[str, Any]:
 def _run(step: Any, state: Any, batch: Any, frozen: Any, steps: int) -> tuple[list[float], float]:
     """Return the seconds of each step after the warm-up, and the last loss."""
     seconds = []
-    for _ in range(_WARMUP + steps):
+    for _ in progress.track(range(_WARMUP + steps), "timing", _WARMUP + steps, "steps"):
         start = time.perf_counter()
         state, metrics = step(state, batch, frozen)
         jax.block_until_ready((state, metrics))

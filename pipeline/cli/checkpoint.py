@@ -5,6 +5,9 @@ strata checkpoint verify D [--step N] [--json F]
 
 D is the folder of a run or a folder of checkpoints. `verify` reads every array and compares it
 with its checksum, and exits with 65 if a checkpoint is damaged.
+
+Example:
+  strata checkpoint list runs/digits
 """
 
 import datetime
@@ -17,7 +20,7 @@ from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
 from pipeline.storage.paths import File, Path, as_path, files
 
-_VERBS = ("list", "verify")
+SUBCOMMANDS = ("list", "verify")
 
 
 def run(argv: list[str]) -> int:
@@ -28,7 +31,7 @@ def run(argv: list[str]) -> int:
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    if len(rest) != 2 or rest[0] not in _VERBS:
+    if len(rest) != 2 or rest[0] not in SUBCOMMANDS:
         raise ConfigError("give an action: strata checkpoint list D, or strata checkpoint verify D")
     verb, folder = rest
     cli_flags.check_inputs([folder], "D")

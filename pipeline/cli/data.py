@@ -1,15 +1,17 @@
-"""Packs images or videos for training, or writes examples of a recipe's data as files.
+"""Pack images or videos for training, or write examples of a recipe's data as files.
 
-strata data pack SRC --out DIR [--image_size N] [--raw] [--shard_mb 256] [--max_unreadable 10]
-                 [--json FILE]
-strata data pack SRC --out DIR [--kind videos] [--clip_seconds 10] [--raw [--fps N] [--image_size
-N]] strata data examples --config F --out DIR [--split eval] [--num 8]
+strata data pack SRC --out DIR
+strata data examples --config F --out DIR
+
+`strata data pack --help` and `strata data examples --help` list the flags.
+
+Example:
+  strata data pack photos/ --out packed
 """
 
 import math
 import os
 import sys
-import time
 from typing import Any
 
 from absl.flags import (
@@ -20,16 +22,18 @@ from absl.flags import (
     FlagValues,
 )
 
-from pipeline.cli import flags
+from pipeline.cli import flags, help_text
 from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
+
+SUBCOMMANDS = ("pack", "examples")
 
 
 def run(argv: list[str]) -> int:
     """Run a subcommand, the first of `argv`."""
-    commands = {"pack": _pack, "examples": _examples}
+    commands = dict(zip(SUBCOMMANDS, (_pack, _examples)))
     if not argv or argv[0] in ("--help", "-h", "--helpfull", "help"):
-        print(__doc__)
+        print(help_text.reflowed(__doc__ or "", help_text.columns()))
         return 0 if argv else ConfigError.exit_code
     if argv[0] not in commands:
         raise ConfigError(f"data {argv[0]} is not a command: {nearest(argv[0], commands)}")
@@ -37,9 +41,17 @@ def run(argv: list[str]) -> int:
 
 
 def _pack(argv: list[str]) -> int:
-    """strata data pack SRC --out DIR
+    """Pack images or videos into shards, which are the fastest to train on.
+
+    strata data pack SRC --out DIR [--image_size N] [--raw] [--shard_mb 256] [--max_unreadable 10]
+                     [--json FILE]
+    strata data pack SRC --out DIR --kind videos [--clip_seconds 10]
+                     [--raw [--fps N] [--image_size N]]
 
     SRC is a folder of images or videos, a .zip, an .npz, an .npy or a list of videos.
+
+    Example:
+      strata data pack photos/ --out packed --image_size 256
     """
     values = flags.new()
     _define_pack(values)
@@ -58,13 +70,11 @@ def _pack(argv: list[str]) -> int:
             raise ConfigError(f"--{name}={values[name].value} must be finite")
     flags.check_inputs(rest, "SRC")
     source = _readable(rest[0])
-    progress = _Progress()
     common: dict[str, Any] = dict(
         image_size=values.image_size,
         shard_bytes=values.shard_mb << 20,
         raw=values.raw,
         max_unreadable=values.max_unreadable,
-        progress=progress.show,
     )
     from pipeline.data.packing.pack import pack
     from pipeline.data.packing.pack_videos import has_videos, pack_videos
@@ -75,7 +85,6 @@ def _pack(argv: list[str]) -> int:
         )
     else:
         manifest = pack(source, out, **common)
-    progress.end()
     for name in manifest["unreadable"]:
         print(f"left out: {name}", file=sys.stderr)
     for remark in manifest["remarks"]:
@@ -146,9 +155,14 @@ def _summary(manifest: dict[str, Any], out: str) -> str:
 
 
 def _examples(argv: list[str]) -> int:
-    """strata data examples --config F --out DIR
+    """Write examples of a recipe's data as a model sees them.
 
-    Write examples as a model sees them: images as .png, clips as lossless .mp4.
+    strata data examples --config F --out DIR [--split eval] [--num 8] [--seed 0]
+
+    Images are written as .png, and clips as lossless .mp4.
+
+    Example:
+      strata data examples --config configs/vae/digits.py --out examples
     """
     values = flags.new()
     flags.define_config(values, argv)
@@ -172,27 +186,3 @@ def _examples(argv: list[str]) -> int:
         written = write_examples(data, os.fspath(folder), **chosen)
     print(f"{len(written)} {data.what} of the {values.split} set: {out}")
     return 0
-
-
-class _Progress:
-    """Progress on standard error: one updated line on a terminal, otherwise a line every 10 s."""
-
-    def __init__(self):
-        self._terminal = sys.stderr.isatty()
-        self._shown = time.monotonic()
-
-    def show(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._shown < (0.2 if self._terminal else 10):
-            return
-        self._shown = now
-        print(
-            f"packed {done} of {total}",
-            end="\r" if self._terminal else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    def end(self) -> None:
-        if self._terminal:
-            print(" " * 60, end="\r", file=sys.stderr)

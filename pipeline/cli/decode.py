@@ -5,6 +5,9 @@ strata decode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk LATENT_FRAM
 IN are .safetensors files and folders of them. Files that cannot be decoded are reported and
 skipped, and the exit code is then 65. The same command resumes: it only decodes files that are
 missing in the output or have changed.
+
+Example:
+  strata decode --codec codec latents/ --out out
 """
 
 import pathlib

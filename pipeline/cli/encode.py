@@ -6,6 +6,9 @@ strata encode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk FRAMES] [--
 The latents are the posterior means in float32. Files that cannot be read are reported and skipped,
 and the exit code is then 65. The same command resumes: it only encodes files that are missing in
 the output or have changed.
+
+Example:
+  strata encode --codec codec photos/ --out latents
 """
 
 import math

@@ -9,16 +9,22 @@ objective.perceptual. The Frechet distance is named for its network: rfid for In
 for I3D, from their files, and random_feature_distance without a file.
 
 The result is also written to D/eval/<step>.json.
+
+Example:
+  strata eval --workdir runs/digits --num_importance_samples 16
 """
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.cli import frozen_networks
+from pipeline.cli import frozen_networks, help_text
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError
 from pipeline.metrics import catalogue
 from pipeline.storage.paths import as_path
@@ -27,7 +33,7 @@ from pipeline.storage.paths import as_path
 def run(argv: list[str]) -> int:
     """Run the command described in the module's docstring; return its exit code."""
     values = _flags()
-    rest = cli_flags.parse(values, argv, f"{__doc__}\nmetrics:\n{catalogue.help_table()}\n")
+    rest = cli_flags.parse(values, argv, __doc__, more_help=_metrics())
     if rest is None:
         return 0
     if rest:
@@ -45,6 +51,16 @@ def run(argv: list[str]) -> int:
                 result, f"{folder}/{result['step']}.json", name="the result's file"
             )
     return 0
+
+
+def _metrics() -> str:
+    """Return the metrics for help."""
+    width = help_text.columns()
+    parts = (
+        f"Metrics ({modality}):\n{help_text.rows(lines, width, 37)}"
+        for modality, lines in catalogue.help_lines().items()
+    )
+    return "\n\n".join(parts)
 
 
 def _is_writable(folder: str, json_path: str | None) -> bool:
@@ -110,9 +126,9 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     began = time.monotonic()
     bounds: dict[str, Any] = {}
     if config.get("step", "elbo") == "elbo":
-        with data.evaluate(batch_size, values.num_examples) as batches:
+        with _batches(data, batch_size, values, "evaluating the ELBO") as batches:
             bounds = _bounds(model, batches, values, where)
-    with data.evaluate(batch_size, values.num_examples) as batches:
+    with _batches(data, batch_size, values, "evaluating reconstructions") as batches:
         quality = reconstruction.evaluate(
             model, batches, features=features, **where, **_perceptual(perceptual)
         )
@@ -127,6 +143,15 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     about = dict(unreadable=list(data.unreadable), protocol="; ".join(protocol))
     seconds = round(time.monotonic() - began, 2)
     return dict(step=step, **bounds) | quality | about | dict(seconds=seconds)
+
+
+@contextlib.contextmanager
+def _batches(data: Any, batch_size: int, values: flags.FlagValues, what: str) -> Iterator[Any]:
+    """Open the held-out batches, and show how many have been evaluated."""
+    examples = data.num_eval_examples
+    number = -(-min(examples, values.num_examples or examples) // batch_size)
+    with data.evaluate(batch_size, values.num_examples) as batches:
+        yield progress.track(batches, what, number, "batches")
 
 
 def _bounds(

@@ -6,6 +6,9 @@ strata export --workdir D --out CODEC [--to strata] [--step N] [--raw_weights] [
 The weights are the EMA ones. Results of `strata eval` for the same step and weights are included.
 --stats measures mean and deviation of the latents of N training examples, for models of the latents
 (codecs of any size only).
+
+Example:
+  strata export --workdir runs/digits --out codec
 """
 
 import sys
@@ -17,6 +20,7 @@ from absl import flags
 
 from pipeline import __version__
 from pipeline.cli import flags as cli_flags
+from pipeline.core import progress
 from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.losses import objective as objectives
@@ -33,7 +37,7 @@ _CONTEXT = ("num_importance_samples", "likelihood", "feature_distance", "num_exa
 def run(argv: list[str]) -> int:
     """Run the command described in the module's docstring; return its exit code."""
     values = _flags()
-    rest = cli_flags.parse(values, argv, f"{__doc__}\n{cli_flags.listing(EXPORTERS, 'to')}")
+    rest = cli_flags.parse(values, argv, __doc__, more_help=cli_flags.listing(EXPORTERS, "to"))
     if rest is None:
         return 0
     if rest:
@@ -72,10 +76,12 @@ def _export(
     codec = Codec.of(modeldef, weights, about)
     if values.stats:
         codec.config["latents"] = _latent_stats(codec, config, values.stats)
-    canvas, missing = _preview(codec, config, values.seed)
+    with progress.task("drawing the preview"):
+        canvas, missing = _preview(codec, config, values.seed)
     owner.check()
     try:
-        exporter.write(codec, out, preview=canvas)
+        with progress.task(f"writing {out}"):
+            exporter.write(codec, out, preview=canvas)
     except (OSError, ConfigError) as error:
         kept = as_path(tempfile.mkdtemp(prefix="strata-codec-"))
         exporter.write(codec, kept, preview=canvas)
@@ -208,7 +214,9 @@ def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, A
         )
     rows = min(count, config["batch_size"])
     with build.dataset(config).train(rows, config["seed"]) as batches:
-        return measure(codec, (pixels_of(next(batches)) for _ in range(-(-count // rows))))
+        number = -(-count // rows)
+        steps = progress.track(range(number), "measuring latents", number, "batches")
+        return measure(codec, (pixels_of(next(batches)) for _ in steps))
 
 
 def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:

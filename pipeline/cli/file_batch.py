@@ -1,13 +1,14 @@
 """Shared parts of reconstruct, encode and decode: flags, and the resumable loop over files."""
 
-import contextlib
+import itertools
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
 
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError
 from pipeline.storage import ownership, transfer
 from pipeline.storage.paths import Path, as_path
@@ -16,6 +17,8 @@ from pipeline.storage.paths import Path, as_path
 Input = tuple[pathlib.Path | Path, str]
 # (local file, local path of the result without suffix, advance) -> result with "out"
 Work = Callable[[pathlib.Path, pathlib.Path, Any], dict[str, Any]]
+
+_DOING = {"reconstruct": "reconstructing", "encode": "encoding", "decode": "decoding"}
 
 
 def define_parts(values: flags.FlagValues) -> None:
@@ -169,9 +172,13 @@ def _each(
             place = pathlib.Path(result["out"]).relative_to(folder)
         return result | {"out": str(as_path(out) / place)}
 
+    numbers = itertools.count(1)
+
     def process(path: pathlib.Path | Path, name: str) -> dict[str, Any]:
-        with _progress(path.name) as advance:
-            result = journal.once(path, name, lambda: finished(path, name, advance))
+        number = f" ({next(numbers)} of {len(inputs)})" if len(inputs) > 1 else ""
+        what = f"{_DOING[command]} {path.name}{number}"
+        with progress.task(what, unit="frames", says_end=False) as frames:
+            result = journal.once(path, name, lambda: finished(path, name, frames.update))
         print("; ".join([f"{path}: {line(result)}", *_remarks(result)]), file=stream, flush=True)
         return result
 
@@ -184,25 +191,6 @@ def _each(
 def with_suffix(stem: pathlib.Path, suffix: str) -> pathlib.Path:
     """Return a path with a suffix after its name, which may have dots."""
     return stem.with_name(stem.name + suffix)
-
-
-@contextlib.contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a progress bar on a terminal; yield a function (frames done, total frames or None)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} frames"))
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def _remarks(result: dict[str, Any]) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
-from pipeline.cli import recipes
-from pipeline.core.construct import modules_of, summaries
+from pipeline.cli import help_text, recipes
+from pipeline.core.construct import modules_of, nearest, summaries
 from pipeline.core.errors import ConfigError
 from pipeline.storage.paths import as_path, is_remote
 
@@ -32,21 +32,29 @@ def new() -> flags.FlagValues:
     return flags.FlagValues()
 
 
-def parse(values: flags.FlagValues, argv: list[str], doc: str | None) -> list[str] | None:
+def parse(
+    values: flags.FlagValues, argv: list[str], doc: str | None, *, more_help: str = ""
+) -> list[str] | None:
     """Parse `argv`; return the arguments that are not flags, or None after showing help.
+
+    Help is the docstring `doc`, the flags, and `more_help`.
 
     Raises:
       ConfigError: a flag is unknown, its value has the wrong type, or a path cannot be used.
     """
     if {"--help", "-h", "--helpfull"} & set(argv):
-        own = values.get_help().partition("\nabsl.flags:")[0]  # without --flagfile and --undefok
-        print(f"{(doc or '').strip()}\n{own.rstrip()}")
+        help_text.show(values, doc or "", more_help)
         return None
     try:
         # The recipe and its overrides are already read.
         config = values["config"].value if "config" in values else None
         loaded = isinstance(config, ConfigDict)
         rest = values(["strata", *(_split_config(argv, config)[2] if loaded else argv)])[1:]
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        raise ConfigError(
+            f"there is no flag --{name}: {nearest(name, values)}; --help describes all"
+        ) from None
     except (flags.Error, ValueError, OSError) as error:
         raise ConfigError(_one_line(error)) from None
     flagged = [flag for flag in map(values.__getitem__, values) if isinstance(flag, _PathFlag)]
@@ -138,7 +146,7 @@ def check_inputs(paths: Sequence[str], name: str) -> None:
 class _PathFlag(flags.Flag):
     """A flag whose value is a path."""
 
-    written = ""
+    is_path, written = True, ""
 
 
 def with_optional_value(argv: list[str], name: str) -> list[str]:
@@ -174,7 +182,10 @@ def define_config(values: flags.FlagValues, argv: list[str]) -> None:
 def config_of(values: flags.FlagValues) -> ConfigDict:
     """Return the recipe that --config names, or raise ConfigError if there is none."""
     if values.config is None:
-        raise ConfigError("--config FILE is missing: give a recipe, such as configs/quickstart.py")
+        raise ConfigError(
+            "--config FILE is missing: give a recipe, such as configs/vae/digits.py; strata list "
+            "recipes shows all"
+        )
     return values.config
 
 
@@ -185,15 +196,15 @@ def names(package: str) -> list[str]:
 
 def listing(package: str, flag: str) -> str:
     """Return help for a flag that names a module of a package: one line for each module."""
-    lines = [f"  {name.replace('_', '-'):<18} {line}" for name, line in summaries(package).items()]
-    return "\n".join([f"--{flag} is one of:", *lines])
+    lines = {name.replace("_", "-"): line for name, line in summaries(package).items()}
+    return f"--{flag} is one of:\n{help_text.rows(lines, help_text.columns(), 21)}"
 
 
 def required(values: flags.FlagValues, name: str) -> str:
     """Return the value of a flag, or raise ConfigError if it was not given."""
     value = values[name].value
     if not value:
-        raise ConfigError(f"--{name} is missing")
+        raise ConfigError(f"--{name} is missing: --help shows an example")
     return value
 
 

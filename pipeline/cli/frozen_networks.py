@@ -90,7 +90,8 @@ def _create(*, weights: str, network: str = "vgg16", heads: str = "", where: str
     distance, arrays = create(network, weights=weights, heads=heads, where=where)
     fingerprint = fingerprint_of(arrays)
     detail = f"sha256 of its weights {fingerprint[:12]}"
-    return Perceptual(distance.log_name, jit(distance), jax.device_put(arrays), fingerprint, detail)
+    compiled = jit(distance, what="the perceptual distance")
+    return Perceptual(distance.log_name, compiled, jax.device_put(arrays), fingerprint, detail)
 
 
 def _networks(metrics: Iterable[Metric]) -> str:

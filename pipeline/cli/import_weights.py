@@ -1,4 +1,4 @@
-"""Turns released weights into a codec, or into a run at step 0 for eval, export and train.
+"""Turn released weights into a codec, or into a run at step 0 for eval, export and train.
 
 strata import --from diffusers DIR --out CODEC
 strata import --from openai-vdvae FILE --config configs/vdvae/cifar10.py --out WORKDIR
@@ -7,6 +7,9 @@ Without --config the weights become a codec, if their files describe the network
 become a run of that recipe: names and shapes of all weights must fit it, and so must the settings
 on which these do not depend, such as wf-vae's model.decoder.time_interpolation=linear. A FILE is a
 torch state dict, which is read without torch.
+
+Example:
+  strata import --from diffusers sdxl-vae/ --out codec
 """
 
 import contextlib
@@ -18,6 +21,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
+from pipeline.core import progress
 from pipeline.core.construct import blaming, load
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.storage import ownership, transfer
@@ -29,7 +33,7 @@ PACKAGE = "pipeline.importers"
 def run(argv: list[str]) -> int:
     """Run the command; the module's docstring describes it."""
     values = _flags(argv)
-    paths = cli_flags.parse(values, argv, f"{__doc__}\n{cli_flags.listing(PACKAGE, 'from')}")
+    paths = cli_flags.parse(values, argv, __doc__, more_help=cli_flags.listing(PACKAGE, "from"))
     if paths is None:
         return 0
     kind, out = cli_flags.required(values, "from"), as_path(cli_flags.required(values, "out"))
@@ -133,7 +137,8 @@ def import_codec(kind: str, paths: Sequence[str], out: Path, *, license: str) ->
         "num_parameters": _count(imported.arrays),
         **({"latents": imported.latents} if imported.latents else {}),
     }
-    strata.write(Codec.of(modeldef, imported.arrays, config), out)
+    with progress.task(f"writing {out}"):
+        strata.write(Codec.of(modeldef, imported.arrays, config), out)
     return _count(imported.arrays)
 
 
@@ -160,7 +165,7 @@ def _importer(kind: str) -> Any:
 def _read(kind: str, paths: Sequence[str], model: Mapping[str, Any] | None) -> Any:
     """Read released weights; whatever is wrong with the files is a DataError, in one line."""
     what = f"{' and '.join(paths)} cannot be read as {kind}"
-    with blaming(lambda: what, DataError):
+    with blaming(lambda: what, DataError), progress.task(f"reading {' and '.join(paths)}"):
         return _importer(kind).read(paths, model)
 
 

@@ -8,6 +8,9 @@ strata inspect --codec D [--json F]
 --mesh lists each array of the training state, how it is sharded and its bytes per device, on that
 mesh or, without a value, on the recipe's. No weight of the model is allocated and no device is
 needed. state_sha256 covers every bit of every array of the training state.
+
+Example:
+  strata inspect --config configs/vdvae/cifar10.py
 """
 
 import itertools
@@ -144,7 +147,9 @@ def of_codec(folder: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
     except OSError as error:
-        raise ConfigError(f"--codec {folder} is not a codec: {path}: {error.strerror}") from None
+        raise ConfigError(
+            f"--codec {folder} is not a codec: {path}: {error.strerror}; strata export makes one"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged: {error}") from None
     if not isinstance(config, dict) or not isinstance(config.get("model"), dict):

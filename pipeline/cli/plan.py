@@ -12,6 +12,9 @@ estimates from the formulas that are printed. For a recipe with stages, the step
 compiled once per distinct program; memory is the maximum over stages, and days are the sum.
 Compilation takes minutes: with --quick the compiler optimises less, and memory is an upper bound.
 It runs in a process of its own, whose output is kept in a file if it fails.
+
+Example:
+  strata plan --config configs/vdvae/cifar10.py --topology v5e:4x4 --quick
 """
 
 import math

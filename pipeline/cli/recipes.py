@@ -43,7 +43,9 @@ def load(text: str) -> ConfigDict:
     try:
         source = pathlib.Path(file).read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"--config {file}: there is no such recipe file") from None
+        raise ConfigError(
+            f"--config {file}: there is no such recipe file; strata list recipes shows all"
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"--config {file}: {reason}") from None

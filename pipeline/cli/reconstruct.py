@@ -15,6 +15,9 @@ codes each video whole.
 
 A file that cannot be read is named, the others are processed, and the exit code is 65. Running the
 same command again processes only files that are missing or changed.
+
+Example:
+  strata reconstruct --codec codec photos/ film.mp4 --out out --side_by_side
 """
 
 import pathlib

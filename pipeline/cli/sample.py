@@ -8,6 +8,9 @@ The reconstructions of a hierarchy come in rows. The first keeps only the latent
 resolution and draws the rest from the prior; the last keeps all of them. For a model with batch
 norm, --batch_norm_passes 500 first re-estimates its statistics from that many batches of samples at
 the same temperature, as NVAE's authors do.
+
+Example:
+  strata sample --workdir runs/digits --out grid.png --num 64
 """
 
 import inspect

@@ -5,6 +5,9 @@ strata train --config F[:arg] --workdir D [--config.a.b=v ...] [--force_config]
 
 Under SLURM, Open MPI and Kubernetes and on Cloud TPU, the processes of a run find each other.
 Elsewhere, give each process the flags of the last line.
+
+Example:
+  strata train --config configs/vae/digits.py --workdir runs/digits
 """
 
 import errno
@@ -82,13 +85,11 @@ def run(argv: list[str]) -> int:
 def _train(config: Any, workdir: str, force_config: bool) -> None:
     from pipeline import build
     from pipeline.training import loop
-    from pipeline.training.runtime import environment
 
     try:
         # First, because looking at the data and building the model can take minutes.
         cli_flags.check_path(workdir, "--workdir", written="folder")
         complete = build.complete(config)
-        environment.use_compilation_cache()  # before anything is compiled, which building does
         loop.train(build.run_spec(complete), workdir, force_config=force_config)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_resume_hint(workdir)}") from None

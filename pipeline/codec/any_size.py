@@ -62,8 +62,12 @@ class AnySizeCodec(BaseCodec):
         self.spatial_factor: int = model.spatial_factor
         self.temporal_factor: int = model.temporal_factor
         self.latent_channels: int = model.latent_channels
-        self._encode_part = jit(functools.partial(encode_part, modeldef, self.encoder_causal))
-        self._decode_part = jit(functools.partial(decode_part, modeldef, self.decoder_causal))
+        self._encode_part = jit(
+            functools.partial(encode_part, modeldef, self.encoder_causal), what="the encoder"
+        )
+        self._decode_part = jit(
+            functools.partial(decode_part, modeldef, self.decoder_causal), what="the decoder"
+        )
 
     def encode(
         self,

@@ -49,10 +49,16 @@ class FixedSizeCodec(BaseCodec):
         self.num_layers: int = model.num_layers
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
         self.bits: int = config.get("input", {}).get("bits", 8)
-        self._infer = jit(functools.partial(_infer, modeldef, self.bits))
-        self._generate = jit(functools.partial(_generate, modeldef), static_argnames="temperature")
+        self._infer = jit(functools.partial(_infer, modeldef, self.bits), what="the encoder")
+        self._generate = jit(
+            functools.partial(_generate, modeldef),
+            what="the decoder",
+            static_argnames="temperature",
+        )
         self._draw = jit(
-            functools.partial(_draw, modeldef), static_argnames=("num", "temperature", "mean")
+            functools.partial(_draw, modeldef),
+            what="sampling",
+            static_argnames=("num", "temperature", "mean"),
         )
 
     def encode(self, images: Shaped[Array | np.ndarray, "..."]) -> "FixedSizeEncoding":

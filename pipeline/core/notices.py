@@ -1,8 +1,8 @@
 """Notices on standard error: what a user should know although the command goes on."""
 
-import sys
+from pipeline.core import progress
 
 
 def notice(message: str) -> None:
     """Print a line at once, also while other output is buffered."""
-    print(f"strata: {message}", file=sys.stderr, flush=True)
+    progress.screen.say(f"strata: {message}")

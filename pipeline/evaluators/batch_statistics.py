@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, PRNGKeyArray
 
 from pipeline.backend.jit import jit
+from pipeline.core import progress
 from pipeline.evaluators.pictures import Temperature
 
 
@@ -26,13 +27,13 @@ def reestimated(
     pass moves statistics by 1 / n, so that all passes count equally; the authors move them by 0.05.
     """
     graph, state = nnx.split(model)
-    for number in range(passes):
+    for number in progress.track(range(passes), "re-estimating batch norm", passes, "passes"):
         share = jnp.asarray(1 / (number + 1), jnp.float32)
         state = _pass(graph, num, temperature, state, jax.random.fold_in(key, number), share)
     return nnx.merge(graph, state)
 
 
-@functools.partial(jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2), what="sampling")
 def _pass(
     graph: nnx.GraphDef,
     num: int,

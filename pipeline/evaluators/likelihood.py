@@ -85,7 +85,7 @@ class _Sums:
     likelihood: str = flax.struct.field(pytree_node=False)
 
 
-@functools.partial(jit, static_argnums=(0, 1))
+@functools.partial(jit, static_argnums=(0, 1), what="the evaluation of the ELBO")
 def _elbo_sums(
     graph: nnx.GraphDef,
     replicated: jax.sharding.Sharding | None,
@@ -125,7 +125,7 @@ def _iwae_sum(
     return {"iwae": _finish(replicated, running, batch["mask"])}
 
 
-@functools.partial(jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0, what="the evaluation of the importance-weighted bound")
 def _add_weight(
     graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp
 ) -> LogMeanExp:
@@ -133,7 +133,7 @@ def _add_weight(
     return running.add(log_weight(outputs, batch["image"]))
 
 
-@functools.partial(jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0, what="the evaluation of the importance-weighted bound")
 def _finish(
     replicated: jax.sharding.Sharding | None, running: LogMeanExp, mask: Float[Array, " b"]
 ) -> Float[Array, ""]:

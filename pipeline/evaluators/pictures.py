@@ -65,7 +65,7 @@ def kept_layers(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:
     return [index + 1 for index, (above, below) in enumerate(changes) if above != below]
 
 
-@functools.partial(jit, static_argnums=(0, 1, 2, 3))
+@functools.partial(jit, static_argnums=(0, 1, 2, 3), what="sampling")
 def _samples(
     graph: nnx.GraphDef,
     num: int,
@@ -81,7 +81,7 @@ def _samples(
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))
 
 
-@functools.partial(jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2), what="reconstruction")
 def _keep(
     graph: nnx.GraphDef,
     kept: int,

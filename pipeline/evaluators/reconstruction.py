@@ -138,7 +138,7 @@ def _networks_and_weights(
     return networks, weights | {_FEATURES: features and features[1]}
 
 
-@functools.partial(jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2), what="the evaluation of reconstructions")
 def _quality_sums(
     graph: nnx.GraphDef,
     replicated: jax.sharding.Sharding | None,

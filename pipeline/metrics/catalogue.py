@@ -180,12 +180,11 @@ def protocol(names: Iterable[str], details: Mapping[str, str] | None = None) -> 
     return "; ".join(parts)
 
 
-def help_table() -> str:
-    """Return one line per metric for a command's help: name, unit, direction, modality, label."""
-    rows = [("metric", "unit", "better", "of", "")]
-    rows += [(each.name, each.unit, each.better, each.modality, each.label) for each in entries()]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[4]]).rstrip()
-        for row in rows
-    )
+def help_lines() -> dict[str, dict[str, str]]:
+    """Return label, unit and direction of metrics by modality and name, for a command's help."""
+    found: dict[str, dict[str, str]] = {}
+    for each in entries():
+        unit = f", {each.unit}" if each.unit else ""
+        better = "" if each.better == "-" else f" ({each.better} is better)"
+        found.setdefault(each.modality, {})[each.name] = f"{each.label}{unit}{better}"
+    return found

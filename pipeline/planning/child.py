@@ -16,7 +16,7 @@ import tempfile
 from typing import Any
 
 from pipeline.build.outline import RunOutline
-from pipeline.core import errors
+from pipeline.core import errors, progress
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.planning import compiling
 from pipeline.planning import topology as topologies
@@ -41,13 +41,14 @@ def compile_stages(run: RunOutline, topology: Topology, *, quick: bool) -> list[
     handle, log = tempfile.mkstemp(prefix="strata-plan-", suffix=".log")
     with tempfile.TemporaryDirectory(prefix="strata-") as folder, os.fdopen(handle, "wb") as output:
         result = pathlib.Path(folder) / "result.json"
-        ended = subprocess.run(
-            [sys.executable, "-m", "pipeline.planning.child", str(result)],
-            input=pickle.dumps((run, topology, quick)),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-        )
+        with progress.task(f"compiling the training step for {topology.name}"):
+            ended = subprocess.run(
+                [sys.executable, "-m", "pipeline.planning.child", str(result)],
+                input=pickle.dumps((run, topology, quick)),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
         found = json.loads(result.read_text()) if result.exists() else None
     if found is None:
         raise ConfigError(

@@ -7,13 +7,11 @@ import hashlib
 import os
 import pathlib
 import shutil
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError, DataError, StrataError
 from pipeline.storage import buckets
 from pipeline.storage.paths import AnyPath, Path, as_path, is_remote, sizes
@@ -21,7 +19,6 @@ from pipeline.storage.patience import patiently
 
 CACHE = "STRATA_CACHE"  # environment variable: the folder of local copies
 _AT_ONCE = 8  # downloads
-_REPORT_S = 10.0
 
 
 def local_copy(
@@ -182,18 +179,22 @@ def _download_all(
             f"{where}: {total / 1e9:.1f} GB must be copied to {_cache()}, which has "
             f"{free / 1e9:.1f} GB free: set {CACHE} to a folder on a larger disk"
         )
-    progress = _Progress(where, len(missing), total)
 
-    def one(each: str) -> None:
+    def one(each: str) -> int:
         source = remote / each if each else remote
         _download(source, missing[each], _local(target, each), lambda file: verify(each, file))
-        progress.add(missing[each]["size"])
+        return missing[each]["size"]
 
-    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+    with (
+        progress.task(f"copying {where}", total // 10**6, "MB") as copying,
+        concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+        copied = 0
         running = [pool.submit(one, each) for each in missing]
         try:
             for each in concurrent.futures.as_completed(running):
-                each.result()
+                copied += each.result()
+                copying.update(copied // 10**6)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -258,28 +259,6 @@ def _locked(file: pathlib.Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
-
-
-class _Progress:
-    """A line on standard error now and then while files are copied; safe to share by threads."""
-
-    def __init__(self, where: str, files: int, total: int):
-        self._where, self._files, self._total = where, files, total
-        self._done = self._bytes = 0
-        self._shown, self._lock = time.monotonic(), threading.Lock()
-
-    def add(self, size: int) -> None:
-        with self._lock:
-            self._done, self._bytes = self._done + 1, self._bytes + size
-            if time.monotonic() - self._shown < _REPORT_S:
-                return
-            self._shown = time.monotonic()
-            print(
-                f"strata: {self._where}: copied {self._done} of {self._files} files, "
-                f"{self._bytes / 1e9:.1f} of {self._total / 1e9:.1f} GB",
-                file=sys.stderr,
-                flush=True,
-            )
 
 
 def _cache() -> pathlib.Path:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from pipeline.backend.jit import compiling
 from pipeline.training.run_spec import RunSpec, StageRun
 from pipeline.training.runtime import malloc, preflight
 from pipeline.training.runtime.phases import Phases
@@ -47,7 +48,8 @@ class Programs:
     ) -> tuple[Any, float | None]:
         frozen = self._placed(stage)
         before = self._phases.seconds["compile"]
-        with self._phases("compile"):
+        # The line that follows has the time.
+        with self._phases("compile"), compiling("the training step", says_end=False):
             lowered = sharding.lower_step(stage.step.program(variant), state, batch, frozen)
             preflight.check_program(lowered)
             program = lowered.compile()

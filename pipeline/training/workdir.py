@@ -109,7 +109,9 @@ def load(workdir: str | os.PathLike[str]) -> dict[str, Any]:
     if config is not None:
         return config
     if not path.exists():
-        raise ConfigError(f"--workdir {workdir} holds no run: there is no {path}")
+        raise ConfigError(
+            f"--workdir {workdir} holds no run: there is no {path}; strata train makes one"
+        )
     raise ConfigError(f"{path} is damaged: `strata train` with the run's recipe writes it again")
 
 

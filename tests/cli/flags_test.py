@@ -121,8 +121,10 @@ def test_commands_have_exit_codes_and_suggest_the_nearest_name(capsys):
     assert dispatch([]) == 2 and dispatch(["--help"]) == 0
     capsys.readouterr()
     assert dispatch(["trian"]) == 2
-    assert (
-        capsys.readouterr().err == "strata trian: 'trian' is not a command: did you mean 'train'?\n"
+    assert capsys.readouterr().err == (
+        "strata trian: 'trian' is not a command: did you mean 'train'?; strata --help lists all\n"
     )
+    assert dispatch(["eval", "--stpe", "3"]) == 2
+    assert "there is no flag --stpe: did you mean 'step'?; --help" in capsys.readouterr().err
     assert dispatch(["train", "--config", QUICKSTART]) == 2
     assert "--workdir is missing" in capsys.readouterr().err

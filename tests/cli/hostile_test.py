@@ -47,6 +47,8 @@ BASES = {
     "data pack": ["none", "--out", "out"],
     "data examples": ["--config", "RECIPE", "--out", "out"],
     "import": ["--from", "taesd", "none", "none", "--out", "out"],
+    "list": ["codecs"],
+    "completion": ["fish"],
     "bench train": ["--config", "RECIPE", "--config.mesh.fsdp=3"],
     "bench data": ["--path", "none"],
     "bench checkpoint": ["--workdir", "none"],
@@ -83,7 +85,7 @@ def some(values: list, count: int, *, seed: str, whole: bool) -> list:
 def flags_of(command: str, capsys) -> list[str]:
     assert dispatch([*command.split(), "--help"]) == 0
     found = re.findall(r"^  --(?:\[no\])?([a-z_.]+)", capsys.readouterr().out, re.MULTILINE)
-    assert found or command.startswith("checkpoint")
+    assert found or command.startswith(("checkpoint", "completion"))
     return sorted({*found, "flagfile", "undefok", "no_such_flag"})
 
 

@@ -7,7 +7,6 @@ import autoencoders
 import av
 import numpy as np
 import pytest
-import rich.progress
 import safetensors.numpy
 from flax import nnx
 from PIL import Image
@@ -18,7 +17,7 @@ from pipeline.cli import dispatch
 from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media import any_size_files
 from pipeline.codec.media.video_io import VideoReader
-from pipeline.core import parameters
+from pipeline.core import parameters, progress
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +97,7 @@ def test_reconstructions_keep_frames_timestamps_and_size(codec, inputs, tmp_path
 def test_encode_then_decode_equals_reconstruct(codec, inputs, tmp_path, monkeypatch):
     moved: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        rich.progress.Progress,
-        "update",
-        lambda self, task, *, completed, total: moved.append((completed, total)),
+        progress.Task, "update", lambda self, done, total=None: moved.append((done, total))
     )
     common = ("--codec", codec)
     assert run("reconstruct", *common, str(inputs), "--out", str(tmp_path / "r")) == 0

@@ -17,6 +17,7 @@ from flax import nnx
 from tiny_step import program_of
 
 from pipeline import build
+from pipeline.cli.list import stated_parameters
 from pipeline.core import pixels
 from pipeline.core.types import pixels_of
 from pipeline.training.state import mesh as meshes
@@ -91,7 +92,7 @@ def check_budget(name: str, what: str, size: int, limit: int) -> None:
 
 
 PASSED: set[str] = set()  # settings that passed: the `:tiny` of some recipes is the same
-BUILT: set[str] = set()  # models that were built: some recipes differ in their data alone
+BUILT: dict[str, int] = {}  # model -> parameters: some recipes differ in their data alone
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
@@ -167,6 +168,12 @@ def test_the_full_recipe_builds_and_documents_its_command(path: pathlib.Path):
     build.update(settings)
     same = json.dumps([settings["model"], settings["dtype"]], sort_keys=True, default=str)
     if same not in BUILT:
-        nnx.eval_shape(lambda: build.model_factory(settings)(nnx.Rngs(0)))
-        BUILT.add(same)
+        model = nnx.eval_shape(lambda: build.model_factory(settings)(nnx.Rngs(0)))
+        BUILT[same] = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
     assert str(path.relative_to(ROOT)) in (module.__doc__ or ""), "the docstring has no command"
+    stated, count = stated_parameters(module.__doc__ or ""), BUILT[same]
+    assert stated, f"the docstring does not state the number of parameters: {count:,}"
+    scale = {"K": 1e3, "M": 1e6}.get(stated[-1], 1)
+    number = stated.rstrip("KM").replace(",", "")
+    digits = len(number.partition(".")[2])
+    assert round(count / scale, digits) == float(number), f"{stated} parameters are {count:,}"

@@ -3,13 +3,14 @@
 import io
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
 from pipeline.data.images.transforms import shrink_shorter_side
@@ -46,7 +47,6 @@ def pack(
     shard_bytes: int = 256 << 20,
     raw: bool = False,
     max_unreadable: int = 10,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write the images under `path` to the new folder `out`, and return its manifest.
 
@@ -60,7 +60,6 @@ def pack(
       raw: store decoded pixels, which are the fastest to read and best for small images; arrays are
         always stored so.
       max_unreadable: maximal number of images that are left out.
-      progress: called with the numbers of images done and in total.
 
     Raises:
       DataError: the source cannot be used.
@@ -72,7 +71,7 @@ def pack(
         kind = kind_of(pathlib.Path(path))
         source = open_source(kind, path, modality="image", key="SRC")
         raw = raw or kind == "arrays"
-        return _write(source, folder, image_size, shard_bytes, raw, max_unreadable, progress)
+        return _write(source, folder, image_size, shard_bytes, raw, max_unreadable)
 
 
 def _write(
@@ -82,18 +81,17 @@ def _write(
     shard_bytes: int,
     raw: bool,
     max_unreadable: int,
-    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     unreadable = Budget(max_unreadable, "images")
     shapes: set[tuple[int, ...]] = set()
     writer = ShardWriter(folder, "images", shard_bytes)
-    for done, record in _prepared(source, image_size, raw):
+    records = progress.track(_prepared(source, image_size, raw), "packing", len(source), "images")
+    for done, record in records:
         if isinstance(record, str):
             unreadable.add(source.name(done - 1), record)
         else:
             writer.write(image_records.to_bytes(record))
             shapes.add(() if isinstance(record.data, bytes) else record.data.shape)
-        progress(done, len(source))
     skipped = list(unreadable.found.values())
     if not shapes:
         raise DataError(f"none of the {len(source)} images can be read; {few(skipped)}")

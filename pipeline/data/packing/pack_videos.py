@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.listing import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, is_video, walk
 from pipeline.data.media.video_file import VideoFile, ends_early
@@ -55,7 +56,6 @@ def pack_videos(
     image_size: int = 0,
     shard_bytes: int = 256 << 20,
     max_unreadable: int = 10,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write the videos under `path` to the new folder `out`, and return its manifest.
 
@@ -70,7 +70,6 @@ def pack_videos(
       image_size: shrink raw frames to this shorter side; 0 keeps their size.
       shard_bytes: approximate size of a shard.
       max_unreadable: maximal number of videos of which clips are left out.
-      progress: called with the numbers of videos done and in total.
 
     Raises:
       DataError: the source cannot be used.
@@ -88,7 +87,7 @@ def pack_videos(
             else functools.partial(_encoded, clip_seconds=clip_seconds)
         )
         notes = Notes()
-        sizes, unreadable = _write_clips(writer, source, clips_of, max_unreadable, progress, notes)
+        sizes, unreadable = _write_clips(writer, source, clips_of, max_unreadable, notes)
         if not sizes:
             raise DataError(f"none of the {len(source)} videos can be read; {unreadable[0]}")
         schema = _write_sizes(folder.local, sizes, raw)
@@ -136,13 +135,12 @@ def _write_clips(
     source: VideoSource,
     clips_of: Callable[..., Iterator[Packed | str]],
     max_unreadable: int,
-    progress: Callable[[int, int], None],
     notes: Notes,
 ) -> tuple[list[tuple[int, int, int]], list[str]]:
     """Write the clips of all videos; return their sizes, and "name: reason" of those left out."""
     unreadable, budget = [], Budget(max_unreadable, "videos")
     sizes: list[tuple[int, int, int]] = []
-    for index in range(len(source)):
+    for index in progress.track(range(len(source)), "packing", len(source), "videos"):
         note = functools.partial(notes.add, source.name(index))
         for packed in _named(clips_of(source[index], note=note), source, index):
             if isinstance(packed, str):
@@ -151,7 +149,6 @@ def _write_clips(
                 continue
             writer.write(clip_records.to_bytes(packed))
             sizes.append(packed.size)
-        progress(index + 1, len(source))
     return sizes, unreadable
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from pipeline.core import errors
+from pipeline.core import errors, progress
 from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint, StrataError
 from pipeline.core.notices import notice
 from pipeline.storage.paths import Path, as_path, is_remote
@@ -148,7 +148,8 @@ class Checkpoints:
             return
         (step, future), self._running = self._running, None
         try:
-            future.result()
+            with progress.task(f"waiting until checkpoint {step} is written"):
+                future.result()
         except Exception as error:
             self._failed(step, error)
             return
@@ -193,10 +194,11 @@ class Checkpoints:
         with cluster_status.raise_on_all_processes(f"checkpoint {step}"):
             content, tree = self.manifest(step), to_tree(shapes)
             reading.check_shapes(self.folder / str(step), content, tree)
-        with cluster_status.raise_on_all_processes(f"arrays of checkpoint {step}"):
-            loaded = reading.load(self.folder / str(step), content, tree)
-        reading.check_sums(self.folder / str(step), content, loaded)
-        return from_tree(shapes, loaded)
+        with progress.task(f"restoring checkpoint {step}"):
+            with cluster_status.raise_on_all_processes(f"arrays of checkpoint {step}"):
+                loaded = reading.load(self.folder / str(step), content, tree)
+            reading.check_sums(self.folder / str(step), content, loaded)
+            return from_tree(shapes, loaded)
 
     def restore_newest(
         self,
@@ -245,7 +247,8 @@ class Checkpoints:
         Raises:
           CheckpointError: there is no such step. DamagedCheckpoint: arrays are not what was saved.
         """
-        return reading.arrays(self.folder / str(step), self.manifest(step), parts)
+        with progress.task(f"reading checkpoint {step}"):
+            return reading.arrays(self.folder / str(step), self.manifest(step), parts)
 
     def weights(
         self,

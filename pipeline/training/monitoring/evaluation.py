@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import UInt8
 
 from pipeline.backend.jit import jit
-from pipeline.core import grids
+from pipeline.core import grids, progress
 from pipeline.core.types import pixels_of
 from pipeline.evaluators import likelihood, reconstruction
 from pipeline.metrics import catalogue
@@ -32,15 +32,15 @@ class Reports:
         seed: int,
         mesh: Mesh,
         writer: MetricWriter,
-        progress: Progress,
+        console: Progress,
         on_batch: Callable[[], None],
     ):
         self._options, self._data, self._modeldef = stage.eval, stage.data, stage.modeldef
-        self._writer, self._progress, self._on_batch = writer, progress, on_batch
+        self._writer, self._console, self._on_batch = writer, console, on_batch
         self._batch_sharding = sharding.batch_sharding(mesh)
         self._replicated = NamedSharding(mesh, PartitionSpec())
         self._key = jax.random.key(seed)
-        self._draw = jit(self._grids, out_shardings=self._replicated)
+        self._draw = jit(self._grids, what="the pictures", out_shardings=self._replicated)
 
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
         """Evaluate the held-out examples, or the first `num_examples`; log and return the metrics.
@@ -51,8 +51,10 @@ class Reports:
         where: Any = dict(place=self._place, replicated=self._replicated)
         result: dict[str, Any] = {}
         if self._options.likelihood:
-            result |= likelihood.evaluate(model, self._batches(), key=self._key, **where)
-        result |= reconstruction.evaluate(model, self._batches(), **where)
+            batches = self._batches("evaluating the ELBO")
+            result |= likelihood.evaluate(model, batches, key=self._key, **where)
+        batches = self._batches("evaluating reconstructions")
+        result |= reconstruction.evaluate(model, batches, **where)
         metrics = catalogue.reported(result)
         logged = {metric.name for metric in metrics} | {"num_examples"}
         scalars = {name: value for name, value in result.items() if name in logged}
@@ -62,7 +64,7 @@ class Reports:
             for metric, value in metrics.items()
             if metric.in_summary
         )
-        self._progress.say(
+        self._console.say(
             f"step {step}: eval {summary} ({result['num_examples']} held-out examples, EMA weights)"
         )
         return scalars
@@ -98,11 +100,13 @@ class Reports:
             samples = prior.sample(pixels_key)
         return samples, None if images is None else reconstruction.reconstruct(model, images)
 
-    def _batches(self) -> Iterator[dict[str, np.ndarray]]:
+    def _batches(self, what: str) -> Iterator[dict[str, np.ndarray]]:
         options = self._options
+        held_out = self._data.num_eval_examples
+        number = -(-min(held_out, options.num_examples or held_out) // options.batch_size)
         rows = sharding.local_rows(self._batch_sharding, options.batch_size)
         with self._data.evaluate(options.batch_size, options.num_examples, rows=rows) as batches:
-            for batch in batches:
+            for batch in progress.track(batches, what, number, "batches"):
                 self._on_batch()
                 yield batch
 

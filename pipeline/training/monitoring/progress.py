@@ -1,12 +1,6 @@
 """The progress line of a run: updated in place on a terminal, printed at intervals elsewhere."""
 
-import sys
-from typing import Any
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
+from pipeline.core.progress import duration, screen
 from pipeline.training.runtime.phases import Phases
 
 
@@ -20,11 +14,6 @@ class Progress:
             phases,
             enabled,
         )
-        self._console = Console(stderr=True)
-        self._live: Live | None = None
-        if enabled and self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=True)
-            self._live.start()
         self.start(0)
 
     def start(self, step: int) -> None:
@@ -68,22 +57,13 @@ class Progress:
     def say(self, message: str) -> None:
         """Print a line that stays."""
         if self._enabled:
-            self._console.print(Text(message), soft_wrap=True)
+            screen.say(message)
 
     def close(self) -> None:
         """Stop updating, and leave the last line on the screen."""
-        if self._live is not None:
-            self._live.stop()
+        if self._enabled:
+            screen.status("")
 
     def _show(self, line: str) -> None:
-        if self._live is not None:
-            self._live.update(Text(line, overflow="ellipsis", no_wrap=True), refresh=True)
-        elif self._enabled:
-            print(line, file=sys.stderr, flush=True)
-
-
-def duration(seconds: float | Any) -> str:
-    """Return seconds as hours, minutes and seconds: 3725 gives "1:02:05"."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+        if self._enabled:
+            screen.status(line)

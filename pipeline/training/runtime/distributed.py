@@ -11,6 +11,7 @@ import threading
 
 import jax
 
+from pipeline.core import progress
 from pipeline.core.errors import ConfigError
 from pipeline.training.runtime import gloo
 from pipeline.training.runtime.roll_call import Group, roll_call
@@ -46,7 +47,9 @@ def initialize(
     group = _given(coordinator_address, num_processes, process_id) or _detected(timeout_s)
     if group is None or group.num_processes == 1:
         return None
-    roll_call(group, timeout_s)
+    progress.show(progress.screen.enabled and group.process_id == 0)
+    with progress.task("waiting for the other processes of the run"):
+        roll_call(group, timeout_s)
     # For the CPU backend only; others have their own collectives.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(

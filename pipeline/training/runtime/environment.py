@@ -1,4 +1,4 @@
-"""The environment of a run, as in env.json, and JAX's compilation cache."""
+"""The environment of a run, as in env.json."""
 
 import importlib.metadata
 import os
@@ -33,13 +33,6 @@ def describe() -> dict[str, Any]:
         "git_commit": _git("rev-parse", "HEAD"),
         "git_modified": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
-
-
-def use_compilation_cache() -> None:
-    """Cache compiled programs in JAX_COMPILATION_CACHE_DIR, or else in the user's cache folder."""
-    if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
-        home = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
-        jax.config.update("jax_compilation_cache_dir", os.path.join(home, "strata", "jax"))
 
 
 def _version(package: str) -> str | None:

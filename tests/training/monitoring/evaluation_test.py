@@ -25,7 +25,7 @@ def test_the_logged_metrics_are_the_ones_to_choose_by():
     modeldef, params, _ = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
     batch = dict(image=images, mask=np.ones(2, np.float32), index=np.arange(2, dtype=np.int32))
-    data = Mock(evaluate=lambda *_, **__: contextlib.nullcontext([batch]))
+    data = Mock(num_eval_examples=2, evaluate=lambda *_, **__: contextlib.nullcontext([batch]))
     options = EvalOptions(1, 2, 2, sample_every=0, num_samples=0, likelihood=True)
     stage = Mock(spec=StageRun, eval=options, data=data, modeldef=modeldef)
     writer, progress = Mock(spec=MetricWriter), Mock(spec=Progress)
