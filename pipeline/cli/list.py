@@ -15,6 +15,7 @@ import pathlib
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,7 +129,7 @@ def _width(stream: Any) -> int:
 
 
 def _table(entries: list[dict[str, str]], width: int) -> Iterator[str]:
-    """Yield a line for each recipe; on a narrow terminal its purpose is on the next one."""
+    """Yield a line for each recipe; on a narrow terminal data and purpose are below it."""
     *short, last = _COLUMNS
     rows = [dict(zip(_COLUMNS, _COLUMNS)), *entries]
     sizes = {name: max(len(row[name]) for row in rows) for name in short}
@@ -144,7 +145,8 @@ def _table(entries: list[dict[str, str]], width: int) -> Iterator[str]:
         ]
         if fits:
             yield "  ".join([*cells, row[last]])
-        else:
-            yield "  ".join(cells).rstrip()
-            if row is not rows[0]:
-                yield f"    {row[last]}"
+            continue
+        yield "  ".join(cells[:-1])
+        text = f"{row['data']}: {row[last]}"
+        margin = " " * 4
+        yield from textwrap.wrap(text, width, initial_indent=margin, subsequent_indent=margin)

@@ -43,11 +43,11 @@ def test_codecs_are_the_importers(capsys):
     assert "recipes" not in result and "  taesd  " in shown
 
 
-def test_purposes_move_to_their_own_line_on_a_narrow_terminal():
-    entry = dict(recipe="a.py", model="M", parameters="1K", data="d 8x8", purpose="Word. " * 10)
+def test_data_and_purpose_move_to_a_line_of_their_own_on_a_narrow_terminal():
+    entry = dict(recipe="a.py", model="M", parameters="1K", data="d 8x8", purpose="Words." * 10)
     assert len(list(listing._table([entry], 200))) == 2
-    _, first, second = listing._table([entry], 80)
-    assert first.startswith("a.py") and second == f"    {entry['purpose']}"
+    *_, first, second = listing._table([entry], 80)
+    assert first.startswith("a.py") and second == f"    d 8x8: {entry['purpose']}"
 
 
 def test_another_folder_is_listed_and_a_bad_recipe_does_not_end_it(capsys, monkeypatch, tmp_path):
