@@ -6,7 +6,7 @@ RUN := runs/quickstart
 WORKERS ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: install quickstart test parity slurm-test lint bench clean
+.PHONY: install quickstart test test-slow parity slurm-test lint bench clean
 
 install: .venv/installed
 
@@ -44,6 +44,10 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not parity and not slow"
+
+# The thorough variants of those tests: every kind of bucket, every recipe, longer runs. Takes an hour.
+test-slow: install
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "slow and not slurm"
 
 # Against the authors' torch mathematics and released weights.
 parity: .venv/parity-installed

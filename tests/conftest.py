@@ -1,6 +1,8 @@
 """Settings of jax for tests: eight host devices, fast compilation, a persistent program cache."""
 
+import asyncio
 import gc
+import itertools
 import os
 import pathlib
 
@@ -25,19 +27,40 @@ import pytest
 
 # Folders whose files take long come first: otherwise one worker idles while another ends with one.
 LONG = ("recipes", "training", "cli", "launch", "models", "networks", "codec")
+KINDS_OF_BUCKET = ("gs", "s3")
 MAPPINGS = pathlib.Path("/proc/self/maps")  # Linux only
 MAX_MAPPINGS = 30_000  # Linux allows a process 65,530
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
-    """Put the long folders first, which keeps the order within a file."""
+    """Put the long folders first, which keeps the order within a file, and choose buckets."""
     here = pathlib.Path(__file__).parent
 
-    def place(item) -> int:
-        folder = item.path.relative_to(here).parts[0]
-        return LONG.index(folder) if folder in LONG else len(LONG)
+    def folder(item) -> str:
+        return item.path.relative_to(here).parts[0]
 
-    items.sort(key=place)
+    items.sort(key=lambda item: LONG.index(folder(item)) if folder(item) in LONG else len(LONG))
+    one_kind_of_bucket([item for item in items if folder(item) != "storage"])
+
+
+def one_kind_of_bucket(items) -> None:
+    """Mark one of a test's two kinds of bucket as slow: one and the other in turn, within a file.
+
+    What the clients do differently is tested in tests/storage; the rest sees one interface.
+    """
+    twins: dict[pathlib.Path, dict[str, dict[str, pytest.Item]]] = {}
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        values = [value for value in params if isinstance(value, str)]
+        for kind in KINDS_OF_BUCKET:
+            if kind in values:
+                name = item.nodeid.replace(kind, "*")
+                twins.setdefault(item.path, {}).setdefault(name, {})[kind] = item
+    for found in twins.values():
+        pairs = (pair for pair in found.values() if len(pair) == len(KINDS_OF_BUCKET))
+        for pair, kind in zip(pairs, itertools.cycle(KINDS_OF_BUCKET)):
+            pair[kind].add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,7 +84,14 @@ def bucket_servers():
         yield running
 
 
-@pytest.fixture(params=["gs", "s3"])
+@pytest.fixture
+def short_pauses(monkeypatch):
+    """Let the clients of buckets try again a hundred times sooner than they would."""
+    sleep = asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", lambda seconds, *result: sleep(seconds / 100, *result))
+
+
+@pytest.fixture(params=KINDS_OF_BUCKET)
 def remote(request, bucket_servers, tmp_path, monkeypatch):
     """A new folder in a bucket of each kind; local copies go to the test's own folder."""
     from pipeline.storage import transfer

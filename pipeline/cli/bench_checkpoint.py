@@ -58,12 +58,14 @@ def measure(*, megabytes: int = 300, pairs: int = 5, workdir: str | None = None)
     Raises:
       ConfigError: `workdir` cannot be used.
     """
-    state = _state(megabytes * 10**6)
-    step = jax.jit(lambda tree: jax.tree.map(lambda x: x + x.dtype.type(1), tree), donate_argnums=0)
-    for _ in range(2):
-        state = jax.block_until_ready(step(state))
     rows = []
     with _place(workdir) as place:
+        state = _state(megabytes * 10**6)
+        step = jax.jit(
+            lambda tree: jax.tree.map(lambda x: x + x.dtype.type(1), tree), donate_argnums=0
+        )
+        for _ in range(2):
+            state = jax.block_until_ready(step(state))
         checkpoints = Checkpoints(place / "ours", keep=1)
         # The first round pays for imports, threads and the allocator: it is not counted.
         for number in progress.track(range(1 + pairs), "timing saves", 1 + pairs, "rounds"):

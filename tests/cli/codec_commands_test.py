@@ -131,6 +131,7 @@ def test_reconstruct_keeps_the_size_and_measures_its_output(codec, pictures, tmp
     assert (out / "sub" / "large.png").exists()
 
 
+@pytest.mark.slow
 def test_side_by_side_and_resize(codec, pictures, tmp_path):
     out = tmp_path / "out"
     command = [
@@ -172,6 +173,7 @@ def test_a_bad_file_is_reported_and_skipped(codec, pictures, tmp_path, capsys):
     assert (tmp_path / "back" / "whole.png").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_resumes(codec, pictures, tmp_path, monkeypatch, capsys):
     source = pictures
     for command in ("reconstruct", "encode", "decode"):

@@ -50,7 +50,7 @@ BASES = {
     "list": ["codecs"],
     "completion": ["fish"],
     "bench train": ["--config", "RECIPE", "--config.mesh.fsdp=3"],
-    "bench data": ["--path", "none"],
+    "bench data": ["--path", "none", "--num_batches", "10"],
     "bench checkpoint": ["--workdir", "none"],
 }
 RECIPE = (

@@ -8,6 +8,7 @@ import pytest
 from pipeline import Codec, cli
 from pipeline.formats import state_dict
 from pipeline.importers import openai_vdvae as openai_vdvae_importer
+from pipeline.training.checkpoints.store import Checkpoints
 
 RECIPE = "configs/vae/photos.py:tiny"
 
@@ -26,7 +27,7 @@ def another_format(monkeypatch):
     return seen
 
 
-def test_an_imported_run_is_exported_evaluated_and_trained_on(another_format, tmp_path, capsys):
+def test_an_imported_run_is_exported_and_trained_on(another_format, tmp_path, capsys):
     out = tmp_path / "run"
     command = [
         "import",
@@ -49,10 +50,11 @@ def test_an_imported_run_is_exported_evaluated_and_trained_on(another_format, tm
     about = json.loads((tmp_path / "codec" / "config.json").read_text())
     assert about["training"]["step"] == 0
     assert about["training"]["imported_from"] == "openai-vdvae: weights.th"
-    assert cli.dispatch(["eval", "--workdir", str(out), "--num_examples", "4"]) == 0
-    assert cli.dispatch(["train", "--config", RECIPE, "--workdir", str(out)]) == 0
+    steps = ["--config.num_steps=1", "--config.eval.every=0", "--config.sample.every=0"]
+    assert cli.dispatch(["train", "--config", RECIPE, "--workdir", str(out), *steps]) == 0
     assert (out / "DONE").exists()
-    assert "after step 0" in capsys.readouterr().out or (out / "checkpoints" / "4").exists()
+    trained = Checkpoints(out / "checkpoints").arrays(1)["params"]
+    assert all(np.abs(array - 0.01).max() < 0.005 for array in trained.values())
 
 
 def test_mistakes_are_reported_in_a_line(tmp_path, capsys):

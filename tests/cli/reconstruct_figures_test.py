@@ -73,12 +73,9 @@ def test_lpips_per_file_and_on_average(place, tmp_path, capsys):
     )
     assert "LPIPS" not in result["protocol"].split("lpips_squeeze:")[0]
     assert "LPIPS on SqueezeNet 0." in capsys.readouterr().out or mean >= 1
-    # With other metrics the files are processed again.
-    assert reconstruct(place, tmp_path / "out", "--side_by_side") == 0
-    assert "lpips_squeeze" not in json.loads((tmp_path / "out.json").read_text())
-    assert "done before" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_flicker_of_a_file_equals_flicker_of_its_frames(place, tmp_path):
     assert reconstruct(place, tmp_path / "out") == 0
     film = next(
@@ -86,7 +83,7 @@ def test_flicker_of_a_file_equals_flicker_of_its_frames(place, tmp_path):
     )
     with VideoReader(place / "in" / "film.mp4") as video:
         clip = np.stack(list(video))[None]
-    expected = flicker(jnp.asarray(clip), jnp.asarray(tiny_codec().reconstruct(clip)))
+    expected = flicker(jnp.asarray(clip), jnp.asarray(tiny_codec().reconstruct(clip, chunk=4)))
     assert film["flicker"] == pytest.approx(float(expected[0]), rel=1e-3) and film["flicker"] > 0.01
 
 

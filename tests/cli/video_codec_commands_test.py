@@ -19,6 +19,9 @@ from pipeline.codec.media import any_size_files
 from pipeline.codec.media.video_io import VideoReader
 from pipeline.core import parameters, progress
 
+# All files are padded to 16x24 and coded in chunks of one length: few programs are compiled.
+CHUNK = ("--chunk", "4")
+
 
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory):
@@ -33,7 +36,7 @@ def inputs(tmp_path):
     folder.mkdir()
     write_video(folder / "plain.mp4", 11)
     write_video(folder / "irregular.mp4", 6, height=13, width=17, irregular=True)
-    picture = np.random.default_rng(0).integers(0, 256, (20, 18, 3), np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (13, 20, 3), np.uint8)
     Image.fromarray(picture).save(folder / "picture.png")
     return folder
 
@@ -56,8 +59,7 @@ def test_reconstructions_keep_frames_timestamps_and_size(codec, inputs, tmp_path
         str(out),
         "--json",
         str(report),
-        "--chunk",
-        "4",
+        *CHUNK,
     )
     assert run(*command) == 0
     result = json.loads(report.read_text())
@@ -65,7 +67,7 @@ def test_reconstructions_keep_frames_timestamps_and_size(codec, inputs, tmp_path
     assert found["plain.mp4"]["frames"] == 11 and found["plain.mp4"]["fps"] == 10
     assert (
         found["picture.png"]["frames"] == 1
-        and "padded to 24x24" in found["picture.png"]["remarks"][0]
+        and "padded to 16x24" in found["picture.png"]["remarks"][0]
     )
     assert found["irregular.mp4"]["remarks"][-2:] == [
         "13x17 pixels are padded to 16x24",
@@ -85,7 +87,7 @@ def test_reconstructions_keep_frames_timestamps_and_size(codec, inputs, tmp_path
             np.testing.assert_allclose(
                 seconds[0] - seconds[0][0], seconds[1] - seconds[1][0], atol=2e-3
             )
-    assert Image.open(out / "picture.png").size == (18, 20)
+    assert Image.open(out / "picture.png").size == (20, 13)
     # The same command again does nothing.
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert run(*command) == 0
@@ -100,8 +102,8 @@ def test_encode_then_decode_equals_reconstruct(codec, inputs, tmp_path, monkeypa
         progress.Task, "update", lambda self, done, total=None: moved.append((done, total))
     )
     common = ("--codec", codec)
-    assert run("reconstruct", *common, str(inputs), "--out", str(tmp_path / "r")) == 0
-    assert run("encode", *common, str(inputs), "--out", str(tmp_path / "z"), "--chunk", "4") == 0
+    for command, out in (("reconstruct", "r"), ("encode", "z")):
+        assert run(command, *common, str(inputs), "--out", str(tmp_path / out), *CHUNK) == 0
     assert (
         run("decode", *common, str(tmp_path / "z"), "--out", str(tmp_path / "d"), "--chunk", "1")
         == 0
@@ -132,6 +134,7 @@ def test_side_by_side_is_twice_as_wide(codec, inputs, tmp_path):
             "--out",
             str(tmp_path),
             "--side_by_side",
+            *CHUNK,
         )
         == 0
     )
@@ -146,11 +149,11 @@ def test_sound_is_kept(codec, inputs, tmp_path):
             container.add_stream("libx264", rate=10),
             container.add_stream("aac", rate=8000),
         )
-        video.height = video.width = 16
+        video.height, video.width = 16, 24
         video.pix_fmt = "yuv420p"
         for index in range(12):
             frame = av.VideoFrame.from_ndarray(
-                np.full((16, 16, 3), 20 * index, np.uint8), format="rgb24"
+                np.full((16, 24, 3), 20 * index, np.uint8), format="rgb24"
             )
             container.mux(video.encode(frame))
         sound = av.AudioFrame.from_ndarray(
@@ -160,7 +163,8 @@ def test_sound_is_kept(codec, inputs, tmp_path):
         container.mux(audio.encode(sound))
         for stream in (video, audio):
             container.mux(stream.encode(None))
-    assert run("reconstruct", "--codec", codec, str(path), "--out", str(tmp_path / "out")) == 0
+    out = tmp_path / "out"
+    assert run("reconstruct", "--codec", codec, str(path), "--out", str(out), *CHUNK) == 0
     with av.open(str(tmp_path / "out" / "sound.mp4")) as result:
         assert result.streams.audio[0].codec_context.name == "aac"
         assert sum(frame.samples for frame in result.decode(result.streams.audio[0])) >= 9600
@@ -172,7 +176,7 @@ def test_unreadable_videos_are_reported_and_skipped(codec, inputs, tmp_path, cap
     content = (inputs / "plain.mp4").read_bytes()
     (inputs / "cut.mp4").write_bytes(content[: len(content) // 2])
     out = tmp_path / "out"
-    assert run("reconstruct", "--codec", codec, str(inputs), "--out", str(out)) == 65
+    assert run("reconstruct", "--codec", codec, str(inputs), "--out", str(out), *CHUNK) == 65
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 3 and all(
         any(name in line for line in lines) for name in ("empty.mp4", "text.mkv", "cut.mp4")
@@ -263,7 +267,7 @@ def test_an_interrupted_command_resumes(tmp_path, monkeypatch, capsys):
 
 
 def cv_vae(folder, *, norm_per_frame: bool) -> AnySizeCodec:
-    recipe = autoencoders.cv_vae(num_blocks=1, latent_channels=2, norm_per_frame=norm_per_frame)
+    recipe = autoencoders.cv_vae(latent_channels=2, norm_per_frame=norm_per_frame)
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     about = {
         "model": recipe,

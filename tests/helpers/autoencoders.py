@@ -55,7 +55,7 @@ def wf_vae(
     *,
     base_channels: int = 4,
     flow_channels: int = 4,
-    num_blocks: int = 1,
+    num_blocks: int = 0,
     time_interpolation: str = "nearest",
     authors_wavelets: bool = False,
     latent_channels: int = 2,
@@ -63,6 +63,7 @@ def wf_vae(
     num_frames: int = 5,
     **settings: Any,
 ) -> dict[str, Any]:
+    """Return a WF-VAE; without `num_blocks` it has residual blocks outside its stages alone."""
     same = dict(base_channels=base_channels, flow_channels=flow_channels, num_blocks=num_blocks)
     same |= dict(authors_wavelets=authors_wavelets)
     return autoencoder(
@@ -77,14 +78,15 @@ def wf_vae(
 
 def cv_vae(
     *,
-    channels: tuple[int, ...] = (4, 4, 8, 8),
-    num_blocks: int = 2,
+    channels: tuple[int, ...] = (4, 4, 4, 4),
+    num_blocks: int = 0,
     groups: int = 2,
     norm_per_frame: bool = True,
     image_size: int = 16,
     num_frames: int = 9,
     **settings: Any,
 ) -> dict[str, Any]:
+    """Return a CV-VAE; without `num_blocks` its encoder has residual blocks in its middle alone."""
     same = dict(channels=channels, groups=groups, norm_per_frame=norm_per_frame)
     return autoencoder(
         dict(name="cv_vae.Encoder", num_blocks=num_blocks, **same),

@@ -63,7 +63,7 @@ def test_signals_reach_the_command_and_wait_for_it(number):
     process.send_signal(number)
     time.sleep(0.3)
     process.send_signal(number)  # schedulers may repeat a signal
-    assert process.wait(timeout=20) == 75
+    assert process.wait(timeout=300) == 75
 
 
 def test_a_command_that_ignores_term_is_killed_with_its_children_after_the_grace():
@@ -74,26 +74,28 @@ def test_a_command_that_ignores_term_is_killed_with_its_children_after_the_grace
     worker = int(process.stderr.readline())
     before = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 137
-    assert 0.9 < time.monotonic() - before < 10
+    assert process.wait(timeout=300) == 137
+    assert time.monotonic() - before > 0.9
     assert "still there 1 s after TERM: killed" in process.stderr.read()
     with pytest.raises(ProcessLookupError):
-        for _ in range(50):
+        for _ in range(600):
             os.kill(worker, 0)
             time.sleep(0.1)
 
 
-@pytest.mark.parametrize("answer, code", [("trap 'exit 75' TERM", 75), ("trap '' TERM", 137)])
-def test_a_signal_before_the_process_id_is_known_is_passed_on(answer, code, tmp_path):
+@pytest.mark.parametrize(
+    "answer, grace_s, code", [("trap 'exit 75' TERM", 200, 75), ("trap '' TERM", 1, 137)]
+)
+def test_a_signal_before_the_process_id_is_known_is_passed_on(answer, grace_s, code, tmp_path):
     slow = tmp_path / "entry.sh"
     slow.write_text(
         (LAUNCH / "entry.sh").read_text().replace("\nchild=$!\n", "\nsleep 1\nchild=$!\n")
     )
     assert "\nsleep 1\nchild=$!\n" in slow.read_text()
     script = f"{answer}; echo up; while :; do sleep 0.05; done"
-    process = started(script, entry=("bash", str(slow)), STRATA_GRACE="1")
+    process = started(script, entry=("bash", str(slow)), STRATA_GRACE=str(grace_s))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == code
+    assert process.wait(timeout=300) == code
 
 
 def test_the_grace_timer_ends_with_the_command():
@@ -101,7 +103,7 @@ def test_the_grace_timer_ends_with_the_command():
         "trap 'exit 75' TERM; echo up; while :; do sleep 0.05; done", STRATA_GRACE="77777"
     )
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 75
+    assert process.wait(timeout=300) == 75
     left = subprocess.run(["pgrep", "-f", "^sleep 77777$"], capture_output=True, text=True)
     assert left.stdout == ""
 
@@ -134,8 +136,11 @@ def test_a_process_that_may_have_lost_a_peer_waits_before_it_exits(end, code):
 @pytest.mark.parametrize("code", [0, 2, 65, 75])
 def test_other_exit_codes_do_not_wait(code):
     before = time.monotonic()
-    assert run("entry.sh", "bash", "-c", f"exit {code}", STRATA_SETTLE="20").returncode == code
-    assert time.monotonic() - before < 10
+    assert (
+        run("entry.sh", "bash", "-c", f"exit {code}", timeout=400, STRATA_SETTLE="300").returncode
+        == code
+    )
+    assert time.monotonic() - before < 200
 
 
 def test_xla_flags_that_this_jaxlib_does_not_know_are_left_out():

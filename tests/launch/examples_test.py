@@ -1,7 +1,7 @@
 """Every command that the launchers' pages and help show works, as far as it goes without a cluster.
 
-Each is rendered by its launcher's --dry-run. The `strata train` inside is then run by two processes
-on a bucket's emulator, with a minimal recipe in place of the one that it names.
+Each is rendered by its launcher's --dry-run. The `strata train` inside is then run on a bucket's
+emulator, with a minimal recipe in place of the one that it names.
 """
 
 import json
@@ -117,6 +117,7 @@ def commands(recipe: pathlib.Path, workdir: str) -> list[list[str]]:
     return [shlex.split(line) for line in sorted(found)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["gs", "s3"])
 def test_the_command_inside_trains_and_resumes_in_a_bucket(scheme, bucket_servers, tmp_path):
     workdir = f"{scheme}://{BUCKET}/{tmp_path.name}"
@@ -124,12 +125,12 @@ def test_the_command_inside_trains_and_resumes_in_a_bucket(scheme, bucket_server
     assert len(every) == 2  # --workdir=D of the launchers, and --workdir D of local/run.sh
     path = f"{strata_program(tmp_path)}:{os.environ['PATH']}"
     environment = {"PATH": path, "XLA_FLAGS": os.environ["ONE_DEVICE_XLA_FLAGS"]}
-    # As on two hosts, which share no disk; the second start is on two others.
+    # As on two hosts, which share no disk; the second start is on another one.
     elsewhere = 'export TMPDIR=$0/$STRATA_PROCESS_ID; mkdir -p "$TMPDIR"; exec "$@"'
     for number, command in enumerate(every, start=1):
         hosts = tmp_path / f"hosts{number}"
         flags = [f"--config.num_steps={2 * number}", "--config.checkpoint.every=2"]
-        place = ["-n", "2", "--", "bash", "-c", elsewhere, hosts]
+        place = ["-n", str(3 - number), "--", "bash", "-c", elsewhere, hosts]
         done = run("local/run.sh", *place, *command, *flags, timeout=240, **environment)
         said = done.stdout + done.stderr
         assert done.returncode == 0, said

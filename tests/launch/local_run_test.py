@@ -1,12 +1,13 @@
-"""Tests of launch/local/run.sh: 2 x 2 devices train and are preempted, and one process resumes."""
+"""Tests of launch/local/run.sh: 2 x 2 devices train and are preempted; failures and restarts."""
 
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from launchers import LAUNCH, run, strata_program, tiny_recipe
+
+from pipeline.training.checkpoints.store import Checkpoints
 
 RUN = str(LAUNCH / "local" / "run.sh")
 
@@ -19,18 +20,23 @@ def strata(tmp_path_factory) -> dict[str, str]:
     return {"PATH": path, "XLA_FLAGS": os.environ["ONE_DEVICE_XLA_FLAGS"]}
 
 
-def train(recipe, workdir, *flags: str, processes: int = 2) -> list[str]:
-    place = ["-n", str(processes), "-d", "2"]
-    return [*place, "--", "strata", "train", f"--config={recipe}", f"--workdir={workdir}", *flags]
+def train(recipe, workdir, *flags: str) -> list[str]:
+    return [
+        "-n",
+        "2",
+        "-d",
+        "2",
+        "--",
+        "strata",
+        "train",
+        f"--config={recipe}",
+        f"--workdir={workdir}",
+        *flags,
+    ]
 
 
-def steps(workdir) -> list[int]:
-    return sorted(
-        int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()
-    )
-
-
-def test_two_processes_train_are_preempted_and_resume(strata, tmp_path):
+@pytest.mark.slow
+def test_two_processes_train_and_save_when_they_are_preempted(strata, tmp_path):
     workdir = tmp_path / "run"
     flags = [
         "--config.num_steps=100000",
@@ -52,19 +58,8 @@ def test_two_processes_train_are_preempted_and_resume(strata, tmp_path):
     rest = first.communicate(timeout=120)[0]
     assert first.returncode == 75, said + rest
     assert "mesh replica=1 x fsdp=4 x context=1" in said  # 2 processes with 2 devices each
-    (saved,) = steps(workdir)
-    assert 5 <= saved < 100000
-    # One process is enough for the rest: checkpoints do not depend on the number of processes.
-    finish = [f"--config.num_steps={saved + 5}", *flags[1:]]
-    done = run(
-        "local/run.sh",
-        *train(tmp_path / "tiny.py", workdir, *finish, processes=1),
-        timeout=180,
-        **strata,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"resuming after step {saved}" in done.stdout + done.stderr
-    assert (workdir / "DONE").exists() and max(steps(workdir)) == saved + 5
+    (saved,) = Checkpoints(workdir / "checkpoints").steps()
+    assert 5 <= saved < 100000 and f"resumes after step {saved}" in said + rest
 
 
 def test_a_bad_flag_of_the_command_ends_all(strata, tmp_path):
@@ -79,10 +74,8 @@ def test_a_bad_flag_of_the_command_ends_all(strata, tmp_path):
 
 def test_one_failure_ends_the_others_and_its_code_wins():
     script = 'trap "" TERM; [[ $3 == --process_id=1 ]] && exit 65; while :; do sleep 0.1; done'
-    before = time.monotonic()
     done = run("local/run.sh", "-n", "3", "--grace", "1", "--", "bash", "-c", script, "x")
     assert done.returncode == 65
-    assert time.monotonic() - before < 15
     assert "[0] entry.sh: process 0 is still there" in done.stderr
 
 

@@ -25,7 +25,7 @@ RECIPES = {
     "autoencoder.Autoencoder, ldm": ldm(),
     "autoencoder.Autoencoder, taesd": taesd(image_size=8, width=8, num_blocks=1),
     "autoencoder.Autoencoder, wf_vae": wf_vae(),
-    "autoencoder.Autoencoder, cv_vae": cv_vae(num_blocks=1),
+    "autoencoder.Autoencoder, cv_vae": cv_vae(),
     "hq_vae.RSQVAE": HQ | dict(levels=2),
     "hq_vae.SQVAE2": HQ,
     "iaf_vae.IAFVAE": IAF,

@@ -14,7 +14,7 @@ from pipeline.core.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def model():
-    return models.create(wf_vae(), rngs=nnx.Rngs(0))
+    return models.create(wf_vae(num_blocks=1), rngs=nnx.Rngs(0))
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +38,18 @@ def test_shapes_and_the_wavelets_that_the_loss_compares(model, clip):
 
 
 def test_no_latent_sees_a_later_frame_and_no_frame_a_later_latent(model, clip):
-    seen = jax.jit(jax.grad(lambda x: model.encode(x)[0].mean[:, 1].sum()))(clip)
-    frames = np.asarray(jnp.abs(seen).max(axis=(0, 2, 3, 4)))
-    assert (frames[:5] > 0).all() and (frames[5:] == 0).all()
+    encode = jax.jit(lambda x: model.encode(x)[0].mean)
+    for frame, first in ((0, 0), (4, 1), (5, 2)):
+        changed = (encode(clip.at[:, frame].multiply(-1)) != encode(clip)).any(axis=(0, 2, 3, 4))
+        assert changed.tolist() == [latent >= first for latent in range(3)]
     z = jax.random.normal(jax.random.key(2), (1, 3, 2, 2, 2))
-    seen = jax.jit(jax.grad(lambda z: model.decode((z,)).mean()[:, 4].sum()))(z)
-    latents = np.asarray(jnp.abs(seen).max(axis=(0, 2, 3, 4)))
-    assert (latents[:2] > 0).all() and latents[2] == 0
+    decode = jax.jit(lambda z: model.decode((z,)).mean())
+    for latent, first in ((1, 1), (2, 5)):  # a latent is four frames, the first one a single frame
+        changed = (decode(z.at[:, latent].multiply(-1)) != decode(z)).any(axis=(0, 2, 3, 4))
+        assert not changed[:first].any() and changed[first]
 
 
+@pytest.mark.slow
 def test_rematerialised_gradients_are_the_same(clip):
     def gradient(remat):
         made = models.create(wf_vae(remat=remat), rngs=nnx.Rngs(0))
@@ -69,8 +72,8 @@ def test_what_the_authors_weights_need_is_not_causal():
     model = models.create(recipe, rngs=nnx.Rngs(0))
     assert model.encoder_causal and not model.decoder_causal
     z = jax.random.normal(jax.random.key(2), (1, 3, 2, 2, 2))
-    seen = jax.jit(jax.grad(lambda z: model.decode((z,)).mean()[:, 4].sum()))(z)
-    assert float(jnp.abs(seen[:, 2]).max()) > 0
+    decode = jax.jit(lambda z: model.decode((z,)).mean()[:, 4])
+    assert (decode(z.at[:, 2].multiply(-1)) != decode(z)).any()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Every recipe: its `:tiny` mode trains and keeps the model's contract; the full model is built.
 
+Recipes whose step takes long to compile are only traced, unless -m slow asks for more.
+
 `:tiny` has a budget of about 10 CPU seconds, enforced by its size and not by a clock, so that it
 holds on every machine (docs/extending.md).
 """
@@ -56,9 +58,51 @@ MORE_INSTRUCTIONS = {
 }
 
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+def name_of(path: pathlib.Path) -> str:
+    return str(path.relative_to(ROOT / "configs"))
+
+
 RECIPES = sorted(
     path for path in (ROOT / "configs").rglob("*.py") if "get_config" in path.read_text()
 )
+# Recipes whose `:tiny` differs little from another's, and those that other tests train.
+SLOW = {
+    "kl_f8/sd3.py": "sd.py with more channels of latents and without their convolutions",
+    "quickstart.py": "trained in tests/cli/codec_commands_test.py",
+    "taesd/taesd.py": "taef2.py without pooling",
+    **{
+        name_of(path): "in tests/cli/video_run_test.py the quickstart is trained"
+        for path in RECIPES
+        if name_of(path).startswith("wf_vae/")
+    },
+    **{
+        name_of(path): "tests/training/steps/nvae_test.py trains this `:tiny`"
+        for path in RECIPES
+        if name_of(path).startswith("nvae/")
+    },
+    "cv_vae/sd21.py": "traced below, and its network is in tests/networks",
+    "hq_vae/cifar10_residual.py": "cifar10.py with other levels",
+    "ladder_vae/mnist_bottom_up.py": "mnist.py with another direction",
+    **{
+        name_of(path): "in tests/cli/codec_commands_test.py a VDVAE is trained"
+        for path in RECIPES
+        if name_of(path).startswith("vdvae/")
+    },
+    "hq_vae/cifar10.py": "trained in tests/training/steps/hierarchies_test.py",
+    "kl_f8/sd.py": "traced below, and its network's gradient is in tests/networks",
+    "taesd/taef2.py": "traced below, and its network is in tests/networks",
+}
+TRACED = [
+    ROOT / "configs" / name
+    for name in ("cv_vae/sd21.py", "kl_f8/sd.py", "taesd/taef2.py", "wf_vae/l_16ch.py")
+]
+
+
+def with_marks(path: pathlib.Path):
+    marks = [pytest.mark.slow] if name_of(path) in SLOW else []
+    return pytest.param(path, marks=marks, id=name_of(path))
 
 
 def load(path: pathlib.Path, argument: str = ""):
@@ -95,14 +139,13 @@ PASSED: set[str] = set()  # settings that passed: the `:tiny` of some recipes is
 BUILT: dict[str, int] = {}  # model -> parameters: some recipes differ in their data alone
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+@pytest.mark.parametrize("path", [with_marks(path) for path in RECIPES])
 def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
-    name = str(path.relative_to(ROOT / "configs"))
+    name = name_of(path)
     settings = build.complete(load(path, "tiny")[1])
     same = json.dumps(settings, sort_keys=True, default=str)
     if same in PASSED:
         return
-    check_budget(name, "steps", settings["num_steps"], NUM_STEPS)
     mesh = meshes.create(devices=jax.devices()[:1])
     create, update, extras = (
         build.model_factory(settings),
@@ -161,7 +204,30 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     PASSED.add(same)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: str(path.relative_to(ROOT / "configs")))
+@pytest.mark.parametrize("path", TRACED, ids=name_of)
+def test_the_step_of_tiny_mode_is_traced(path: pathlib.Path):
+    settings = build.complete(load(path, "tiny")[1])
+    mesh = meshes.create(devices=jax.devices()[:1])
+    create, update = build.model_factory(settings), build.update(settings)
+    modeldef, shapes = states.abstract(create, update.optimizer, mesh, None, build.extras(settings))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
+    check_budget(name_of(path), "parameters", parameters, PARAMETERS)
+    step = build.step(settings, modeldef, mesh)
+    program = step.program(step.variant(settings["num_steps"]))
+    after, metrics = jax.eval_shape(program, shapes, batch_for(settings), step.frozen)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(
+        lambda a: (a.shape, a.dtype), shapes
+    )
+    assert metrics["loss"].shape == metrics["discriminator"].shape == ()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_tiny_mode_has_few_steps(path: pathlib.Path):
+    steps = build.complete(load(path, "tiny")[1])["num_steps"]
+    check_budget(name_of(path), "steps", steps, NUM_STEPS)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_the_full_recipe_builds_and_documents_its_command(path: pathlib.Path):
     module, config = load(path)
     settings = build.complete(config)

@@ -16,9 +16,6 @@ from pipeline.cli import dispatch
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = ROOT / "tests" / "helpers" / "tiny_run.py"
-MAIN = "from pipeline.cli import main; main()"
-# Without TensorFlow a run writes no TensorBoard files, and saves seconds of imports.
-NO_TENSORBOARD = "import sys; sys.modules['tensorflow'] = None\n"
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +29,9 @@ def recipe(tmp_path_factory):
     return path
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": os.environ["ONE_DEVICE_XLA_FLAGS"]}
-
-
-def strata(*arguments: object, main: str = NO_TENSORBOARD + MAIN) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", main, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
+def train(recipe, workdir, *flags) -> int:
+    """Run the command in this process and return its exit code."""
+    return dispatch(["train", "--config", str(recipe), "--workdir", str(workdir), *flags])
 
 
 def inspect(workdir: pathlib.Path, out: pathlib.Path) -> dict:
@@ -55,8 +48,7 @@ def metrics(workdir: pathlib.Path) -> list[dict]:
 def straight(recipe, tmp_path_factory) -> pathlib.Path:
     """Train 20 steps without interruption."""
     workdir = tmp_path_factory.mktemp("runs") / "straight"
-    done = strata("train", "--config", recipe, "--workdir", workdir, main=MAIN)
-    assert done.returncode == 0, done.stderr
+    assert train(recipe, workdir) == 0
     return workdir
 
 
@@ -74,6 +66,7 @@ def test_a_run_leaves_the_promised_files(straight):
 # The command, killed with SIGKILL once step 13 is dispatched and the save of step 10 is on disk.
 KILLED_AT_13 = """
 import os, pathlib, signal, sys, time
+sys.modules["tensorflow"] = None  # a run then writes no TensorBoard files, and starts sooner
 from pipeline.cli import main
 from pipeline.training.monitoring.step_log import TrainLog
 take = TrainLog.step
@@ -88,35 +81,31 @@ main()
 """
 
 
-def test_killed_and_resumed_equals_uninterrupted(recipe, straight, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted(recipe, straight, tmp_path, capfd):
     workdir = tmp_path / "killed"
     command = [
         sys.executable,
         "-c",
-        NO_TENSORBOARD + KILLED_AT_13,
+        KILLED_AT_13,
         "train",
         "--config",
         str(recipe),
         "--workdir",
         str(workdir),
     ]
-    killed = subprocess.run(command, env=environment(), capture_output=True, timeout=300)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(command, env=environment, capture_output=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL and not (workdir / "DONE").exists()
-    done = strata("train", "--config", recipe, "--workdir", workdir)
-    assert done.returncode == 0, done.stderr
-    assert "resuming after step 10" in done.stderr
+    capfd.readouterr()
+    assert train(recipe, workdir) == 0
+    assert "resuming after step 10" in capfd.readouterr().err
     assert inspect(workdir, tmp_path / "a.json") == inspect(straight, tmp_path / "b.json")
     assert metrics(workdir) == metrics(straight)
 
 
-def train_again(recipe, workdir, *flags) -> int:
-    """Run the command in this process and return its exit code."""
-    return dispatch(["train", "--config", str(recipe), "--workdir", str(workdir), *flags])
-
-
 def test_a_finished_run_has_nothing_to_do(recipe, straight, tmp_path, capfd):
     before = inspect(straight, tmp_path / "before.json")
-    assert train_again(recipe, straight) == 0 and "is done" in capfd.readouterr().err
+    assert train(recipe, straight) == 0 and "is done" in capfd.readouterr().err
     assert inspect(straight, tmp_path / "after.json") == before
 
 
@@ -145,7 +134,7 @@ def test_an_impossible_change_is_one_line_and_loses_nothing(
 ):
     before = sorted(path.name for path in (straight / "checkpoints").iterdir())
     capfd.readouterr()
-    found = train_again(recipe, straight, *flags)
+    found = train(recipe, straight, *flags)
     said = capfd.readouterr().err
     assert found == code, said
     assert message in said and len(said.strip().splitlines()) == 1, said

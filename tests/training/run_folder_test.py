@@ -236,6 +236,7 @@ def test_the_spool_uploads_changes_and_deletions_in_the_background(bucket_server
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_logs_that_cannot_be_uploaded_are_kept_and_the_run_goes_on(bucket_servers, tmp_path, capfd):
     remote, proxy = as_path(f"s3://{BUCKET}/{tmp_path.name}"), bucket_servers.proxies["s3"]
     spool = Spool(remote, interval_s=0.05)

@@ -52,7 +52,9 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize(
+    "how", ["flipped", *(pytest.param(how, marks=pytest.mark.slow) for how in ("cut", "deleted"))]
+)
 def test_damage_to_any_file_is_found_or_harmless(pristine, tmp_path, capfd, how):
     """Damage each file of the newest step in turn."""
     files = [

@@ -14,8 +14,8 @@ from pipeline.codec.any_size import AnySizeCodec
 from pipeline.core import parameters
 
 RECIPES = {
-    "cv_vae": cv_vae(num_blocks=1, latent_channels=2),
-    "cv_vae, norms over frames": cv_vae(num_blocks=1, latent_channels=2, norm_per_frame=False),
+    "cv_vae": cv_vae(latent_channels=2),
+    "cv_vae, norms over frames": cv_vae(latent_channels=2, norm_per_frame=False),
     "wf_vae, linear in time": wf_vae(time_interpolation="linear"),
 }
 EXACT = ["cv_vae", "wf_vae, linear in time"]

@@ -68,7 +68,7 @@ SETTINGS = {
 BUCKETS = {"buckets": [[16, 24], [24, 16], [16, 16]], "image_fraction": 0.25}
 
 
-@pytest.mark.parametrize("settings", [{}, BUCKETS])
+@pytest.mark.parametrize("settings", [pytest.param({}, marks=pytest.mark.slow), BUCKETS])
 def test_batches_do_not_depend_on_workers_processes_or_the_first_step(videos, tmp_path, settings):
     for path in videos.rglob("*.m*"):
         (tmp_path / path.name).symlink_to(path)

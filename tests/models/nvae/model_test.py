@@ -66,9 +66,9 @@ def inferred():
     [
         ("mnist", 33_363_134, 15, 14_400),
         ("cifar10", 130_852_480, 30, 153_600),
-        ("celeba64", 153_281_364, 35, 467_200),
-        ("imagenet32", 268_509_444, 28, 143_360),
-        ("celebahq256", 330_798_664, 36, 6_005_760),
+        pytest.param("celeba64", 153_281_364, 35, 467_200, marks=pytest.mark.slow),
+        pytest.param("imagenet32", 268_509_444, 28, 143_360, marks=pytest.mark.slow),
+        pytest.param("celebahq256", 330_798_664, 36, 6_005_760, marks=pytest.mark.slow),
         ("ffhq256", 330_798_664, 36, 6_005_760),
     ],
 )

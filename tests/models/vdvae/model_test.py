@@ -42,6 +42,11 @@ def images(num: int = 3, size: int = 8) -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).integers(0, 256, (num, size, size, 3), np.uint8))
 
 
+@nnx.jit
+def forward(model: VDVAE):
+    return model({"image": images()}, key=jax.random.key(0), train=True)
+
+
 def elbo(model: VDVAE, image, key):
     out = model({"image": image}, key=key, train=True)
     return jnp.mean(
@@ -59,9 +64,9 @@ def value_and_gradients(**changes) -> tuple[jax.Array, nnx.State]:
     "recipe, parameters, layers, latents",
     [
         ("cifar10", 39_145_700, 43, 412_432),
-        ("imagenet32", 119_280_868, 78, 765_216),
-        ("imagenet64", 125_005_860, 75, 1_451_040),
-        ("ffhq256", 114_874_852, 66, 4_470_816),
+        pytest.param("imagenet32", 119_280_868, 78, 765_216, marks=pytest.mark.slow),
+        pytest.param("imagenet64", 125_005_860, 75, 1_451_040, marks=pytest.mark.slow),
+        pytest.param("ffhq256", 114_874_852, 66, 4_470_816, marks=pytest.mark.slow),
         ("ffhq1024", 109_366_904, 70, 27_588_640),
     ],
 )
@@ -167,6 +172,7 @@ def test_temperature_zero_is_the_priors_mean_also_a_layer():
     assert not np.allclose(varied, mean)
 
 
+@pytest.mark.slow
 def test_rematerialisation_changes_no_gradient():
     plain, remat = value_and_gradients(), value_and_gradients(remat=True)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), plain, remat)
@@ -181,15 +187,15 @@ def test_every_parameter_gets_a_finite_gradient():
 def test_bfloat16_compute_keeps_float32_parameters_and_statistics():
     model = VDVAE(**SMALL, rngs=nnx.Rngs(0), dtype=jnp.bfloat16)
     assert {p.dtype for p in jax.tree.leaves(nnx.state(model, nnx.Param))} == {jnp.dtype("float32")}
-    out = model({"image": images()}, key=jax.random.key(0), train=True)
+    out = forward(model)
     assert {a.dtype for a in jax.tree.leaves(out)} == {jnp.dtype("float32")}
-    exact = VDVAE(**SMALL, rngs=nnx.Rngs(0))({"image": images()}, key=jax.random.key(0), train=True)
+    exact = forward(VDVAE(**SMALL, rngs=nnx.Rngs(0)))
     np.testing.assert_allclose(out.recon.params, exact.recon.params, atol=0.1)
 
 
+@pytest.mark.slow
 def test_wider_coarse_resolutions_are_padded_and_cut():
-    model = small_model(custom_widths="4:24,1:32")
-    out = model({"image": images()}, key=jax.random.key(0), train=True)
+    out = forward(small_model(custom_widths="4:24,1:32"))
     assert jnp.all(jnp.isfinite(out.recon.log_prob(images())))
 
 
@@ -220,7 +226,7 @@ def test_decode_checks_its_arguments():
         small_model().decode([], num=1, temperature=[1.0, 0.5])
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_scanned_layers_are_the_same_model(remat):
     """Both have one parameter tree, and equal values, gradients and samples up to rounding."""
     unrolled, scanned = small_model(), small_model(scan_layers=True, remat=remat)

@@ -149,6 +149,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "XLA_FLAGS": flags}
 
 
+@pytest.mark.slow
 def test_a_process_tells_a_full_disk_in_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)],

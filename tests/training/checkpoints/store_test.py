@@ -155,7 +155,9 @@ while True:
 """
 
 
-@pytest.mark.parametrize("after", [0.0, 0.05, 0.11])
+@pytest.mark.parametrize(
+    "after", [0.05, *(pytest.param(after, marks=pytest.mark.slow) for after in (0.0, 0.11))]
+)
 def test_killed_at_any_time_the_newest_checkpoint_loads(tmp_path, after):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),

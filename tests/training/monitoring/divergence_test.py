@@ -171,7 +171,7 @@ def digest(folder) -> str:
     return state_digest(Checkpoints(folder / "checkpoints").arrays(12))
 
 
-@pytest.mark.parametrize("only_gradient", [False, True])
+@pytest.mark.parametrize("only_gradient", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_that_skips_bad_batches_equals_one_without_them(
     tmp_path, monkeypatch, capsys, only_gradient
 ):

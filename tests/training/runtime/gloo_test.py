@@ -15,6 +15,10 @@ def policy_of(thread: threading.Thread) -> int:
     return os.sched_getscheduler(thread.native_id)
 
 
+def waits_on(thread: threading.Thread) -> str:
+    return pathlib.Path(f"/proc/self/task/{thread.native_id}/wchan").read_text()
+
+
 def kernel_allows_it() -> bool:
     """Return whether the kernel shows what a thread waits on, and lets its policy change.
 
@@ -26,7 +30,7 @@ def kernel_allows_it() -> bool:
     try:
         os.sched_setscheduler(waiting.native_id or 0, os.SCHED_IDLE, os.sched_param(0))
         threading.Event().wait(0.05)
-        return "futex" in pathlib.Path(f"/proc/self/task/{waiting.native_id}/wchan").read_text()
+        return "futex" in waits_on(waiting)
     except (OSError, AttributeError):
         return False
     finally:
@@ -51,7 +55,10 @@ def test_of_new_threads_those_that_poll_give_way():
         with gloo.in_the_background():
             polling.start()
             waiting.start()
-            threading.Event().wait(0.3)
+            for _ in range(600):
+                if "epoll" in waits_on(polling) and "futex" in waits_on(waiting):
+                    break
+                threading.Event().wait(0.1)
         # Python names its threads' kernel side after the process, as gloo's is.
         assert policy_of(polling) == os.SCHED_IDLE
         assert policy_of(waiting) != os.SCHED_IDLE and os.sched_getscheduler(0) != os.SCHED_IDLE

@@ -47,11 +47,11 @@ def test_processes_meet_over_either_version(host):
         pytest.skip("this machine has no IPv6")
     port = free_port()
     groups = [Group.at(f"{host}:{port}", 2, process) for process in range(2)]
-    threads = [threading.Thread(target=roll_call, args=(group, 5)) for group in groups]
+    threads = [threading.Thread(target=roll_call, args=(group, 60)) for group in groups]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(120)
     assert not any(thread.is_alive() for thread in threads)
 
 
@@ -63,7 +63,7 @@ def test_a_name_that_does_not_resolve_ends_at_once(host, process, monkeypatch):
     began = time.monotonic()
     with pytest.raises(ConfigError, match="does not resolve"):
         roll_call(Group(f"{host}:8476", 2, process), 60)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
 
 
 def test_in_kubernetes_a_name_may_appear_later(monkeypatch, capsys):

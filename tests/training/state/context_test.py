@@ -103,10 +103,14 @@ def first_step(settings: dict, mesh: jax.sharding.Mesh):
     return gradients, metrics, program.as_text()
 
 
-@pytest.mark.parametrize("settings", [tiny(), vdvae()], ids=["vae", "vdvae"])
-def test_models_have_the_loss_and_gradients_of_one_device(settings):
+@pytest.mark.parametrize(
+    "settings, meshes",
+    [(tiny(), MESHES[:2]), pytest.param(vdvae(), MESHES[:2], marks=pytest.mark.slow)],
+    ids=["vae", "vdvae"],
+)
+def test_models_have_the_loss_and_gradients_of_one_device(settings, meshes):
     expected, metrics, _ = first_step(settings, mesh_of(dict(fsdp=1)))
-    for sizes in MESHES[:2]:
+    for sizes in meshes:
         gradients, split_metrics, hlo = first_step(settings, mesh_of(sizes))
         np.testing.assert_allclose(split_metrics["loss"], metrics["loss"], rtol=2e-6)
         for name, gradient in expected.items():

@@ -148,7 +148,9 @@ def test_gradients_are_those_of_the_losses_written_out(one):
         g = -discriminate(start.discriminator.params, outputs.recon.mean()).mean()
         return nll, nll + 1e-6 * outputs.latents[0].kl.sum() / 8, g
 
-    gradients = [jax.grad(lambda p, part=part: terms(p)[part])(start.params) for part in range(3)]
+    gradients = [
+        jax.jit(jax.grad(lambda p, part=part: terms(p)[part]))(start.params) for part in range(3)
+    ]
     of_nll, of_g = (gradients[part]["decode_conv.kernel"] for part in (0, 2))
     weight = 0.5 * min(1e4, np.linalg.norm(of_nll) / (np.linalg.norm(of_g) + 1e-4))
     np.testing.assert_allclose(metrics["adversarial_weight"], weight, rtol=1e-4)
@@ -159,9 +161,13 @@ def test_gradients_are_those_of_the_losses_written_out(one):
         )
 
     fake = setup.modeldef.merge(start.params)(batch, key=key, train=True).recon.mean()
-    of_discriminator = jax.grad(
-        lambda p: adversarial.hinge_discriminator(discriminate(p, x), discriminate(p, fake)).mean()
-    )(start.discriminator.params)
+
+    def game(params):
+        return adversarial.hinge_discriminator(discriminate(params, x), discriminate(params, fake))
+
+    of_discriminator = jax.jit(jax.grad(lambda params: game(params).mean()))(
+        start.discriminator.params
+    )
     for name, before in start.discriminator.params.items():
         moved = before - after.discriminator.params[name]
         np.testing.assert_allclose(
@@ -262,6 +268,7 @@ def test_parts_of_a_batch_one_after_the_other_are_the_batch(one):
             )
 
 
+@pytest.mark.slow
 def test_a_step_in_bfloat16_is_that_in_float32_to_its_precision(one):
     half = Setup(tiny(dtype="bfloat16"))
     (_, metrics), (state, rounded) = (
