@@ -119,7 +119,9 @@ def _is_file_name(name: str) -> bool:
 def _seconds(value: Any, key: str, where: str) -> float:
     """Return a number of JSON, or the number that a field of a .csv spells."""
     try:
-        if isinstance(value, int | float | str) and not isinstance(value, bool):
+        if isinstance(value, str):
+            return float(value.replace("_", "?"))  # Python's literals are no numbers of a list
+        if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
     except (ValueError, OverflowError):
         pass
