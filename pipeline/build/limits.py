@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, shortened
 
 _LARGEST = 2**31 - 1  # steps and sizes are 32-bit integers on a device
 _WIDEST = 2**24  # of a network's widths, depths and counts
@@ -138,8 +138,11 @@ def check_plain(value: Any, where: str = "config") -> None:
 
 def shown(value: Any) -> str:
     """Return a value as Python spells it, on one line of at most 80 letters."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    try:
+        text = repr(value)
+    except Exception:  # of a user's class, whose own method fails
+        text = object.__repr__(value)
+    return shortened(" ".join(text.split()))
 
 
 def whole_numbers(config: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from ml_collections.config_dict import config_dict
 
 import pipeline
 from pipeline.core.construct import nearest
-from pipeline.core.errors import ConfigError, one_line
+from pipeline.core.errors import ConfigError, one_line, shortened
 from pipeline.storage.paths import is_remote
 
 _MODULE = "strata_recipe"  # the name of a recipe as a module
@@ -62,9 +62,9 @@ def load(text: str) -> ConfigDict:
             config = module.get_config(*arguments)
         if isinstance(config, ConfigDict):
             config.lock()
-    except ConfigError:
+    except (ConfigError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise ConfigError(
             f"--config {text}: the recipe failed to load: {_described(error, file)}"
         ) from None
@@ -142,7 +142,8 @@ def _described(error: BaseException, file: str) -> str:
         frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)
     ]
     place = f"{_shown(frames[-1].filename, file)}:{frames[-1].lineno}" if frames else file
-    return f"{kind}: {_one_line(error)} ({place})" if str(error) else f"{kind} ({place})"
+    words = _one_line(error)
+    return f"{kind}: {words} ({place})" if words else f"{kind} ({place})"
 
 
 def _shown(name: str | None, file: str) -> str:
@@ -166,8 +167,7 @@ def _one_line(error: BaseException) -> str:
 def _printable(text: str | None) -> str:
     """Return a text of the command line as it is, or spelled by Python if it is no plain line."""
     text = "" if text is None else text
-    shown = text if text.isprintable() else repr(text)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return shortened(text if text.isprintable() else repr(text))
 
 
 def _value(node: ConfigDict, name: str) -> Any:

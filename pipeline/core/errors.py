@@ -3,7 +3,15 @@
 
 def one_line(error: BaseException) -> str:
     """Return the message of any error, which may have several lines, as one line."""
-    return " ".join(str(error).split())
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # of a user's class, whose own method fails
+        return ""
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """Return a text that a message quotes, cut to at most so many letters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 class StrataError(Exception):

@@ -26,6 +26,7 @@ BROKEN = [
     ("assert False\n", r"AssertionError \(RECIPE:1\)"),
     ("import json\njson.loads('{')\n", r"JSONDecodeError: .*\(RECIPE:2\)"),
     ("raise ValueError('two\\nlines')\n", r"ValueError: two lines \(RECIPE:1\)"),
+    ("class E(BaseException):\n    pass\nraise E('x')\n", r"E: x \(RECIPE:3\)"),
     ("x = '\0'\n", r"failed to load: (SyntaxError|ValueError)"),
     (b"\xff\xfe\n", "failed to load: SyntaxError"),
 ]
@@ -38,6 +39,19 @@ def test_whatever_a_recipe_raises_is_one_line(tmp_path, capsys, content, message
     with pytest.raises(ConfigError, match=message.replace("RECIPE", str(path))) as error:
         recipes.load(str(path))
     assert "\n" not in str(error.value)
+    assert dispatch(["inspect", "--config", str(path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_object_without_a_representation_is_one_line(tmp_path, capsys):
+    path = tmp_path / "recipe.py"
+    nameless = (
+        "class X:\n    def __repr__(self):\n        raise ValueError\n    __str__ = __repr__\n"
+    )
+    path.write_text(
+        f"{HEAD}{nameless}def get_config(a=''):\n    config = {TINY}"
+        "    config.model = X()\n    return config\n"
+    )
     assert dispatch(["inspect", "--config", str(path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 

@@ -21,6 +21,7 @@ FAULTS = [
     ("csv", b"path\na.mp4\n\xff\xfe.mp4\n", 3, "not text in UTF-8"),
     ("csv", "label\nx\n", 2, "has no 'path'"),
     ("csv", "path,end\na.mp4,0\n", 2, "before end=0"),
+    ("csv", "path,begin\na.mp4,1_0\n", 2, "begin='1_0' must be a number"),
     ("csv", "path,begin\na.mp4,nan\n", 2, "begin=nan must be"),
     ("jsonl", '{"path": "a.mp4"}\n{"path": \n', 2, "is not JSON"),
     ("jsonl", '{"path": "a.mp4", "path": "b.mp4"}\n', 1, "'path' is there twice"),

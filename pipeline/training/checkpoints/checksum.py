@@ -7,11 +7,15 @@ probability of about 2^-32 or less. It does not protect against deliberate chang
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt64
+
+from pipeline.core.errors import CheckpointError
+from pipeline.formats.names import first_few
 
 MASK = (1 << 64) - 1
 _CHUNK = 1 << 15  # elements whose products stay in a core's cache
@@ -43,24 +47,29 @@ def checksum(block: np.ndarray, starts: tuple[int, ...] = ()) -> int:
     return _contract(bits, rows, columns)
 
 
-def of_array(array: jax.Array) -> int:
-    """Return this process's part of the checksum: of the shards whose first replica it holds."""
-    total = 0
+def of_array(array: jax.Array) -> tuple[int, bool]:
+    """Return this process's part of the checksum, and whether its part is finite.
+
+    Its part are the shards whose first replica it holds. Each is fetched from its device once.
+    """
+    total, finite = 0, True
     for shard in array.addressable_shards:
         if shard.replica_id == 0:
-            total += checksum(
-                np.asarray(shard.data), tuple(part.start or 0 for part in shard.index)
-            )
-    return total & MASK
+            block = np.asarray(shard.data)
+            total += checksum(block, tuple(part.start or 0 for part in shard.index))
+            finite = finite and is_finite(block)
+    return total & MASK, finite
 
 
-def is_finite(array: jax.Array | np.ndarray) -> bool:
-    """Return whether this process's shards of an array have neither NaN nor infinity."""
-    if not jnp.issubdtype(array.dtype, jnp.inexact):
-        return True
-    if isinstance(array, np.ndarray):
-        return bool(np.isfinite(array).all())
-    return all(bool(np.isfinite(np.asarray(part.data)).all()) for part in array.addressable_shards)
+def is_finite(block: np.ndarray) -> bool:
+    """Return whether an array has neither NaN nor infinity."""
+    return not jnp.issubdtype(block.dtype, jnp.inexact) or bool(np.isfinite(block).all())
+
+
+def require_finite(nonfinite: Sequence[str]) -> None:
+    """Raise CheckpointError if there are names of arrays that are not finite."""
+    if nonfinite:
+        raise CheckpointError(f"{first_few(nonfinite)}: not finite")
 
 
 def _contract(

@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from pipeline.core.errors import CheckpointError, DamagedCheckpoint
+from pipeline.formats.names import first_few
 from pipeline.storage.paths import Path
 from pipeline.training.checkpoints import orbax_buckets
 from pipeline.training.checkpoints.checksum import checksum, is_finite, of_array
@@ -43,9 +44,9 @@ def arrays(path: Path, content: Mapping[str, Any], parts: Collection[str]) -> Tr
         if not parts or part in parts:
             wanted.setdefault(part, {})[rest] = np.empty(said["shape"], jnp.dtype(said["dtype"]))
     loaded = load(path, content, wanted)
-    sums = {name: checksum(np.asarray(array)) for name, array in flat(loaded).items()}
-    _compare(path, content, sums)
-    _refuse_nonfinite(path, [name for name, array in flat(loaded).items() if not is_finite(array)])
+    read = {name: np.asarray(array) for name, array in flat(loaded).items()}
+    _compare(path, content, {name: checksum(array) for name, array in read.items()})
+    _refuse_nonfinite(path, [name for name, array in read.items() if not is_finite(array)])
     return loaded
 
 
@@ -80,9 +81,8 @@ def check_sums(path: Path, content: Mapping[str, Any], loaded: Tree) -> None:
     The same for arrays that are not finite, from which no run can continue.
     """
     names = list(flat(loaded))
-    shares = np.array(
-        [(of_array(array), not is_finite(array)) for array in flat(loaded).values()], np.uint64
-    )
+    parts = [of_array(array) for array in flat(loaded).values()]
+    shares = np.array([(total, not finite) for total, finite in parts], np.uint64)
     if jax.process_count() > 1:
         # As pairs of 32 bits: JAX has 64-bit types only if they are enabled.
         gathered = multihost_utils.process_allgather(shares.view(np.uint32))
@@ -99,18 +99,13 @@ def _compare(path: Path, content: Mapping[str, Any], sums: Mapping[str, int]) ->
     ]
     if wrong:
         raise DamagedCheckpoint(
-            f"checkpoint {path} is damaged: {few(wrong)}: not what was saved (checksum)"
+            f"checkpoint {path} is damaged: {first_few(wrong)}: not what was saved (checksum)"
         )
 
 
 def _refuse_nonfinite(path: Path, names: Sequence[str]) -> None:
     if names:
-        raise DamagedCheckpoint(f"checkpoint {path} is damaged: {few(names)}: not finite")
-
-
-def few(names: Sequence[str]) -> str:
-    """Return up to three names of arrays for a message, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more arrays" if len(names) > 3 else "")
+        raise DamagedCheckpoint(f"checkpoint {path} is damaged: {first_few(names)}: not finite")
 
 
 def _low_memory(path: Path, tree: Tree) -> ocp.Context:

@@ -11,7 +11,6 @@ the run, so that a start that was replaced cannot write into a checkpoint of its
 import concurrent.futures
 import contextlib
 import itertools
-import json
 import os
 import pathlib
 import time
@@ -23,13 +22,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from pipeline.core import errors, progress
-from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint, StrataError
+from pipeline.core import progress
+from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
 from pipeline.core.notices import notice
 from pipeline.storage.paths import Path, as_path, is_remote
 from pipeline.storage.patience import patience
-from pipeline.training.checkpoints import manifest, orbax_buckets, orbax_noise, reading
-from pipeline.training.checkpoints.checksum import MASK, checksum, is_finite, of_array
+from pipeline.training.checkpoints import lockstep, manifest, orbax_buckets, orbax_noise, reading
+from pipeline.training.checkpoints.checksum import checksum, is_finite, require_finite
 from pipeline.training.checkpoints.host_copy import HostCopy
 from pipeline.training.checkpoints.orbax_errors import reason
 from pipeline.training.checkpoints.retention import Retention
@@ -44,7 +43,6 @@ from pipeline.training.state.state_tree import (
 )
 from pipeline.training.state.train_state import TrainState
 
-_TOGETHER_S = 600  # Timeout for all processes to write their part.
 _IN_THE_LOOP_S = 20.0  # Patience with a bucket while training waits.
 _BUSY_S = 60.0  # The longest that training waits for an earlier save to a bucket.
 _OUTAGE_S = 900.0  # Saves to a bucket are tried for so long.
@@ -278,19 +276,10 @@ class Checkpoints:
         self, path: Path, tree: Tree, about: dict[str, Any]
     ) -> concurrent.futures.Future[None]:
         if jax.process_count() > 1:
-            # Processes must save in lockstep, which only Orbax's asynchronous save does. It blocks
-            # the loop for a third of a millisecond per array, to copy it. The checksums are taken
-            # here, before training changes the state.
-            sums = {name: of_array(array) for name, array in flat(tree).items()}
-            bad = [name for name, array in flat(tree).items() if not is_finite(array)]
             with orbax_buckets.context(path):
-                response = ocp.save_checkpointables_async(str(path / self._start_name), tree)
-            kinds = {
-                name: (np.dtype(array.dtype).name, array.shape)
-                for name, array in flat(tree).items()
-            }
+                save = lockstep.Save(str(path / self._start_name), tree, self._saves)
             return self._thread.submit(
-                self._finish_together, path, response, kinds, (sums, bad), about, self._saves
+                save.finish, lambda kinds, sums: self._commit(path, kinds, sums, about)
             )
         # Orbax's would take 15% of the save of a VDVAE, with thousands of arrays; copying takes 2%.
         host = self._copy(tree) if jax.default_backend() == "cpu" else jax.device_get(tree)
@@ -298,7 +287,7 @@ class Checkpoints:
 
     def _write(self, path: Path, host: Tree, about: dict[str, Any]) -> None:
         """Write and commit in the saving thread of a run of one process, with retries."""
-        _check_finite([name for name, array in flat(host).items() if not is_finite(array)])
+        require_finite([name for name, array in flat(host).items() if not is_finite(array)])
         context = orbax_buckets.context(path)
         context.memory.deepcopy_host_arrays = False  # They already are a copy.
         patient_until = time.monotonic() + (_OUTAGE_S if self._remote else 0)
@@ -318,45 +307,6 @@ class Checkpoints:
         self._commit(
             path, kinds, {name: checksum(array) for name, array in flat(host).items()}, about
         )
-
-    def _finish_together(
-        self,
-        path: Path,
-        response: Any,
-        kinds: Any,
-        own: tuple[dict[str, int], list[str]],
-        about: dict[str, Any],
-        number: int,
-    ) -> None:
-        """Finish in the saving thread; process 0 adds up all checksums and commits the step.
-
-        `own` are the checksums of this process, and the names of arrays that are not finite.
-        """
-        client, key = cluster_status.client(), f"strata/checksums/{number}/"
-        sums, bad = own
-        client.key_value_set(f"{key}{jax.process_index()}", json.dumps([list(sums.values()), bad]))
-        response.result()
-        done = f"strata/saved/{number}"
-        if jax.process_index() > 0:
-            verdict = json.loads(client.blocking_key_value_get(done, 1000 * _TOGETHER_S))
-            if verdict:
-                raise getattr(errors, verdict["type"])(verdict["text"])
-            return
-        try:
-            shares = [
-                json.loads(client.blocking_key_value_get(f"{key}{process}", 1000 * _TOGETHER_S))
-                for process in range(jax.process_count())
-            ]
-            _check_finite(sorted({name for _, bad in shares for name in bad}))
-            columns = zip(*(values for values, _ in shares), strict=True)
-            totals = [sum(column) & MASK for column in columns]
-            self._commit(path, kinds, dict(zip(sums, totals)), about)
-        except Exception as error:
-            known = type(error) if isinstance(error, StrataError) else CheckpointError
-            verdict = {"type": known.__name__, "text": reason(error)}
-            client.key_value_set(done, json.dumps(verdict))
-            raise
-        client.key_value_set(done, json.dumps(None))
 
     def _commit(
         self, path: Path, kinds: Mapping[str, Any], sums: Mapping[str, int], about: Any
@@ -430,9 +380,3 @@ class Checkpoints:
             notice(f"{damage}; {done}, and passed over")
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"quarantine {step}")
-
-
-def _check_finite(nonfinite: list[str]) -> None:
-    """Raise CheckpointError for the names of arrays that are not finite."""
-    if nonfinite:
-        raise CheckpointError(f"{reading.few(nonfinite)}: not finite")

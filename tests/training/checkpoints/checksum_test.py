@@ -79,5 +79,7 @@ def test_places_matter():
 )
 def test_shardings_agree(sizes, spec):
     array = RANDOM.standard_normal((16, 24)).astype(np.float32)
-    split = jax.device_put(jnp.asarray(array), NamedSharding(meshes.create(**sizes), spec))
-    assert of_array(split) == checksum(array)
+    sharding = NamedSharding(meshes.create(**sizes), spec)
+    assert of_array(jax.device_put(jnp.asarray(array), sharding)) == (checksum(array), True)
+    array[-1, -1] = np.inf
+    assert of_array(jax.device_put(jnp.asarray(array), sharding)) == (checksum(array), False)
