@@ -23,11 +23,11 @@ install: .venv/installed
 
 # Minutes on two cores: trains on scikit-learn's photographs, then does everything one does with a trained codec.
 quickstart: install
-	$(BIN)/strata train --config configs/quickstart.py --workdir $(RUN)
+	$(BIN)/strata train --config configs/quickstart/digits.py --workdir $(RUN)
 	$(BIN)/strata eval --workdir $(RUN) --json $(RUN)/eval.json
 	$(BIN)/strata sample --workdir $(RUN) --out $(RUN)/grid.png
 	$(BIN)/strata export --workdir $(RUN) --out $(RUN)/codec --overwrite
-	$(BIN)/strata data examples --config configs/quickstart.py --split eval --num 1 --out $(RUN)/heldout
+	$(BIN)/strata data examples --config configs/quickstart/digits.py --split eval --num 1 --out $(RUN)/heldout
 	$(BIN)/strata reconstruct --codec $(RUN)/codec $(RUN)/heldout --out $(RUN)/reconstructed --json $(RUN)/reconstruct.json
 	@echo
 	@echo "Trained run      $(RUN)   (metrics.jsonl, tb/, samples/, checkpoints/)"

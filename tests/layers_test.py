@@ -19,7 +19,7 @@ LINES = [
     "networks flows priors discriminators data",
     "bottlenecks",
     "models losses metrics",
-    "codec evaluators",
+    "codec evaluators reporting",
     "importers exporters",
     "training",
     "build",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command on this machine as N processes with M host devices each, joined over gloo:
 #
-#   launch/local/run.sh -n 4 -d 2 -- strata train --config configs/quickstart.py --workdir runs/four
+#   launch/local/run.sh -n 4 -d 2 -- strata train --config configs/quickstart/digits.py --workdir runs/four
 #   launch/local/run.sh -n 4 --config F[:ARG] --workdir D [FLAGS] [-- FLAGS OF strata train]
 #   launch/local/run.sh [FLAGS] -- PROGRAM ...
 #

@@ -17,6 +17,7 @@ COMMANDS = {
     "inspect": ("inspect", "show parameters and latents of a recipe, a run or a codec"),
     "plan": ("plan", "compile for machines you do not have: memory, collectives, days"),
     "checkpoint": ("checkpoint", "list or verify the checkpoints of a run"),
+    "report": ("report", "show figures, samples and reconstructions of runs on one page"),
     "export": ("export", "turn a run into a codec folder"),
     "reconstruct": ("reconstruct", "encode and decode images and videos with a codec"),
     "encode": ("encode", "turn images and videos into latents"),

@@ -158,8 +158,10 @@ def _examples(argv: list[str]) -> int:
     """Write examples of a recipe's data as a model sees them.
 
     strata data examples --config F --out DIR [--split eval] [--num 8] [--seed 0]
+                         [--original]
 
-    Images are written as .png, and clips as lossless .mp4.
+    Images are written as .png, and clips as lossless .mp4. --original writes the
+    images whole, before scaling and cropping.
 
     Example:
       strata data examples --config configs/vae/digits.py --out examples
@@ -170,6 +172,7 @@ def _examples(argv: list[str]) -> int:
     DEFINE_enum("split", "eval", ("train", "eval"), "Part of the data.", flag_values=values)
     DEFINE_integer("num", 8, "Number of examples.", flag_values=values, lower_bound=1)
     DEFINE_integer("seed", 0, "Seed of the training examples' order and crops.", flag_values=values)
+    DEFINE_bool("original", False, "Write images before scaling and cropping.", flag_values=values)
     rest = flags.parse(values, argv, _examples.__doc__)
     if rest is None:
         return 0
@@ -182,7 +185,7 @@ def _examples(argv: list[str]) -> int:
 
     data = build.dataset(build.plain(config))
     with ownership.owned(out), transfer.written_folder(out, name="--out") as folder:
-        chosen: Any = dict(split=values.split, num=values.num, seed=values.seed)
+        chosen: Any = {name: values[name].value for name in ("split", "num", "seed", "original")}
         written = write_examples(data, os.fspath(folder), **chosen)
     print(f"{len(written)} {data.what} of the {values.split} set: {out}")
     return 0

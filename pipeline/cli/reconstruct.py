@@ -1,7 +1,7 @@
 """Encode and decode image and video files with a codec, and measure the reconstructions.
 
 strata reconstruct --codec CODEC IN... --out DIR [--side_by_side] [--json F]
-                   [--tile PIXELS] [--chunk FRAMES] [--fit tile|resize]
+                   [--tile PIXELS] [--chunk FRAMES] [--verify_chunks] [--fit tile|resize]
                    [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
 
 IN are files and folders of any size and mode. Videos are written as mp4 files with the frames,
@@ -11,7 +11,7 @@ cuts larger images into tiles of that size; --fit resize shrinks and crops them 
 measured too if the files of a perceptual network are given.
 
 The results of a codec that is not causal depend on the chunks, and a remark says so; --chunk 0
-codes each video whole.
+codes each video whole, and --verify_chunks codes it both ways and compares.
 
 A file that cannot be read is named, the others are processed, and the exit code is 65. Running the
 same command again processes only files that are missing or changed.
@@ -20,6 +20,7 @@ Example:
   strata reconstruct --codec codec photos/ film.mp4 --out out --side_by_side
 """
 
+import math
 import pathlib
 from typing import Any
 
@@ -27,8 +28,9 @@ from absl import flags
 
 from pipeline.cli import file_batch, frozen_networks
 from pipeline.cli import flags as cli_flags
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.metrics import catalogue
+from pipeline.reporting import captions
 
 PROTOCOL = (
     "each whole image or frame is compared with the pixels that were encoded, in 8 bits, before "
@@ -47,6 +49,12 @@ def run(argv: list[str]) -> int:
     frozen_networks.define_perceptual(values)
     flags.DEFINE_bool(
         "side_by_side", False, "Write the original to the left of each result.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "verify_chunks",
+        False,
+        "Also code each video whole, and fail if a causal codec's frames differ.",
+        flag_values=values,
     )
     cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)
@@ -68,33 +76,23 @@ def run(argv: list[str]) -> int:
         codec,
         settings,
         work,
-        line=_line,
+        line=captions.of_reconstruction,
         stream=stream,
     )
     summary = _summary(results, perceptual)
     if results:
-        print(f"mean of {len(results)} files: {_line(summary)}: {out}", file=stream)
+        print(
+            f"mean of {len(results)} files: {captions.of_reconstruction(summary)}: {out}",
+            file=stream,
+        )
     content = {"codec": folder, "files": results, "failed": failures, **summary}
     cli_flags.write_json(content, values.json)
     return DataError.exit_code if failures else 0
 
 
-def _figures(result: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics of a result, by name."""
-    return {name: value for name, value in result.items() if name in catalogue.by_name()}
-
-
-def _line(result: dict[str, Any]) -> str:
-    """Return a result's metrics for people."""
-    return ", ".join(
-        f"{catalogue.find(name).label} {catalogue.find(name).format_value(value)}"
-        for name, value in _figures(result).items()
-    )
-
-
 def _summary(results: list[dict[str, Any]], perceptual: Any) -> dict[str, Any]:
     """Return means over the files that have a metric, the number of files, and the protocol."""
-    figures = [_figures(result) for result in results]
+    figures = [captions.figures(result) for result in results]
     names = dict.fromkeys(name for found in figures for name in found) or dict.fromkeys(
         metric.name
         for metric in catalogue.entries()
@@ -114,7 +112,7 @@ def _work(
     from pipeline.codec.media import image_files
 
     further = {perceptual.name: perceptual} if perceptual else {}
-    shown = dict(side_by_side=values.side_by_side)
+    shown: dict[str, Any] = dict(side_by_side=values.side_by_side)
     measured = dict(
         figures="with ms_ssim and flicker", perceptual=perceptual.fingerprint if perceptual else ""
     )
@@ -127,12 +125,18 @@ def _work(
             target = file_batch.with_suffix(stem, ".png")
             return _reconstruct(codec, path, target, **fit, **shown, further=further)
 
+        if values.verify_chunks:
+            raise ConfigError("--verify_chunks is for video codecs: this one takes images")
         return inputs, in_squares, fit | shown | measured
 
     from pipeline.codec.media import any_size_files
     from pipeline.data.listing import has_video_suffix
 
     parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
+    if values.verify_chunks and not codec.is_video:
+        raise ConfigError("--verify_chunks is for video codecs: this one is an image codec")
+    if values.verify_chunks:  # only then, so that results of earlier versions count as done
+        shown["verify_chunks"] = True
     inputs = image_files.find(rest, any_size_files.accepts)
     for suffix in (".png", ".mp4"):
         image_files.refuse_overwriting(inputs, out, suffix)
@@ -144,7 +148,10 @@ def _work(
         result = any_size_files.reconstruct(
             codec, path, target, **parts, **shown, further=further, advance=advance
         )
-        return {"out": str(target)} | result
+        latents = codec.latent_shape(result["frames"], result["height"], result["width"])
+        pixels = result["frames"] * result["height"] * result["width"] * codec.image_shape[2]
+        ratio = {"values_per_latent": round(pixels / math.prod(latents), 2)}
+        return {"out": str(target)} | result | ratio
 
     return inputs, in_parts, parts | shown | measured
 

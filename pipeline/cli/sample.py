@@ -2,7 +2,11 @@
 
 strata sample --workdir D --out grid.png [--num 64] [--temperature 0.9] [--seed 0] [--mean]
               [--batch_norm_passes 0]
+strata sample --workdir D --out grid.png --recognize [--json F]
 strata sample --workdir D --out grid.png --reconstruct [--num 8]
+
+With --recognize, a nearest-neighbor classifier of the run's training images says how many of the
+samples look like one of the dataset's classes; it is meant for small images, such as digits.
 
 The reconstructions of a hierarchy come in rows. The first keeps only the latents of the lowest
 resolution and draws the rest from the prior; the last keeps all of them. For a model with batch
@@ -38,6 +42,8 @@ def run(argv: list[str]) -> int:
     workdir, out = cli_flags.required(values, "workdir"), cli_flags.required(values, "out")
     if not out.endswith(".png"):
         raise ConfigError(f"--out {out} must be a .png file")
+    if values.recognize and values.reconstruct:
+        raise ConfigError("--recognize is of samples: leave out --reconstruct")
     temperatures = parse_temperatures(values.temperature)
 
     from pipeline.build.trained import load_for_inference
@@ -47,7 +53,7 @@ def run(argv: list[str]) -> int:
     temperature = per_layer(temperatures, model.num_layers)
     if values.batch_norm_passes:
         model = _reestimated(model, temperature, values)
-    canvas, what = (_reconstructions if values.reconstruct else _samples)(
+    canvas, what, figures = (_reconstructions if values.reconstruct else _samples)(
         config, model, temperature, values
     )
     try:
@@ -59,7 +65,8 @@ def run(argv: list[str]) -> int:
         grids.save(pathlib.Path(kept), canvas)
         reason = f"--out {out}: {error.strerror}" if isinstance(error, OSError) else str(error)
         raise ConfigError(f"{reason}; the picture is in {kept}") from None
-    print(f"{what} at step {step}: {out}")
+    print(f"{what} at step {step}: {out}", file=cli_flags.report_stream(values.json))
+    cli_flags.write_json({"step": step, "out": out, **figures}, values.json)
     return 0
 
 
@@ -131,6 +138,13 @@ def _flags() -> flags.FlagValues:
     flags.DEFINE_bool(
         "reconstruct", False, "Show held-out images and their reconstructions.", flag_values=values
     )
+    flags.DEFINE_bool(
+        "recognize",
+        False,
+        "Count the samples that look like a class of the data.",
+        flag_values=values,
+    )
+    cli_flags.define_json(values)
     return values
 
 
@@ -161,22 +175,47 @@ def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
 
 def _samples(
     config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues
-) -> tuple[Any, str]:
+) -> tuple[Any, str, dict[str, Any]]:
+    """Return the grid, what it shows, and figures for --json."""
     import jax
 
     from pipeline.core import grids
     from pipeline.evaluators import pictures
+    from pipeline.reporting import captions
 
     num = _number(values, 64)
     images = pictures.samples(
         model, num, key=jax.random.key(values.seed), temperature=temperature, mean=values.mean
     )
-    return grids.grid(images), f"{num} samples"
+    figures = {"num": num} | (_recognized(config, images) if values.recognize else {})
+    return grids.grid(images), captions.of_samples(figures), figures
+
+
+def _recognized(config: dict[str, Any], images: Any) -> dict[str, Any]:
+    """Return how many images are recognized, in all and of each class, and how it was decided."""
+    import numpy as np
+
+    from pipeline import build
+    from pipeline.evaluators import recognition
+
+    data = build.dataset(config)
+    if data.what != "images":
+        raise ConfigError("--recognize is for runs on images")
+    recognizer, held_out = recognition.of_dataset(data)
+    known, classes = recognizer(images)
+    counts = np.bincount(classes[known], minlength=len(data.classes))
+    names = data.classes or [str(number) for number in range(len(counts))]
+    return {
+        "recognized": int(known.sum()),
+        "classes": dict(zip(names, counts.tolist(), strict=True)),
+        "held_out": float(recognizer(held_out)[0].mean()),
+        "protocol": recognition.PROTOCOL,
+    }
 
 
 def _reconstructions(
     config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues
-) -> tuple[Any, str]:
+) -> tuple[Any, str, dict[str, Any]]:
     import jax
 
     from pipeline import build
@@ -190,4 +229,5 @@ def _reconstructions(
     rows, labels = pictures.reconstructions(
         model, images, key=jax.random.key(values.seed), temperature=temperature
     )
-    return grids.grid(rows, columns=len(images), labels=labels), f"{len(images)} reconstructions"
+    grid = grids.grid(rows, columns=len(images), labels=labels)
+    return grid, f"{len(images)} reconstructions", {"num": len(images)}

@@ -143,6 +143,15 @@ class AnySizeCodec(BaseCodec):
         decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return decoded if size is None else padding.crop(decoded, wanted)
 
+    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Return the shape (t, h, w, d) of the latents of a clip, or of an image with frames=1."""
+        return (
+            1 + -(-(frames - 1) // self.temporal_factor) if self.is_video else frames,
+            -(-height // self.spatial_factor),
+            -(-width // self.spatial_factor),
+            self.latent_channels,
+        )
+
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
         """Return `decode` of the `mode` of `encode`, in the size of the images.
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from configs import quickstart
+from configs.quickstart import digits
 from pipeline import build
 from pipeline.build import limits, schema
 from pipeline.core.errors import ConfigError
@@ -12,7 +12,7 @@ from pipeline.core.errors import ConfigError
 
 def changed(**values):
     """Return the quickstart recipe with changes of any type: log__every=3 is a key of a section."""
-    config = quickstart.get_config("tiny")
+    config = digits.get_config("tiny")
     for key, value in values.items():
         *section, name = key.split("__")
         with config.unlocked():

@@ -4,14 +4,14 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
-from configs import quickstart
+from configs.quickstart import digits
 from pipeline import build
 from pipeline.core.errors import ConfigError
 
 
 def changed(**values) -> ConfigDict:
     """Return the quickstart recipe with changes: log__every=3 is a key of a section."""
-    config = quickstart.get_config("tiny")
+    config = digits.get_config("tiny")
     with config.unlocked():
         for key, value in values.items():
             node, *rest = key.split("__")

@@ -157,7 +157,7 @@ def test_examples_are_written_into_a_bucket(tmp_path, remote):
         assert content == (tmp_path / "examples" / name).read_bytes()
 
 
-RECIPE = ["--config", "configs/quickstart.py:tiny"]
+RECIPE = ["--config", "configs/quickstart/digits.py:tiny"]
 
 
 @pytest.mark.parametrize(

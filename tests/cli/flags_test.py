@@ -5,7 +5,7 @@ import pytest
 from pipeline.cli import dispatch, flags
 from pipeline.core.errors import ConfigError
 
-QUICKSTART = "configs/quickstart.py"
+QUICKSTART = "configs/quickstart/digits.py"
 
 
 def parsed(*argv: str):

@@ -55,14 +55,14 @@ def test_a_check_leaves_nothing_and_a_result_makes_its_folders(places, tmp_path)
 
 
 COMMANDS = {
-    "plan": ["--config", "configs/quickstart.py:tiny", "--topology", "cpu:1"],
-    "inspect": ["--config", "configs/quickstart.py:tiny"],
+    "plan": ["--config", "configs/quickstart/digits.py:tiny", "--topology", "cpu:1"],
+    "inspect": ["--config", "configs/quickstart/digits.py:tiny"],
     "eval": ["--workdir", "NONE"],
     "encode": ["--codec", "NONE", "--out", "NONE/out", "a.png"],
     "reconstruct": ["--codec", "NONE", "--out", "NONE/out", "a.png"],
     "decode": ["--codec", "NONE", "--out", "NONE/out", "a.safetensors"],
     "bench data": [],
-    "bench train": ["--config", "configs/quickstart.py:tiny"],
+    "bench train": ["--config", "configs/quickstart/digits.py:tiny"],
     "bench checkpoint": [],
     "data pack": ["NONE", "--out", "NONE/out"],
     "checkpoint verify": ["NONE"],
@@ -82,7 +82,7 @@ OUTPUTS = {
     "export": ["--workdir", "/nowhere-at-all"],
     "sample": ["--workdir", "/nowhere-at-all"],
     "data pack": ["/nowhere-at-all"],
-    "data examples": ["--config", "configs/quickstart.py:tiny"],
+    "data examples": ["--config", "configs/quickstart/digits.py:tiny"],
     "import": ["--from", "taesd", "/nowhere-at-all", "/nowhere-at-all"],
     "reconstruct": ["--codec", "/nowhere-at-all", "a.png"],
 }

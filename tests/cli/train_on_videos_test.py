@@ -11,7 +11,7 @@ from tiny_video_codec import write_video
 from pipeline import build
 from pipeline.cli import dispatch
 
-RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py") + ":tiny"
+RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/quickstart/video.py") + ":tiny"
 
 
 def test_bad_buckets_are_refused_before_compilation(tmp_path, capsys):

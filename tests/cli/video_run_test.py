@@ -12,7 +12,7 @@ from pipeline import Codec
 from pipeline.cli import dispatch
 from pipeline.codec.any_size import AnySizeCodec
 
-RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/quickstart.py") + ":tiny"
+RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/quickstart/video.py") + ":tiny"
 
 
 @pytest.fixture(scope="module")

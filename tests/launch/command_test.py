@@ -10,7 +10,7 @@ from launchers import LAUNCH, ROOT, Fakes, run
 
 from pipeline.cli import COMMANDS
 
-RECIPE = "configs/quickstart.py"
+RECIPE = "configs/quickstart/digits.py"
 TPU = ["--name", "t", "--zone", "us-east5-a"]
 POD = ["--name", "j", "--image", "i", "--accelerator", "a"]
 XPK = ["--cluster", "c", "--workload", "w", "--image", "i"]

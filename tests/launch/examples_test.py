@@ -21,7 +21,7 @@ from pipeline.storage.paths import as_path, sizes
 from pipeline.training.checkpoints.newest_step import newest_step
 
 PAGES = [ROOT / "docs" / "launching.md", LAUNCH / "tpu_vm" / "README.md"]
-RECIPE = "configs/quickstart.py"
+RECIPE = "configs/quickstart/digits.py"
 # Placeholders of the help texts.
 FILLED = {
     r"F\[:ARG\]": RECIPE,

@@ -116,7 +116,7 @@ def test_a_dry_run_prints_each_process():
         "--",
         "strata",
         "train",
-        "--config=configs/quickstart.py",
+        "--config=configs/quickstart/digits.py",
         "--workdir",
         "a b",
     )
@@ -124,4 +124,4 @@ def test_a_dry_run_prints_each_process():
     assert len(lines) == 3 and all(
         "--xla_force_host_platform_device_count=4" in line for line in lines
     )
-    assert lines[2].endswith("quickstart.py --workdir 'a b'") and "STRATA_PROCESS_ID=2" in lines[2]
+    assert lines[2].endswith("digits.py --workdir 'a b'") and "STRATA_PROCESS_ID=2" in lines[2]

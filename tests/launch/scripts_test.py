@@ -58,7 +58,7 @@ def test_programs_stop_at_errors_and_explain_themselves(name):
     assert first and not first.startswith("#") and "set -euo" not in done.stdout
 
 
-RECIPE = str(ROOT / "configs" / "quickstart.py")
+RECIPE = str(ROOT / "configs" / "quickstart" / "digits.py")
 JOB = ["--config", RECIPE, "--workdir", "/tmp/strata-no-such-run"]
 TPU = ["--name", "t", "--zone", "us-east5-a"]
 SLICE = [
@@ -145,7 +145,7 @@ BAD = [
     ("tpu_vm/delete.sh", [*TPU, "--wait", "-1"], "--wait '-1'"),
     (
         "tpu_vm/babysit.sh",
-        [*TPU, "--type", "v5p-8", "--config", "configs/quickstart.py"],
+        [*TPU, "--type", "v5p-8", "--config", "configs/quickstart/digits.py"],
         "--workdir is missing",
     ),
     ("tpu_vm/host.sh", ["launch"], "'launch'"),

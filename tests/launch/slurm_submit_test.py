@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from launchers import LAUNCH, ROOT, Fakes, run
 
-RECIPE = str(ROOT / "configs" / "quickstart.py")
+RECIPE = str(ROOT / "configs" / "quickstart" / "digits.py")
 JOB = ["--config", f"{RECIPE}:tiny", "--workdir", "/shared/run"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from launchers import LAUNCH, ROOT, Fakes, run
 
 TPU = ["--name", "t", "--zone", "us-east5-a"]
-RUN = ["--config", "configs/quickstart.py", "--workdir", "gs://bucket/run"]
+RUN = ["--config", "configs/quickstart/digits.py", "--workdir", "gs://bucket/run"]
 
 
 @pytest.fixture
@@ -126,7 +126,11 @@ def test_run_quotes_for_the_remote_shell(gcloud):
             "strata",
             "train",
         ],
-        *["--config=configs/quickstart.py", "--workdir=gs://bucket/run", "--config.note=a 'b' $c"],
+        *[
+            "--config=configs/quickstart/digits.py",
+            "--workdir=gs://bucket/run",
+            "--config.note=a 'b' $c",
+        ],
     ]
 
 
@@ -352,7 +356,13 @@ def test_xpk(tmp_path):
     }
     assert "--env=STRATA_GRACE=60" in words
     assert command == [
-        *["exec", "/strata/launch/entry.sh", "strata", "train", "--config=configs/quickstart.py"],
+        *[
+            "exec",
+            "/strata/launch/entry.sh",
+            "strata",
+            "train",
+            "--config=configs/quickstart/digits.py",
+        ],
         *["--workdir=gs://bucket/run", "--config.note=a b"],
     ]
     shown = run("xpk/submit.sh", *flags, "--dry-run", "--", "--config.note=a b")

@@ -41,12 +41,14 @@ def reconstruct(
     tile: int | None,
     chunk: Chunk,
     side_by_side: bool,
+    verify_chunks: bool = False,
     further: Mapping[str, FrameMetric] | None = None,
     advance: code_video.Advance,
 ) -> dict[str, Any]:
     """Write the reconstruction of an image or a video; see code_video.reconstruct."""
     if has_video_suffix(source.name):
         options: Any = dict(side_by_side=side_by_side, further=further, advance=advance)
+        options |= dict(verify_chunks=verify_chunks)
         padded: list[str] = []
         with _warnings_as_remarks(padded):
             about = code_video.reconstruct(codec, source, target, tile=tile, chunk=chunk, **options)

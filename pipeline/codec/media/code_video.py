@@ -34,28 +34,35 @@ def reconstruct(
     tile: int | None = None,
     chunk: Chunk = "auto",
     side_by_side: bool = False,
+    verify_chunks: bool = False,
     further: Mapping[str, FrameMetric] | None = None,
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
     """Write an mp4 of a video's reconstruction, with its times and sound, and measure its quality.
 
     `side_by_side` puts each original to the left of its frame; `further` are more distances by
-    name, such as LPIPS.
+    name, such as LPIPS. `verify_chunks` also codes the whole clip at once, in memory that grows
+    with its length, and compares.
 
     Returns:
       frames, height, width, fps, seconds, remarks, and the figures of
-      pipeline.metrics.functions.frame_quality.
+      pipeline.metrics.functions.frame_quality; with `verify_chunks`, whole_clip_difference, the
+      largest difference of a value in 0..255.
 
     Raises:
-      DataError: `source` cannot be read.
+      DataError: `source` cannot be read; or `verify_chunks` finds that the frames of a causal codec
+        differ by more than a rounding.
       ConfigError: `target` cannot be written.
     """
     with VideoReader(source) as reader:
         quality = FrameQuality(further)
+        check = _WholeClip(codec, tile) if verify_chunks and codec.is_video else None
         aspect = reader.pixel_aspect
         with VideoWriter(target, reader.timing, pixel_aspect=aspect, sound_of=source) as writer:
             for done, (original, frame) in enumerate(_pairs(codec, reader, tile, chunk)):
                 quality.add(original, frame)
+                if check is not None:
+                    check.add(original, frame)
                 shown = np.concatenate([original, frame], axis=1) if side_by_side else frame
                 writer.write(shown, reader.pts[done])
                 advance(done + 1, reader.expected_frames)
@@ -66,7 +73,37 @@ def reconstruct(
             *writer.remarks,
             *_chunk_remarks(codec, codec.causal, len(reader.pts), chunk),
         ]
+        if check is not None:
+            about |= {"whole_clip_difference": check.difference()}
+            if codec.causal and about["whole_clip_difference"] > 1:
+                raise DataError(
+                    f"{source}: coded in chunks, frames differ from those of the whole clip by up "
+                    f"to {about['whole_clip_difference']} of 255"
+                )
         return about | {"remarks": remarks} | quality.means()
+
+
+class _WholeClip:
+    """Keeps the frames of a clip to compare them with those that it gives when coded at once."""
+
+    def __init__(self, codec: AnySizeCodec, tile: int | None):
+        self._codec, self._tile = codec, tile
+        self._originals: list[Frame] = []
+        self._frames: list[Frame] = []
+
+    def add(self, original: Frame, frame: Frame) -> None:
+        self._originals.append(original)
+        self._frames.append(frame)
+
+    def difference(self) -> int:
+        """Return the largest difference of a value in 0..255."""
+        latents = self._codec.encode_frames(self._originals, chunk=None, tile=self._tile)
+        whole = self._codec.decode_frames(latents, chunk=None, tile=self._tile)
+        height, width = self._originals[0].shape[:2]
+        return max(
+            int(np.abs(frame.astype(np.int16) - other[:height, :width]).max())
+            for frame, other in zip(self._frames, whole, strict=False)
+        )
 
 
 def encode(

@@ -1,10 +1,12 @@
 """The images of a run: config.data -> batches of uint8 [b h w c]."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Int, Int32, UInt8, UInt64
 
+from pipeline.core.errors import DataError
 from pipeline.data.images.decode import decode
 from pipeline.data.images.transforms import Transform
 from pipeline.data.loading.batches import Draws
@@ -99,6 +101,19 @@ class ImageData(Dataset):
         if self.eval_path:
             self._check_readable(self._held_out, self.eval_path)
 
+    def originals(self, split: str) -> Iterator[UInt8[np.ndarray, "h w c"]]:
+        """Yield the images of the split "train" or "eval" before scaling and cropping, in order.
+
+        Raises:
+          DataError: an image that cannot be read.
+        """
+        for examples in self._training.kinds if split == "train" else self._held_out:
+            for index in range(len(examples)):
+                try:
+                    yield examples.original(index)
+                except Unreadable as error:
+                    raise DataError(f"{examples.source.name(index)}: {error}") from None
+
     def _stream_settings(self) -> tuple[object, ...]:
         """Return the settings that change the stream of examples."""
         settings = (
@@ -139,6 +154,11 @@ class ImageExamples:
         if isinstance(image, bytes):
             image = decode(image, self.transform.channels, at_least=self.transform.at_least)
         return self.transform.square(image, draws.y, draws.x), record.label
+
+    def original(self, index: int) -> UInt8[np.ndarray, "h w c"]:
+        """Return an image in its own size. Raises Unreadable when it cannot be used."""
+        image = self.source[index].data
+        return decode(image, self.transform.channels) if isinstance(image, bytes) else image
 
     def finish(
         self,

@@ -1,5 +1,6 @@
 """Examples of a dataset, as a model sees them, written to image and video files."""
 
+import itertools
 import pathlib
 from collections.abc import Iterator
 
@@ -14,11 +15,18 @@ from pipeline.data.media.container import open_output
 _FPS = 25  # of the files; not every source knows a clip's own rate
 
 
-def write_examples(data: Dataset, out: str, *, split: str, num: int, seed: int = 0) -> list[str]:
+def write_examples(
+    data: Dataset, out: str, *, split: str, num: int, seed: int = 0, original: bool = False
+) -> list[str]:
     """Save `num` examples of the split "train" or "eval" to the folder `out`; return the paths.
 
     Images become .png, and clips become lossless .mp4 (H.264 of RGB) of square pixels at 25 frames
-    per second, without sound.
+    per second, without sound. `original` saves images as they are before scaling and cropping, in
+    the order of the dataset.
+
+    Raises:
+      ConfigError: an argument that cannot work.
+      DataError: an image that cannot be read.
     """
     if split not in ("train", "eval"):
         raise ConfigError(f"--split={split} must be train or eval")
@@ -27,7 +35,8 @@ def write_examples(data: Dataset, out: str, *, split: str, num: int, seed: int =
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for pixels, index in _examples(data, split, num, seed):
+    chosen = enumerate(_originals(data, split)) if original else _examples(data, split, num, seed)
+    for index, pixels in itertools.islice(chosen, num):
         path = folder / f"{split}-{index:06d}"
         if pixels.ndim == 4:
             path = path.with_suffix(".mp4")
@@ -39,13 +48,19 @@ def write_examples(data: Dataset, out: str, *, split: str, num: int, seed: int =
     return written
 
 
-def _examples(data: Dataset, split: str, num: int, seed: int) -> Iterator[tuple[np.ndarray, int]]:
+def _originals(data: Dataset, split: str) -> Iterator[np.ndarray]:
+    if not hasattr(data, "originals"):
+        raise ConfigError("--original is for images: a clip is a part of its video")
+    return data.originals(split)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _examples(data: Dataset, split: str, num: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
     batches = data.train(1, seed) if split == "train" else data.evaluate(1, num)
     with batches:
         for _, batch in zip(range(num), batches, strict=False):
             if batch["mask"][0]:
                 pixels = batch["video"] if "video" in batch else batch["image"]
-                yield pixels[0], int(batch["index"][0])
+                yield int(batch["index"][0]), pixels[0]
 
 
 def _write_clip(path: pathlib.Path, clip: UInt8[np.ndarray, "t h w 3"]) -> None:

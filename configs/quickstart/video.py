@@ -1,6 +1,6 @@
 """A small WF-VAE (arXiv 2411.17459) on windows that move over scikit-learn's photographs.
 
-    strata train --config configs/wf_vae/quickstart.py --workdir runs/wf_vae_quickstart
+    strata train --config configs/quickstart/video.py --workdir runs/quickstart/video
 
 The model has 2.0M parameters. Runs anywhere, because the data is part of a dependency: clips of 5
 frames of 64x64 pixels. The loss is L1, wavelets and KL, without a perceptual distance (which needs
@@ -12,7 +12,7 @@ from runpy import run_path
 
 from ml_collections import ConfigDict
 
-s_4ch = run_path(str(Path(__file__).with_name("s_4ch.py")))
+s_4ch = run_path(str(Path(__file__).parents[1] / "wf_vae" / "s_4ch.py"))
 common = run_path(str(Path(__file__).parents[1] / "common.py"))
 
 

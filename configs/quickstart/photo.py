@@ -1,0 +1,80 @@
+"""A small image codec, trained on a photograph of a church, for a photograph of a flower.
+
+    strata train --config configs/quickstart/photo.py --workdir runs/quickstart/photo
+
+The network is the convolutional autoencoder of Stable Diffusion (arXiv 2112.10752) without its
+discriminator and perceptual distance, with few channels. Both photographs ship with scikit-learn.
+Takes about two minutes on two CPU cores; docs/benchmarks/quickstart.md lists its figures.
+"""
+
+from pathlib import Path
+from runpy import run_path
+
+from ml_collections import ConfigDict
+
+common = run_path(str(Path(__file__).parents[1] / "common.py"))
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """Return the recipe; `:tiny` trains an even smaller network for a few steps."""
+    config = common["defaults"]()
+    config.num_steps = 600
+    config.batch_size = 8
+    config.ema = 0.99
+    config.step = "adversarial"  # the step of codecs that are no density models
+
+    config.data.source = "photographs"
+    config.data.path = ""
+    config.data.image_size = 64
+    config.data.resize = "none"
+    config.data.crop = "random"
+    config.data.flip = True
+    config.data.num_workers = 0
+
+    config.model.name = "autoencoder.Autoencoder"
+    config.model.image_size = 64
+    config.model.latent_channels = 16
+    config.model.encoder = dict(name="taesd.Encoder", width=32, num_blocks=1, pool=False)
+    config.model.bottleneck = dict(name="identity.Identity")
+    config.model.decoder = dict(name="taesd.Decoder", width=32, num_blocks=1, pool=False)
+
+    config.objective.l1 = dict(weight=1.0)
+    config.objective.logvar = 0.0
+    config.objective.rate = dict(weight=0.0)
+    config.objective.adversarial = dict(weight=0.0)
+
+    config.discriminator = ConfigDict()
+
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup_steps = 50
+    config.optimizer.decay = "cosine"
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.99
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.clip_norm = 1.0
+
+    config.mesh.fsdp = 1
+    config.checkpoint.every = 200
+    config.checkpoint.keep = 2
+    config.eval.every = 200
+    config.eval.num_examples = 1
+    config.eval.batch_size = 1
+    config.log.every = 20
+    config.sample.every = 300
+    config.sample.num = 1
+    return tiny(config) if arg == "tiny" else config
+
+
+def tiny(config: ConfigDict) -> ConfigDict:
+    """Shrink the recipe to seconds on a CPU."""
+    common["tiny"](config, batch_size=2)
+    config.ema = 0.9
+    config.data.image_size = 16
+    config.model.image_size = 16
+    config.model.latent_channels = 4
+    for network in (config.model.encoder, config.model.decoder):
+        network.width = 8
+    config.eval.num_examples = 1
+    config.optimizer.warmup_steps = 2
+    return config

@@ -1,0 +1,36 @@
+"""Results of commands, put into words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.metrics import catalogue
+
+
+def figures(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a result, by name."""
+    return {name: value for name, value in result.items() if name in catalogue.by_name()}
+
+
+def of_reconstruction(result: Mapping[str, Any]) -> str:
+    """Return the metrics of a reconstructed file, and how much smaller its latents are."""
+    parts = [of_metric(name, value) for name, value in figures(result).items()]
+    if "values_per_latent" in result:
+        parts.append(f"{result['values_per_latent']:.4g} pixel values per latent value")
+    if "whole_clip_difference" in result:
+        parts.append(f"in chunks = whole within {result['whole_clip_difference']} of 255")
+    return ", ".join(parts)
+
+
+def of_samples(result: Mapping[str, Any]) -> str:
+    """Return the number of samples, and how many of them are recognized."""
+    text = f"{result['num']} samples"
+    if "recognized" in result:
+        share, real = result["recognized"] / result["num"], result["held_out"]
+        text += f", {share:.0%} recognized (of held-out images {real:.0%})"
+    return text
+
+
+def of_metric(name: str, value: Any) -> str:
+    """Return a metric with its label and unit: "PSNR 31.20 dB"."""
+    metric = catalogue.find(name)
+    return f"{metric.label} {metric.format_value(value)}"

@@ -1,0 +1,130 @@
+"""What a run's folder has to show: its figures, and the pictures and clips made with it."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.core.errors import ConfigError
+from pipeline.metrics import catalogue
+from pipeline.reporting import captions
+
+_NEWEST = ("samples", "reconstructions")  # what a run draws by itself, below samples/
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A PNG or mp4 file, and what it shows."""
+
+    path: pathlib.Path
+    caption: str
+
+    @property
+    def is_clip(self) -> bool:
+        return self.path.suffix == ".mp4"
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One run.
+
+    Attributes:
+      title: the name of the run's folder.
+      facts: (name, value) in words.
+      losses: (step, training loss), for a curve.
+    """
+
+    title: str
+    facts: list[tuple[str, str]]
+    pictures: list[Picture]
+    losses: list[tuple[int, float]]
+
+
+def read(folder: pathlib.Path) -> Section:
+    """Read the section of a run's folder.
+
+    Pictures are those that `strata sample --json` and `strata reconstruct --json` have named in
+    JSON files in the folder itself; without any, the newest that the run drew while it trained.
+
+    Raises:
+      ConfigError: there is no run in the folder.
+    """
+    config = _json(folder / "config.json")
+    if not isinstance(config, dict) or "model" not in config:
+        raise ConfigError(f"{folder} holds no run: there is no config.json of one")
+    pictures = [
+        picture
+        for file in sorted(folder.glob("*.json"))
+        for picture in _pictures(folder, _json(file))
+    ]
+    metrics = list(_lines(folder / "metrics.jsonl"))
+    losses = [
+        (line["step"], line["train"]["loss"]) for line in metrics if "loss" in line.get("train", {})
+    ]
+    return Section(folder.name, _facts(folder, config), pictures or _drawn(folder), losses)
+
+
+def _facts(folder: pathlib.Path, config: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("model", str(config["model"].get("name", "?"))),
+        ("data", str(config.get("data", {}).get("source", "?"))),
+    ]
+    evaluations = sorted(
+        (file for file in folder.glob("eval/*.json") if file.stem.isdigit()),
+        key=lambda file: int(file.stem),
+    )
+    newest = _json(evaluations[-1]) if evaluations else None
+    if isinstance(newest, dict):
+        facts.append(("steps", f"{newest.get('step', evaluations[-1].stem)}"))
+        facts.append(("held-out examples", str(newest.get("num_examples", "?"))))
+        for name, value in captions.figures(newest).items():
+            metric = catalogue.find(name)
+            if metric.in_summary:
+                facts.append((metric.label, metric.format_value(value)))
+    return facts
+
+
+def _pictures(folder: pathlib.Path, result: Any) -> Iterator[Picture]:
+    """Yield the pictures that the JSON result of a command names."""
+    if not isinstance(result, dict):
+        return
+    if isinstance(result.get("files"), list):
+        for each in result["files"]:
+            if path := _found(folder, each.get("out")):
+                yield Picture(path, f"{path.name}: {captions.of_reconstruction(each)}")
+    elif (path := _found(folder, result.get("out"))) and "num" in result:
+        yield Picture(path, captions.of_samples(result))
+
+
+def _found(folder: pathlib.Path, out: Any) -> pathlib.Path | None:
+    """Return where a result is now; it may have moved along with the run's folder."""
+    if not isinstance(out, str) or not out.endswith((".png", ".mp4")):
+        return None
+    path = pathlib.Path(out)
+    places = (path, folder / path.name, folder / path.parent.name / path.name)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _drawn(folder: pathlib.Path) -> list[Picture]:
+    found = []
+    for kind in _NEWEST:
+        files = sorted((folder / "samples").glob(f"{kind}_*.png"))
+        found += [Picture(file, f"{kind} while training") for file in files[-1:]]
+    return found
+
+
+def _json(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):  # not every .json in a folder is a result
+        return None
+
+
+def _lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
+    if path.exists():
+        for line in path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:  # half a line, at the end of a run that was killed
+                continue
