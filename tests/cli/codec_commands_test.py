@@ -15,7 +15,7 @@ from pipeline.codec.media import image_files
 from pipeline.distances.pixel_error import psnr
 from pipeline.distances.ssim import ssim
 
-RECIPE = "configs/quickstart/digits.py:tiny"
+RECIPE = "configs/vdvae/cifar10.py:tiny"
 SIZE = 16
 TILED = "tiled 2x3 of 16x16, padded to 32x48"  # how an image of 20x37 is coded
 
