@@ -55,7 +55,7 @@ def images_per_second(axis: str, steps: int, batch_size: int, folder: pathlib.Pa
         command += [
             "train",
             "--config",
-            str(ROOT / "configs/quickstart/digits.py"),
+            str(ROOT / "configs/vdvae/photos.py"),
             "--workdir",
             str(workdir),
         ]

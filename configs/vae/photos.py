@@ -2,7 +2,7 @@
 
     strata train --config configs/vae/photos.py --workdir runs/vae_photos
 
-The model has 1.7M parameters. The flat baseline of configs/quickstart.py: the same data and
+The model has 1.7M parameters. The flat baseline of configs/vdvae/photos.py: the same data and
 likelihood, with one latent vector instead of a hierarchy.
 """
 

@@ -5,6 +5,9 @@ strata report RUN... --out DIR [--title TEXT]
 RUN are folders of runs. DIR gets overview.png and index.html, which holds its pictures and clips
 and can be sent alone. Shown are the newest evaluation (strata eval), and what strata sample and
 strata reconstruct have drawn, if their --json F is a file in the run's folder.
+
+Example:
+  strata report runs/digits runs/film --out runs/report
 """
 
 import os

@@ -53,6 +53,7 @@ MORE_INSTRUCTIONS = {
     "vdvae/ffhq256.py": 37_000,
     "vdvae/imagenet32.py": 37_000,
     "vdvae/imagenet64.py": 37_000,
+    "vdvae/photos.py": 37_000,
     "taesd/taef2.py": 24_000,
     "taesd/taesd.py": 24_000,
 }
