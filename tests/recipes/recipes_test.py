@@ -71,7 +71,7 @@ RECIPES = sorted(
 # Recipes whose `:tiny` differs little from another's, and those that other tests train.
 SLOW = {
     "kl_f8/sd3.py": "sd.py with more channels of latents and without their convolutions",
-    "quickstart.py": "trained in tests/cli/codec_commands_test.py",
+    "quickstart/video.py": "trained in tests/cli/video_run_test.py",
     "taesd/taesd.py": "taef2.py without pooling",
     **{
         name_of(path): "in tests/cli/video_run_test.py the quickstart is trained"
