@@ -21,21 +21,21 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps lpips  # its torchvision would bring another torch
 	@touch $@
 
-# Minutes on two cores: trains on scikit-learn's photographs, then does everything one does with a trained codec.
+# Minutes on two cores: three models from data inside scikit-learn, what one does with them, and one page of it.
 quickstart: install
-	$(BIN)/strata train --config configs/quickstart/digits.py --workdir $(RUN)
-	$(BIN)/strata eval --workdir $(RUN) --json $(RUN)/eval.json
-	$(BIN)/strata sample --workdir $(RUN) --out $(RUN)/grid.png
-	$(BIN)/strata export --workdir $(RUN) --out $(RUN)/codec --overwrite
-	$(BIN)/strata data examples --config configs/quickstart/digits.py --split eval --num 1 --out $(RUN)/heldout
-	$(BIN)/strata reconstruct --codec $(RUN)/codec $(RUN)/heldout --out $(RUN)/reconstructed --json $(RUN)/reconstruct.json
-	@echo
-	@echo "Trained run      $(RUN)   (metrics.jsonl, tb/, samples/, checkpoints/)"
-	@echo "Evaluation       $(RUN)/eval.json"
-	@echo "Samples          $(RUN)/grid.png"
-	@echo "Codec            $(RUN)/codec   (Codec.from_pretrained)"
-	@echo "Held-out crop    $(RUN)/heldout"
-	@echo "Reconstruction   $(RUN)/reconstructed"
+	$(BIN)/strata train --config configs/quickstart/digits.py --workdir $(RUN)/digits
+	$(BIN)/strata eval --workdir $(RUN)/digits --json $(RUN)/digits/eval.json
+	$(BIN)/strata sample --workdir $(RUN)/digits --num 100 --mean --recognize --out $(RUN)/digits/samples.png --json $(RUN)/digits/samples.json
+	$(BIN)/strata sample --workdir $(RUN)/digits --num 10 --reconstruct --out $(RUN)/digits/reconstructions.png --json $(RUN)/digits/reconstructions.json
+	$(BIN)/strata train --config configs/quickstart/photo.py --workdir $(RUN)/photo
+	$(BIN)/strata export --workdir $(RUN)/photo --out $(RUN)/photo/codec --overwrite
+	$(BIN)/strata data examples --config configs/quickstart/photo.py --original --num 1 --out $(RUN)/photo/unseen
+	$(BIN)/strata reconstruct --codec $(RUN)/photo/codec $(RUN)/photo/unseen --side_by_side --out $(RUN)/photo/reconstructed --json $(RUN)/photo/reconstruct.json
+	$(BIN)/strata train --config configs/quickstart/video.py --workdir $(RUN)/video
+	$(BIN)/strata export --workdir $(RUN)/video --out $(RUN)/video/codec --overwrite
+	$(BIN)/strata data examples --config configs/quickstart/video.py --num 1 --config.data.image_size=128 --config.data.num_frames=33 --out $(RUN)/video/unseen
+	$(BIN)/strata reconstruct --codec $(RUN)/video/codec $(RUN)/video/unseen --side_by_side --verify_chunks --chunk 8 --out $(RUN)/video/reconstructed --json $(RUN)/video/reconstruct.json
+	$(BIN)/strata report $(RUN)/digits $(RUN)/photo $(RUN)/video --title 'Strata quickstart' --out $(RUN)/report
 
 lint: install
 	$(BIN)/ruff check .

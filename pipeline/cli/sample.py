@@ -187,7 +187,9 @@ def _samples(
     images = pictures.samples(
         model, num, key=jax.random.key(values.seed), temperature=temperature, mean=values.mean
     )
-    figures = {"num": num} | (_recognized(config, images) if values.recognize else {})
+    figures = {"num": num, "what": "samples"} | (
+        _recognized(config, images) if values.recognize else {}
+    )
     return grids.grid(images), captions.of_samples(figures), figures
 
 
@@ -221,6 +223,7 @@ def _reconstructions(
     from pipeline import build
     from pipeline.core import grids
     from pipeline.evaluators import pictures
+    from pipeline.reporting import captions
 
     num = _number(values, 8)
     with build.dataset(config).evaluate(num, num) as batches:
@@ -230,4 +233,5 @@ def _reconstructions(
         model, images, key=jax.random.key(values.seed), temperature=temperature
     )
     grid = grids.grid(rows, columns=len(images), labels=labels)
-    return grid, f"{len(images)} reconstructions", {"num": len(images)}
+    figures = {"num": len(images), "what": "reconstructions"}
+    return grid, captions.of_samples(figures), figures

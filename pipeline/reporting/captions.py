@@ -22,8 +22,8 @@ def of_reconstruction(result: Mapping[str, Any]) -> str:
 
 
 def of_samples(result: Mapping[str, Any]) -> str:
-    """Return the number of samples, and how many of them are recognized."""
-    text = f"{result['num']} samples"
+    """Return the number of samples or reconstructions, and how many of them are recognized."""
+    text = f"{result['num']} {result['what']}"
     if "recognized" in result:
         share, real = result["recognized"] / result["num"], result["held_out"]
         text += f", {share:.0%} recognized (of held-out images {real:.0%})"

@@ -93,7 +93,7 @@ def _pictures(folder: pathlib.Path, result: Any) -> Iterator[Picture]:
         for each in result["files"]:
             if path := _found(folder, each.get("out")):
                 yield Picture(path, f"{path.name}: {captions.of_reconstruction(each)}")
-    elif (path := _found(folder, result.get("out"))) and "num" in result:
+    elif (path := _found(folder, result.get("out"))) and "what" in result:
         yield Picture(path, captions.of_samples(result))
 
 

@@ -82,6 +82,16 @@ def test_sample_draws_grids(workdir, tmp_path):
     assert drawn["recon"].shape[0] == 2 * 68 + 4
 
 
+def test_samples_are_recognized_or_not(workdir, tmp_path, capsys):
+    result = tmp_path / "samples.json"
+    command = ["sample", "--workdir", str(workdir), "--out", str(tmp_path / "grid.png"), "--num=9"]
+    assert cli.dispatch([*command, "--recognize", "--json", str(result)]) == 0
+    found = json.loads(result.read_text())
+    assert found["recognized"] == 0 and found["held_out"] > 0.9  # a model of two steps draws noise
+    assert sum(found["classes"].values()) == 0 and len(found["classes"]) == 10
+    assert "9 samples, 0% recognized (of held-out images" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -89,6 +99,10 @@ def test_sample_draws_grids(workdir, tmp_path):
         (["sample", "--workdir", "RUN"], "--out is missing"),
         (["sample", "--workdir", "RUN", "--out", "x.jpg"], "must be a .png file"),
         (["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=1,0.5"], "has 2 values"),
+        (
+            ["sample", "--workdir", "RUN", "--out", "x.png", "--recognize", "--reconstruct"],
+            "leave out --reconstruct",
+        ),
         (
             ["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=hot"],
             "--temperature hot",

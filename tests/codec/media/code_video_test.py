@@ -11,6 +11,7 @@ from video_files import pictures, write_frames
 from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.media import clip_latents, code_video
 from pipeline.codec.media.video_io import Timing, VideoReader, VideoWriter
+from pipeline.core.errors import DataError
 
 FRAMES = 13
 
@@ -131,3 +132,26 @@ def test_a_reconstruction_side_by_side_keeps_the_shape_of_pixels(tmp_path):
     with VideoReader(tmp_path / "b.mp4") as reader:
         assert next(iter(reader)).shape == (16, 48, 3)
         assert reader.pixel_aspect == fractions.Fraction(32, 27)
+
+
+class Forgetful(Plain):
+    """A codec whose frames in chunks are darker than those of a whole clip."""
+
+    causal = False
+
+    def decode_frames(self, latents, *, chunk="auto", **_):
+        for latent in latents:
+            yield latent[0].astype(np.uint8) // (1 if chunk is None else 2)
+
+
+def test_chunks_are_compared_with_the_whole_clip(tmp_path, monkeypatch):
+    film = write_wide(tmp_path / "a.mp4")
+    paths = film, tmp_path / "b.mp4"
+    assert "whole_clip_difference" not in code_video.reconstruct(Plain(), *paths)
+    same = code_video.reconstruct(Plain(), *paths, verify_chunks=True)
+    assert same["whole_clip_difference"] == 0
+    other = code_video.reconstruct(Forgetful(), *paths, chunk=4, verify_chunks=True)
+    assert other["whole_clip_difference"] > 50  # known of a codec that is not causal
+    monkeypatch.setattr(Forgetful, "causal", True)
+    with pytest.raises(DataError, match=r"a\.mp4: coded in chunks, frames differ"):
+        code_video.reconstruct(Forgetful(), *paths, chunk=4, verify_chunks=True)
