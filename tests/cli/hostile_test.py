@@ -41,6 +41,7 @@ BASES = {
     "checkpoint list": ["none"],
     "checkpoint verify": ["none"],
     "export": ["--workdir", "none", "--out", "out"],
+    "report": ["none", "--out", "out"],
     "reconstruct": ["--codec", "none", "--out", "out", "a.png"],
     "encode": ["--codec", "none", "--out", "out", "a.png"],
     "decode": ["--codec", "none", "--out", "out", "a.safetensors"],

@@ -266,7 +266,7 @@ def test_a_state_that_is_not_finite_is_not_saved(folder, capfd):
 def test_a_saved_state_that_is_not_finite_is_reported_and_passed_over(folder, monkeypatch, capfd):
     """Older versions saved such a state."""
     with monkeypatch.context() as older:
-        older.setattr(store, "_check_finite", lambda names: None)
+        older.setattr(store, "require_finite", lambda names: None)
         checkpoints = Checkpoints(folder)
         checkpoints.save(3, with_a_nan(make_state(3)), {})
         checkpoints.close()
