@@ -18,7 +18,7 @@ common = run_path(str(Path(__file__).parents[1] / "common.py"))
 def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` trains a much smaller model for a few steps, for tests."""
     config = common["defaults"]()
-    config.num_steps = 600
+    config.num_steps = 1_000
     config.batch_size = 64
     config.ema = 0.98
 
@@ -56,13 +56,13 @@ def get_config(arg: str = "") -> ConfigDict:
     config.optimizer.max_skips = 50
 
     config.mesh.fsdp = 1
-    config.checkpoint.every = 200
+    config.checkpoint.every = 250
     config.checkpoint.keep = 2
-    config.eval.every = 300
+    config.eval.every = 500
     config.eval.num_examples = 179
     config.eval.batch_size = 64
     config.log.every = 20
-    config.sample.every = 300
+    config.sample.every = 500
     return tiny(config) if arg == "tiny" else config
 
 
