@@ -1,6 +1,7 @@
 """The two photographs that ship with scikit-learn (427 x 640, CC BY), whole: one held out."""
 
 import hashlib
+import itertools
 
 import numpy as np
 from jaxtyping import Int
@@ -12,13 +13,15 @@ from pipeline.data.sources.sklearn_images import CLASSES
 MODALITY = "image"
 _PHOTO = {"train": 0, "eval": 1}
 _VIEWS = {"train": 10_000, "eval": 1}
+_ORDERS = [list(order) for order in itertools.permutations(range(3))]  # the first is RGB
 
 
 class Photographs:
     """A church in China for training and a flower for evaluation, both whole.
 
     Training shows the church 10,000 times, for the dataset's random crops (data.crop="random" with
-    data.resize="none"). The flower is never trained on.
+    data.resize="none"). Its colours are nearly grey; it is shown with red, green and blue in all
+    six orders, so that a codec learns other colours too. The flower is never trained on.
     """
 
     classes = CLASSES
@@ -35,7 +38,8 @@ class Photographs:
         return self._length
 
     def __getitem__(self, index: int) -> Record:
-        return Record(self.photo, self.label)
+        orders = _ORDERS if self.label == _PHOTO["train"] else _ORDERS[:1]
+        return Record(self.photo[:, :, orders[index % len(orders)]], self.label)
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> None:
         """Return nothing, because the photographs are larger than the examples."""
