@@ -116,7 +116,10 @@ def _work(
     measured = dict(
         figures="with ms_ssim and flicker", perceptual=perceptual.fingerprint if perceptual else ""
     )
-    if not file_batch.has_any_size(codec, values):
+    takes_any_size = file_batch.has_any_size(codec, values)
+    if values.verify_chunks and not (takes_any_size and codec.is_video):
+        raise ConfigError("--verify_chunks is for video codecs: this one is an image codec")
+    if not takes_any_size:
         inputs = image_files.find(rest)
         image_files.refuse_overwriting(inputs, out, ".png")
         fit = dict(fit=values.fit)
@@ -125,16 +128,12 @@ def _work(
             target = file_batch.with_suffix(stem, ".png")
             return _reconstruct(codec, path, target, **fit, **shown, further=further)
 
-        if values.verify_chunks:
-            raise ConfigError("--verify_chunks is for video codecs: this one takes images")
         return inputs, in_squares, fit | shown | measured
 
     from pipeline.codec.media import any_size_files
     from pipeline.data.listing import has_video_suffix
 
     parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
-    if values.verify_chunks and not codec.is_video:
-        raise ConfigError("--verify_chunks is for video codecs: this one is an image codec")
     if values.verify_chunks:  # only then, so that results of earlier versions count as done
         shown["verify_chunks"] = True
     inputs = image_files.find(rest, any_size_files.accepts)

@@ -47,8 +47,8 @@ def reconstruct(
 ) -> dict[str, Any]:
     """Write the reconstruction of an image or a video; see code_video.reconstruct."""
     if has_video_suffix(source.name):
-        options: Any = dict(side_by_side=side_by_side, further=further, advance=advance)
-        options |= dict(verify_chunks=verify_chunks)
+        options: Any = dict(side_by_side=side_by_side, verify_chunks=verify_chunks)
+        options |= dict(further=further, advance=advance)
         padded: list[str] = []
         with _warnings_as_remarks(padded):
             about = code_video.reconstruct(codec, source, target, tile=tile, chunk=chunk, **options)

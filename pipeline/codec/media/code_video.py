@@ -56,13 +56,13 @@ def reconstruct(
     """
     with VideoReader(source) as reader:
         quality = FrameQuality(further)
-        check = _WholeClip(codec, tile) if verify_chunks and codec.is_video else None
+        frames: list[Frame] = []
         aspect = reader.pixel_aspect
         with VideoWriter(target, reader.timing, pixel_aspect=aspect, sound_of=source) as writer:
             for done, (original, frame) in enumerate(_pairs(codec, reader, tile, chunk)):
                 quality.add(original, frame)
-                if check is not None:
-                    check.add(original, frame)
+                if verify_chunks:
+                    frames.append(frame)
                 shown = np.concatenate([original, frame], axis=1) if side_by_side else frame
                 writer.write(shown, reader.pts[done])
                 advance(done + 1, reader.expected_frames)
@@ -73,36 +73,25 @@ def reconstruct(
             *writer.remarks,
             *_chunk_remarks(codec, codec.causal, len(reader.pts), chunk),
         ]
-        if check is not None:
-            about |= {"whole_clip_difference": check.difference()}
-            if codec.causal and about["whole_clip_difference"] > 1:
+        if verify_chunks:
+            difference = _whole_clip_difference(codec, source, frames, tile)
+            if codec.causal and difference > 1:
                 raise DataError(
                     f"{source}: coded in chunks, frames differ from those of the whole clip by up "
-                    f"to {about['whole_clip_difference']} of 255"
+                    f"to {difference} of 255"
                 )
+            about["whole_clip_difference"] = difference
         return about | {"remarks": remarks} | quality.means()
 
 
-class _WholeClip:
-    """Keeps the frames of a clip to compare them with those that it gives when coded at once."""
-
-    def __init__(self, codec: AnySizeCodec, tile: int | None):
-        self._codec, self._tile = codec, tile
-        self._originals: list[Frame] = []
-        self._frames: list[Frame] = []
-
-    def add(self, original: Frame, frame: Frame) -> None:
-        self._originals.append(original)
-        self._frames.append(frame)
-
-    def difference(self) -> int:
-        """Return the largest difference of a value in 0..255."""
-        latents = self._codec.encode_frames(self._originals, chunk=None, tile=self._tile)
-        whole = self._codec.decode_frames(latents, chunk=None, tile=self._tile)
-        height, width = self._originals[0].shape[:2]
+def _whole_clip_difference(
+    codec: AnySizeCodec, source: pathlib.Path, frames: list[Frame], tile: int | None
+) -> int:
+    """Return how far frames are from those of the clip coded at once, of 255, at most."""
+    with VideoReader(source) as reader:
         return max(
-            int(np.abs(frame.astype(np.int16) - other[:height, :width]).max())
-            for frame, other in zip(self._frames, whole, strict=False)
+            int(np.abs(frame.astype(np.int16) - whole).max())
+            for frame, (_, whole) in zip(frames, _pairs(codec, reader, tile, 0), strict=True)
         )
 
 
