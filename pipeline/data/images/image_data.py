@@ -102,11 +102,6 @@ class ImageData(Dataset):
             self._check_readable(self._held_out, self.eval_path)
 
     def originals(self, split: str) -> Iterator[UInt8[np.ndarray, "h w c"]]:
-        """Yield the images of the split "train" or "eval" before scaling and cropping, in order.
-
-        Raises:
-          DataError: an image that cannot be read.
-        """
         for examples in self._training.kinds if split == "train" else self._held_out:
             for index in range(len(examples)):
                 try:

@@ -146,6 +146,14 @@ class Dataset:
             self, _read_ahead(batches, len(rows) * _largest(self._held_out), num_workers=0)
         )
 
+    def originals(self, split: str) -> Iterator[np.ndarray]:
+        """Yield the images of the split "train" or "eval" before scaling and cropping, in order.
+
+        Raises:
+          ConfigError: these are no images. DataError: an image that cannot be read.
+        """
+        raise ConfigError("--original is for images: a clip is a part of its video")
+
     def _check_readable(self, kinds: Sequence[Examples], where: str) -> None:
         """Read examples of each kind until one works, so that a bad dataset fails early."""
         for examples in kinds:

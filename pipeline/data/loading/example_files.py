@@ -35,7 +35,7 @@ def write_examples(
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    chosen = enumerate(_originals(data, split)) if original else _examples(data, split, num, seed)
+    chosen = enumerate(data.originals(split)) if original else _examples(data, split, num, seed)
     for index, pixels in itertools.islice(chosen, num):
         path = folder / f"{split}-{index:06d}"
         if pixels.ndim == 4:
@@ -46,12 +46,6 @@ def write_examples(
             Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
         written.append(str(path))
     return written
-
-
-def _originals(data: Dataset, split: str) -> Iterator[np.ndarray]:
-    if not hasattr(data, "originals"):
-        raise ConfigError("--original is for images: a clip is a part of its video")
-    return data.originals(split)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _examples(data: Dataset, split: str, num: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
