@@ -74,7 +74,7 @@ class Task:
 
 
 class Screen:
-    """What standard error shows: the innermost work that lasts, or else a status.
+    """Standard error, which shows the innermost work that lasts, or else a status.
 
     A thread redraws while there is work. It is a daemon that ends by itself with the work, so that
     it never keeps a process from ending.

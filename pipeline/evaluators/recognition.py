@@ -1,4 +1,4 @@
-"""How many samples of a model look like a class of its data, by nearest neighbors.
+"""Recognition of samples as classes of the data, by nearest neighbors.
 
 A sample is recognized when at least 4 of the 5 nearest training images agree on its class and the
 nearest one is as close as real images are to each other: not farther than the nearest training

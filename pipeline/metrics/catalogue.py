@@ -88,6 +88,10 @@ class Metric:
         numbers = value if isinstance(value, list | tuple) else [value]
         return f"{' '.join(format(each, self.format) for each in numbers)} {self.unit}".strip()
 
+    def describe(self, value: Any) -> str:
+        """Return a value with the metric's label and unit: "PSNR 31.20 dB"."""
+        return f"{self.label} {self.format_value(value)}"
+
     def load_function(self) -> Callable[..., Any]:
         """Import and return the function, with `arguments` bound."""
         module, _, attribute = self.function.rpartition(".")

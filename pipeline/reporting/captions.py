@@ -13,7 +13,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_reconstruction(result: Mapping[str, Any]) -> str:
     """Return the metrics of a reconstructed file, and how much smaller its latents are."""
-    parts = [of_metric(name, value) for name, value in figures(result).items()]
+    parts = [catalogue.find(name).describe(value) for name, value in figures(result).items()]
     if "values_per_latent" in result:
         parts.append(f"{result['values_per_latent']:.4g} pixel values per latent value")
     if "whole_clip_difference" in result:
@@ -28,9 +28,3 @@ def of_samples(result: Mapping[str, Any]) -> str:
         share, real = result["recognized"] / result["num"], result["held_out"]
         text += f", {share:.0%} recognized (of held-out images {real:.0%})"
     return text
-
-
-def of_metric(name: str, value: Any) -> str:
-    """Return a metric with its label and unit: "PSNR 31.20 dB"."""
-    metric = catalogue.find(name)
-    return f"{metric.label} {metric.format_value(value)}"

@@ -1,7 +1,7 @@
-"""What a run's folder has to show: its figures, and the pictures and clips made with it."""
+"""Contents of a run's folder for a report: its figures, and the pictures and clips made with it."""
 
+import contextlib
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.core.errors import ConfigError
 from pipeline.metrics import catalogue
 from pipeline.reporting import captions
+from pipeline.storage import small_files
 
 _NEWEST = ("samples", "reconstructions")  # what a run draws by itself, below samples/
 
@@ -50,13 +51,13 @@ def read(folder: pathlib.Path) -> Section:
     Raises:
       ConfigError: there is no run in the folder.
     """
-    config = _json(folder / "config.json")
-    if not isinstance(config, dict) or "model" not in config:
+    config = _object(folder / "config.json")
+    if "model" not in config:
         raise ConfigError(f"{folder} holds no run: there is no config.json of one")
     pictures = [
         picture
         for file in sorted(folder.glob("*.json"))
-        for picture in _pictures(folder, _json(file))
+        for picture in _pictures(folder, _object(file))
     ]
     metrics = list(_lines(folder / "metrics.jsonl"))
     losses = [
@@ -74,8 +75,7 @@ def _facts(folder: pathlib.Path, config: dict[str, Any]) -> list[tuple[str, str]
         (file for file in folder.glob("eval/*.json") if file.stem.isdigit()),
         key=lambda file: int(file.stem),
     )
-    newest = _json(evaluations[-1]) if evaluations else None
-    if isinstance(newest, dict):
+    if newest := _object(evaluations[-1]) if evaluations else {}:
         facts.append(("steps", f"{newest.get('step', evaluations[-1].stem)}"))
         facts.append(("held-out examples", str(newest.get("num_examples", "?"))))
         for name, value in captions.figures(newest).items():
@@ -85,10 +85,8 @@ def _facts(folder: pathlib.Path, config: dict[str, Any]) -> list[tuple[str, str]
     return facts
 
 
-def _pictures(folder: pathlib.Path, result: Any) -> Iterator[Picture]:
+def _pictures(folder: pathlib.Path, result: dict[str, Any]) -> Iterator[Picture]:
     """Yield the pictures that the JSON result of a command names."""
-    if not isinstance(result, dict):
-        return
     if isinstance(result.get("files"), list):
         for each in result["files"]:
             if path := _found(folder, each.get("out")):
@@ -114,17 +112,19 @@ def _drawn(folder: pathlib.Path) -> list[Picture]:
     return found
 
 
-def _json(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):  # not every .json in a folder is a result
-        return None
+def _object(path: pathlib.Path) -> dict[str, Any]:
+    """Return a JSON object, or nothing: not every .json in a folder is a result."""
+    with contextlib.suppress(OSError):
+        return small_files.content_of(path, _is_object) or {}
+    return {}
 
 
 def _lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:  # half a line, at the end of a run that was killed
-                continue
+        for line in path.read_bytes().splitlines():
+            if entry := small_files.entry_of(line, _is_object):  # a killed run leaves half a line
+                yield entry
+
+
+def _is_object(content: Any) -> bool:
+    return isinstance(content, dict)

@@ -60,9 +60,7 @@ class Reports:
         scalars = {name: value for name, value in result.items() if name in logged}
         self._writer.scalars(step, "eval", scalars)
         summary = ", ".join(
-            f"{metric.label} {metric.format_value(value)}"
-            for metric, value in metrics.items()
-            if metric.in_summary
+            metric.describe(value) for metric, value in metrics.items() if metric.in_summary
         )
         self._console.say(
             f"step {step}: eval {summary} ({result['num_examples']} held-out examples, EMA weights)"
