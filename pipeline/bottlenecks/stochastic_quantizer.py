@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pipeline.core.types import Latent
 from pipeline.distributions.continuous import clip_logvar
@@ -73,7 +73,7 @@ class StochasticQuantizer(nnx.Module):
         perturbed = logits if key is None else logits + jax.random.gumbel(key, logits.shape)
         indices = jnp.argmax(perturbed, axis=-1)
         if gumbel_temperature is None:
-            z = self.codebook[...][indices]
+            z = self.decode_indices(indices)
         else:
             z = jax.nn.softmax(perturbed / gumbel_temperature, axis=-1) @ self.codebook[...]
         chosen = jnp.take_along_axis(log_q, indices[..., None], axis=-1)
@@ -91,6 +91,10 @@ class StochasticQuantizer(nnx.Module):
     def variance(self) -> Float[Array, ""]:
         """Return s^2."""
         return jnp.exp(clip_logvar(self.log_variance[...]))
+
+    def decode_indices(self, indices: Int[Array, "*shape"]) -> Float[Array, "*shape d"]:
+        """Return the codes of indices."""
+        return self.codebook[...][indices]
 
     def prior(
         self,

@@ -36,7 +36,8 @@ class Latent:
 
     A discrete bottleneck has `indices` and no mean: `num_codes` is the number of possible indices,
     `log_q` and `log_p` are the log-probabilities of the indices under posterior and prior, and `kl`
-    has one value per position.
+    has one value per position. `indices` has one index for each position, or in a last axis
+    several.
 
     If a flow maps a Gaussian's sample to z, `mean` and `logvar` are the Gaussian's, `log_q` is the
     log-density of each element of `z`, and `kl` is log_q - log p(z) of this one sample, which may

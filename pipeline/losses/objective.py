@@ -3,16 +3,17 @@
     objective, frozen = objective.create(config.objective)         # once; ConfigError on a mistake
     losses = objective(outputs, batch, step, params, frozen)       # in the step, under jit
 
-`config.objective` has one key for each term, the name of its file in `pipeline.losses.terms`, which
-holds the arguments of the term. Terms are added in the order of the recipe, and a term whose weight
-is the number 0 is left out, so that its files are not read. The sum follows latent diffusion's
-autoencoder (arXiv 2112.10752) and WF-VAE (2411.17459). With E the sum of the terms that measure the
-reconstruction, and n the number of values of an example, it is
+`config.objective` has one key for each term, the name of its file in `pipeline.losses.terms` or in
+a folder there, which holds the arguments of the term. Terms are added in the order of the recipe,
+and a term whose weight is the number 0 is left out, so that its files are not read. The sum follows
+latent diffusion's autoencoder (arXiv 2112.10752) and WF-VAE (2411.17459). With E the sum of the
+terms that measure the reconstruction, and n the number of values of an example, it is
 
     E / exp(logvar) + n * logvar + the sum of all other terms
 """
 
 import dataclasses
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -197,7 +198,7 @@ def create(
       ConfigError: an unknown key, a value that cannot work, terms that exclude one another, or a
         missing file. DataError: a file does not hold the expected weights.
     """
-    names = [name for name in recipe if name in modules_of(TERMS)]
+    names = [name for name in recipe if name in packages()]
     check_keys(recipe, where=where)
     options = {key: recipe[key] for key in default_arguments(settings) if key in recipe}
     check_arguments(settings, options, where=where, given=("where",))
@@ -257,17 +258,31 @@ def trained_params(recipe: Mapping[str, Any]) -> dict[str, float]:
     return {LOGVAR: 0.0} if recipe.get("logvar") == "learned" else {}
 
 
+def packages() -> dict[str, str]:
+    """Return the package of each term by name, sorted: the folder of terms or one inside it."""
+    found = {}
+    for name in modules_of(TERMS):
+        path = f"{TERMS}.{name}"
+        spec = importlib.util.find_spec(path)
+        if spec is None or spec.submodule_search_locations is None:
+            found[name] = TERMS
+        else:
+            found |= dict.fromkeys(modules_of(path), path)
+    return dict(sorted(found.items()))
+
+
 def arguments_of(name: str) -> Callable[..., Any] | None:
     """Return the function that takes the keys of `config.objective.NAME`; None if unknown."""
     if name == "spectral":
         return spectral
-    return getattr(load(TERMS, name, where=""), name) if name in modules_of(TERMS) else None
+    package = packages().get(name)
+    return None if package is None else getattr(load(package, name, where=""), name)
 
 
 def default_keys() -> dict[str, Any]:
     """Return every key that a recipe's objective may leave out, with its defaults."""
     keys = {key: value for key, value in default_arguments(settings).items() if key != "where"}
-    for name in (*modules_of(TERMS), "spectral"):
+    for name in (*packages(), "spectral"):
         function = arguments_of(name)
         assert function is not None
         found = default_arguments(function)
@@ -277,13 +292,13 @@ def default_keys() -> dict[str, Any]:
 
 def path_arguments() -> dict[str, tuple[str, ...]]:
     """Return the arguments of each term that say where files are on this machine, by term."""
-    modules = {name: load(TERMS, name, where="") for name in modules_of(TERMS)}
+    modules = {name: load(package, name, where="") for name, package in packages().items()}
     return {name: module.PATHS for name, module in modules.items() if hasattr(module, "PATHS")}
 
 
 def check_keys(recipe: Mapping[str, Any], *, where: str = "objective") -> None:
     """Raise ConfigError for a key that is neither a term nor a setting."""
-    known = {*modules_of(TERMS), *default_arguments(settings), *_RESERVED} - {"where"}
+    known = {*packages(), *default_arguments(settings), *_RESERVED} - {"where"}
     for key in recipe:
         if key not in known:
             raise ConfigError(f"{where}.{key} is not a loss term or setting: {nearest(key, known)}")

@@ -18,6 +18,17 @@ METRICS = (
         per_layer=True,
     ),
     Metric(
+        name="codebook_bits",
+        label="bits per position, by layer",
+        function="pipeline.metrics.functions.codebook_usage.bits",
+        unit="bits",
+        larger_is_better=None,
+        format=".2f",
+        protocol="entropy of the codes' shares, all positions of all examples",
+        modality="codebook",
+        per_layer=True,
+    ),
+    Metric(
         name="codebook_used",
         label="share of codes used, by layer",
         function="pipeline.metrics.functions.codebook_usage.used",

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from pipeline.core import pixels
 from pipeline.core.construct import construct, find
@@ -118,7 +118,8 @@ class Autoencoder(nnx.Module):
         With `cache` a clip is the next chunk of a longer one (pipeline.nn.cache), which the encoder
         must be causal for.
         """
-        return (self._encode(images, key, cache=cache)[0],)
+        h, _ = self._features(images, cache=cache)
+        return (self.bottleneck(h, layer_key(key, 0)),)
 
     # decode(latents, *, num, key, temperature, cache); `cache` is as in encode, and the decoder
     # must be causal for it.
@@ -127,13 +128,19 @@ class Autoencoder(nnx.Module):
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Return posterior and reconstruction.
 
-        `aux` pairs each of the encoder's arrays with the decoder's.
+        `aux` pairs each of the encoder's arrays with the decoder's, and in training has what a
+        discrete bottleneck gives to its loss terms.
         """
         remat = self.remat and train
-        latent, of_encoder = self._encode(jnp.asarray(pixels_of(batch)), key, remat=remat)
+        h, of_encoder = self._features(jnp.asarray(pixels_of(batch)), remat=remat)
+        key, of_bottleneck = layer_key(key, 0), {}
+        if train and hasattr(self.bottleneck, "learn"):
+            latent, of_bottleneck = self.bottleneck.learn(h, key, batch.get("step", 0))
+        else:
+            latent = self.bottleneck(h, key)
         recon, of_decoder = self._decode(latent.z, remat=remat)
         aux = {name: tuple(zip(of_encoder[name], of_decoder[name])) for name in of_encoder}
-        return Outputs(Reconstruction(recon), (latent,), aux)
+        return Outputs(Reconstruction(recon), (latent,), aux | of_bottleneck)
 
     def generate(
         self, layers: Sequence[LayerInput], batch: int, *, cache: CausalCache | None = None
@@ -146,17 +153,23 @@ class Autoencoder(nnx.Module):
             z = self.bottleneck.prior(shape, layer.key, layer.temperature)
         return Reconstruction(self._decode(z, cache=cache)[0])
 
-    def _encode(
+    def latents_of(
+        self, indices: Sequence[Int[Array, "b ..."]]
+    ) -> tuple[Float[Array, "b *t h w d"], ...]:
+        """Return the latents of the indices of codes, for a discrete bottleneck."""
+        (chosen,) = indices
+        return (self.bottleneck.decode_indices(chosen),)
+
+    def _features(
         self,
         images: Shaped[Array, "b *t h w c"],
-        key: PRNGKeyArray | None,
         *,
         cache: CausalCache | None = None,
         remat: bool = False,
-    ) -> tuple[Latent, dict[str, Any]]:
+    ) -> tuple[Float[Array, "b *t2 h2 w2 d"], dict[str, Any]]:
+        """Return what the bottleneck takes, and the encoder's arrays for losses."""
         h, aux = self.encoder(pixels.to_float(images), remat=remat, **_cached(cache))
-        h = h if self.quant_conv is None else self.quant_conv(h)
-        return self.bottleneck(h, layer_key(key, 0)), aux
+        return h if self.quant_conv is None else self.quant_conv(h), aux
 
     def _decode(
         self,

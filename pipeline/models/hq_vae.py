@@ -25,7 +25,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from pipeline.bottlenecks.stochastic_quantizer import StochasticQuantizer, commitment_loss
 from pipeline.core import pixels, schedules
@@ -234,6 +234,12 @@ class SQVAE2(nnx.Module):
 
     decode = hierarchy.decode
 
+    def latents_of(self, indices: Sequence[Int[Array, "b h w"]]) -> tuple[Array, ...]:
+        """Return the latents of the indices of codes, top layer first."""
+        return tuple(
+            block.quantizer.decode_indices(each) for block, each in zip(self.down, indices)
+        )
+
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
         """Return the likelihood given the layers' codes; see pipeline.priors.hierarchy.decode.
 
@@ -332,6 +338,12 @@ class RSQVAE(nnx.Module):
         return self._infer(image, key, None)[0]
 
     decode = hierarchy.decode
+
+    def latents_of(self, indices: Sequence[Int[Array, "b h w"]]) -> tuple[Array, ...]:
+        """Return the latents of the indices of codes, first level first."""
+        return tuple(
+            quantizer.decode_indices(each) for quantizer, each in zip(self.quantizers, indices)
+        )
 
     def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
         """Return the likelihood given the levels' codes; draws are as in SQVAE2.generate."""

@@ -46,6 +46,20 @@ def test_features_become_a_latent(bottleneck):
     np.testing.assert_array_equal(one.z, again.z)
 
 
+def test_a_discrete_bottleneck_decodes_its_indices_bit_for_bit(bottleneck):
+    h = jax.random.normal(jax.random.key(1), (*SHAPE, bottleneck.num_inputs(DIM)))
+    latent = bottleneck(h)
+    if latent.indices is None:
+        return
+    assert latent.indices.shape[:3] == SHAPE and jnp.issubdtype(latent.indices.dtype, jnp.integer)
+    assert latent.indices.min() >= 0 and latent.indices.max() < latent.num_codes
+    np.testing.assert_array_equal(bottleneck.decode_indices(latent.indices), latent.z)
+    if hasattr(bottleneck, "learn"):
+        learned, aux = bottleneck.learn(h, jax.random.key(2), 0)
+        assert learned.z.shape == latent.z.shape and learned.num_codes == latent.num_codes
+        assert [x.shape for x in aux.get("vectors", ())] == [x.shape for x in aux.get("codes", ())]
+
+
 def test_the_prior_gives_latents_and_its_mean_at_temperature_zero(bottleneck):
     mean = bottleneck.prior(SHAPE, None)
     drawn, still = (bottleneck.prior(SHAPE, jax.random.key(3), t) for t in (1.0, 0.0))

@@ -9,14 +9,14 @@ import pytest
 from flax import nnx
 
 from pipeline.core import parameters
-from pipeline.core.construct import load, modules_of
+from pipeline.core.construct import load
 from pipeline.core.types import Latent, Outputs
 from pipeline.distributions.continuous import Bernoulli
 from pipeline.losses import objective
 from pipeline.losses.term import Term, weight_at
 from pipeline.losses.terms import perceptual
 
-NAMES = modules_of(objective.TERMS)
+NAMES = sorted(objective.packages())
 SIZE, BATCH = 24, 3
 
 
@@ -56,6 +56,12 @@ def create(name: str, weight=1.0) -> Term:
     return function(weight=weight, **{key: required[key] for key in required if key in taken})
 
 
+def codes_of(z):
+    """Return what a discrete bottleneck gives to its loss terms."""
+    pairs = {"vectors": (z,), "codes": (z + 0.5,), "soft_codes": z - 0.5}
+    return {**pairs, "bit_logits": z, "code_logits": 0.01 * z}
+
+
 def case(seed=0):
     """Return outputs and a batch with everything that a term may need."""
     keys = jax.random.split(jax.random.key(seed), 4)
@@ -65,7 +71,7 @@ def case(seed=0):
     outputs = Outputs(
         Bernoulli(0.3 * jax.random.normal(keys[3], shape)),
         (Latent(z, jnp.square(z)),),
-        {"wavelets": bands, "penalty": jnp.square(z).sum(axis=(1, 2, 3, 4))},
+        {"wavelets": bands, "penalty": jnp.square(z).sum(axis=(1, 2, 3, 4)), **codes_of(z)},
     )
     image = jax.random.randint(keys[1], shape, 0, 256).astype(jnp.uint8)
     return outputs, {"image": image, "mask": jnp.array([1.0, 1.0, 0.0])}
@@ -115,7 +121,7 @@ def test_the_weight_is_a_number_or_a_schedule(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_is_documented_has_a_default_and_a_type(name):
-    module = load(objective.TERMS, name, where="name")
+    module = load(objective.packages()[name], name, where="name")
     function = getattr(module, name)
     assert module.__doc__ and function.__doc__
     assert function.__annotations__["return"] is Term

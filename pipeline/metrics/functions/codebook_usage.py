@@ -2,10 +2,14 @@
 
 Codes are counted over all positions of all examples. The perplexity is the exponential of the
 entropy of the codes' relative frequencies: the number of codes if all are equally frequent, 1 if
-only one is chosen. The share of codes used grows with the number of examples.
+only one is chosen. Its logarithm to base 2 is the number of bits that an ideal entropy coder needs
+for a code whose neighbours it does not know. The share of codes used grows with the number of
+examples.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +39,11 @@ def used(counts: Counts) -> Float[Array, ""]:
     return jnp.mean(jnp.asarray(counts) > 0)
 
 
+def bits(counts: Counts) -> Float[Array, ""]:
+    """Return the entropy of the codes' shares, in bits."""
+    return jnp.log2(perplexity(counts))
+
+
 def of_layers(counts: Sequence[Counts]) -> dict[str, Float[Array, " l"]]:
     """Return the catalogue's codebook metrics of each discrete layer, top first; {} without any."""
     if not counts:
@@ -46,5 +55,23 @@ def of_layers(counts: Sequence[Counts]) -> dict[str, Float[Array, " l"]]:
 
 
 def count_layers(latents: Sequence[Latent], mask: Shaped[Array, " b"]) -> list[Float[Array, " _"]]:
-    """Return the `code_counts` of the discrete layers, top first."""
-    return [code_counts(latent, mask) for latent in latents if latent.indices is not None]
+    """Return the `code_counts` of the discrete layers, top first.
+
+    Where a position has several codes, each of them counts as a layer, the first one first.
+    """
+    return [
+        code_counts(each, mask)
+        for latent in latents
+        if latent.indices is not None
+        for each in _single_codes(latent)
+    ]
+
+
+def _single_codes(latent: Latent) -> list[Latent]:
+    indices: Any = latent.indices
+    if indices.ndim < latent.z.ndim:
+        return [latent]
+    return [
+        dataclasses.replace(latent, indices=indices[..., level])
+        for level in range(indices.shape[-1])
+    ]

@@ -14,6 +14,7 @@ from pipeline.core.reduce import masked_mean
 from pipeline.core.types import Batch, Outputs, pixels_of
 from pipeline.losses import adversarial
 from pipeline.losses.objective import Objective
+from pipeline.metrics.functions import codebook_usage
 from pipeline.training.state.train_state import TrainState
 from pipeline.training.steps.microbatches import accumulate, gather, key_of, masked_means
 from pipeline.training.update import Proposal, Update
@@ -81,7 +82,8 @@ class AdversarialStep:
     step, the layer and the example's row in the batch.
 
     Metrics: "loss", what the codec minimizes except for the generator's term, whose level means
-    nothing; the objective's terms per dimension; and with a discriminator "generator" and
+    nothing; the objective's terms per dimension; of discrete bottlenecks the codebook metrics of
+    the batch's codes; and with a discriminator "generator" and
     "discriminator", their losses, "adversarial_weight", which multiplies the former, "real_logits",
     "fake_logits", "r1" and "lecam".
 
@@ -227,6 +229,7 @@ class AdversarialStep:
         """Return the gradients, metrics, and the model's other variables."""
         mask, divisor = batch["mask"], self.objective.divisor(batch)
         inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
+        inputs["step"] = state.step
 
         def forward(params: Arrays) -> tuple[Any, Arrays]:
             model = self.modeldef.merge(params, model_state)
@@ -245,6 +248,7 @@ class AdversarialStep:
         (nll, rest), pull_losses, metrics = jax.vjp(losses_of, outputs, own, has_aux=True)
         one, zero = jnp.ones_like(nll), jnp.zeros_like(nll)
         metrics["loss"] = (nll + rest) / divisor
+        metrics |= codebook_usage.of_layers(codebook_usage.count_layers(outputs.latents, mask))
         cotangent = pull_losses((one, one))
         discriminator_gradients: Arrays = {}
         generator_gradients, nll_layer = {}, None

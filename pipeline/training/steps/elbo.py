@@ -36,7 +36,7 @@ class ElboStep:
 
     Metrics in bits per dimension: "loss" (what is minimized), "elbo" (the unweighted negative
     ELBO), "distortion", "rate", "kl" [l], the rate of each stochastic layer, and every term of the
-    objective. For discrete layers codebook_perplexity and codebook_used [l] of the batch's codes.
+    objective. For discrete layers the codebook metrics [l] of the batch's codes.
 
     Attributes:
       modeldef: the model.

@@ -26,6 +26,14 @@ def test_perplexity_and_share_used_at_their_extremes():
     assert codebook_usage.perplexity(jnp.zeros(4)) == 1 and codebook_usage.used(jnp.zeros(4)) == 0
 
 
+def test_bits_and_the_codes_of_each_level_of_a_position():
+    assert codebook_usage.bits(jnp.full(4, 3.0)) == 2 and codebook_usage.bits(jnp.zeros(4)) == 0
+    indices = jnp.array([[[0, 1], [0, 2]]])  # one example of two positions with two codes each
+    several = Latent(jnp.zeros((1, 2, 3)), jnp.zeros((1, 2, 1)), indices=indices, num_codes=3)
+    counts = codebook_usage.count_layers([several], jnp.ones(1))
+    assert [each.tolist() for each in counts] == [[2, 0, 0], [0, 1, 1]]
+
+
 def test_layers_of_different_sizes_and_models_without_codes():
     layers = [jnp.array([1.0, 1.0]), jnp.array([1.0, 0, 0])]
     figures = codebook_usage.of_layers(layers)

@@ -1,0 +1,1 @@
+"""Loss terms of discrete bottlenecks, from what their `learn` returns (pipeline.bottlenecks)."""

@@ -1,0 +1,1 @@
+"""Functions that discrete bottlenecks share: the search for codes, and gradients through it."""
