@@ -18,6 +18,7 @@ MODULES = modules_of("pipeline.networks")
 SMALL: dict[str, dict[str, Any]] = {
     "cv_vae": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
     "ldm": dict(channels=(8, 16), groups=4, num_blocks=1),
+    "patch_resnet": dict(patch=2, channels=(4, 8)),
     "taesd": dict(width=8, num_blocks=1),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }
