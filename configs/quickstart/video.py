@@ -26,7 +26,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.stages = []
 
     config.data = ConfigDict()
-    config.data.source = "moving_crops"
+    config.data.source = "moving_photographs"
     config.data.path = ""
     config.data.image_size = 64
     config.data.num_frames = 5

@@ -13,7 +13,7 @@ from pipeline.data.sources.sklearn_images import CLASSES
 MODALITY = "image"
 _PHOTO = {"train": 0, "eval": 1}
 _VIEWS = {"train": 10_000, "eval": 1}
-_ORDERS = [list(order) for order in itertools.permutations(range(3))]  # the first is RGB
+ORDERS = [list(order) for order in itertools.permutations(range(3))]  # of colours; the first is RGB
 
 
 class Photographs:
@@ -38,7 +38,7 @@ class Photographs:
         return self._length
 
     def __getitem__(self, index: int) -> Record:
-        orders = _ORDERS if self.label == _PHOTO["train"] else _ORDERS[:1]
+        orders = ORDERS if self.label == _PHOTO["train"] else ORDERS[:1]
         return Record(self.photo[:, :, orders[index % len(orders)]], self.label)
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> None:

@@ -13,9 +13,11 @@ from video_files import numbers, write_sound, write_video
 
 from pipeline import build
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.data import scikit_learn
 from pipeline.data.images.image_data import ImageData
 from pipeline.data.loading.example_files import write_examples
 from pipeline.data.media.video_file import VideoFile
+from pipeline.data.sources import moving_photographs
 from pipeline.data.sources.moving_crops import SPEED
 from pipeline.data.videos.buckets import shapes_of
 from pipeline.data.videos.video_data import VideoData
@@ -313,6 +315,19 @@ def test_moving_crops_are_parts_of_the_photographs_that_move():
     )  # no room to move sideways in evaluation
     with pytest.raises(ConfigError, match="160"):
         VideoData("moving_crops", image_size=161, num_frames=5)
+
+
+def test_a_whole_photograph_is_held_out_of_clips_too():
+    china, flower = scikit_learn.photographs()
+    kinds = (("train", china, 0, moving_photographs.ORDERS), ("eval", flower, 1, [[0, 1, 2]]))
+    for split, photo, label, orders in kinds:
+        source = moving_photographs.create(24, 5, split)
+        for index, order in enumerate(orders):
+            video = source[index]
+            top, left = (source._places(index, axis, photo.shape[axis])[0] for axis in (0, 1))
+            window = photo[top : top + 24, left : left + 24, order]
+            np.testing.assert_array_equal(video.data[0], window)
+            assert video.label == label
 
 
 def test_examples_are_written_without_loss(tmp_path):
