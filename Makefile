@@ -33,7 +33,7 @@ quickstart: install
 	$(BIN)/strata reconstruct --codec $(RUN)/photo/codec $(RUN)/photo/unseen --side_by_side --out $(RUN)/photo/reconstructed --json $(RUN)/photo/reconstruct.json
 	$(BIN)/strata train --config configs/quickstart/video.py --workdir $(RUN)/video
 	$(BIN)/strata export --workdir $(RUN)/video --out $(RUN)/video/codec --overwrite
-	$(BIN)/strata data examples --config configs/quickstart/video.py --num 1 --config.data.image_size=128 --config.data.num_frames=33 --out $(RUN)/video/unseen
+	$(BIN)/strata data examples --config configs/quickstart/video.py --num 1 --config.data.image_size=256 --config.data.num_frames=33 --out $(RUN)/video/unseen
 	$(BIN)/strata reconstruct --codec $(RUN)/video/codec $(RUN)/video/unseen --side_by_side --verify_chunks --chunk 8 --out $(RUN)/video/reconstructed --json $(RUN)/video/reconstruct.json
 	$(BIN)/strata report $(RUN)/digits $(RUN)/photo $(RUN)/video --title 'Strata quickstart' --out $(RUN)/report
 

@@ -71,7 +71,7 @@ class Encoder(nnx.Module):
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        self.patch, self.spatial_factor = patch, _spatial_factor(patch, channels)
+        self.patch, self.spatial_factor = patch, spatial_factor(patch, channels)
         self.out_channels = out_channels
         self.conv_in = _linear(in_channels * patch**2, channels[0], 3, rngs, dtype)
         self.stages = nnx.List([Stage(w, num_blocks, rngs=rngs, dtype=dtype) for w in channels])
@@ -104,7 +104,7 @@ class Decoder(nnx.Module):
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        self.patch, self.spatial_factor = patch, _spatial_factor(patch, channels)
+        self.patch, self.spatial_factor = patch, spatial_factor(patch, channels)
         self.out_channels = out_channels
         widths = list(reversed(channels))
         self.conv_in = _linear(in_channels, widths[0], 3, rngs, dtype)
@@ -121,7 +121,12 @@ class Decoder(nnx.Module):
         return channel_to_space(self.conv_out(x), self.patch).astype(jnp.float32), {}
 
 
-def _spatial_factor(patch: int, channels: Sequence[int]) -> int:
+def spatial_factor(patch: int, channels: Sequence[int]) -> int:
+    """Return how many pixels a latent has along each side.
+
+    Raises:
+      ConfigError: no pixels in a patch, or no widths.
+    """
     if patch < 1 or not channels:
         raise ConfigError(
             f"patch_resnet: patch={patch} and channels={list(channels)}: a patch has at least one "

@@ -1,22 +1,49 @@
-"""Moves cells of pixels into channels and back, without loss (torch's pixel_unshuffle)."""
+"""Moves cells of pixels, and groups of frames, into channels and back, without loss."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def space_to_channel(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 d"]:
+def space_to_channel(x: Float[Array, "b *t h w c"], factor: int) -> Float[Array, "b *t h2 w2 d"]:
     """Return x with each cell of `factor` x `factor` pixels as one pixel, c * factor**2 channels.
 
-    The order of the channels is (channel, row in the cell, column), as torch has it. Height and
-    width must be multiples of `factor`.
+    The order of the channels is (channel, row in the cell, column), as in torch's pixel_unshuffle.
+    Height and width must be multiples of `factor`.
     """
-    b, h, w, c = x.shape
-    cells = x.reshape(b, h // factor, factor, w // factor, factor, c)
-    return cells.transpose(0, 1, 3, 5, 2, 4).reshape(b, h // factor, w // factor, -1)
+    *rest, h, w, c = x.shape
+    cells = x.reshape(-1, h // factor, factor, w // factor, factor, c)
+    cells = cells.transpose(0, 1, 3, 5, 2, 4)
+    return cells.reshape(*rest, h // factor, w // factor, c * factor**2)
 
 
-def channel_to_space(x: Float[Array, "b h w d"], factor: int) -> Float[Array, "b h2 w2 c"]:
+def channel_to_space(x: Float[Array, "b *t h w d"], factor: int) -> Float[Array, "b *t h2 w2 c"]:
     """Return the x of which `space_to_channel` gives this one."""
-    b, h, w, d = x.shape
-    c = d // factor**2
-    cells = x.reshape(b, h, w, c, factor, factor)
-    return cells.transpose(0, 1, 4, 2, 5, 3).reshape(b, h * factor, w * factor, c)
+    *rest, h, w, d = x.shape
+    cells = x.reshape(-1, h, w, d // factor**2, factor, factor)
+    cells = cells.transpose(0, 1, 4, 2, 5, 3)
+    return cells.reshape(*rest, h * factor, w * factor, d // factor**2)
+
+
+def time_to_channel(
+    x: Float[Array, "b t h w c"], factor: int, *, first: bool
+) -> Float[Array, "b t2 h w d"]:
+    """Return x with each `factor` frames as one of factor * c channels, in the order of time.
+
+    `first` says that x begins with the first frame of a clip, which then is a group of its own: it
+    is repeated `factor` times, and 1 + k * factor frames become 1 + k.
+    """
+    if first:
+        x = jnp.concatenate([jnp.repeat(x[:, :1], factor - 1, axis=1), x], axis=1)
+    b, t, h, w, c = x.shape
+    groups = x.reshape(b, t // factor, factor, h, w, c)
+    return groups.transpose(0, 1, 3, 4, 2, 5).reshape(b, t // factor, h, w, factor * c)
+
+
+def channel_to_time(
+    x: Float[Array, "b t h w d"], factor: int, *, first: bool
+) -> Float[Array, "b t2 h w c"]:
+    """Return the frames of which `time_to_channel` gives this x."""
+    b, t, h, w, d = x.shape
+    groups = x.reshape(b, t, h, w, factor, d // factor).transpose(0, 1, 4, 2, 3, 5)
+    frames = groups.reshape(b, t * factor, h, w, d // factor)
+    return frames[:, factor - 1 :] if first else frames

@@ -16,6 +16,7 @@ from pipeline.nn.cache import CausalCache
 MODULES = modules_of("pipeline.networks")
 # Settings of small networks; every module has an entry.
 SMALL: dict[str, dict[str, Any]] = {
+    "causal_patch_resnet": dict(patch=2, channels=(4, 8)),
     "cv_vae": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
     "ldm": dict(channels=(8, 16), groups=4, num_blocks=1),
     "patch_resnet": dict(patch=2, channels=(4, 8)),
