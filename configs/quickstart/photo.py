@@ -2,7 +2,7 @@
 
     strata train --config configs/quickstart/photo.py --workdir runs/quickstart/photo
 
-The model has 510K parameters. It codes cells of 8x8 pixels (192 values) as 16 numbers, and learns
+The model has 509K parameters. It codes cells of 8x8 pixels (192 values) as 16 numbers, and learns
 encoder and decoder together, with L1 alone. Both photographs ship with scikit-learn. Takes about a
 minute on two CPU cores. A codec for all kinds of images needs more than one photograph.
 """

@@ -2,7 +2,7 @@
 
     strata train --config configs/quickstart/video.py --workdir runs/quickstart/video
 
-The model has 1.3M parameters. It codes cells of 4 frames of 8x8 pixels (768 values) as 48 numbers.
+The model has 1.1M parameters. It codes cells of 4 frames of 8x8 pixels (768 values) as 48 numbers.
 Windows move over scikit-learn's photograph of a church, which is data that comes with a dependency;
 evaluation moves over a flower. The loss is L1 alone. Takes about two minutes on two CPU cores.
 """

@@ -1,4 +1,4 @@
-"""A small causal video codec that starts as a linear map: patch_resnet with cells of space and time.
+"""A small causal video codec that starts as a linear map: patch_resnet over space and time.
 
 Four frames (the first frame alone) and cells of pixels become channels; causal 3-D convolutions
 mix them. 1 + 4k frames give 1 + k latents, and chunks of any length give what the whole clip gives.

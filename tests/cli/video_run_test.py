@@ -1,4 +1,4 @@
-"""A video codec from the quickstart recipe: train, evaluate and export with statistics."""
+"""A WF-VAE on generated clips: train, evaluate and export with statistics."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ from pipeline import Codec
 from pipeline.cli import dispatch
 from pipeline.codec.any_size import AnySizeCodec
 
-RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/quickstart/video.py") + ":tiny"
+RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/moving_crops.py") + ":tiny"
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ MORE_INSTRUCTIONS = {
     "wf_vae/l_16ch.py": 90_000,
     "wf_vae/l_4ch.py": 90_000,
     "wf_vae/m_4ch.py": 90_000,
-    "quickstart/video.py": 88_000,
+    "wf_vae/moving_crops.py": 88_000,
     "wf_vae/s_4ch.py": 90_000,
     "wf_vae/s_8ch.py": 90_000,
     "wf_vae/small.py": 90_000,
@@ -71,10 +71,9 @@ RECIPES = sorted(
 # Recipes whose `:tiny` differs little from another's, and those that other tests train.
 SLOW = {
     "kl_f8/sd3.py": "sd.py with more channels of latents and without their convolutions",
-    "quickstart/video.py": "trained in tests/cli/video_run_test.py",
     "taesd/taesd.py": "taef2.py without pooling",
     **{
-        name_of(path): "in tests/cli/video_run_test.py the quickstart is trained"
+        name_of(path): "tests/cli/video_run_test.py trains moving_crops.py"
         for path in RECIPES
         if name_of(path).startswith("wf_vae/")
     },
