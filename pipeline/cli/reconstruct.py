@@ -85,7 +85,13 @@ def run(argv: list[str]) -> int:
             f"mean of {len(results)} files: {captions.of_reconstruction(summary)}: {out}",
             file=stream,
         )
-    content = {"codec": folder, "files": results, "failed": failures, **summary}
+    content = {
+        "codec": folder,
+        "side_by_side": values.side_by_side,
+        "files": results,
+        "failed": failures,
+        **summary,
+    }
     cli_flags.write_json(content, values.json)
     return DataError.exit_code if failures else 0
 

@@ -88,9 +88,10 @@ def _facts(folder: pathlib.Path, config: dict[str, Any]) -> list[tuple[str, str]
 def _pictures(folder: pathlib.Path, result: dict[str, Any]) -> Iterator[Picture]:
     """Yield the pictures that the JSON result of a command names."""
     if isinstance(result.get("files"), list):
+        what = ", original and reconstruction" if result.get("side_by_side") is True else ""
         for each in result["files"]:
             if path := _found(folder, each.get("out")):
-                yield Picture(path, f"{path.name}: {captions.of_reconstruction(each)}")
+                yield Picture(path, f"{path.name}{what}: {captions.of_reconstruction(each)}")
     elif (path := _found(folder, result.get("out"))) and "what" in result:
         yield Picture(path, captions.of_samples(result))
 

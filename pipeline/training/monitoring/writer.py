@@ -1,5 +1,6 @@
 """Metrics and pictures of a run: metrics.jsonl, and TensorBoard and a log through CLU."""
 
+import concurrent.futures
 import contextlib
 import importlib.util
 import json
@@ -31,7 +32,7 @@ class MetricWriter:
     def __init__(self, workdir: pathlib.Path, *, resume_step: int, enabled: bool = True):
         self._enabled = enabled
         self._workdir = workdir
-        self._clu: Any = None
+        self._clu: concurrent.futures.Future | None = None
         self._torn: set[str] = set()  # files whose last line may be incomplete
         if not enabled:
             return
@@ -41,7 +42,10 @@ class MetricWriter:
             _cut_back(path, resume_step)
             self._files[name] = path.open("a")
         small_files.mend_lines(workdir / "incidents.jsonl", _has_step)
-        self._clu = _clu_writer(workdir)
+        # CLU imports tensorflow, which takes seconds: meanwhile the training step is compiled.
+        opener = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="clu")
+        self._clu = opener.submit(_clu_writer, workdir)
+        opener.shutdown(wait=False)
 
     def scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
         """Write a line of metrics.jsonl, and to TensorBoard.
@@ -115,8 +119,10 @@ class MetricWriter:
         if self._clu is None:
             return
         try:
-            getattr(self._clu, method)(*arguments)
-        except Exception as error:  # raised in its thread, by any library
+            writer = self._clu.result()
+            if writer is not None:
+                getattr(writer, method)(*arguments)
+        except Exception as error:  # raised in one of its threads, by any library
             self._clu = None
             reason = one_line(error)[:300]
             print(
