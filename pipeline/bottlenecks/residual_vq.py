@@ -48,14 +48,16 @@ class ResidualVQ(nnx.Module):
         del dtype
         uniform_codes.check_number(num_codes, f"model.bottleneck.num_codes={num_codes}")
         gradients.check(gradient, "model.bottleneck.gradient")
-        if levels < 1:
-            raise ConfigError(f"model.bottleneck.levels={levels} must be above 0")
+        if levels < 2:
+            raise ConfigError(
+                f"model.bottleneck.levels={levels} must be above 1; vq.VQ has a single level"
+            )
         keys = [jax.random.fold_in(key, level) for level in range(1 if shared else levels)]
         self.codebooks = nnx.List(
             [create_codebook(codebook, num_codes, latent_channels, each) for each in keys]
         )
         self.num_codes, self.latent_channels, self.levels = num_codes, latent_channels, levels
-        self.gradient = gradient
+        self.codes_per_position, self.gradient = levels, gradient
 
     @staticmethod
     def num_inputs(latent_channels: int) -> int:

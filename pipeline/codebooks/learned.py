@@ -1,6 +1,6 @@
 """Codes that are parameters, trained by the gradient of a loss term (arXiv 1711.00937, eq. 3)."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -12,8 +12,9 @@ class Learned(nnx.Module):
     """`num_codes` codes of `dim` numbers.
 
     Args:
-      start: distribution of the codes at the start: "uniform" in +-1 / num_codes, as in VQGAN's
-        code, or "normal", N(0, 1).
+      start: distribution of the codes at the start, "uniform" in +-scale or "normal" with this
+        deviation.
+      scale: by default 1 / num_codes, as in VQGAN's code, and 1 for "normal".
     """
 
     def __init__(
@@ -22,11 +23,12 @@ class Learned(nnx.Module):
         num_codes: int,
         dim: int,
         start: Literal["uniform", "normal"] = "uniform",
+        scale: float | int | None = None,
         key: PRNGKeyArray,
     ):
         shape = (num_codes, dim)
-        codes: Any = init.uniform(key, shape, 1 / num_codes)
-        self.codes = nnx.Param(codes if start == "uniform" else init.normal(key, shape))
+        draw, usual = (init.uniform, 1 / num_codes) if start == "uniform" else (init.normal, 1.0)
+        self.codes = nnx.Param(draw(key, shape, usual if scale is None else scale))
 
     def __call__(self) -> Float[Array, "k d"]:
         """Return the codes."""

@@ -5,6 +5,9 @@ and in tiles.
     video = codec.decode(z, chunk=2, tile=256)
     for frame in codec.decode_frames(codec.encode_frames(frames)): ...      # in constant memory
 
+    indices = codec.encode(images).indices()                # of a codec of discrete codes
+    images = codec.decode_indices(indices)
+
 A causal encoder gives the same latents, and a causal decoder the same frames, however a clip is cut
 in time. Tiles are blended where they overlap; what that changes is measured in docs/codecs.md.
 """
@@ -14,21 +17,20 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped, UInt8
+from jaxtyping import Array, Float, Shaped, UInt8
 
 from pipeline.backend.jit import jit
 from pipeline.codec.base import BaseCodec
 from pipeline.codec.checks import checked_latents, checked_values
+from pipeline.codec.encodings import AnySizeEncoding, CodeEncoding, checked_indices, no_codes
 from pipeline.codec.tiling import chunks, padding
-from pipeline.codec.tiling.blend import Blend, Tiles
+from pipeline.codec.tiling.blend import Blend, Choice, Tiles
 from pipeline.codec.tiling.chunks import Chunk
-from pipeline.codec.tiling.parts import decode_part, encode_part, to_uint8
+from pipeline.codec.tiling.parts import codes_part, decode_part, encode_part, to_uint8
 from pipeline.codec.tiling.streams import Frames, LatentStream, crop_frames, single_latents
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
-from pipeline.distributions.continuous import gaussian_kl, gaussian_sample
 from pipeline.nn.cache import CacheArrays
 
 
@@ -44,6 +46,7 @@ class AnySizeCodec(BaseCodec):
       spatial_factor, temporal_factor: pixels and frames to a latent (8 and 4, say).
       encoder_causal, decoder_causal: whether chunks of time give the latents, and the frames, of
         the whole clip. Where not, chunks overlap by one frame. causal: whether both do.
+      num_codes: number of codes of a codec whose latents are codes; otherwise 0.
     """
 
     def __init__(
@@ -62,6 +65,9 @@ class AnySizeCodec(BaseCodec):
         self.spatial_factor: int = model.spatial_factor
         self.temporal_factor: int = model.temporal_factor
         self.latent_channels: int = model.latent_channels
+        self.num_codes: int = getattr(model, "num_codes", 0)
+        self.codes_per_position: int = getattr(model, "codes_per_position", 1)
+        self._codes = jit(functools.partial(codes_part, modeldef), what="the codebook")
         self._encode_part = jit(
             functools.partial(encode_part, modeldef, self.encoder_causal), what="the encoder"
         )
@@ -75,7 +81,7 @@ class AnySizeCodec(BaseCodec):
         *,
         chunk: int | None = None,
         tile: int | None = None,
-    ) -> "AnySizeEncoding":
+    ) -> AnySizeEncoding | CodeEncoding:
         """Return the posterior of a batch.
 
         Args:
@@ -103,9 +109,12 @@ class AnySizeCodec(BaseCodec):
             else chunks.split(x, self._encode_chunk(chunk), self.encoder_causal)
         )
         parts = list(self._encode_stream(pieces, tile))
-        mean, logvar = (
+        arrays = (
             parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
         )
+        if self.num_codes:
+            return CodeEncoding(self, _indices(arrays), size)
+        mean, logvar = arrays
         return AnySizeEncoding(mean, logvar, size)
 
     def decode(
@@ -143,6 +152,29 @@ class AnySizeCodec(BaseCodec):
         decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return decoded if size is None else padding.crop(decoded, wanted)
 
+    def decode_indices(
+        self, indices: Shaped[Array | np.ndarray, "..."], **settings: Any
+    ) -> UInt8[Array | np.ndarray, "..."]:
+        """Return `decode` of the codes of indices, with its arguments.
+
+        Raises:
+          DataError: as `decode`, or the indices are not those of this codec.
+        """
+        return self.decode(self.latents_of(indices), **settings)
+
+    def latents_of(self, indices: Shaped[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+        """Return the latents of indices, which `CodeEncoding.indices` gave.
+
+        Raises:
+          DataError: the codec has no codes, or the indices are not those of this codec.
+        """
+        if not self.num_codes:
+            raise no_codes("decode_indices")
+        several = self.codes_per_position > 1
+        shape = (None,) * (3 + self.is_video) + ((self.codes_per_position,) if several else ())
+        checked_indices(indices, shape, self.num_codes)
+        return self._codes(*self._state, indices.astype(np.int32))
+
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the shape (t, h, w, d) of the latents of a clip, or of an image with frames=1."""
         return (
@@ -169,9 +201,10 @@ class AnySizeCodec(BaseCodec):
         *,
         chunk: Chunk = "auto",
         tile: int | None = None,
+        indices: bool = False,
     ) -> LatentStream:
         """Posterior means [t h w d] of a clip of any length as its frames come, a chunk at a time,
-        or with None whole.
+        or with None whole; with `indices` those of a codec's codes.
 
         A chunk is 8 frames unless it is said, and of small frames up to 32
         (pipeline.codec.tiling.chunks.default_chunk). The last chunk is filled with copies of the
@@ -191,9 +224,16 @@ class AnySizeCodec(BaseCodec):
 
         groups = chunks.group(taken, chunk, self.encoder_causal, usual)
         clips = (self._clip_of(group, taken.count) for group in groups)
-        return LatentStream(
-            taken, (np.asarray(mean[0]) for mean, _ in self._encode_stream(clips, tile))
-        )
+        if indices and not self.num_codes:
+            raise no_codes("encode_frames")
+
+        def latents(arrays: Any) -> Any:
+            if not self.num_codes:
+                return arrays[0]
+            return _indices(arrays) if indices else self.latents_of(_indices(arrays))
+
+        stream = self._encode_stream(clips, tile)
+        return LatentStream(taken, (np.asarray(latents(arrays)[0]) for arrays in stream))
 
     def decode_frames(
         self,
@@ -295,25 +335,25 @@ class AnySizeCodec(BaseCodec):
             raise DataError(f"tile={tile!r} (pixels) must be {kind}")
         return tile
 
-    def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, Any]]:
-        """Yield (mean, logvar) of each chunk of one clip or image."""
+    def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, ...]]:
+        """Yield (mean, logvar), or (indices,) of codes, of each chunk of one clip or image."""
         caches: dict[tuple[int, int], CacheArrays | None] = {}
         factor = self.spatial_factor
         for x, overlapping in chunks.with_overlap(pieces, self.encoder_causal):
             tiles = self._tiles(x.shape[-3] // factor, x.shape[-2] // factor, tile)
             if tiles is None:
-                mean, logvar, caches[0, 0] = self._encode_part(*self._state, caches.get((0, 0)), x)
+                arrays, caches[0, 0] = self._encode_part(*self._state, caches.get((0, 0)), x)
             else:
-                blends = Blend(tiles, 1), Blend(tiles, 1)
+                blends = [Choice(tiles)] if self.num_codes else [Blend(tiles, 1), Blend(tiles, 1)]
                 for corner in tiles.corners:
                     part = tiles.cut(x, corner, factor)
-                    *values, caches[corner] = self._encode_part(
+                    values, caches[corner] = self._encode_part(
                         *self._state, caches.get(corner), part
                     )
                     for blend, value in zip(blends, values):
                         blend.add(corner, np.asarray(value))
-                mean, logvar = (blend.mean() for blend in blends)
-            yield (mean[:, 1:], logvar[:, 1:]) if overlapping else (mean, logvar)
+                arrays = tuple(blend.result() for blend in blends)
+            yield tuple(array[:, 1:] for array in arrays) if overlapping else arrays
 
     def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
         """Yield uint8 frames of each chunk of latents of one clip or image."""
@@ -330,7 +370,7 @@ class AnySizeCodec(BaseCodec):
                         *self._state, caches.get(corner), part
                     )
                     blend.add(corner, np.asarray(frames))
-                frames = blend.mean()
+                frames = blend.result()
             frames = to_uint8(frames)
             yield frames[:, 1:] if overlapping else frames
 
@@ -394,26 +434,7 @@ class AnySizeCodec(BaseCodec):
         return checked_latents(z)
 
 
-class AnySizeEncoding:
-    """A diagonal Gaussian over the latents of a batch.
-
-    Attributes:
-      mean, logvar: [b h w d] or [b t h w d]. size: (height, width) or (frames, height, width) that
-        was encoded.
-    """
-
-    def __init__(self, mean: Any, logvar: Any, size: tuple[int, ...]):
-        self.mean, self.logvar, self.size = mean, logvar, size
-
-    def mode(self) -> Any:
-        """Return the posterior means."""
-        return self.mean
-
-    def sample(self, key: PRNGKeyArray) -> Array:
-        """Return a draw from the posterior."""
-        return gaussian_sample(key, jnp.asarray(self.mean), jnp.asarray(self.logvar))
-
-    def kl(self) -> Float[Array, " b"]:
-        """Return the KL to N(0, 1) of each example, in nats, summed over all of its latents."""
-        kl = gaussian_kl(jnp.asarray(self.mean), jnp.asarray(self.logvar))
-        return kl.sum(axis=range(1, kl.ndim))
+def _indices(arrays: Any) -> Any:
+    """Return the indices of codes, without an axis for a single one at each position."""
+    (indices,) = arrays
+    return indices[..., 0] if indices.shape[-1] == 1 else indices

@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, Shaped, UInt8
 from pipeline.backend.jit import jit
 from pipeline.codec.base import BaseCodec
 from pipeline.codec.checks import checked_latents, checked_values
+from pipeline.codec.encodings import checked_indices, no_codes
 from pipeline.core import pixels
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
@@ -35,6 +36,7 @@ class FixedSizeCodec(BaseCodec):
       num_layers, latent_shapes: the number of stochastic layers, and the shape of each one's z, top
         first.
       bits: of each value that the model sees, at most 8.
+      num_codes: number of codes in each layer of a model whose latents are codes; otherwise 0.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FixedSizeCodec(BaseCodec):
         model = modeldef.skeleton()
         self.num_layers: int = model.num_layers
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
+        self.num_codes: int = getattr(model, "num_codes", 0)
         self.bits: int = config.get("input", {}).get("bits", 8)
         self._infer = jit(functools.partial(_infer, modeldef, self.bits), what="the encoder")
         self._generate = jit(
@@ -55,6 +58,7 @@ class FixedSizeCodec(BaseCodec):
             what="the decoder",
             static_argnames="temperature",
         )
+        self._codes = jit(functools.partial(_codes, modeldef), what="the codebooks")
         self._draw = jit(
             functools.partial(_draw, modeldef),
             what="sampling",
@@ -96,6 +100,27 @@ class FixedSizeCodec(BaseCodec):
         return self._generate(
             *self._state, latents, key, temperature=_temperature(temperature, self.num_layers)
         )
+
+    def decode_indices(self, indices: Any, **settings: Any) -> UInt8[Array, "b h w c"]:
+        """Return `decode` of the codes of indices, with its arguments.
+
+        Indices are in the form of `FixedSizeEncoding.indices`, of all or of the first layers.
+
+        Raises:
+          DataError: the codec has no codes, or the indices are not those of this codec.
+        """
+        if not self.num_codes:
+            raise no_codes("decode_indices")
+        given = tuple(indices) if isinstance(indices, tuple | list) else (indices,)
+        if not 1 <= len(given) <= self.num_layers:
+            raise DataError(
+                f"decode_indices got {len(given)} layers, but the model has {self.num_layers}"
+            )
+        for layer, (array, shape) in enumerate(zip(given, self.latent_shapes)):
+            what = f"indices of layer {layer}"
+            checked_indices(array, (None, *shape[:-1]), self.num_codes, what)
+        arrays = tuple(array.astype(np.int32) for array in given)
+        return self.decode(tuple(self._codes(*self._state, arrays)), **settings)
 
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."]) -> UInt8[Array, "b h w c"]:
         """Return `decode` of the `mode` of `encode`: what a lossy codec gives back."""
@@ -184,6 +209,17 @@ class FixedSizeEncoding:
         """Return a draw from the posterior, in the form of `mode`."""
         return _of_layers(self.latents(key))
 
+    def indices(self) -> Any:
+        """Return the indices of the most probable codes, int32, in the form of `mode`.
+
+        Raises:
+          DataError: the codec's latents are not codes.
+        """
+        if not self._codec.num_codes:
+            raise no_codes("indices")
+        found = tuple(latent.indices for latent in self.latents())
+        return found[0] if len(found) == 1 else found
+
     def latents(self, key: PRNGKeyArray | None = None) -> tuple[Latent, ...]:
         """Return each layer's z, posterior, prior and KL in nats: at a sample, or without a key at
         the means.
@@ -213,6 +249,12 @@ def _infer(
         whole = images if images.dtype == jnp.uint8 else pixels.to_uint8(images)
         images = whole & np.uint8(256 - (1 << (8 - bits)))
     return modeldef.merge(params, model_state).encode(images, key=key)
+
+
+def _codes(
+    modeldef: ModelDef, params: Any, model_state: Any, indices: tuple[Array, ...]
+) -> tuple[Array, ...]:
+    return modeldef.merge(params, model_state).latents_of(indices)
 
 
 def _generate(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import flax.struct
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 # A batch from pipeline.data: "image" uint8 [b h w c] or "video" uint8 [b t h w c], "label" int32
 # [b] (-1 where unknown), "index" int32 [b], the position in the dataset, and "mask" float32 [b] (0
@@ -50,7 +50,7 @@ class Latent:
     logvar: Float[Array, "b ..."] | None = None
     prior_mean: Float[Array, "b ..."] | None = None
     prior_logvar: Float[Array, "b ..."] | None = None
-    indices: Int[Array, "b ..."] | None = None
+    indices: Shaped[Array, "b ..."] | None = None  # integers, or JAX's float0 for their gradient
     log_q: Float[Array, "b ..."] | None = None
     log_p: Float[Array, "b ..."] | None = None
     num_codes: int = flax.struct.field(pytree_node=False, default=0)

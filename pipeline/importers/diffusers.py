@@ -1,6 +1,7 @@
-"""AutoencoderKL of Hugging Face diffusers, such as Stable Diffusion's; a folder becomes a codec.
+"""AutoencoderKL and VQModel of Hugging Face diffusers; a folder becomes a codec.
 
-The folder has config.json and diffusion_pytorch_model.safetensors, and becomes
+Stable Diffusion's autoencoder is an AutoencoderKL, and VQGAN and latent diffusion's VQ autoencoders
+are VQModels. The folder has config.json and diffusion_pytorch_model.safetensors, and becomes
 pipeline.networks.ldm. Reading it needs neither torch nor diffusers. Older files, with other names
 of the attention (query, key, value, proj_attn) and 1x1 convolutions in place of linear maps, are
 supported, and files that have the older names in some places only.
@@ -50,6 +51,19 @@ _DEFAULTS: dict[str, Any] = {
     "mid_block_add_attention": True,
 }
 _COUNTS = ("in_channels", "out_channels", "layers_per_block", "latent_channels", "norm_num_groups")
+# What a VQModel's settings have besides, or otherwise.
+_VQ_DEFAULTS: dict[str, Any] = _DEFAULTS | {
+    "latent_channels": 3,
+    "num_vq_embeddings": 256,
+    "vq_embed_dim": None,
+    "lookup_from_codebook": False,
+    "sample_size": 32,
+}
+_KINDS = {"AutoencoderKL": _DEFAULTS, "VQModel": _VQ_DEFAULTS}
+_BLOCKS = {
+    "down_block_types": ("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+    "up_block_types": ("UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
+}
 # Settings that are fixed in our network.
 _FIXED = {"act_fn": "silu", "norm_type": "group"}
 
@@ -93,6 +107,11 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
         "attention": settings["mid_block_add_attention"],
         "groups": settings["norm_num_groups"],
     }
+    if levels := _attention_levels(settings, "down_block_types"):
+        network["attention_levels"] = levels
+    bottleneck: dict[str, Any] = {"name": "gaussian.Gaussian"}
+    if settings["_class_name"] == "VQModel":
+        bottleneck = {"name": "vq.VQ", "num_codes": settings["num_vq_embeddings"]}
     blocks = settings["layers_per_block"]
     return {
         "name": "autoencoder.Autoencoder",
@@ -101,7 +120,7 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
         "latent_channels": settings["latent_channels"],
         "quant_convs": settings["use_quant_conv"],
         "encoder": {"name": "ldm.Encoder", "num_blocks": blocks, **network},
-        "bottleneck": {"name": "gaussian.Gaussian"},
+        "bottleneck": bottleneck,
         "decoder": {"name": "ldm.Decoder", "num_blocks": blocks + 1, **network},
     }
 
@@ -109,6 +128,8 @@ def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str,
 def latent_statistics(paths: Sequence[str]) -> dict[str, Any]:
     """Return the statistics of each latent channel from the folder's scaling; {} without one."""
     settings = _settings(paths[0])
+    if settings["_class_name"] == "VQModel":  # its scaling is for latents before they are codes
+        return {}
     if settings.get("latents_mean") and settings.get("latents_std"):
         return latent_stats.summary(settings["latents_mean"], settings["latents_std"])
     channels, scaling = settings["latent_channels"], settings["scaling_factor"]
@@ -142,18 +163,13 @@ def _settings(path: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} is damaged: {error}") from None
     kind = settings.get("_class_name") if isinstance(settings, dict) else None
-    if kind != "AutoencoderKL":
-        raise CheckpointError(f"{file} holds {kind!r}, not 'AutoencoderKL'")
-    settings = _DEFAULTS | {key: value for key, value in settings.items() if value is not None}
+    if kind not in _KINDS:
+        raise CheckpointError(f"{file} holds {kind!r}, not {' or '.join(map(repr, _KINDS))}")
+    settings = _KINDS[kind] | {key: value for key, value in settings.items() if value is not None}
     _check_values(settings, file)
-    for key, block in (
-        ("down_block_types", "DownEncoderBlock2D"),
-        ("up_block_types", "UpDecoderBlock2D"),
-    ):
-        if any(name != block for name in settings.get(key, ())):
-            raise CheckpointError(
-                f"{file}: {key}={settings[key]} has blocks other than {block!r}, which we lack"
-            )
+    _check_blocks(settings, file)
+    if kind == "VQModel":
+        _check_codes(settings, file)
     for key, value in _FIXED.items():
         if settings.get(key, value) != value:
             raise CheckpointError(f"{file}: {key}={settings[key]!r}, and our network has {value!r}")
@@ -163,6 +179,43 @@ def _settings(path: str) -> dict[str, Any]:
                 f"{file}: {one}={settings[one]} and {other}={settings[other]} differ"
             )
     return settings
+
+
+def _check_blocks(settings: Mapping[str, Any], file: pathlib.Path) -> None:
+    """Check that our network has the blocks of a config.json. Raises CheckpointError."""
+    for key, blocks in _BLOCKS.items():
+        if any(name not in blocks for name in settings.get(key, ())):
+            raise CheckpointError(
+                f"{file}: {key}={settings[key]} has blocks other than "
+                f"{' and '.join(map(repr, blocks))}, which we lack"
+            )
+    down, up = (_attention_levels(settings, key) for key in _BLOCKS)
+    if down != up:
+        raise CheckpointError(
+            f"{file}: the encoder attends at resolutions {down} and the decoder at {up}, counted "
+            "from the image's, and in our network both do at the same ones"
+        )
+
+
+def _attention_levels(settings: Mapping[str, Any], key: str) -> list[int]:
+    """Return the resolutions at which all blocks attend, counted from the image's down."""
+    names = settings.get(key, ())
+    names = names if key == "down_block_types" else [*reversed(names)]
+    return [level for level, name in enumerate(names) if name.startswith("Attn")]
+
+
+def _check_codes(settings: Mapping[str, Any], file: pathlib.Path) -> None:
+    """Check the settings of a codebook in a config.json. Raises CheckpointError."""
+    codes, latents = settings["num_vq_embeddings"], settings["latent_channels"]
+    if not _is_count(codes):
+        raise CheckpointError(f"{file}: num_vq_embeddings={codes!r} must be a whole number above 0")
+    dim = settings["vq_embed_dim"]
+    if dim not in (None, latents):
+        raise CheckpointError(
+            f"{file}: vq_embed_dim={dim!r} differs from latent_channels={latents}, which we lack"
+        )
+    if settings["lookup_from_codebook"]:
+        raise CheckpointError(f"{file}: lookup_from_codebook is true, which we lack")
 
 
 def _check_values(settings: Mapping[str, Any], file: pathlib.Path) -> None:
@@ -211,6 +264,8 @@ def _is_list(value: Any, each: Callable[[Any], bool]) -> bool:
 
 
 def _source(name: str, tensors: Container[str]) -> Found:
+    if name == "bottleneck.codebook.codes":
+        return "quantize.embedding.weight", same
     module, _, leaf = name.rpartition(".")
     if leaf not in ("bias", "scale", "kernel"):
         raise no_rule(name)
@@ -221,16 +276,25 @@ def _source(name: str, tensors: Container[str]) -> Found:
     found = next((place for place in theirs if place in tensors), theirs[0])
     if leaf != "kernel":
         return found, same
-    return found, _linear if ".attention." in name else conv
+    return found, _linear if ".attention" in name else conv
 
 
 def _modules(module: str, name: str) -> tuple[str, ...]:
     """Return the names that a module of ours has in files: the newest first."""
-    found = re.fullmatch(r"(encoder|decoder)\.middle\.attention\.(\w+)", module)
-    if found and found[2] in _ATTENTION:
-        names = _ATTENTION[found[2]]
-        return tuple(f"{found[1]}.mid_block.attentions.0.{part}" for part in names)
+    found = re.fullmatch(r"(encoder|decoder)\.(.+)\.(\w+)", module)
+    place = _attention(found[1], found[2]) if found else ""
+    if found and place and found[3] in _ATTENTION:
+        return tuple(f"{found[1]}.{place}.{part}" for part in _ATTENTION[found[3]])
     return (_module(module, name),)
+
+
+def _attention(side: str, ours: str) -> str:
+    """Return the name that an attention of the encoder or the decoder has in files, or ""."""
+    if ours == "middle.attention":
+        return "mid_block.attentions.0"
+    found = re.fullmatch(r"levels\.(\d+)\.attentions\.(\d+)", ours)
+    way = "down" if side == "encoder" else "up"
+    return f"{way}_blocks.{found[1]}.attentions.{found[2]}" if found else ""
 
 
 def _module(module: str, name: str) -> str:

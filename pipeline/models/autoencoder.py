@@ -46,6 +46,8 @@ class Autoencoder(nnx.Module):
       encoder_causal, decoder_causal: whether chunks of a clip give the latents, and the frames, of
         the whole clip.
       last_layer: name of the kernel at the output, for adaptive weights of a discriminator.
+      num_codes, codes_per_position: of a discrete bottleneck, the number of codes and how many a
+        position has; 0 and 1 of another one.
     """
 
     codec_kind, num_layers = "any_size", 1
@@ -103,6 +105,9 @@ class Autoencoder(nnx.Module):
         side = image_size // self.spatial_factor
         frames = (1 + num_frames // self.temporal_factor,) if self.is_video else ()
         self.latent_shapes = ((*frames, side, side, latent_channels),)
+        # Of a discrete bottleneck: the number of codes, and how many of them a position has.
+        self.num_codes: int = getattr(self.bottleneck, "num_codes", 0)
+        self.codes_per_position: int = getattr(self.bottleneck, "codes_per_position", 1)
 
     def encode(
         self,

@@ -193,7 +193,7 @@ class SQVAE2(nnx.Module):
         _check(image_size, halvings, scales, num_codes, dim, variance)
         make = layer_factory(rngs.params(), dtype)
         self.image_size, self.image_channels = image_size, image_channels
-        self.width, self.dtype = width, dtype
+        self.width, self.dtype, self.num_codes = width, dtype, num_codes
         self.gumbel_temperature = _gumbel_schedule(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
         # Bottom-up, from the largest resolution.
@@ -305,6 +305,7 @@ class RSQVAE(nnx.Module):
             raise ConfigError(f"model.levels={levels} must be above 0")
         make = layer_factory(rngs.params(), dtype)
         self.image_size, self.image_channels = image_size, image_channels
+        self.num_codes = num_codes
         self.gumbel_temperature = _gumbel_schedule(gumbel_temperature)
         self.head = heads.create(likelihood, image_channels)
         self.encoder = Down(image_channels, width, halvings=halvings, depth=depth, make=make)

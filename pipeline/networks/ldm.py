@@ -43,7 +43,7 @@ class ResBlock(nnx.Module):
 
 class Level(nnx.Module):
     """Residual blocks at one resolution, then a convolution to the next one: `resample` is "down",
-    "up" or "".
+    "up" or "". With `attention` each block is followed by attention over all pixels.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Level(nnx.Module):
         num_blocks: int,
         groups: int,
         resample: str,
+        attention: bool,
         *,
         rngs: nnx.Rngs,
         dtype: Any,
@@ -60,6 +61,12 @@ class Level(nnx.Module):
         widths = [width] + [out] * num_blocks
         pairs = itertools.pairwise(widths)
         self.blocks = nnx.List([ResBlock(i, o, groups, rngs=rngs, dtype=dtype) for i, o in pairs])
+        self.attentions = nnx.List(
+            [
+                SpatialAttention(out, norm=GroupNorm(out, groups=groups), rngs=rngs, dtype=dtype)
+                for _ in range(num_blocks if attention else 0)
+            ]
+        )
         if resample == "down":
             # Padded with zeros at the bottom and right only, as the authors do.
             self.resample = _conv(out, out, 3, rngs, dtype, stride=2)
@@ -69,8 +76,9 @@ class Level(nnx.Module):
             self.resample = None
 
     def __call__(self, x: Map) -> Map:
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x)
+            x = self.attentions[number](x) if self.attentions else x
         return x if self.resample is None else self.resample(x)
 
 
@@ -97,6 +105,7 @@ class Encoder(nnx.Module):
       channels: widths from the image's resolution down; the resolution is halved between them.
       num_blocks: residual blocks at each resolution.
       attention: whether the middle attends over all pixels.
+      attention_levels: resolutions, counted from the image's down, at which all blocks do too.
       groups: number of groups of each group norm.
     """
 
@@ -110,20 +119,23 @@ class Encoder(nnx.Module):
         channels: Sequence[int] = (128, 256, 512, 512),
         num_blocks: int = 2,
         attention: bool = True,
+        attention_levels: Sequence[int] = (),
         groups: int = 32,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        self.spatial_factor = _spatial_factor(channels)
+        self.spatial_factor = _spatial_factor(channels, attention_levels)
         self.out_channels = out_channels
         self.conv_in = _conv(in_channels, channels[0], 3, rngs, dtype)
         resamples = ["down"] * (len(channels) - 1) + [""]
-        widths = itertools.pairwise([channels[0], *channels])
-        self.levels = nnx.List(
-            [
-                Level(i, o, num_blocks, groups, resample, rngs=rngs, dtype=dtype)
-                for (i, o), resample in zip(widths, resamples)
-            ]
+        self.levels = _levels(
+            [channels[0], *channels],
+            resamples,
+            [level in attention_levels for level in range(len(channels))],
+            num_blocks,
+            groups,
+            rngs,
+            dtype,
         )
         self.middle = Middle(channels[-1], groups, attention, rngs=rngs, dtype=dtype)
         self.norm_out = GroupNorm(channels[-1], groups=groups)
@@ -154,21 +166,24 @@ class Decoder(nnx.Module):
         channels: Sequence[int] = (128, 256, 512, 512),
         num_blocks: int = 3,
         attention: bool = True,
+        attention_levels: Sequence[int] = (),
         groups: int = 32,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        self.spatial_factor = _spatial_factor(channels)
+        self.spatial_factor = _spatial_factor(channels, attention_levels)
         self.out_channels = out_channels
         self.conv_in = _conv(in_channels, channels[-1], 3, rngs, dtype)
         self.middle = Middle(channels[-1], groups, attention, rngs=rngs, dtype=dtype)
         resamples = ["up"] * (len(channels) - 1) + [""]
-        widths = itertools.pairwise([channels[-1], *reversed(channels)])
-        self.levels = nnx.List(
-            [
-                Level(i, o, num_blocks, groups, resample, rngs=rngs, dtype=dtype)
-                for (i, o), resample in zip(widths, resamples)
-            ]
+        self.levels = _levels(
+            [channels[-1], *reversed(channels)],
+            resamples,
+            [level in attention_levels for level in reversed(range(len(channels)))],
+            num_blocks,
+            groups,
+            rngs,
+            dtype,
         )
         self.norm_out = GroupNorm(channels[0], groups=groups)
         self.conv_out = _conv(channels[0], out_channels, 3, rngs, dtype)
@@ -180,9 +195,31 @@ class Decoder(nnx.Module):
         return norm_act_conv(self.norm_out, self.conv_out, x).astype(jnp.float32), {}
 
 
-def _spatial_factor(channels: Sequence[int]) -> int:
+def _levels(
+    widths: Sequence[int],
+    resamples: Sequence[str],
+    attention: Sequence[bool],
+    num_blocks: int,
+    groups: int,
+    rngs: nnx.Rngs,
+    dtype: Any,
+) -> Any:
+    return nnx.List(
+        [
+            Level(i, o, num_blocks, groups, resample, attends, rngs=rngs, dtype=dtype)
+            for (i, o), resample, attends in zip(itertools.pairwise(widths), resamples, attention)
+        ]
+    )
+
+
+def _spatial_factor(channels: Sequence[int], attention_levels: Sequence[int]) -> int:
     if not channels:
         raise ConfigError("channels of ldm.Encoder and ldm.Decoder must have 1 width or more")
+    if any(not 0 <= level < len(channels) for level in attention_levels):
+        raise ConfigError(
+            f"attention_levels={tuple(attention_levels)} of ldm.Encoder and ldm.Decoder must be "
+            f"from 0, the image's resolution, to {len(channels) - 1}"
+        )
     return 2 ** (len(channels) - 1)
 
 

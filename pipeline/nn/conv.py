@@ -87,6 +87,31 @@ class UpsamplingConv(Conv):
         return out if self.bias is None else out + self.bias[...].astype(self.dtype)
 
 
+class TransposedConv(Conv):
+    """A transposed 4x4 convolution of stride 2, which doubles height and width.
+
+    kernel[u, v] times the input pixel (i, j) is added to the output's (2 i + u - 1, 2 j + v - 1).
+    Each output pixel depends on 2x2 input pixels, and the default `init_scale` gives the kernel
+    torch's default distribution for that many inputs.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, *, init_scale: float = 2.0, **settings: Any
+    ):
+        super().__init__(in_features, out_features, 4, init_scale=init_scale, **settings)
+
+    def __call__(self, *inputs: Float[Array, "b *t h w _"]) -> Float[Array, "b *t h2 w2 d"]:
+        x = inputs[0] if len(inputs) == 1 else jnp.concatenate(inputs, axis=-1)
+        kernel = self.weight().astype(self.dtype)
+        out = _per_image(
+            lambda x: with_halo_exchange(
+                lambda kernel, x: _transposed(x, kernel), kernel, x, halo=1
+            ),
+            x.astype(self.dtype),
+        )
+        return out if self.bias is None else out + self.bias[...].astype(self.dtype)
+
+
 def convolve(
     x: Float[Array, "b *t h w c"],
     kernel: Float[Array, "u v c d"],
@@ -135,12 +160,29 @@ def _per_image(function: Callable[[Array], Array], x: Array) -> Array:
 
 
 def _upsampling(x: Array, kernel: Array) -> Array:
+    return _doubled(x, kernel, _even_taps, _odd_taps)
+
+
+def _transposed(x: Array, kernel: Array) -> Array:
+    def taps(last: int, first: int) -> Callable[[Array, int], Array]:
+        return lambda kernel, axis: jnp.take(kernel, jnp.array([last, first]), axis=axis)
+
+    return _doubled(x, kernel, taps(3, 1), taps(2, 0))
+
+
+def _doubled(
+    x: Array,
+    kernel: Array,
+    even: Callable[[Array, int], Array],
+    odd: Callable[[Array, int], Array],
+) -> Array:
+    """Return an image of twice the size, whose even and odd rows and columns have two taps each."""
     b, h, w, _ = x.shape
     rows = []
-    for row, row_padding in ((_even_taps(kernel, 0), (1, 0)), (_odd_taps(kernel, 0), (0, 1))):
+    for row, row_padding in ((even(kernel, 0), (1, 0)), (odd(kernel, 0), (0, 1))):
         cells = [
             conv2d(x, part, 1, (row_padding, padding))
-            for part, padding in ((_even_taps(row, 1), (1, 0)), (_odd_taps(row, 1), (0, 1)))
+            for part, padding in ((even(row, 1), (1, 0)), (odd(row, 1), (0, 1)))
         ]
         rows.append(jnp.stack(cells, axis=3))
     return jnp.stack(rows, axis=2).reshape(b, 2 * h, 2 * w, kernel.shape[-1])

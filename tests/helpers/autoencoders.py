@@ -41,6 +41,18 @@ def ldm(
     )
 
 
+def residual_stack(*, bottleneck: str = "vq.VQ", image_size: int = 8, **settings: Any):
+    same = dict(width=4, hidden=2, depth=0)
+    return autoencoder(
+        dict(name="residual_stack.Encoder", **same),
+        dict(name="residual_stack.Decoder", **same),
+        bottleneck=bottleneck,
+        latent_channels=2,
+        image_size=image_size,
+        **settings,
+    )
+
+
 def taesd(*, width: int = 64, num_blocks: int = 3, pool: bool = False, **settings: Any):
     same = dict(width=width, num_blocks=num_blocks, pool=pool)
     return autoencoder(

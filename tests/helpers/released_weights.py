@@ -58,13 +58,17 @@ def block(name, width, out):
 
 def middle(name, width):
     tensors = block(f"{name}.resnets.0", width, width) | block(f"{name}.resnets.1", width, width)
-    attention = f"{name}.attentions.0"
+    return tensors | attention(f"{name}.attentions.0", width)
+
+
+def attention(name, width):
+    tensors = {}
     for part in ("to_q", "to_k", "to_v", "to_out.0"):
         tensors |= {
-            f"{attention}.{part}.weight": noise(width, width),
-            f"{attention}.{part}.bias": noise(width),
+            f"{name}.{part}.weight": noise(width, width),
+            f"{name}.{part}.bias": noise(width),
         }
-    return tensors | {f"{attention}.group_norm.{leaf}": noise(width) for leaf in ("weight", "bias")}
+    return tensors | {f"{name}.group_norm.{leaf}": noise(width) for leaf in ("weight", "bias")}
 
 
 def autoencoder_kl():
@@ -88,6 +92,15 @@ def autoencoder_kl():
     return (
         tensors | ends | {f"decoder.conv_norm_out.{leaf}": noise(8) for leaf in ("weight", "bias")}
     )
+
+
+def vq_model():
+    """Return tensors of a VQModel of that size with 16 codes, attending at the lower resolution."""
+    tensors = autoencoder_kl() | conv("encoder.conv_out", 16, 4, 3) | conv("quant_conv", 4, 4, 1)
+    for place in ("encoder.down_blocks.1", "decoder.up_blocks.0"):
+        for index in range(1 if "down" in place else 2):
+            tensors |= attention(f"{place}.attentions.{index}", 16)
+    return tensors | {"quantize.embedding.weight": noise(16, 4)}
 
 
 def write_diffusers(folder, tensors=None, **changes):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from released_weights import WEIGHTS, autoencoder_kl
+from released_weights import WEIGHTS, autoencoder_kl, vq_model
 from released_weights import write_diffusers as write
 
 from pipeline import Codec, cli
-from pipeline.core.errors import DataError
+from pipeline.core.errors import CheckpointError, DataError
 from pipeline.importers import diffusers as diffusers_importer
 
 
@@ -82,10 +82,13 @@ def test_a_copy_of_ema_weights_is_passed_over_with_a_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(_class_name="VQModel"), "holds 'VQModel', not 'AutoencoderKL'"),
         (
-            dict(down_block_types=["AttnDownEncoderBlock2D"] * 2),
-            "blocks other than 'DownEncoderBlock2D'",
+            dict(_class_name="AutoencoderDC"),
+            "holds 'AutoencoderDC', not 'AutoencoderKL' or 'VQModel'",
+        ),
+        (
+            dict(down_block_types=["CrossAttnDownBlock2D"] * 2),
+            "blocks other than 'DownEncoderBlock2D' and 'AttnDownEncoderBlock2D'",
         ),
         (dict(act_fn="gelu"), "act_fn='gelu', and our network has 'silu'"),
         (dict(use_quant_conv=False), "use_quant_conv=False and use_post_quant_conv=True differ"),
@@ -141,3 +144,36 @@ def test_folders_that_cannot_be_read(tmp_path):
     file.unlink()
     with pytest.raises(DataError, match="no such file"):
         diffusers_importer.load([str(folder)])
+
+
+def test_a_vq_model_becomes_a_codec_of_its_codes(tmp_path):
+    folder = write(tmp_path / "in", vq_model(), **VQ)
+    assert run(folder, tmp_path / "out") == 0
+    codec = Codec.from_pretrained(tmp_path / "out")
+    assert codec.num_codes == 16 and "latents" not in codec.config
+    images = np.random.default_rng(0).integers(0, 256, (1, 6, 10, 3), dtype=np.uint8)
+    assert codec.encode(images).indices().shape == (1, 3, 5)
+
+
+VQ = dict(
+    _class_name="VQModel",
+    latent_channels=4,
+    num_vq_embeddings=16,
+    down_block_types=["DownEncoderBlock2D", "AttnDownEncoderBlock2D"],
+    up_block_types=["AttnUpDecoderBlock2D", "UpDecoderBlock2D"],
+)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(vq_embed_dim=8), "vq_embed_dim=8 differs from latent_channels=4"),
+        (dict(lookup_from_codebook=True), "lookup_from_codebook is true, which we lack"),
+        (dict(num_vq_embeddings=0), "num_vq_embeddings=0 must be a whole number above 0"),
+        (dict(up_block_types=["UpDecoderBlock2D"] * 2), r"encoder attends at resolutions \[1\]"),
+    ],
+)
+def test_a_vq_model_that_we_lack_is_refused(changes, message, tmp_path):
+    folder = write(tmp_path / "in", vq_model(), **(VQ | changes))
+    with pytest.raises(CheckpointError, match=message):
+        diffusers_importer.read([str(folder)])

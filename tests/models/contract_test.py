@@ -6,7 +6,7 @@ import inspect
 import jax
 import jax.numpy as jnp
 import pytest
-from autoencoders import cv_vae, ldm, taesd, wf_vae
+from autoencoders import cv_vae, ldm, residual_stack, taesd, wf_vae
 from flax import nnx
 from tiny_codec import FLAT, HIERARCHY
 
@@ -26,6 +26,7 @@ RECIPES = {
     "autoencoder.Autoencoder, taesd": taesd(image_size=8, width=8, num_blocks=1),
     "autoencoder.Autoencoder, wf_vae": wf_vae(),
     "autoencoder.Autoencoder, cv_vae": cv_vae(),
+    "autoencoder.Autoencoder, residual_stack": residual_stack(),
     "hq_vae.RSQVAE": HQ | dict(levels=2),
     "hq_vae.SQVAE2": HQ,
     "iaf_vae.IAFVAE": IAF,
@@ -33,6 +34,9 @@ RECIPES = {
     "ladder_vae.LadderVAE": LADDER,
     "nvae.NVAE": NVAE,
     "vae.VAE": FLAT,
+    "vq_vae2.VQVAE2": dict(
+        image_size=8, width=4, hidden=2, depth=0, latent_channels=2, bottleneck=dict(name="vq.VQ")
+    ),
     "vdvae.VDVAE": HIERARCHY,
 }
 BATCH = 2

@@ -20,7 +20,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "cv_vae": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
     "ldm": dict(channels=(8, 16), groups=4, num_blocks=1),
     "patch_resnet": dict(patch=2, channels=(4, 8)),
+    "residual_stack": dict(width=8, hidden=4, depth=1),
     "taesd": dict(width=8, num_blocks=1),
+    "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }
 CHANNELS, LATENTS = 2, 3

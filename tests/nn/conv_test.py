@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pipeline.nn.conv import Conv, UpsamplingConv, upsampling_convolve
+from pipeline.nn.conv import Conv, TransposedConv, UpsamplingConv, upsampling_convolve
 from pipeline.nn.resample import nearest_upsample
 
 
@@ -56,11 +56,29 @@ def test_upsampling_conv_is_a_convolution_of_the_upsampled_image(height, width):
     )
 
 
+@pytest.mark.parametrize("height, width", [(1, 1), (2, 3)])
+def test_transposed_conv_is_the_transpose_of_a_strided_one(height, width):
+    conv = TransposedConv(5, 7, bias_scale=1.0, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), (2, height, width, 5))
+    # What a 4x4 convolution of stride 2 with one row of zeros on each side does to gradients.
+    kernel = jnp.swapaxes(conv.kernel[...], 2, 3)
+    wide = jnp.zeros((2, 2 * height, 2 * width, 7))
+
+    def halve(y):
+        return jax.lax.conv_general_dilated(
+            y, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    (expected,) = jax.vjp(halve, wide)[1](x)
+    np.testing.assert_allclose(conv(x), expected + conv.bias[...], atol=1e-5)
+
+
 def test_clips_are_convolved_frame_by_frame():
     clip = jax.random.normal(jax.random.key(1), (2, 3, 4, 4, 6))
     for conv in (
         Conv(6, 5, 3, stride=2, key=jax.random.key(0)),
         UpsamplingConv(6, 5, key=jax.random.key(0)),
+        TransposedConv(6, 5, key=jax.random.key(0)),
     ):
         out = conv(clip)
         np.testing.assert_allclose(out[:, 1], conv(clip[:, 1]), atol=1e-6)

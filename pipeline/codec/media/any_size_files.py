@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.codec.any_size import AnySizeCodec
+from pipeline.codec.encodings import smallest_integers
 from pipeline.codec.media import clip_latents, code_video, image_files
 from pipeline.codec.media.clip_latents import About
 from pipeline.codec.media.video_io import Timing
@@ -73,7 +74,7 @@ def encode(
     chunk: Chunk,
     advance: code_video.Advance,
 ) -> dict[str, Any]:
-    """Write the latents of an image or a video."""
+    """Write the latents of an image or a video; of a codec of codes, their indices."""
     if has_video_suffix(source.name):
         padded: list[str] = []
         with _warnings_as_remarks(padded):
@@ -83,7 +84,11 @@ def encode(
         return about | {"remarks": about["remarks"] + padded}
     image, remarks = image_files.read(source, codec.image_shape[2])
     with _warnings_as_remarks(remarks):
-        z = np.asarray(codec.encode(_batch_of(codec, image), tile=tile).mode())
+        encoding = codec.encode(_batch_of(codec, image), tile=tile)
+    if codec.num_codes:
+        z = smallest_integers(encoding.indices(), codec.num_codes)
+    else:
+        z = np.asarray(encoding.mode())
     z = z[0] if codec.is_video else z
     height, width = image.shape[:2]
     with clip_latents.Writer(target, codec.fingerprint) as writer:
@@ -111,7 +116,7 @@ def decode(
     with clip_latents.opened(source, codec.fingerprint) as (about, latents):
         frames, height, width = about.size
         if frames == 1:
-            z = np.concatenate(list(latents))
+            z = clip_latents.latents_of(codec, np.concatenate(list(latents)))
             recon = codec.decode(z[None] if codec.is_video else z, tile=tile)
             target = stem.with_name(stem.name + ".png")
             image_files.save_png(target, _image_of(recon)[:height, :width])

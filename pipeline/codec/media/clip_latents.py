@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import safetensors
-from jaxtyping import Float
+from jaxtyping import Shaped
 
+from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.checks import checked_latents
 from pipeline.codec.media.video_io import Timing
 from pipeline.core.errors import ConfigError, DataError, one_line
@@ -20,6 +21,10 @@ from pipeline.core.errors import ConfigError, DataError, one_line
 FORMAT, VERSION = "strata-clip-latents", "1"
 # The header precedes the data but is known only after it: reserve room, padded with spaces.
 _HEADER = 4096
+# Types of indices, and their names in a safetensors file.
+_INTEGERS: dict[Any, str] = {
+    np.dtype(kind): f"U{8 * np.dtype(kind).itemsize}" for kind in ("u1", "u2", "u4")
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +46,10 @@ class About:
 
 
 class Writer:
-    """A writer of tensors "latents" [t h w d] float32 and "pts" [frames] int64.
+    """A writer of tensors "latents" and "pts" [frames] int64.
+
+    Latents are float32 [t h w d], or indices of codes in an unsigned integer type, [t h w] or
+    [t h w m].
 
     The file gets its name when it is complete.
 
@@ -53,6 +61,7 @@ class Writer:
         self.path, self._fingerprint = path, fingerprint
         self._partial = path.with_name(path.name + ".partial")
         self._shape: tuple[int, ...] | None = None
+        self._dtype = np.dtype(np.float32)
         self._frames = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,17 +70,18 @@ class Writer:
             raise ConfigError(f"--out {path}: {error.strerror}") from None
         self._put(b"\0" * (8 + _HEADER))
 
-    def write(self, latents: Float[np.ndarray, "t h w d"]) -> None:
-        """Append latent frames."""
+    def write(self, latents: Shaped[np.ndarray, "t h w *d"]) -> None:
+        """Append latent frames, all of one shape and type."""
         self._shape = latents.shape[1:]
+        self._dtype = latents.dtype if latents.dtype in _INTEGERS else np.dtype(np.float32)
         self._frames += len(latents)
-        self._put(np.ascontiguousarray(latents, "<f4").tobytes())
+        self._put(np.ascontiguousarray(latents, self._dtype.newbyteorder("<")).tobytes())
 
     def finish(self, about: About) -> None:
         """Write the times and the header, and give the file its name."""
         assert self._shape is not None
         pts = np.asarray(about.pts, "<i8")
-        end = 4 * self._frames * int(np.prod(self._shape))
+        end = self._dtype.itemsize * self._frames * int(np.prod(self._shape))
         self._put(pts.tobytes())
         metadata = {"format": FORMAT, "format_version": VERSION, "codec": self._fingerprint}
         metadata |= {
@@ -86,7 +96,7 @@ class Writer:
             metadata["pixel_aspect"] = str(about.pixel_aspect)
         header: dict[str, Any] = {"__metadata__": metadata}
         header["latents"] = {
-            "dtype": "F32",
+            "dtype": _INTEGERS.get(self._dtype, "F32"),
             "shape": [self._frames, *self._shape],
             "data_offsets": [0, end],
         }
@@ -119,8 +129,10 @@ class Writer:
 @contextlib.contextmanager
 def opened(
     path: pathlib.Path, fingerprint: str
-) -> Iterator[tuple[About, Iterator[Float[np.ndarray, "1 h w d"]]]]:
+) -> Iterator[tuple[About, Iterator[Shaped[np.ndarray, "1 h w *d"]]]]:
     """Open a file of latents and yield its metadata and an iterator over its latent frames.
+
+    Frames are as they were written: `latents_of` turns those of indices into latents.
 
     Raises:
       DataError: the file does not exist, holds something else, is damaged, or was written with
@@ -134,7 +146,7 @@ def opened(
             yield (
                 about,
                 (
-                    checked_latents(stored[index : index + 1], f"{path}: its latents")
+                    _checked(stored[index : index + 1], f"{path}: its latents")
                     for index in range(count)
                 ),
             )
@@ -143,6 +155,18 @@ def opened(
     except (safetensors.SafetensorError, OSError) as error:
         reason = one_line(error)
         raise DataError(f"{path} is not a complete safetensors file: {reason}") from None
+
+
+def latents_of(codec: AnySizeCodec, stored: Shaped[np.ndarray, "t h w *d"]) -> Any:
+    """Return the latents [t h w d] of frames from a file, which may be indices of codes."""
+    if stored.dtype not in _INTEGERS:
+        return stored
+    z = codec.latents_of(stored[None] if codec.is_video else stored)
+    return np.asarray(z[0] if codec.is_video else z)
+
+
+def _checked(stored: np.ndarray, what: str) -> np.ndarray:
+    return stored if stored.dtype in _INTEGERS else checked_latents(stored, what)
 
 
 def _about(path: pathlib.Path, metadata: dict[str, str], fingerprint: str, file: Any) -> About:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Shaped, UInt8
 
+from pipeline.codec.encodings import smallest_integers
 from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.codec.tiling.tiles import Tiling
 from pipeline.core.errors import DataError
@@ -16,8 +17,8 @@ from pipeline.data.images.transforms import Transform
 PIXELS_AT_ONCE = {"cpu": 1 << 14, "accelerator": 1 << 18}
 MOST_LATENTS = 1 << 29  # latent elements that `encode` holds for an image: 2 GiB
 
-# Latents of n squares, one array per layer, top layer first.
-Layers = tuple[Float[np.ndarray, "n ..."], ...]
+# Latents of n squares, one array per layer, top layer first; of a model of codes, their indices.
+Layers = tuple[Shaped[np.ndarray, "n ..."], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,8 @@ def fit(codec: FixedSizeCodec, image: UInt8[np.ndarray, "h w c"], how: str = "ti
 
 
 def encode(codec: FixedSizeCodec, fitted: Fitted) -> Layers:
-    """Return posterior means, one array per layer, top first, each of n squares row by row.
+    """Return posterior means or indices, one array per layer, top first, each of n squares row by
+    row.
 
     Raises:
       DataError: they would take more than MOST_LATENTS elements.
@@ -80,12 +82,18 @@ def reconstruct(codec: FixedSizeCodec, fitted: Fitted) -> UInt8[np.ndarray, "h w
 
 
 def _encode(codec: FixedSizeCodec, squares: np.ndarray, count: int) -> list[np.ndarray]:
-    z = codec.encode(squares).mode()
-    return [np.asarray(layer)[:count] for layer in (z if isinstance(z, tuple) else (z,))]
+    encoding = codec.encode(squares)
+    z = encoding.indices() if codec.num_codes else encoding.mode()
+    layers = [np.asarray(layer)[:count] for layer in (z if isinstance(z, tuple) else (z,))]
+    if not codec.num_codes:
+        return layers
+    return [smallest_integers(layer, codec.num_codes) for layer in layers]
 
 
 def _decode(codec: FixedSizeCodec, layers: tuple[np.ndarray, ...], count: int) -> np.ndarray:
-    return np.asarray(codec.decode(layers))[:count]
+    are_indices = np.issubdtype(layers[0].dtype, np.integer)
+    decode = codec.decode_indices if are_indices else codec.decode
+    return np.asarray(decode(layers))[:count]
 
 
 def _batches(rows: np.ndarray, size: int = 0) -> Iterator[tuple[np.ndarray, int]]:

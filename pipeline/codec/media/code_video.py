@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.codec.any_size import AnySizeCodec
+from pipeline.codec.encodings import smallest_integers
 from pipeline.codec.media import clip_latents
 from pipeline.codec.media.clip_latents import About
 from pipeline.codec.media.video_io import VideoReader, VideoWriter
@@ -115,8 +116,10 @@ def encode(
         shape: tuple[int, ...] = ()
         frames = _watched(reader, size)
         count = 0
-        for latents in codec.encode_frames(frames, chunk=chunk or None, tile=tile):
-            writer.write(latents)
+        codes = codec.num_codes
+        options: Any = dict(chunk=chunk or None, tile=tile) | (dict(indices=True) if codes else {})
+        for latents in codec.encode_frames(frames, **options):
+            writer.write(smallest_integers(latents, codes) if codes else latents)
             count, shape = count + len(latents), latents.shape[1:]
             advance(len(reader.pts), reader.expected_frames)
         height, width = size[0][:2]
@@ -156,7 +159,8 @@ def decode(
         clip_latents.opened(source, codec.fingerprint) as (about, latents),
         VideoWriter(target, about.timing, pixel_aspect=about.pixel_aspect) as writer,
     ):
-        frames = codec.decode_frames(latents, chunk=chunk or None, tile=tile, size=about.size)
+        pieces = (clip_latents.latents_of(codec, stored) for stored in latents)
+        frames = codec.decode_frames(pieces, chunk=chunk or None, tile=tile, size=about.size)
         for done, (frame, at) in enumerate(zip(frames, about.pts)):
             writer.write(frame, at)
             advance(done + 1, about.size[0])

@@ -8,6 +8,7 @@ import safetensors
 import safetensors.numpy
 
 from pipeline.codec.checks import checked_latents
+from pipeline.codec.encodings import checked_indices
 from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.codec.media.code_image import Fitted, Layers
 from pipeline.codec.tiling.tiles import Tiling
@@ -55,12 +56,18 @@ def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> tuple[Layers,
         raise DataError(f"{path}: its height, width or tile is missing or damaged") from None
     latents = tuple(tensors[name] for name in sorted(tensors))
     squares = tiling.rows * tiling.columns
-    if [list(z.shape) for z in latents] != [[squares, *shape] for shape in codec.latent_shapes]:
+    # Codes themselves are in files of versions that did not store indices.
+    codes = codec.num_codes and all(np.issubdtype(z.dtype, np.integer) for z in latents)
+    shapes = [shape[:-1] if codes else shape for shape in codec.latent_shapes]
+    if [list(z.shape) for z in latents] != [[squares, *shape] for shape in shapes]:
         raise DataError(
             f"{path}: its latents do not have the shapes of {squares} squares of this codec"
         )
-    for z in latents:
-        checked_latents(z, f"{path}: its latents")
+    for z, shape in zip(latents, shapes):
+        if codes:
+            checked_indices(z, (squares, *shape), codec.num_codes, f"{path}: its indices")
+        else:
+            checked_latents(z, f"{path}: its latents")
     return latents, tiling, metadata.get("how", str(tiling))
 
 

@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 # Fraction of a tile's side over which weights ramp from one tile to its neighbour.
 OVERLAP = 0.25
@@ -84,10 +84,40 @@ class Blend:
         self._sum[..., top : top + h, left : left + w, :] += tile * self._weights[..., None]
         self._norm[top : top + h, left : left + w] += self._weights
 
-    def mean(self) -> Float[np.ndarray, "... h w c"]:
+    def result(self) -> Float[np.ndarray, "... h w c"]:
         """Return the weighted mean of all tiles added."""
         assert self._sum is not None
         return self._sum / self._norm[..., None]
+
+
+class Choice:
+    """Tiles of numbers that have no mean, such as indices of codes: each comes from one tile.
+
+    That is the tile in which it is farthest from the border, by the weights of a blend, and of
+    equal ones the first.
+    """
+
+    def __init__(self, tiles: Tiles):
+        self._weights = tiles.weights()
+        self._best = np.zeros((tiles.height, tiles.width), np.float32)
+        self._chosen: np.ndarray | None = None
+
+    def add(self, corner: tuple[int, int], tile: Shaped[np.ndarray, "... h w c"]) -> None:
+        """Add a tile whose top left corner is `corner`."""
+        if self._chosen is None:
+            shape = (*tile.shape[:-3], *self._best.shape, tile.shape[-1])
+            self._chosen = np.zeros(shape, tile.dtype)
+        h, w = self._weights.shape
+        where = slice(corner[0], corner[0] + h), slice(corner[1], corner[1] + w)
+        better = self._weights > self._best[where]
+        own = self._chosen[(..., *where, slice(None))]
+        own[...] = np.where(better[..., None], tile, own)
+        self._best[where] = np.maximum(self._best[where], self._weights)
+
+    def result(self) -> Shaped[np.ndarray, "... h w c"]:
+        """Return the numbers chosen from all tiles added."""
+        assert self._chosen is not None
+        return self._chosen
 
 
 def _enlarged(tiles: Tiles, factor: int) -> np.ndarray:

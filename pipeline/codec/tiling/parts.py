@@ -7,6 +7,7 @@ from jaxtyping import Array
 from pipeline.backend.jit import jit
 from pipeline.core import pixels
 from pipeline.core.parameters import ModelDef
+from pipeline.core.types import Latent
 from pipeline.nn.cache import CacheArrays, CausalCache
 
 
@@ -17,18 +18,18 @@ def encode_part(
     model_state: Any,
     arrays: CacheArrays | None,
     x: Array,
-) -> tuple[Array, Array, CacheArrays | None]:
-    """Return means, log-variances and the cache for the next chunk.
+) -> tuple[tuple[Array, ...], CacheArrays | None]:
+    """Return (means, log-variances), or (indices [... m],) of codes, and the next chunk's cache.
 
     The cache is None unless the encoder `remembers` earlier chunks, because it is causal.
     """
     model = modeldef.merge(params, model_state)
     if not remembers:
         (latent,) = model.encode(x)
-        return latent.mean, latent.logvar, None
+        return _arrays(latent), None
     cache = CausalCache(arrays)
     (latent,) = model.encode(x, cache=cache)
-    return latent.mean, latent.logvar, cache.arrays()
+    return _arrays(latent), cache.arrays()
 
 
 def decode_part(
@@ -45,6 +46,19 @@ def decode_part(
         return model.decode((z,)).mean(), None
     cache = CausalCache(arrays)
     return model.decode((z,), cache=cache).mean(), cache.arrays()
+
+
+def codes_part(modeldef: ModelDef, params: Any, model_state: Any, indices: Array) -> Array:
+    """Return the latents of the indices of codes."""
+    return modeldef.merge(params, model_state).latents_of((indices,))[0]
+
+
+def _arrays(latent: Latent) -> tuple[Array, ...]:
+    if latent.indices is None:
+        assert latent.mean is not None and latent.logvar is not None
+        return latent.mean, latent.logvar
+    several = latent.indices.ndim == latent.z.ndim
+    return (latent.indices if several else latent.indices[..., None],)
 
 
 @jit

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from pipeline.codec.checks import checked_latents
 from pipeline.codec.tiling.padding import Size, refuse_larger
@@ -61,15 +61,18 @@ class Frames:
 
 
 class LatentStream:
-    """An iterator over a clip's latents, one chunk [t h w d] at a time, that tracks its size."""
+    """An iterator over a clip's latents, one chunk [t h w d] at a time, that tracks its size.
 
-    def __init__(self, frames: Frames, latents: Iterator[Float[np.ndarray, "t h w d"]]):
+    They may be indices of codes, [t h w] or [t h w m].
+    """
+
+    def __init__(self, frames: Frames, latents: Iterator[Shaped[np.ndarray, "t h w *d"]]):
         self._frames, self._latents = frames, latents
 
     def __iter__(self) -> "LatentStream":
         return self
 
-    def __next__(self) -> Float[np.ndarray, "t h w d"]:
+    def __next__(self) -> Shaped[np.ndarray, "t h w *d"]:
         return next(self._latents)
 
     @property

@@ -77,7 +77,7 @@ class Plain(AnySizeCodec):
         """Need no model."""
 
     is_video = causal = encoder_causal = decoder_causal = True
-    temporal_factor, fingerprint = 1, "plain"
+    temporal_factor, fingerprint, num_codes = 1, "plain", 0
 
     def encode_frames(self, frames, **_):
         for frame in frames:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.codec.tiling.blend import Blend, Tiles
+from pipeline.codec.tiling.blend import Blend, Choice, Tiles
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,20 @@ def test_tiles_of_an_image_blend_into_that_image(height, width, side, factor):
     for corner in tiles.corners:
         top, left = (place * factor for place in corner)
         blend.add(corner, image[:, top : top + h, left : left + w])
-    np.testing.assert_allclose(blend.mean(), image, atol=1e-6)
+    np.testing.assert_allclose(blend.result(), image, atol=1e-6)
+
+
+def test_codes_come_from_the_tile_in_which_they_are_farthest_from_the_border():
+    tiles = Tiles(8, 14, 8)
+    codes = np.random.default_rng(0).integers(0, 1000, (1, 8, 14, 2), np.int32)
+    same, other = Choice(tiles), Choice(tiles)
+    for value, corner in enumerate(tiles.corners):
+        tile = tiles.cut(codes, corner)
+        same.add(corner, tile)
+        other.add(corner, np.full_like(tile, value))
+    np.testing.assert_array_equal(same.result(), codes)
+    row = other.result()[0, 3, :, 0]
+    assert row.dtype == np.int32 and row.tolist() == [0] * 7 + [1] * 7
 
 
 def test_neighbouring_tiles_blend_without_a_seam():
@@ -30,7 +43,7 @@ def test_neighbouring_tiles_blend_without_a_seam():
     blend = Blend(tiles, 8)
     for value, corner in enumerate(tiles.corners):
         blend.add(corner, np.full((1, 64, 64, 1), value, np.float32))
-    row = blend.mean()[0, 0, :, 0]
+    row = blend.result()[0, 0, :, 0]
     assert row[0] == 0 and row[-1] == 1 and np.diff(row).min() >= 0 and np.diff(row).max() < 0.1
 
 
