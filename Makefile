@@ -10,21 +10,25 @@ export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
 install: .venv/installed
 
+# Without --no-compile, pip would compile every module of every package, also those never used.
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Strata needs Python 3.11 or newer: make PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/dev-installed: .venv/installed
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 .venv/parity-installed: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,parity]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,parity]'
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps lpips  # its torchvision would bring another torch
 	@touch $@
 
 # Minutes on two cores: three models from data inside scikit-learn, what one does with them, and one page of it.
 quickstart: install
 	$(BIN)/strata train --config configs/quickstart/digits.py --workdir $(RUN)/digits
-	$(BIN)/strata eval --workdir $(RUN)/digits --json $(RUN)/digits/eval.json
 	$(BIN)/strata sample --workdir $(RUN)/digits --num 100 --mean --recognize --out $(RUN)/digits/samples.png --json $(RUN)/digits/samples.json
 	$(BIN)/strata sample --workdir $(RUN)/digits --num 10 --reconstruct --out $(RUN)/digits/reconstructions.png --json $(RUN)/digits/reconstructions.json
 	$(BIN)/strata train --config configs/quickstart/photo.py --workdir $(RUN)/photo
@@ -37,7 +41,7 @@ quickstart: install
 	$(BIN)/strata reconstruct --codec $(RUN)/video/codec $(RUN)/video/unseen --side_by_side --verify_chunks --chunk 8 --out $(RUN)/video/reconstructed --json $(RUN)/video/reconstruct.json
 	$(BIN)/strata report $(RUN)/digits $(RUN)/photo $(RUN)/video --title 'Strata quickstart' --out $(RUN)/report
 
-lint: install
+lint: .venv/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -46,7 +50,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not parity and not slow"
 
 # The thorough variants of those tests: every kind of bucket, every recipe, longer runs. Takes an hour.
-test-slow: install
+test-slow: .venv/dev-installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "slow and not slurm"
 
 # Against the authors' torch mathematics and released weights.
@@ -54,7 +58,7 @@ parity: .venv/parity-installed
 	$(BIN)/python -m pytest -m parity tests/parity
 
 # A SLURM of two nodes on this machine (needs root: installs Debian's packages, leaves nothing running).
-slurm-test: install
+slurm-test: .venv/dev-installed
 	@[ "$$(id -u)" = 0 ] || { echo "make slurm-test installs and starts slurmctld, slurmd and munge: run it as root"; exit 2; }
 	$(BIN)/python -m pytest -m slurm tests/launch
 

@@ -37,7 +37,7 @@ def run(argv: list[str]) -> int:
 
     from pipeline.core import grids
     from pipeline.reporting import overview, page, sections
-    from pipeline.storage import transfer
+    from pipeline.storage import ownership, transfer
 
     found = [
         sections.read(
@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
         )
         for run in rest
     ]
-    with transfer.written_folder(out, name="--out") as folder:
+    with ownership.owned(out), transfer.written_folder(out, name="--out") as folder:
         grids.save(os.fspath(folder / "overview.png"), overview.draw(found))
         (folder / "index.html").write_text(page.text(values.title, found))
     print(f"{len(found)} runs: {out}/overview.png and {out}/index.html")

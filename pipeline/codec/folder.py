@@ -61,7 +61,8 @@ def read(
         if recorded and digest != recorded:
             raise CheckpointError(
                 f"{root / WEIGHTS} is damaged, or another export's: its arrays have sha256 "
-                f"{digest[:12]}..., and {CONFIG} says {recorded[:12]}..."
+                f"{digest[:12]}..., and {CONFIG} says {recorded[:12]}... (`strata export "
+                f"--workdir RUN --out {root} --overwrite` writes it again)"
             )
     return modeldef, jax.device_put(weights), config, digest
 

@@ -119,12 +119,12 @@ class OwnerFile:
                 return
             if running or touched != first:
                 raise ConfigError(
-                    f"{self._name} is in use by {_described(about)}: wait for it to "
+                    f"{self._name} is in use by {processes.describe(about)}: wait for it to "
                     "end, or give another folder"
                 )
             if not said:
                 notice(
-                    f"{self._name} was in use by {_described(about)} "
+                    f"{self._name} was in use by {processes.describe(about)} "
                     f"{max(0.0, age):.0f} s ago: waiting for up to {STALE_S:.0f} s to see whether "
                     "it still runs"
                 )
@@ -141,7 +141,7 @@ class OwnerFile:
     def _others(self) -> str:
         with contextlib.suppress(OSError):
             if found := [number for number in self._place.numbers() if number != self._number]:
-                return _described(self._content(found[-1]))
+                return processes.describe(self._content(found[-1]))
         return "another process"
 
     def _refresh(self) -> None:
@@ -156,11 +156,3 @@ def _place(folder: AnyPath) -> owner_places.Place:
     if is_remote(folder):
         return owner_places.Bucket(as_path(folder))
     return owner_places.Disk(pathlib.Path(folder))
-
-
-def _described(about: dict[str, Any]) -> str:
-    if not about:
-        return "a process that cannot be read"
-    command = f" ({about['command']})" if about.get("command") else ""
-    where = f"process {about.get('process')} on {about.get('host')}"
-    return f"{where}{command} since {about.get('time')}"

@@ -18,7 +18,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from pipeline.core.errors import ConfigError
@@ -94,8 +94,8 @@ def refuse_that_of_another_run(folder: AnyPath, *, name: str, run: AnyPath) -> N
     theirs = about.get("run")
     if theirs and theirs != _name_of(run) and not about.get("released"):
         raise ConfigError(
-            f"{name} {path} is that of the run in {theirs} ({_described(about)}): give another "
-            f"folder, or delete {path / FOLDER} if that run has ended"
+            f"{name} {path} is that of the run in {theirs} ({processes.describe(about)}): give "
+            f"another folder, or delete {path / FOLDER} if that run has ended"
         )
 
 
@@ -117,7 +117,7 @@ class Ownership:
         if not buckets.create(self._path, json.dumps(self._about).encode()):
             raise ConfigError(
                 f"{folder} was claimed by another run at the same moment "
-                f"({_described(_newest(self._folder))}): "
+                f"({processes.describe(_newest(self._folder))}): "
                 "give each run a folder of its own, or start one at a time"
             )
 
@@ -126,7 +126,8 @@ class Ownership:
         if max(_numbers(self._folder), default=0) > self._number:
             raise ConfigError(
                 f"{self._folder.parent} now belongs to a run that started later "
-                f"({_described(_newest(self._folder))}); this one stops and writes nothing more"
+                f"({processes.describe(_newest(self._folder))}); this one stops and writes nothing "
+                "more"
             )
 
     def release(self) -> None:
@@ -152,12 +153,6 @@ def _newest(folder: Path) -> dict[str, Any]:
         return described((folder / f"{max(_numbers(folder)):06d}").read_bytes())
     except (OSError, ValueError):
         return {}
-
-
-def _described(about: Mapping[str, Any]) -> str:
-    if not about:
-        return "unknown"
-    return f"process {about.get('process')} on {about.get('host')} since {about.get('time')}"
 
 
 def _name_of(run: AnyPath) -> str:

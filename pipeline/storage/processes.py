@@ -23,6 +23,15 @@ def identity() -> dict[str, Any]:
     }
 
 
+def describe(about: Mapping[str, Any]) -> str:
+    """Return the process of an `identity` in words, for messages."""
+    if not about:
+        return "a process that cannot be read"
+    command = f" ({about['command']})" if about.get("command") else ""
+    where = f"process {about.get('process')} on {about.get('host')}"
+    return f"{where}{command} since {about.get('time')}"
+
+
 def machine() -> str:
     """Return what processes have in common that see each other's numbers.
 

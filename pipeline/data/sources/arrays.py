@@ -102,7 +102,7 @@ def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.nd
                 )
             return loaded["images"], loaded.get("labels")
     except FileNotFoundError:
-        raise DataError(f"{key}={str(path)!r} does not exist") from None
+        raise DataError(f"{key}={str(path)!r} does not exist: give a .npy or .npz file") from None
     except DataError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file

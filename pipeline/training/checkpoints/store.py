@@ -226,7 +226,8 @@ class Checkpoints:
         if bad := self.steps_there.damaged():
             raise CheckpointError(
                 f"{self.folder} has no checkpoint that can be used: {', '.join(bad)} are damaged; "
-                "nothing was deleted. To start from scratch, give another workdir or move them away"
+                "nothing was deleted. `strata checkpoint verify --workdir DIR` says what is wrong; "
+                "to start from scratch, give another workdir or move them away"
             )
         return None
 
