@@ -92,7 +92,9 @@ class Update:
           finite: whether everything is finite, in other proposals that belong to the step too.
         """
         large = proposal.large
-        apply = finite & (~large | (state.consecutive_large_grads >= self.max_skips))
+        apply = _computed_once(
+            finite & (~large | (state.consecutive_large_grads >= self.max_skips))
+        )
         next_state = _next_state(state, proposal.new, apply=apply, large=large, finite=finite)
         return next_state, proposal.report | {
             "skipped": next_state.skipped,
@@ -133,6 +135,16 @@ def all_finite(tree: Any) -> Bool[Array, ""]:
     # A dot product: XLA would compute a chain of conjunctions again in every array's update.
     good = jnp.stack(verdicts or [jnp.ones((), bool)]).astype(jnp.float32)
     return good @ jnp.ones_like(good) == len(good)
+
+
+def _computed_once(condition: Bool[Array, ""]) -> Bool[Array, ""]:
+    """Return the condition as a dot product, which XLA does not fuse.
+
+    XLA would otherwise compute everything that leads to the condition again in the update of every
+    array: a quarter of the instructions of a small model's step.
+    """
+    twice = jnp.stack([condition, condition]).astype(jnp.float32)
+    return twice @ jnp.ones_like(twice) == len(twice)
 
 
 def _next_state(
