@@ -1,4 +1,9 @@
-"""A WF-VAE on generated clips: train, evaluate and export with statistics."""
+"""A video codec on generated clips: train, evaluate and export with statistics.
+
+The quickstart's is trained by default. A WF-VAE, which takes a minute to compile, is slow:
+tests/networks/wf_vae_context_test.py has its gradients, and tests/recipes/recipes_test.py traces
+its training step.
+"""
 
 import json
 import pathlib
@@ -12,13 +17,19 @@ from pipeline import Codec
 from pipeline.cli import dispatch
 from pipeline.codec.any_size import AnySizeCodec
 
-RECIPE = str(pathlib.Path(__file__).parents[2] / "configs/wf_vae/moving_crops.py") + ":tiny"
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=[
+        "quickstart/video.py",
+        pytest.param("wf_vae/moving_crops.py", marks=pytest.mark.slow),
+    ],
+)
+def workdir(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "w"
-    train = ["train", "--config", RECIPE, "--workdir", str(folder)]
+    train = ["train", "--config", f"{CONFIGS / request.param}:tiny", "--workdir", str(folder)]
     assert dispatch(train) == 0
     return folder
 
@@ -31,6 +42,7 @@ def test_the_run_has_metrics_samples_and_a_done_file(workdir):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workdir", ["wf_vae/moving_crops.py"], indirect=True)
 def test_evaluation_and_export_with_statistics(workdir, tmp_path):
     report, network = tmp_path / "eval.json", tmp_path / "squeezenet.safetensors"
     safetensors.numpy.save_file(caffe(), network)
