@@ -71,8 +71,8 @@ def tiny(config: ConfigDict) -> ConfigDict:
     """Shrink the recipe to seconds on a CPU."""
     common["tiny"](config)
     config.ema = 0.9
-    config.model.enc_blocks = "8d2,4d4,1x1"
-    config.model.dec_blocks = "1x1,4m1,8m4"
+    config.model.enc_blocks = "8d8,1x1"
+    config.model.dec_blocks = "1x1,8m1"
     config.model.width = 16
     config.model.zdim = 4
     config.optimizer.warmup_steps = 2

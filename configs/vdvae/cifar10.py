@@ -80,8 +80,8 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.data.image_size = 16
     config.data.crop = "random"
     config.data.num_workers = 0
-    config.model.enc_blocks = "16d4,4d4,1x1"
-    config.model.dec_blocks = "1x1,4m1,16m4"
+    config.model.enc_blocks = "16d16,1x1"
+    config.model.dec_blocks = "1x1,16m1"
     config.model.custom_widths = ""
     config.model.width = 16
     config.model.zdim = 4
