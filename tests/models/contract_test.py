@@ -1,5 +1,6 @@
 """Every model in pipeline/models keeps the contract; shapes alone are computed."""
 
+import functools
 import importlib
 import inspect
 
@@ -46,12 +47,16 @@ def recipe_of(name: str) -> dict:
     return {"name": name.partition(",")[0]} | RECIPES[name]
 
 
-@pytest.fixture(params=RECIPES)
+@pytest.fixture(scope="module", params=RECIPES)
 def model(request):
     """Return the definition, the shapes of all arrays, and the model without arrays."""
-    recipe = recipe_of(request.param)
-    modeldef, params, rest = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
+    modeldef, params, rest = abstract(request.param)
     return modeldef, params | rest, modeldef.skeleton()
+
+
+@functools.cache
+def abstract(name: str):
+    return parameters.abstract(lambda: models.create(recipe_of(name), rngs=nnx.Rngs(0)))
 
 
 def shapes_of(model, function):
@@ -119,9 +124,7 @@ def test_decode_checks_its_arguments(model):
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("autoencoder")])
 def test_an_autoencoder_names_its_last_layer_and_its_factors(name):
-    modeldef, params, _ = parameters.abstract(
-        lambda: models.create(recipe_of(name), rngs=nnx.Rngs(0))
-    )
+    modeldef, params, _ = abstract(name)
     model = modeldef.skeleton()
     assert model.last_layer in params
     side, channels = model.image_size // model.spatial_factor, model.latent_channels

@@ -69,10 +69,11 @@ def inferred():
         pytest.param("celeba64", 153_281_364, 35, 467_200, marks=pytest.mark.slow),
         pytest.param("imagenet32", 268_509_444, 28, 143_360, marks=pytest.mark.slow),
         pytest.param("celebahq256", 330_798_664, 36, 6_005_760, marks=pytest.mark.slow),
-        ("ffhq256", 330_798_664, 36, 6_005_760),
+        pytest.param("ffhq256", 330_798_664, 36, 6_005_760, marks=pytest.mark.slow),
     ],
 )
 def test_published_sizes(recipe, parameters, groups, latents):
+    """Parameters of the slow ones are also counted in tests/recipes/recipes_test.py."""
     config = runpy.run_path(str(RECIPES / f"{recipe}.py"))["get_config"]()
     built = nnx.eval_shape(lambda: create(config.model.to_dict(), rngs=nnx.Rngs(0)))
     assert (
