@@ -58,12 +58,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.mesh.fsdp = 1
     config.checkpoint.every = 300
     config.checkpoint.keep = 2
-    config.eval.every = 300
+    config.eval.every = 600
     config.eval.num_examples = 1
     config.eval.batch_size = 1
     config.log.every = 20
-    config.sample.every = 300
-    config.sample.num = 1
+    config.sample.every = 0
     return tiny(config) if arg == "tiny" else config
 
 

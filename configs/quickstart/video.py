@@ -61,11 +61,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.mesh.fsdp = 1
     config.checkpoint.every = 250
     config.checkpoint.keep = 2
-    config.eval.every = 375
+    config.eval.every = 750
     config.eval.num_examples = 16
     config.eval.batch_size = 4
     config.log.every = 20
-    config.sample.every = 375
+    config.sample.every = 0
     return tiny(config) if arg == "tiny" else config
 
 
