@@ -51,7 +51,11 @@ def create(name: str, weight=1.0) -> Term:
     function = objective.arguments_of(name)
     assert function is not None
     modeldef, params, _ = parameters.split(ImageDecoder())
-    required = {"codec": "folder", "load_codec": lambda path: (modeldef, params)}
+    required = {
+        "codec": "folder",
+        "load_codec": lambda path: (modeldef, params),
+        "num_examples": 10,
+    }
     taken = inspect.signature(function).parameters
     return function(weight=weight, **{key: required[key] for key in required if key in taken})
 
@@ -70,7 +74,7 @@ def case(seed=0):
     bands = [(jax.random.normal(keys[1], (BATCH, 4)), jax.random.normal(keys[2], (BATCH, 4)))]
     outputs = Outputs(
         Bernoulli(0.3 * jax.random.normal(keys[3], shape)),
-        (Latent(z, jnp.square(z)),),
+        (Latent(z, jnp.square(z), mean=0.9 * z, logvar=0.1 * z),),
         {"wavelets": bands, "penalty": jnp.square(z).sum(axis=(1, 2, 3, 4)), **codes_of(z)},
     )
     image = jax.random.randint(keys[1], shape, 0, 256).astype(jnp.uint8)

@@ -32,8 +32,9 @@ def accumulate(
     whole batch (`row_keys`), so that the result does not depend on `steps`, up to rounding. What
     does depend on it is what a model or a loss computes from the set of examples that it sees at
     once: the statistics of batch normalization, means over the batch in losses that are not linear
-    in them (objective.free_bits, balanced_rate, capacity), and codebook usage. The model's other
-    variables (running statistics, codebooks) pass from one microbatch to the next.
+    in them (objective.free_bits, balanced_rate, capacity, total_correlation and others), and
+    codebook usage. The model's other variables (running statistics, codebooks) pass from one
+    microbatch to the next.
 
     Args:
       gradients_of: differentiates one microbatch.
