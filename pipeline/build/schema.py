@@ -7,12 +7,14 @@ from ml_collections import ConfigDict
 
 from pipeline.build import data, limits, stages
 from pipeline.build.discriminator import gan_config
+from pipeline.build.importance import importance_config
 from pipeline.build.model import DTYPES
 from pipeline.build.optimizer import discriminator_update, optimizer_update, update
 from pipeline.core.construct import accepts, default_arguments, find, nearest
 from pipeline.core.errors import ConfigError, one_line
 from pipeline.losses import objective
 from pipeline.training.steps.adversarial import GanConfig
+from pipeline.training.steps.importance_weighted import ImportanceConfig
 
 REQUIRED = ("num_steps", "batch_size", "data", "model", "optimizer")
 # All other keys of a recipe, with the value that a recipe without the key gets.
@@ -105,6 +107,7 @@ def _check_settings(config: Mapping[str, Any]) -> None:
     update(config)
     objective.check_keys(config["objective"])
     gan_config(config)
+    importance_config(config)
     if config["discriminator"]:
         discriminator_update(config)
 
@@ -150,7 +153,10 @@ def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
     if not section:
         return DEFAULTS | {"objective": objective.DEFAULTS.get(str(config.get("step", "elbo")), {})}
     if section == "objective":
-        return objective.default_keys() | {"adversarial": default_arguments(GanConfig)}
+        return objective.default_keys() | {
+            "adversarial": default_arguments(GanConfig),
+            "importance": default_arguments(ImportanceConfig),
+        }
     found = _target(config, section)
     if found is None:
         return DEFAULTS.get(section, {})
@@ -179,6 +185,7 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
         "discriminator.optimizer": optimizer_update,
         "objective": objective.settings,
         "objective.adversarial": GanConfig,
+        "objective.importance": ImportanceConfig,
     }
     if section in targets:
         return targets[section], ("num_steps", "ema", "where")

@@ -7,6 +7,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pipeline.build.discriminator import gan_config
+from pipeline.build.importance import check_objective, importance_config
 from pipeline.build.optimizer import discriminator_update, update
 from pipeline.build.state import extras
 from pipeline.core import parameters
@@ -16,6 +17,7 @@ from pipeline.losses import objective
 from pipeline.losses.objective import Objective
 from pipeline.training.steps.adversarial import AdversarialStep
 from pipeline.training.steps.elbo import ElboStep
+from pipeline.training.steps.importance_weighted import ImportanceWeightedStep
 
 
 def step(
@@ -37,6 +39,10 @@ def step(
     )
     loss, frozen = objective.create(config["objective"], load_codec=_load_codec)
     common["frozen"] = frozen
+    importance = importance_config(config)
+    if importance.num_samples:
+        check_objective(loss)
+        return ImportanceWeightedStep(modeldef, loss, importance=importance, **common)
     if config["step"] == "elbo":
         return ElboStep(modeldef, loss, **common)
     if loss.spectral is not None:
