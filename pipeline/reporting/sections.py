@@ -63,10 +63,13 @@ def read(folder: pathlib.Path) -> Section:
     losses = [
         (line["step"], line["train"]["loss"]) for line in metrics if "loss" in line.get("train", {})
     ]
-    return Section(folder.name, _facts(folder, config), pictures or _drawn(folder), losses)
+    facts = _facts(folder, config, metrics)
+    return Section(folder.name, facts, pictures or _drawn(folder), losses)
 
 
-def _facts(folder: pathlib.Path, config: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(
+    folder: pathlib.Path, config: dict[str, Any], metrics: list[dict[str, Any]]
+) -> list[tuple[str, str]]:
     facts = [
         ("model", str(config["model"].get("name", "?"))),
         ("data", str(config.get("data", {}).get("source", "?"))),
@@ -75,14 +78,22 @@ def _facts(folder: pathlib.Path, config: dict[str, Any]) -> list[tuple[str, str]
         (file for file in folder.glob("eval/*.json") if file.stem.isdigit()),
         key=lambda file: int(file.stem),
     )
-    if newest := _object(evaluations[-1]) if evaluations else {}:
-        facts.append(("steps", f"{newest.get('step', evaluations[-1].stem)}"))
-        facts.append(("held-out examples", str(newest.get("num_examples", "?"))))
+    if newest := _object(evaluations[-1]) if evaluations else _while_training(metrics):
+        facts.append(("steps", str(newest.get("step", "?"))))
+        count = newest.get("num_examples")
+        known = f"{count:.0f}" if isinstance(count, int | float) else "?"
+        facts.append(("held-out examples", known))
         for name, value in captions.figures(newest).items():
             metric = catalogue.find(name)
             if metric.in_summary:
                 facts.append((metric.label, metric.format_value(value)))
     return facts
+
+
+def _while_training(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the newest evaluation of the run itself; nothing if there is none."""
+    evaluated = [line for line in metrics if isinstance(line.get("eval"), dict)]
+    return {"step": evaluated[-1]["step"], **evaluated[-1]["eval"]} if evaluated else {}
 
 
 def _pictures(folder: pathlib.Path, result: dict[str, Any]) -> Iterator[Picture]:

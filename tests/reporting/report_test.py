@@ -69,6 +69,17 @@ def test_the_newest_evaluation_and_the_files_that_are_there_are_shown(runs):
     assert digits.losses == [(0, 5.0), (1, 4.0), (2, 3.0), (3, 2.0)]
 
 
+def test_a_run_that_no_command_has_evaluated_shows_its_own_evaluation(runs):
+    digits, _ = runs
+    for file in (digits / "eval").iterdir():
+        file.unlink()
+    with (digits / "metrics.jsonl").open("a") as file:
+        file.write('\n{"step": 7, "eval": {"psnr": 24.5, "num_examples": 179.0}}\n')
+    facts = sections.read(digits).facts
+    expected = [("steps", "7"), ("held-out examples", "179"), ("PSNR", "24.50 dB")]
+    assert facts[2:] == expected
+
+
 def test_captions_name_metrics_as_the_catalogue_does():
     result = {"psnr": 31.2, "values_per_latent": 12.0, "path": "x", "remarks": []}
     assert captions.of_reconstruction(result) == "PSNR 31.20 dB, 12 pixel values per latent value"
