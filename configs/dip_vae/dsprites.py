@@ -19,64 +19,20 @@ from runpy import run_path
 
 from ml_collections import ConfigDict
 
-common = run_path(str(Path(__file__).parents[1] / "common.py"))
+beta_tcvae = run_path(str(Path(__file__).parents[1] / "beta_tcvae" / "dsprites.py"))
 
 
 def get_config(arg: str = "") -> ConfigDict:
-    """Return the recipe; `:tiny` trains a narrow network on scikit-learn's digits."""
-    config = common["defaults"]()
-    config.num_steps = 300_000
-    config.batch_size = 64
-    config.ema = 0.999
+    """Return the recipe; `:tiny` trains a much smaller model for a few steps, for tests."""
+    config = beta_tcvae["get_config"](arg)
+    if arg != "tiny":
+        config.num_steps = 300_000
 
-    config.data.source = "arrays"
-    config.data.path = ""
-    config.data.image_size = 64
-    config.data.channels = 1
-    config.data.eval_fraction = 0.01
-    config.data.num_workers = 0
-
-    config.model.name = "vae.VAE"
-    config.model.image_size = 64
-    config.model.image_channels = 1
-    config.model.latent_dim = 10
-    config.model.channels = (32, 32, 32, 32)
-    config.model.hidden = (256, 256)
-    config.model.depth = 0
-    config.model.likelihood = "bernoulli"
-    config.model.input_range = (0.0, 1.0)
-
+    config.objective = ConfigDict()
     config.objective.distortion = dict(weight=1.0)
     config.objective.rate = dict(weight=1.0)
     config.objective.mean_covariance = dict(weight=10.0, diagonal=10.0)
     config.objective.aggregate_covariance = dict(weight=0.0, diagonal=1.0)
 
-    config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 1e-4
-    config.optimizer.warmup_steps = 100
-    config.optimizer.decay = "constant"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
-    config.optimizer.weight_decay = 0.0
-    config.optimizer.clip_norm = 1.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
-
-    config.eval.num_examples = 3_000
-    config.eval.batch_size = 64
-    config.sample.num = 64
-    return tiny(config) if arg == "tiny" else config
-
-
-def tiny(config: ConfigDict) -> ConfigDict:
-    """Shrink the recipe to seconds on a CPU."""
-    common["tiny"](config)
-    config.ema = 0.9
-    config.data.source = "digits"
-    config.data.image_size = 32
-    config.data.resize = "fit"
-    config.model.image_size = 32
-    config.model.channels = (4, 4, 4)
-    config.model.hidden = (16, 16)
-    config.optimizer.warmup_steps = 2
     return config

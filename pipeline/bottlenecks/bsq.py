@@ -16,8 +16,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.types import Latent
 from pipeline.quantization import bits, uniform_codes
 from pipeline.quantization.gradients import straight_through
-
-_TINY = 1e-12
+from pipeline.quantization.sphere import on_sphere
 
 
 class BSQ(nnx.Module):
@@ -56,14 +55,14 @@ class BSQ(nnx.Module):
         The signs of the scaled vector u get its gradient unchanged (eq. 3).
         """
         del key
-        return self._quantize(self._on_sphere(h))
+        return self._quantize(on_sphere(h.astype(jnp.float32)))
 
     def learn(
         self, h: Float[Array, "*shape d"], key: PRNGKeyArray | None, step: Any = 0
     ) -> tuple[Latent, dict[str, Any]]:
         """Return the latent and what loss terms need."""
         del key, step
-        u = self._on_sphere(h)
+        u = on_sphere(h.astype(jnp.float32))
         logits = 2 * self.inverse_temperature * u / math.sqrt(self.latent_channels)
         codes = self.decode_indices(bits.index_of(u))
         return self._quantize(u), {"vectors": (u,), "codes": (codes,), "bit_logits": logits}
@@ -83,10 +82,6 @@ class BSQ(nnx.Module):
         return uniform_codes.draw(
             self.decode_indices, self.num_codes, mean, shape, key, temperature
         )
-
-    def _on_sphere(self, h: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
-        x = h.astype(jnp.float32)
-        return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(axis=-1, keepdims=True), _TINY))
 
     def _quantize(self, u: Float[Array, "*shape d"]) -> Latent:
         indices = bits.index_of(u)

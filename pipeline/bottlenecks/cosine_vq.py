@@ -4,8 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pipeline.bottlenecks.vq import VQ
-
-_TINY = 1e-12
+from pipeline.quantization.sphere import on_sphere
 
 
 class CosineVQ(VQ):
@@ -17,13 +16,8 @@ class CosineVQ(VQ):
 
     def vectors(self, h: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
         """Return the vectors, scaled to length 1."""
-        return _unit(h.astype(jnp.float32))
+        return on_sphere(h.astype(jnp.float32))
 
     def codes(self) -> Float[Array, "k d"]:
         """Return the codes, scaled to length 1."""
-        return _unit(self.codebook())
-
-
-def _unit(x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
-    # The gradient of a square root is infinite at 0.
-    return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(axis=-1, keepdims=True), _TINY))
+        return on_sphere(self.codebook())

@@ -1,4 +1,4 @@
-"""What codecs of any size return for a batch: a Gaussian over its latents, or its codes."""
+"""Encodings of a batch by codecs of any size: a Gaussian over its latents, or its codes."""
 
 import math
 from typing import Any

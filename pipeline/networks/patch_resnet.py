@@ -35,15 +35,20 @@ class ResBlock(nnx.Module):
 
 
 class Stage(nnx.Module):
-    """Residual blocks at one resolution."""
+    """Residual blocks at one resolution; further arguments of a call go to each block."""
 
-    def __init__(self, width: int, num_blocks: int, *, rngs: nnx.Rngs, dtype: Any):
-        self.blocks = nnx.List([ResBlock(width, rngs=rngs, dtype=dtype) for _ in range(num_blocks)])
+    def __init__(self, block: Any, width: int, num_blocks: int, *, rngs: nnx.Rngs, dtype: Any):
+        self.blocks = nnx.List([block(width, rngs=rngs, dtype=dtype) for _ in range(num_blocks)])
 
-    def __call__(self, x: Map) -> Map:
+    def __call__(self, x: Any, *context: Any) -> Any:
         for block in self.blocks:
-            x = block(x)
+            x = block(x, *context)
         return x
+
+
+def _linear(width: int, out: int, size: int, rngs: nnx.Rngs, dtype: Any) -> Conv:
+    # Keeps the variance: there is no activation that would halve it, and no norm to restore it.
+    return Conv(width, out, size, init_scale=3**0.5, key=rngs.params(), dtype=dtype)
 
 
 class Encoder(nnx.Module):
@@ -59,6 +64,8 @@ class Encoder(nnx.Module):
     """
 
     is_video, temporal_factor, causal = False, 1, False
+    frames = 1  # in a cell
+    block, linear = ResBlock, staticmethod(_linear)
 
     def __init__(
         self,
@@ -73,24 +80,33 @@ class Encoder(nnx.Module):
     ):
         self.patch, self.spatial_factor = patch, spatial_factor(patch, channels)
         self.out_channels = out_channels
-        self.conv_in = _linear(in_channels * patch**2, channels[0], 3, rngs, dtype)
-        self.stages = nnx.List([Stage(w, num_blocks, rngs=rngs, dtype=dtype) for w in channels])
-        self.downs = nnx.List(
-            [_linear(4 * i, o, 1, rngs, dtype) for i, o in itertools.pairwise(channels)]
+        cell = self.frames * in_channels * patch**2
+        self.conv_in = self.linear(cell, channels[0], 3, rngs, dtype)
+        self.stages = nnx.List(
+            [Stage(self.block, w, num_blocks, rngs=rngs, dtype=dtype) for w in channels]
         )
-        self.conv_out = _linear(channels[-1], out_channels, 1, rngs, dtype)
+        self.downs = nnx.List(
+            [self.linear(4 * i, o, 1, rngs, dtype) for i, o in itertools.pairwise(channels)]
+        )
+        self.conv_out = self.linear(channels[-1], out_channels, 1, rngs, dtype)
 
     def __call__(self, x: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
-        x = run(self.stages[0], self.conv_in(space_to_channel(x, self.patch)), remat=remat)
+        return self._coded(space_to_channel(x, self.patch), remat), {}
+
+    def _coded(self, x: Any, remat: bool, *context: Any) -> Any:
+        """Return the features of cells [b *t h w c]; `context` goes to the blocks."""
+        x = run(self.stages[0], self.conv_in(x), *context, remat=remat)
         for down, stage in zip(self.downs, self.stages[1:]):
-            x = run(stage, down(space_to_channel(x, 2)), remat=remat)
-        return self.conv_out(x), {}
+            x = run(stage, down(space_to_channel(x, 2)), *context, remat=remat)
+        return self.conv_out(x)
 
 
 class Decoder(nnx.Module):
     """Latents [b h w d] -> images around [-1, 1]; the arguments are the encoder's."""
 
     is_video, temporal_factor, causal = False, 1, False
+    frames = 1  # in a cell
+    block, linear = ResBlock, staticmethod(_linear)
     last_layer = "conv_out.kernel"
 
     def __init__(
@@ -107,18 +123,25 @@ class Decoder(nnx.Module):
         self.patch, self.spatial_factor = patch, spatial_factor(patch, channels)
         self.out_channels = out_channels
         widths = list(reversed(channels))
-        self.conv_in = _linear(in_channels, widths[0], 3, rngs, dtype)
-        self.stages = nnx.List([Stage(w, num_blocks, rngs=rngs, dtype=dtype) for w in widths])
-        self.ups = nnx.List(
-            [_linear(i, 4 * o, 1, rngs, dtype) for i, o in itertools.pairwise(widths)]
+        self.conv_in = self.linear(in_channels, widths[0], 3, rngs, dtype)
+        self.stages = nnx.List(
+            [Stage(self.block, w, num_blocks, rngs=rngs, dtype=dtype) for w in widths]
         )
-        self.conv_out = _linear(widths[-1], out_channels * patch**2, 3, rngs, dtype)
+        self.ups = nnx.List(
+            [self.linear(i, 4 * o, 1, rngs, dtype) for i, o in itertools.pairwise(widths)]
+        )
+        cell = self.frames * out_channels * patch**2
+        self.conv_out = self.linear(widths[-1], cell, 3, rngs, dtype)
 
     def __call__(self, z: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
-        x = run(self.stages[0], self.conv_in(z), remat=remat)
+        return self._decoded(z, remat), {}
+
+    def _decoded(self, z: Any, remat: bool, *context: Any) -> Any:
+        """Return the pixels of latents [b *t h w d]; `context` goes to the blocks."""
+        x = run(self.stages[0], self.conv_in(z), *context, remat=remat)
         for up, stage in zip(self.ups, self.stages[1:]):
-            x = run(stage, channel_to_space(up(x), 2), remat=remat)
-        return channel_to_space(self.conv_out(x), self.patch).astype(jnp.float32), {}
+            x = run(stage, channel_to_space(up(x), 2), *context, remat=remat)
+        return channel_to_space(self.conv_out(x), self.patch).astype(jnp.float32)
 
 
 def spatial_factor(patch: int, channels: Sequence[int]) -> int:
@@ -133,8 +156,3 @@ def spatial_factor(patch: int, channels: Sequence[int]) -> int:
             "pixel, and there is at least one width"
         )
     return patch * 2 ** (len(channels) - 1)
-
-
-def _linear(width: int, out: int, size: int, rngs: nnx.Rngs, dtype: Any) -> Conv:
-    # Keeps the variance: there is no activation that would halve it, and no norm to restore it.
-    return Conv(width, out, size, init_scale=3**0.5, key=rngs.params(), dtype=dtype)

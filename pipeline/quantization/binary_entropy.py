@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pipeline.quantization.entropy import entropy
+
 
 def of_positions(logits: Float[Array, "*n d"]) -> Float[Array, "*n"]:
     """Return H(q(k | x)) in nats, where bit i is 1 with probability sigmoid(logit i).
@@ -46,8 +48,4 @@ def _of_group(p: Float[Array, "b *n g"], share: Float[Array, " b"]) -> Float[Arr
         one = p[..., bit : bit + 1]
         joint = jnp.concatenate([joint * (1 - one), joint * one], axis=-1)
     mean = joint.mean(axis=tuple(range(1, joint.ndim - 1)))
-    return _entropy(jnp.tensordot(share, mean, 1, precision="highest"))
-
-
-def _entropy(p: Float[Array, " k"]) -> Float[Array, ""]:
-    return -(p * jnp.log(jnp.where(p > 0, p, 1.0))).sum()
+    return entropy(jnp.tensordot(share, mean, 1, precision="highest"))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from pipeline.core.errors import ConfigError
 from pipeline.losses.code_error import array_of, mean_per_frame
 from pipeline.losses.term import Term, Weight, num_frames
+from pipeline.quantization.entropy import entropy
 
 
 def code_entropy(
@@ -33,7 +34,6 @@ def code_entropy(
         share = batch.get("mask", jnp.ones(len(q)))
         share = share / jnp.maximum(share.sum(), 1.0)
         mean = jnp.tensordot(share, q.mean(axis=tuple(range(1, q.ndim - 1))), 1)
-        varied = -(mean * jnp.log(jnp.where(mean > 0, mean, 1.0))).sum()
-        return sure - diversity * varied * num_frames(batch)
+        return sure - diversity * entropy(mean) * num_frames(batch)
 
     return Term(value, weight, log_name="code_entropy", per_value=True)
