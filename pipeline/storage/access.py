@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pipeline.core.errors import ConfigError
 from pipeline.storage import buckets
 from pipeline.storage.paths import AnyPath, as_path, is_remote
-from pipeline.storage.patience import described
+from pipeline.storage.patience import described, patience, patiently
 
 DEADLINE_S = 20.0
 _passed: set[tuple[str, bool]] = set()  # (path, whether to write)
@@ -65,12 +65,13 @@ def _write(probe: str) -> None:
 
 
 def _within(seconds: float, call: Callable[[], None], path: str) -> None:
-    """Call in a thread and wait for at most `seconds`: the clients limit requests, not calls."""
+    """Call in a thread, again while it fails, for `seconds`: the clients limit requests only."""
     done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def run() -> None:
         try:
-            call()
+            with patience(seconds):
+                patiently(call, path)
         except Exception as error:
             done.set_exception(described(error, path))
         else:

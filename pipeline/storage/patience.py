@@ -69,7 +69,9 @@ def described(error: Exception, path: str) -> OSError:
     if isinstance(error, PermissionError) or status in (401, 403) or "Forbidden" in text:
         return PermissionError(errno.EACCES, f"no permission: {_GRANT[scheme]} ({text})", path)
     if _is_transient(error):
-        return BucketError(errno.EIO, f"the bucket does not answer properly: {text}", path)
+        remedy = "check the network, and whether the service is up"
+        message = f"the bucket does not answer properly: {remedy} ({text})"
+        return BucketError(errno.EIO, message, path)
     return BucketError(errno.EIO, text, path)
 
 

@@ -72,6 +72,31 @@ def test_a_server_that_never_answers_is_reported_in_time(monkeypatch):
     ended.set()
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_bucket_that_is_down_at_the_start_is_reported_in_time(
+    bucket_servers, tmp_path, monkeypatch, scheme
+):
+    proxy = bucket_servers.proxies[scheme]
+    assert access.DEADLINE_S <= 20  # Python and JAX need some of the 30 s.
+    monkeypatch.setattr(access, "DEADLINE_S", 0.5)
+    proxy.down = True
+    try:
+        with pytest.raises(ConfigError, match=r"^--workdir [^\n]*check the network[^\n]*$"):
+            access.check(f"{scheme}://{BUCKET}/{tmp_path.name}", name="--workdir", write=True)
+    finally:
+        proxy.down = False
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_bucket_that_is_down_for_a_moment_at_the_start_is_awaited(
+    bucket_servers, tmp_path, scheme
+):
+    proxy = bucket_servers.proxies[scheme]
+    proxy.faults.extend([503] * 8)  # more than the clients try by themselves
+    access.check(f"{scheme}://{BUCKET}/{tmp_path.name}", name="--workdir", write=True)
+    assert not proxy.faults
+
+
 def test_a_good_bucket_and_local_folders_pass(bucket_servers, tmp_path):
     for scheme in SCHEMES:
         access.check(f"{scheme}://{BUCKET}/new", name="--workdir", write=True)
