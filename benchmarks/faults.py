@@ -3,9 +3,9 @@
     python benchmarks/faults.py [--only NAME ...] [--kills 30] [--workdir gs://] [--out FILE]
 
 A fault hits a small run of two processes on this machine, and the same command is run again until
-it is done. The final state must equal, bit for bit, the state of an undisturbed run; if batches
-were skipped or devices changed, it must be finite and complete. Nothing may take longer than its
-limit. Prints a table, and exits with 1 if a row is not as expected.
+it is done. The final state must equal, bit for bit, the state of an undisturbed run on a disk; if
+batches were skipped or devices changed, it must be finite and complete. Nothing may take longer
+than its limit. Prints a table, and exits with 1 if a row is not as expected.
 
 With `--workdir gs://` or `--workdir s3://`, the runs are in a bucket of an emulator that is started
 on this machine; with `--workdir gs://BUCKET/FOLDER`, in a bucket that exists, whose answers are

@@ -38,8 +38,9 @@ class Campaign:
 
     @property
     def reference(self) -> str:
+        """The sha256 of the state that an undisturbed run on a disk ends in."""
         if not self._reference:
-            cluster = self.cluster("reference")
+            cluster = Cluster(self.folder / "reference")
             outcome = cluster.run()
             assert outcome.codes == [0, 0], outcome.said
             self._reference = cluster.digest()
