@@ -82,9 +82,10 @@ def dispatch(argv: list[str]) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        if error.filename is None or not error.strerror:
+        if not error.strerror:
             raise
-        _report(command, f"{error.filename}: {error.strerror}")
+        where = "" if error.filename is None else f"{error.filename}: "  # none if a write failed
+        _report(command, f"{where}{error.strerror}")
         return ConfigError.exit_code
 
 

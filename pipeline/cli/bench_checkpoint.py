@@ -18,11 +18,12 @@ from orbax.checkpoint import v1 as ocp
 
 from pipeline.cli import bench_tensorstore
 from pipeline.core import progress
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import CheckpointError, ConfigError
 from pipeline.storage import access
 from pipeline.storage.paths import Path, as_path, is_remote
 from pipeline.training.checkpoints import orbax_buckets
 from pipeline.training.checkpoints.checksum import of_array
+from pipeline.training.checkpoints.orbax_errors import reason
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
@@ -56,10 +57,10 @@ def measure(*, megabytes: int = 300, pairs: int = 5, workdir: str | None = None)
       workdir: a local folder or one in a bucket; what is written there is deleted at the end.
 
     Raises:
-      ConfigError: `workdir` cannot be used.
+      ConfigError: `workdir` cannot be used. CheckpointError: a save or a restore failed.
     """
     rows = []
-    with _place(workdir) as place:
+    with _place(workdir) as place, _failures_in_one_line(place):
         state = _state(megabytes * 10**6)
         step = jax.jit(
             lambda tree: jax.tree.map(lambda x: x + x.dtype.type(1), tree), donate_argnums=0
@@ -82,6 +83,15 @@ def measure(*, megabytes: int = 300, pairs: int = 5, workdir: str | None = None)
     summary = _summary(rows[1:], state)
     share = {"checksum_share": round(seconds / summary["synchronous_s"], 4)}
     return summary | share | back | _rates(summary, back)
+
+
+@contextlib.contextmanager
+def _failures_in_one_line(place: Path) -> Iterator[None]:
+    """Raise CheckpointError with the reason for what Orbax and TensorStore raise."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{place}: {reason(error)}") from error
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from absl import flags
 
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
-from pipeline.storage.paths import File, Path, as_path, files
+from pipeline.storage.paths import File, Path, as_path, files, is_number
 
 SUBCOMMANDS = ("list", "verify")
 
@@ -126,6 +126,6 @@ def _files_of(folder: Path) -> dict[str, list[File]]:
     grouped: dict[str, list[File]] = {}
     for name, file in files(folder).items():
         checkpoint, slash, _ = name.partition("/")
-        if slash and checkpoint[:1].isdigit():
+        if slash and is_number(checkpoint.partition(".")[0]):
             grouped.setdefault(checkpoint, []).append(file)
     return grouped

@@ -198,7 +198,12 @@ def _metrics(workdir: Path, step: int, *, ema: bool) -> dict[str, Any] | None:
 
 
 def _is_evaluation(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("protocol"), str)
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("protocol"), str)
+        and type(content.get("num_examples")) is int
+        and isinstance(content.get("feature_distance", {}), dict)
+    )
 
 
 def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, Any]:

@@ -124,14 +124,20 @@ def _check_writable(path: pathlib.Path, where: str, kind: str) -> None:
         if not os.access(path, os.W_OK):
             raise ConfigError(f"{where} may not be written")
         return
-    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    there = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    names = path.absolute().parts[len(there.absolute().parts) :]
+    if there.is_symlink() and not there.exists():
+        target = pathlib.Path(os.path.realpath(there))  # a link again if it leads to itself
+        if kind == "folder" or names or target.is_symlink() or not target.parent.is_dir():
+            raise ConfigError(f"{where}: {there} is a broken link")
+        there = target.parent
     if not there.is_dir():
         raise ConfigError(f"{where}: {there} is a file, not a folder")
     try:
         tempfile.TemporaryFile(dir=there).close()  # asking for permissions is not enough for root
     except OSError as error:
         raise ConfigError(f"{where}: {there} cannot be written: {error.strerror}") from None
-    if len(os.fsencode(path.name)) > os.pathconf(there, "PC_NAME_MAX"):
+    if any(len(os.fsencode(each)) > os.pathconf(there, "PC_NAME_MAX") for each in names):
         raise ConfigError(f"{where}: the name is too long")
 
 

@@ -47,7 +47,6 @@ def run(argv: list[str]) -> int:
     temperatures = parse_temperatures(values.temperature)
 
     from pipeline.build.trained import load_for_inference
-    from pipeline.core import grids
 
     config, step, model = load_for_inference(workdir, values.step)
     temperature = per_layer(temperatures, model.num_layers)
@@ -56,18 +55,34 @@ def run(argv: list[str]) -> int:
     canvas, what, figures = (_reconstructions if values.reconstruct else _samples)(
         config, model, temperature, values
     )
+    place, problem = _written(canvas, out)
+    print(f"{what} at step {step}: {place}", file=cli_flags.report_stream(values.json))
+    try:
+        cli_flags.write_json({"step": step, "out": place, **figures}, values.json)
+    except ConfigError as error:
+        raise ConfigError("; ".join(filter(None, [problem, str(error)]))) from None
+    if problem:
+        raise ConfigError(problem)
+    return 0
+
+
+def _written(canvas: Any, out: str) -> tuple[str, str]:
+    """Write a picture, to a temporary place if need be; return the place and what went wrong."""
+    from pipeline.core import grids
+
     try:
         with transfer.written_file(out, name="--out") as file:
             grids.save(file, canvas)
+        return out, ""
     except (OSError, ConfigError) as error:
+        reason = f"--out {out}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    try:
         handle, kept = tempfile.mkstemp(prefix="strata-sample-", suffix=".png")
         os.close(handle)
         grids.save(pathlib.Path(kept), canvas)
-        reason = f"--out {out}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise ConfigError(f"{reason}; the picture is in {kept}") from None
-    print(f"{what} at step {step}: {out}", file=cli_flags.report_stream(values.json))
-    cli_flags.write_json({"step": step, "out": out, **figures}, values.json)
-    return 0
+    except OSError as error:
+        return "not written", f"{reason}; nor can a temporary file be: {error.strerror}"
+    return kept, f"{reason}; the picture is in {kept}"
 
 
 def parse_temperatures(texts: list[str]) -> tuple[float, ...]:

@@ -88,6 +88,14 @@ class Metric:
         numbers = value if isinstance(value, list | tuple) else [value]
         return f"{' '.join(format(each, self.format) for each in numbers)} {self.unit}".strip()
 
+    def is_value(self, value: Any) -> bool:
+        """Return whether this can be a value of the metric, and be formatted."""
+        try:
+            self.format_value(value)
+        except (OverflowError, TypeError, ValueError):
+            return False
+        return True
+
     def describe(self, value: Any) -> str:
         """Return a value with the metric's label and unit: "PSNR 31.20 dB"."""
         return f"{self.label} {self.format_value(value)}"
@@ -157,7 +165,8 @@ def metrics_of(modality: str) -> dict[str, Callable]:
 def reported(result: Mapping[str, Any]) -> dict[Metric, Any]:
     """Return the metrics in an evaluation's result that are for people, in catalogue order.
 
-    Values of nested reports ("active_units", "feature_distance") are included; None is left out.
+    Values of nested reports ("active_units", "feature_distance") are included; None, and what is no
+    value, are left out.
     """
     flat = dict(result)
     for group, content in result.items():
@@ -167,7 +176,7 @@ def reported(result: Mapping[str, Any]) -> dict[Metric, Any]:
     return {
         metric: flat[metric.name]
         for metric in entries()
-        if flat.get(metric.name) is not None and not metric.restates
+        if not metric.restates and metric.is_value(flat.get(metric.name))
     }
 
 

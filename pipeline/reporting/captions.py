@@ -8,7 +8,12 @@ from pipeline.metrics import catalogue
 
 def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics of a result, by name."""
-    return {name: value for name, value in result.items() if name in catalogue.by_name()}
+    known = catalogue.by_name()
+    return {
+        name: value
+        for name, value in result.items()
+        if name in known and known[name].is_value(value)
+    }
 
 
 def of_reconstruction(result: Mapping[str, Any]) -> str:

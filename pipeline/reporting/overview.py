@@ -7,6 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.core.errors import DataError
+from pipeline.data.images.decode import decode
 from pipeline.data.media.video_file import VideoFile
 from pipeline.data.unreadable import Unreadable
 from pipeline.reporting.sections import Picture, Section
@@ -69,9 +70,9 @@ def _text(text: str, size: int, color: tuple[int, int, int]) -> Image.Image:
 def _images(picture: Picture) -> list[Image.Image]:
     if not picture.is_clip:
         try:
-            return [Image.open(picture.path).convert("RGB")]
-        except OSError as error:
-            raise DataError(f"{picture.path}: {error.strerror or error}") from None
+            return [Image.fromarray(decode(picture.path.read_bytes(), 3))]
+        except (OSError, Unreadable) as error:
+            raise DataError(f"{picture.path}: {error}") from None
     try:
         file = VideoFile(str(picture.path))
         frames = [

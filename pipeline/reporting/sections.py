@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.core.errors import ConfigError
@@ -47,12 +48,13 @@ def read(folder: pathlib.Path) -> Section:
 
     Pictures are those that `strata sample --json` and `strata reconstruct --json` have named in
     JSON files in the folder itself; without any, the newest that the run drew while it trained.
+    What has another shape is left out.
 
     Raises:
       ConfigError: there is no run in the folder.
     """
     config = _object(folder / "config.json")
-    if "model" not in config:
+    if not isinstance(config.get("model"), dict):
         raise ConfigError(f"{folder} holds no run: there is no config.json of one")
     pictures = [
         picture
@@ -61,7 +63,9 @@ def read(folder: pathlib.Path) -> Section:
     ]
     metrics = list(_lines(folder / "metrics.jsonl"))
     losses = [
-        (line["step"], line["train"]["loss"]) for line in metrics if "loss" in line.get("train", {})
+        (line["step"], line["train"]["loss"])
+        for line in metrics
+        if isinstance(line.get("train"), dict) and _is_number(line["train"].get("loss"))
     ]
     facts = _facts(folder, config, metrics)
     return Section(folder.name, facts, pictures or _drawn(folder), losses)
@@ -70,12 +74,13 @@ def read(folder: pathlib.Path) -> Section:
 def _facts(
     folder: pathlib.Path, config: dict[str, Any], metrics: list[dict[str, Any]]
 ) -> list[tuple[str, str]]:
+    data = config.get("data")
     facts = [
         ("model", str(config["model"].get("name", "?"))),
-        ("data", str(config.get("data", {}).get("source", "?"))),
+        ("data", str(data.get("source", "?") if isinstance(data, dict) else "?")),
     ]
     evaluations = sorted(
-        (file for file in folder.glob("eval/*.json") if file.stem.isdigit()),
+        (file for file in folder.glob("eval/*.json") if re.fullmatch("[0-9]+", file.stem)),
         key=lambda file: int(file.stem),
     )
     if newest := _object(evaluations[-1]) if evaluations else _while_training(metrics):
@@ -100,11 +105,20 @@ def _pictures(folder: pathlib.Path, result: dict[str, Any]) -> Iterator[Picture]
     """Yield the pictures that the JSON result of a command names."""
     if isinstance(result.get("files"), list):
         what = ", original and reconstruction" if result.get("side_by_side") is True else ""
-        for each in result["files"]:
+        for each in filter(_is_object, result["files"]):
             if path := _found(folder, each.get("out")):
-                yield Picture(path, f"{path.name}{what}: {captions.of_reconstruction(each)}")
+                caption = _caption(captions.of_reconstruction, each)
+                yield Picture(path, f"{path.name}{what}: {caption}")
     elif (path := _found(folder, result.get("out"))) and "what" in result:
-        yield Picture(path, captions.of_samples(result))
+        yield Picture(path, _caption(captions.of_samples, result))
+
+
+def _caption(words: Callable[[dict[str, Any]], str], result: dict[str, Any]) -> str:
+    """Return a result in words, or nothing if it is not one of the command that it looks like."""
+    try:
+        return words(result)
+    except (ArithmeticError, KeyError, TypeError, ValueError):
+        return ""
 
 
 def _found(folder: pathlib.Path, out: Any) -> pathlib.Path | None:
@@ -132,11 +146,20 @@ def _object(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    if path.exists():
+    if path.is_file():
         for line in path.read_bytes().splitlines():
-            if entry := small_files.entry_of(line, _is_object):  # a killed run leaves half a line
+            if entry := small_files.entry_of(line, _is_line):  # a killed run leaves half a line
                 yield entry
 
 
 def _is_object(content: Any) -> bool:
     return isinstance(content, dict)
+
+
+def _is_line(content: Any) -> bool:
+    return isinstance(content, dict) and type(content.get("step")) is int
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number; a loss that was not finite is null."""
+    return type(value) in (int, float)

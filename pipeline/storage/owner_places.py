@@ -2,16 +2,18 @@
 
 import contextlib
 import errno
-import json
 import os
 import pathlib
+import re
 import uuid
 from collections.abc import Hashable
 from typing import Any, Protocol, runtime_checkable
 
+from pipeline.storage import small_files
 from pipeline.storage.paths import Path
 
 NAME = ".strata-owner"
+_NUMBER = re.compile("[0-9]+")
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
@@ -63,7 +65,7 @@ class Disk:
 
     def numbers(self) -> list[str]:
         self._place.mkdir(parents=True, exist_ok=True)
-        return sorted(file.name for file in self._place.iterdir() if file.name.isdigit())
+        return sorted(file.name for file in self._place.iterdir() if _NUMBER.fullmatch(file.name))
 
     def create(self, name: str, content: str) -> bool:
         file, draft = self._place / name, self._place / f".{uuid.uuid4().hex}"
@@ -124,7 +126,7 @@ class Bucket:
         self._place, self._buckets = folder / NAME, buckets
 
     def numbers(self) -> list[str]:
-        return sorted(path.name for path in self._place.iterdir() if path.name.isdigit())
+        return sorted(path.name for path in self._place.iterdir() if _NUMBER.fullmatch(path.name))
 
     def create(self, name: str, content: str) -> bool:
         return self._buckets.create(self._place / name, content.encode())
@@ -156,7 +158,7 @@ class Bucket:
 def described(content: bytes) -> dict[str, Any]:
     """Return what a file says of its process; nothing if it is damaged."""
     try:
-        about = json.loads(content)
+        about = small_files.parsed(content)
     except ValueError:
         return {}
     return about if isinstance(about, dict) else {}

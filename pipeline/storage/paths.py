@@ -5,6 +5,7 @@ nothing there, a folder exists as long as it holds something, and a file appears
 when it is closed, so that a reader never sees half of it.
 """
 
+import errno
 import importlib.util
 import os
 import pathlib
@@ -100,10 +101,22 @@ def sizes(folder: Path) -> dict[str, int]:
     return {name: file.size for name, file in files(folder).items()}
 
 
+def is_number(name: str) -> bool:
+    """Return whether a name is a number as we write it, without zeros before it."""
+    return re.fullmatch("0|[1-9][0-9]*", name) is not None
+
+
 def _files(folder: Path, prefix: str) -> Iterator[tuple[str, File]]:
+    """Yield files; those that are gone, or behind a broken link, are left out."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _files(entry, f"{prefix}{entry.name}/")
-        else:
+        name = f"{prefix}{entry.name}"
+        try:
+            if entry.is_dir():
+                yield from _files(entry, f"{name}/")
+                continue
             status = entry.stat()
-            yield f"{prefix}{entry.name}", File(status.length, float(status.mtime))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP):
+                raise
+            continue
+        yield name, File(status.length, float(status.mtime))

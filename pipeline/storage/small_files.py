@@ -1,5 +1,7 @@
 """Reading of JSON files that may be damaged: empty, cut off, zero-filled or of another shape.
 
+A folder of the file's name counts as a damaged file.
+
 The owner of a folder sets a damaged file aside as NAME.damaged, reports it in one line, and goes on
 without it. Others only read.
 """
@@ -53,6 +55,9 @@ def mend_lines(path: pathlib.Path, is_right: Check, keep: Check = lambda entry: 
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
         return
+    except IsADirectoryError:
+        notice(f"{path} is a folder, and kept as {set_aside(path).name}")
+        return
     kept, damaged, changed = [], [], False
     for line in lines:
         entry = entry_of(line, is_right)
@@ -75,21 +80,34 @@ def mend_lines(path: pathlib.Path, is_right: Check, keep: Check = lambda entry: 
         partial.replace(path)
 
 
+def parsed(text: str | bytes) -> Any:
+    """Return the content of a JSON text. Raises ValueError for anything else, however deep."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def entry_of(line: bytes, is_right: Check) -> Any:
     """Return the content of a line of JSON, or None if it is damaged."""
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = parsed(line)
+    except ValueError:
         return None
     return entry if is_right(entry) else None
 
 
 def set_aside(path: Path | pathlib.Path, *, keep: bool = False) -> Any:
-    """Give a file the first free name of NAME.damaged, NAME.damaged2, ...; return the new path."""
+    """Give a file the first free name of NAME.damaged, NAME.damaged2, ...; return the new path.
+
+    With `keep` the file stays as well; a folder in its place does not.
+    """
     target, number = path.with_name(path.name + SUFFIX), 1
     while target.exists():
         number += 1
         target = path.with_name(f"{path.name}{SUFFIX}{number}")
+    if path.is_dir():
+        return path.rename(target)
     target.write_bytes(path.read_bytes())  # a bucket has no renames
     if not keep:
         path.unlink()
@@ -102,10 +120,12 @@ def _read(path: Path | pathlib.Path, is_right: Check) -> tuple[Any, str]:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None, ""
+    except IsADirectoryError:
+        return None, "a folder"
     if not text.strip(b"\0 \t\r\n"):
         return None, "empty" if not text else "nothing but zeros or spaces"
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = parsed(text)
+    except ValueError:
         return None, "no JSON"
     return (content, "") if is_right(content) else (None, "JSON of another shape")

@@ -32,6 +32,7 @@ _READ_BACK = (
 _RECORDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("env.json", lambda content: isinstance(content, dict), "it is written again"),
     ("goodput.json", goodput.is_record, "goodput is counted from this start on"),
+    ("DONE", lambda content: type(content) is int, "it is written again at the end"),
     (
         "skipped_batches.json",
         divergence.is_record,

@@ -34,6 +34,13 @@ FREE = (
     "data.num_workers",
     "data.max_unreadable",
 )
+# What commands that only read a run take from its config.
+_READ = {
+    **dict.fromkeys(("checkpoint", "data", "eval", "model", "objective", "optimizer"), dict),
+    **dict.fromkeys(("batch_size", "eval.batch_size", "num_steps", "seed"), int),
+    **dict.fromkeys(("checkpoint.folder", "dtype", "model.name"), str),
+    "ema": int | float,
+}
 
 
 def claim(
@@ -93,8 +100,10 @@ def is_object(content: Any) -> bool:
 
 def is_config(content: Any) -> bool:
     """Return whether the content of a config.json has the shape of a run's config."""
+    flat = _flatten(content)
     return isinstance(content, dict) and all(
-        isinstance(content.get(key), dict) for key in ("checkpoint", "data", "model")
+        isinstance(content.get(key) if kind is dict else flat.get(key), kind)
+        for key, kind in _READ.items()
     )
 
 
@@ -169,11 +178,15 @@ def network_paths() -> list[str]:
     return [f"objective.{term}.{name}" for term, names in terms.items() for name in names]
 
 
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    return {
-        name: value
-        for key, child in tree.items()
-        for name, value in _flatten(child, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
+def _flatten(tree: Any) -> dict[str, Any]:
+    """Return the leaves of nested mappings, which may be deep, by "key.key"."""
+    flat: dict[str, Any] = {}
+    left = [("", tree)]
+    while left:
+        name, value = left.pop()
+        if isinstance(value, Mapping):
+            prefix = f"{name}." if name else ""
+            left += [(f"{prefix}{key}", child) for key, child in value.items()]
+        else:
+            flat[name] = value
+    return flat

@@ -22,6 +22,7 @@ MODEL = dict(
 )
 CONFIG = dict(dtype="float32", model=MODEL, ema=0.9, num_steps=2, checkpoint=dict(folder=""))
 CONFIG["optimizer"], CONFIG["data"] = dict(name="adamw", learning_rate=1e-3), {}
+CONFIG |= dict(seed=0, batch_size=8, eval=dict(batch_size=8), objective={})
 
 
 def inspect(capsys, *arguments: object) -> dict:

@@ -1,13 +1,19 @@
 """Finished work is not thrown away: places are checked first, and a result is printed at least."""
 
+import errno
 import json
 import os
 import pathlib
+import tempfile
+import types
 
+import numpy as np
 import pytest
 
 from pipeline.cli import dispatch, flags
 from pipeline.cli import eval as eval_command
+from pipeline.cli import report as report_command
+from pipeline.cli import sample as sample_command
 from pipeline.core.errors import ConfigError
 from pipeline.storage import transfer
 
@@ -16,7 +22,16 @@ from pipeline.storage import transfer
 def places(tmp_path) -> dict[str, str]:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere" / "x")
+    (tmp_path / "promise").symlink_to(tmp_path / "not yet")
     return {
+        "long part": str(tmp_path / "new" / ("x" * 300) / "x"),
+        "loop": str(tmp_path / "loop"),
+        "below a loop": str(tmp_path / "loop" / "x"),
+        "broken link": str(tmp_path / "broken"),
+        "below a broken link": str(tmp_path / "broken" / "x"),
+        "link to come": str(tmp_path / "promise"),
         "below a file": str(tmp_path / "file" / "x"),
         "no permission": "/proc/strata/x",
         "long": str(tmp_path / ("x" * 300)),
@@ -26,14 +41,18 @@ def places(tmp_path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("place", ["below a file", "no permission", "long", "folder"])
+NEVER = ["below a file", "no permission", "long", "long part"]
+LINKS = ["loop", "below a loop", "broken link", "below a broken link"]
+
+
+@pytest.mark.parametrize("place", [*NEVER, *LINKS, "folder"])
 def test_a_file_that_cannot_be_written_is_named_first(places, place):
     with pytest.raises(ConfigError, match="--json /") as error:
         flags.check_path(places[place], "--json", written="file")
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("place", ["below a file", "no permission", "long", "file"])
+@pytest.mark.parametrize("place", [*NEVER, *LINKS, "file", "link to come"])
 def test_a_folder_that_cannot_be_written_is_named_first(places, place):
     with pytest.raises(ConfigError, match="--out /"):
         flags.check_path(places[place], "--out", written="folder")
@@ -45,6 +64,7 @@ def test_a_check_leaves_nothing_and_a_result_makes_its_folders(places, tmp_path)
         flags.check_path(places[name], "--x", written=kind)
     flags.check_path("-", "--json", written="file")
     flags.check_path("/dev/null", "--json", written="file")
+    flags.check_path(places["link to come"], "--json", written="file")
     assert sorted(tmp_path.rglob("*")) == before
     flags.write_json({"a": 1}, places["new"])
     assert json.loads(pathlib.Path(places["new"]).read_text()) == {"a": 1}
@@ -101,6 +121,36 @@ def test_a_result_that_cannot_be_written_is_printed(capsys, tmp_path):
     with pytest.raises(ConfigError, match="the result is printed above"):
         flags.write_json({"psnr": 30.5}, str(tmp_path / "late"))
     assert json.loads(capsys.readouterr().out) == {"psnr": 30.5}
+
+
+def test_a_picture_that_cannot_be_written_costs_neither_it_nor_its_figures(
+    tmp_path, capsys, monkeypatch
+):
+    from pipeline.build import trained
+
+    figures = {"num": 2, "what": "samples", "recognized": 1, "held_out": 1.0}
+    drawn = np.zeros((4, 4, 3), np.uint8), "2 samples", figures
+    model = types.SimpleNamespace(num_layers=1)
+    monkeypatch.setattr(trained, "load_for_inference", lambda *_: ({}, 3, model))
+    monkeypatch.setattr(sample_command, "_samples", lambda *_: out.mkdir() or drawn)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    out, file = tmp_path / "late.png", tmp_path / "result.json"
+    command = ["sample", "--workdir", "run", "--out", str(out), "--json", str(file)]
+    assert dispatch(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    result = json.loads(file.read_text())
+    assert result == {"step": 3, "out": result["out"], **figures}
+    assert line.endswith(f"--out {out}: Is a directory; the picture is in {result['out']}")
+    assert pathlib.Path(result["out"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failed_write_is_one_line_wherever_it_happens(capsys, monkeypatch):
+    def write(argv):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(report_command, "run", write)
+    assert dispatch(["report", "run"]) == 2
+    assert capsys.readouterr().err == "strata report: No space left on device\n"
 
 
 @pytest.fixture

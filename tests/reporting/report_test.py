@@ -91,3 +91,44 @@ def test_a_folder_without_a_run_is_an_error_in_one_line(tmp_path, capsys):
     assert f"{tmp_path} holds no run" in capsys.readouterr().err
     assert cli.dispatch(["report", "--out", out]) == 2
     assert "strata report RUN... --out DIR" in capsys.readouterr().err
+
+
+ODD_LINES = [
+    {"train": {"loss": 1.0}},
+    {"step": "x", "train": {"loss": 1.0}},
+    {"step": 5, "train": {"loss": None}},  # it was not finite
+    {"step": 6, "train": {"loss": "x"}},
+    {"step": 7, "train": 3},
+    {"step": 8, "eval": {"psnr": "x", "num_examples": []}},
+]
+ODD_RESULTS = [
+    {"files": [3, None, {"out": 3}, {"out": "grid.png", "psnr": "x", "values_per_latent": []}]},
+    {"what": "samples", "out": "grid.png"},
+    {"what": "samples", "out": "grid.png", "num": 0, "recognized": 1, "held_out": 1.0},
+    {"what": [], "out": "grid.png", "num": {}},
+]
+
+
+def test_files_of_another_shape_are_left_out(runs):
+    digits, _ = runs
+    (digits / "metrics.jsonl").write_text("\n".join(map(json.dumps, ODD_LINES)))
+    (digits / "eval/10.json").write_text(json.dumps({"step": [], "psnr": {}, "ssim": "x"}))
+    (digits / "eval/²7.json").write_text("{}")
+    (digits / "samples.json").unlink()
+    (digits / "samples.json").mkdir()
+    for number, result in enumerate(ODD_RESULTS):
+        (digits / f"odd{number}.json").write_text(json.dumps(result))
+    section = sections.read(digits)
+    assert section.losses == []
+    assert section.facts[2:] == [("steps", "[]"), ("held-out examples", "?")]
+    assert [each.caption for each in section.pictures] == ["grid.png: ", "", "", "{} []"]
+    (digits / "eval").rename(digits / "elsewhere")
+    assert sections.read(digits).facts[2:] == [("steps", "8"), ("held-out examples", "?")]
+
+
+@pytest.mark.parametrize("content", ['{"model": 3}', '{"model": {}, "data": null}'])
+def test_a_config_of_another_shape_is_no_traceback(runs, content, capsys):
+    (runs[0] / "config.json").write_text(content)
+    code = cli.dispatch(["report", str(runs[0]), "--out", str(runs[0] / "page")])
+    assert code == (2 if "3" in content else 0)
+    assert ("holds no run" in capsys.readouterr().err) == (code == 2)

@@ -44,6 +44,20 @@ def test_a_good_file_and_none_stay_as_they_are(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_folder_in_the_place_of_a_file_is_set_aside(tmp_path, capsys):
+    for name, keep in (("record.json", False), ("config.json", True)):
+        (tmp_path / name).mkdir()
+        assert small_files.content_of(tmp_path / name, is_right) is None
+        assert small_files.mend(tmp_path / name, is_right, "it starts over", keep=keep)
+        assert f"{name} is damaged (a folder), and kept as" in capsys.readouterr().err
+    (tmp_path / "lines.jsonl").mkdir()
+    small_files.mend_lines(tmp_path / "lines.jsonl", is_right)
+    assert "is a folder, and kept as lines.jsonl.damaged" in capsys.readouterr().err
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        f"{name}.damaged" for name in ("config.json", "lines.jsonl", "record.json")
+    ]
+
+
 def test_damaged_lines_are_set_aside_and_the_others_stay(tmp_path, capsys):
     path = tmp_path / "lines.jsonl"
     good = [json.dumps({"a": number}).encode() + b"\n" for number in range(3)]

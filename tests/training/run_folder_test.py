@@ -14,6 +14,7 @@ from bucket_servers import BUCKET
 from tiny_run import recipe
 from train_run import train
 
+from pipeline import build
 from pipeline.cli.flags import check_path
 from pipeline.core.errors import ConfigError
 from pipeline.storage import access, ownership
@@ -178,7 +179,8 @@ def test_a_run_goes_on_whatever_its_small_files_have_become(on_disk, tmp_path, c
     damage = {
         "config.json": b"",
         "env.json": b"[]",
-        "goodput.json": b'{"seconds": {"step": "x"}}',
+        "goodput.json": b'{"seconds": {"step": 1}, "starts": 1, "step": 3, "seconds_per_step": 0, '
+        b'"at": 1%s}' % (b"0" * 400),
         "skipped_batches.json": b"\0" * 64,
         "DONE": b"\0\0",
         "speed.jsonl": b"\0" * 64,
@@ -201,12 +203,31 @@ def test_a_run_goes_on_whatever_its_small_files_have_become(on_disk, tmp_path, c
     assert (folder / "DONE").read_text() == "20\n"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"model": 3}', "{"])
+NESTED = '{"a":' * 400 + "0" + "}" * 400
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "null", '{"model": 3}', "{", "[" * 10**5, NESTED]
+)
 def test_readers_report_a_damaged_config_in_one_line(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=r"config.json is damaged: `strata train`"):
         workdirs.load(tmp_path)
     assert newest_step(tmp_path) == -1
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("dtype", None), ("eval", []), ("objective", "x"), ("batch_size", 1.5), ("checkpoint", {})],
+)
+def test_a_config_without_what_readers_need_is_damaged(tmp_path, key, value):
+    config = build.complete(recipe())
+    workdirs.write_config(tmp_path, config)
+    assert workdirs.load(tmp_path)["dtype"] == "float32"
+    for changed in (config | {key: value}, {name: config[name] for name in config if name != key}):
+        workdirs.write_config(tmp_path, changed)
+        with pytest.raises(ConfigError, match=r"config.json is damaged"):
+            workdirs.load(tmp_path)
 
 
 @pytest.mark.parametrize("scheme", ["gs", "s3"])

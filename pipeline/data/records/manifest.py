@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.core.errors import DataError
 from pipeline.storage.paths import Path, sizes
+from pipeline.storage.small_files import parsed
 
 MANIFEST = "manifest.json"
 IMAGES, CLIPS = "strata-images", "strata-clips"  # formats
@@ -36,8 +37,8 @@ def read(folder: Path, format: str = IMAGES, key: str = "data.path") -> dict[str
             f"{folder} has no {MANIFEST}: make it with `strata data pack SRC --out {folder}`"
         )
     try:
-        manifest = json.loads(path.read_text())
-        found = (manifest["format"], manifest["version"])
+        manifest = parsed(path.read_bytes())
+        found = (str(manifest["format"]), manifest["version"])
         counts = [shard["num_examples"] for shard in manifest["shards"]]
         whole = (
             sum(counts) == manifest["num_examples"] > 0
@@ -59,10 +60,36 @@ def read(folder: Path, format: str = IMAGES, key: str = "data.path") -> dict[str
         raise DataError(
             f"{path} does not match its own fingerprint, so it was edited: pack the data again"
         )
+    if not _is_described(manifest):
+        raise DataError(f"{path} describes no shards as they are packed: pack the data again")
     found = sizes(folder)
     for shard in manifest["shards"]:
         _check_size(folder / shard["file"], found.get(shard["file"]), shard["bytes"])
     return manifest
+
+
+def _is_described(manifest: dict[str, Any]) -> bool:
+    """Return whether schema, classes and shards have the shape in which they are written."""
+    schema = manifest["schema"]
+    return (
+        isinstance(schema, dict)
+        and isinstance(schema.get("shape", 0), list | None)
+        and isinstance(schema.get("sizes", ""), str)
+        and isinstance(manifest["classes"], list)
+        and all(map(_is_shard, manifest["shards"]))
+    )
+
+
+def _is_shard(shard: dict[str, Any]) -> bool:
+    file = shard.get("file")
+    return (
+        isinstance(file, str)
+        and file != ""
+        and "/" not in file
+        and isinstance(shard.get("sha256"), str)
+        and type(shard.get("bytes")) is int
+        and type(shard["num_examples"]) is int
+    )
 
 
 def _check_size(file: Path, size: int | None, expected: int) -> None:

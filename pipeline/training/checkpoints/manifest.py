@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.core.errors import CheckpointError, DamagedCheckpoint
 from pipeline.storage.paths import Path, contents, is_remote, sizes
+from pipeline.storage.small_files import parsed
 
 NAME = "manifest.json"
 # Files up to this size are hashed: metadata of libraries, in which any wrong bit may matter.
@@ -60,7 +61,7 @@ def read(path: Path) -> dict[str, Any]:
       DamagedCheckpoint: the manifest is missing, unreadable or changed.
     """
     try:
-        content = json.loads((path / NAME).read_text())
+        content = parsed((path / NAME).read_bytes())
         claimed = content.pop("sha256")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise DamagedCheckpoint(f"checkpoint {path} is damaged: {NAME} cannot be read") from None

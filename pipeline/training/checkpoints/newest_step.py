@@ -6,13 +6,13 @@ WORKDIR is the folder of a run, local or in a bucket. Prints -1 if there is no c
 under a second on a local folder, where the command `strata` would import JAX first.
 """
 
-import json
 import os
 import sys
 
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.storage.paths import AnyPath, Path, as_path
 from pipeline.storage.patience import patience
+from pipeline.storage.small_files import parsed
 from pipeline.training.checkpoints.step_folders import StepFolders
 
 PATIENCE_S = 20.0
@@ -32,7 +32,7 @@ def newest_step(workdir: AnyPath) -> int:
 def _checkpoints(workdir: Path) -> Path:
     """Return the folder of checkpoints, which the run's config may place elsewhere."""
     try:
-        given = json.loads((workdir / "config.json").read_text())["checkpoint"]["folder"]
+        given = parsed((workdir / "config.json").read_bytes())["checkpoint"]["folder"]
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         given = ""
     return as_path(given) if given and isinstance(given, str) else workdir / "checkpoints"

@@ -6,8 +6,9 @@ damaged step is marked by an object DAMAGED in it. In both, a step is complete i
 """
 
 import contextlib
+import os
 
-from pipeline.storage.paths import Path, is_remote
+from pipeline.storage.paths import Path, is_number, is_remote
 from pipeline.training.checkpoints import manifest, orbax_noise
 
 _DAMAGED = ".damaged"
@@ -28,7 +29,7 @@ class StepFolders:
     def newest(self) -> int | None:
         """Return the newest complete step, or None, without looking at older ones."""
         names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
-        for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
+        for step in sorted((int(name) for name in names if is_number(name)), reverse=True):
             if self._state(str(step)) == "complete":
                 return step
         return None
@@ -41,7 +42,9 @@ class StepFolders:
         """Return "complete", "unfinished" or "damaged" by the folder's name, oldest step first."""
         if not self.folder.is_dir():
             return {}
-        names = [path.name for path in self.folder.iterdir() if path.name[:1].isdigit()]
+        names = [
+            path.name for path in self.folder.iterdir() if is_number(path.name.partition(".")[0])
+        ]
         return {name: self._state(name) for name in sorted(names, key=_order)}
 
     def clear(self, step: int) -> None:
@@ -49,7 +52,7 @@ class StepFolders:
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in list(self.folder.iterdir()):
             unfinished = orbax_noise.UNFINISHED in path.name or (
-                self._remote and path.name.isdigit() and self._state(path.name) == "unfinished"
+                self._remote and is_number(path.name) and self._state(path.name) == "unfinished"
             )
             if path.name == str(step) or unfinished:
                 self._delete(path)
@@ -79,9 +82,12 @@ class StepFolders:
         path = self.folder / name
         if _DAMAGED in name or (self._remote and (path / _MARK).exists()):
             return "damaged"
-        return "complete" if name.isdigit() and (path / manifest.NAME).exists() else "unfinished"
+        return "complete" if is_number(name) and (path / manifest.NAME).exists() else "unfinished"
 
     def _delete(self, path: Path) -> None:
+        if not self._remote and (os.path.islink(path) or path.is_file()):
+            os.unlink(path)  # what a link leads to is not ours
+            return
         # The manifest first: a kill in between leaves nothing that looks like a checkpoint.
         (path / manifest.NAME).unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -89,5 +95,4 @@ class StepFolders:
 
 
 def _order(name: str) -> tuple[int, str]:
-    digits = name.partition(".")[0]
-    return int(digits) if digits.isdigit() else 0, name
+    return int(name.partition(".")[0]), name

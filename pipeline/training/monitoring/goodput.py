@@ -1,7 +1,6 @@
 """The share of a run's wall time spent on steps that count, over all its starts (goodput.json)."""
 
 import contextlib
-import math
 import pathlib
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pipeline.training.workdir import write_json
 
 # In addition to the phases: steps lost to a stop or a rollback, and the time between two starts.
 LOST, DOWN = "lost", "down"
+_MOST = 1e18  # no number that is written is larger
 
 
 class Goodput:
@@ -81,5 +81,5 @@ def is_record(content: Any) -> bool:
     numbers = [content.get(key) for key in ("starts", "step", "seconds_per_step", "at")]
     numbers += content["seconds"].values()
     return set(content["seconds"]) <= {*NAMES, LOST, DOWN} and all(
-        isinstance(number, int | float) and math.isfinite(number) for number in numbers
+        isinstance(number, int | float) and 0 <= number < _MOST for number in numbers
     )

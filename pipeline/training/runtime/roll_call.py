@@ -8,20 +8,24 @@ than the others.
 import contextlib
 import dataclasses
 import ipaddress
+import itertools
 import json
 import os
 import re
 import socket
 import sys
 import time
-from typing import Any
+from typing import Any, TypeGuard
 
 from pipeline.core.errors import ConfigError, Hung
+from pipeline.storage.small_files import parsed
 
 _ADDRESS = re.compile(r"(\[(?P<bracketed>[^\[\]]+)\]|(?P<plain>[^\[\]\s]+)):(?P<port>[0-9]{1,5})")
 _REMARK_AFTER_S = 1.0  # Processes that are started together differ by less.
 _ATTEMPT_S = 10.0
 _NAME_SERVER_S = 5.0
+_LONGEST_CALL, _LONGEST_ANSWER = 1 << 12, 1 << 24  # bytes; another program may send without end
+_NAMED = 16  # missing processes that a message names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +79,8 @@ def roll_call(group: Group, timeout_s: float | int) -> None:
 
     Raises:
       Hung: processes are missing after `timeout_s`; the message names them. ConfigError: two have
-        the same id, the coordinator's name does not resolve, or its port is in use.
+        the same id, one has an id beyond their number, the coordinator's name does not resolve, or
+        its port is in use.
     """
     host, port = split_address(group.coordinator)
     deadline = time.monotonic() + timeout_s
@@ -95,8 +100,14 @@ def roll_call(group: Group, timeout_s: float | int) -> None:
         ) from None
     if "twice" in answer:
         raise ConfigError(f"--process_id {answer['twice']} was given to two processes")
+    if "beyond" in answer:
+        raise ConfigError(
+            f"a process with --process_id {answer['beyond']} belongs to the run, and "
+            f"--num_processes is {answer['num_processes']}: give it to all processes alike"
+        )
     if answer["missing"]:
-        names = ", ".join(map(str, answer["missing"]))
+        more = group.num_processes - len(answer["there"]) - len(answer["missing"])
+        names = ", ".join(map(str, answer["missing"])) + (f" and {more} more" if more > 0 else "")
         there = "; ".join(
             f"{process} on {name}"
             for process, name in sorted(answer["there"].items(), key=_by_number)
@@ -165,24 +176,49 @@ def _call(port: int, group: Group, deadline: float) -> dict[str, Any]:
             try:
                 line = stack.enter_context(server.accept()[0])
                 line.settimeout(5)
-                said = json.loads(line.makefile().readline())
-                process, name = said["process"], said["host"]
+                process, name = _introduced(line.makefile().readline(_LONGEST_CALL))
             except TimeoutError:
                 if time.monotonic() >= deadline:
                     break
                 continue
-            except (OSError, ValueError, TypeError, KeyError):  # not a process of this run
+            except (OSError, ValueError):  # not a process of this run
                 continue
             lines.append(line)
-            if process in there:
+            if int(process) >= group.num_processes:
+                answer |= {"beyond": process, "num_processes": group.num_processes}
+            elif process in there:
                 answer["twice"] = process
             there[process] = name
-        missing = [process for process in range(group.num_processes) if str(process) not in there]
-        answer |= {"missing": missing, "there": there}
+        missing = (number for number in range(group.num_processes) if str(number) not in there)
+        answer |= {"missing": [*itertools.islice(missing, _NAMED)], "there": there}
         for line in lines:
             with contextlib.suppress(OSError):
                 line.sendall(json.dumps(answer).encode() + b"\n")
     return answer
+
+
+def _introduced(line: str) -> tuple[str, str]:
+    """Return the id and the host of a process that calls. Raises ValueError for anything else."""
+    said = parsed(line)
+    said = said if isinstance(said, dict) else {}
+    process, name = said.get("process"), said.get("host")
+    if not isinstance(process, str) or not isinstance(name, str) or not _is_id(process):
+        raise ValueError(line)
+    return process, name
+
+
+def _is_answer(answer: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether process 0 can have sent this."""
+    return (
+        isinstance(answer, dict)
+        and isinstance(answer.get("missing"), list)
+        and isinstance(answer.get("there"), dict)
+        and all(map(_is_id, answer["there"]))
+    )
+
+
+def _is_id(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,9}", text) is not None
 
 
 def _respond(
@@ -202,9 +238,9 @@ def _respond(
                 line.sendall(said)
                 # Process 0 may have started to wait later than this one.
                 line.settimeout(max(0.01, left) + 10)
-                text = line.makefile().readline()
-            answer = json.loads(text) if text else None
-            if isinstance(answer, dict) and {"missing", "there"} <= answer.keys():
+                text = line.makefile().readline(_LONGEST_ANSWER)
+            answer = parsed(text) if text else None
+            if _is_answer(answer):
                 return answer
             remarks.add("another program answers there" if text else "connection closed")
         except ValueError:

@@ -13,6 +13,7 @@ from pipeline.cli import dispatch
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.image_data import ImageData
 from pipeline.data.packing.pack import pack
+from pipeline.data.records.manifest import fingerprint_of
 from pipeline.data.records.writer import new_folder
 from pipeline.data.sources.folder import Folder
 from pipeline.data.sources.records import Records
@@ -153,7 +154,19 @@ def test_bad_manifests_and_shards_are_reported(folder, tmp_path):
     assert_error("does not match its own fingerprint")
     path.write_text(json.dumps({**manifest, "version": 99}))
     assert_error("not version 1")
-    for text in ("{", "[]", "{}"):
+    path.write_text(json.dumps({**manifest, "format": []}))
+    assert_error("not version 1 of strata-images")
+    for changes in (
+        {"schema": None},
+        {"schema": {}},
+        {"classes": 3},
+        {"shards": [{"num_examples": 1}]},
+    ):
+        edited = manifest | {"num_examples": 1 if "shards" in changes else manifest["num_examples"]}
+        edited |= changes
+        path.write_text(json.dumps(edited | {"fingerprint": fingerprint_of(edited)}))
+        assert_error("describes no shards as they are packed")
+    for text in ("{", "[]", "{}", "[" * 100_000):
         path.write_text(text)
         assert_error("is not a manifest of packed images")
     path.unlink()

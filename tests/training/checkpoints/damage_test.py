@@ -107,9 +107,16 @@ def damaged(folder: pathlib.Path, how: str) -> None:
     elif how == "manifest":
         for path in folder.rglob("manifest.ocdbt"):
             path.write_bytes(b"")
+    elif how == "broken link":
+        data.unlink()
+        data.symlink_to(folder / "nowhere")
+    elif how == "nested":
+        (folder / "manifest.json").write_text("[" * 100_000)
 
 
-@pytest.mark.parametrize("how", ["truncated", "missing", "metadata", "manifest"])
+@pytest.mark.parametrize(
+    "how", ["truncated", "missing", "metadata", "manifest", "nested", "broken link"]
+)
 def test_damage_is_one_line(tmp_path, capfd, how):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(2, make_state(), {})

@@ -96,6 +96,26 @@ def test_empty_and_half_written_steps_are_ignored_and_cleared(eight, tmp_path):
     assert checkpoints.failure is None and [path.name for path in tmp_path.iterdir()] == ["9"]
 
 
+def test_what_is_no_step_is_left_alone_and_what_a_link_leads_to_stays(eight, tmp_path):
+    folder, elsewhere = tmp_path / "checkpoints", tmp_path / "elsewhere"
+    for name in ("²", "007", "3x", "elsewhere"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "manifest.json").write_text("{}")
+    elsewhere.mkdir()
+    (elsewhere / "manifest.json").write_text("{}")
+    (folder / "5").symlink_to(elsewhere)
+    (folder / "6").symlink_to(tmp_path / "nowhere")
+    (folder / "7").write_text("")
+    checkpoints = Checkpoints(folder)
+    assert checkpoints.steps() == [5]
+    for step in (5, 6, 7):
+        checkpoints.save(step, eight[0], {})
+        checkpoints.wait()
+    assert checkpoints.failure is None and checkpoints.steps() == [5, 6, 7]
+    assert [path.name for path in elsewhere.iterdir()] == ["manifest.json"]
+    assert not (tmp_path / "nowhere").exists()
+
+
 @pytest.mark.parametrize(
     "how", [pathlib.Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)]
 )

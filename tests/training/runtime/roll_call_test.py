@@ -109,3 +109,70 @@ def test_another_program_at_the_port_is_named():
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(Hung, match="another program answers there"):
             roll_call(Group(f"127.0.0.1:{other.getsockname()[1]}", 2, 1), 0.5)
+
+
+def meet(processes: int, calls: list[bytes], *ids: int) -> dict[int, str]:
+    """Let others call process 0, and then its own processes; return what each of these says."""
+    port, said = free_port(), {}
+
+    def join(process: int) -> None:
+        try:
+            roll_call(Group(f"127.0.0.1:{port}", processes, process), 30)
+            said[process] = "all are there"
+        except (ConfigError, Hung) as error:
+            said[process] = str(error)
+
+    first = threading.Thread(target=join, args=(0,))
+    first.start()
+    for call in calls:
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                with socket.create_connection(("127.0.0.1", port)) as line:
+                    line.sendall(call)
+                break
+            time.sleep(0.02)
+    threads = [threading.Thread(target=join, args=(each,)) for each in ids]
+    for thread in threads:
+        thread.start()
+    for thread in (first, *threads):
+        thread.join(60)
+    return said
+
+
+def test_other_programs_that_call_process_0_do_not_count():
+    calls = [
+        b"[" * 3000 + b"\n",
+        b"[]\n",
+        b'{"process": [1], "host": "x"}\n',
+        b'{"process": "one", "host": "x"}\n',
+        b'{"process": NaN, "host": "x"}\n',
+        b'{"process": "1", "host": {}}\n',
+        b"\xff\xfe\n",
+        b"x" * 10_000,
+    ]
+    assert meet(2, calls, 1) == {0: "all are there", 1: "all are there"}
+
+
+def test_a_process_of_a_larger_run_is_named():
+    said = meet(2, [b'{"process": "7", "host": "x"}\n'])
+    assert said == {
+        0: "a process with --process_id 7 belongs to the run, and --num_processes is 2: give it to "
+        "all processes alike"
+    }
+
+
+def test_of_many_missing_processes_the_first_are_named():
+    with pytest.raises(Hung, match=r"missing: 1, 2, .*, 16 and 999999983 more \(there are 0"):
+        roll_call(Group(f"127.0.0.1:{free_port()}", 10**9, 0), 0.1)
+
+
+@pytest.mark.parametrize(
+    "answer", ["[" * 100_000, '{"missing": 3, "there": 4}', '{"missing": [], "there": {"a": "b"}}']
+)
+def test_only_process_0_can_have_sent_an_answer(answer):
+    try:
+        content = module.parsed(answer)
+    except ValueError:
+        return
+    assert not module._is_answer(content)
+    assert module._is_answer({"missing": [2], "there": {"0": "a", "1": "b"}})
