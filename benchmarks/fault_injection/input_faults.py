@@ -53,11 +53,13 @@ def changed(campaign: Campaign) -> list[Row]:
     first = cluster.run("--config.num_steps=10")
     assert first.codes == [0, 0], first.said
     rows = []
-    for name, flag, message in (
-        ("a changed config", "--config.seed=3", "seed: 0 -> 3"),
-        ("a changed dataset", "--config.data.image_size=7", "image_size"),
+    # Both processes see the other dataset.
+    other = PATCHES["other data"].replace("PROCESS == 1", "True")
+    for name, flags, patch, message in (
+        ("a changed config", ["--config.seed=3"], "", "seed: 0 -> 3"),
+        ("a changed dataset", ["--config.num_steps=20"], other, "the dataset differs from that of"),
     ):
-        outcome = cluster.run(flag, limit_s=120)
+        outcome = cluster.run(*flags, patch=patch, limit_s=120)
         ok = outcome.codes == [2, 2] and message in outcome.said and cluster.steps() == [10]
         rows.append(Row(name, "exit 2 with the difference", f"exit {outcome.codes}", ok))
     return rows
