@@ -98,7 +98,8 @@ class Run:
         self.log = RunLog(spec, files, self.phases, peers, self.skipped)
         stack.callback(self.log.close)
         self._start = 0  # the step after which the last steps began
-        self._blamed: int | None = None  # the checkpoint that a rollback has passed over
+        # The oldest checkpoint that rollbacks have passed over since the last save.
+        self._blamed: int | None = None
         self._listed: Sequence[int] = ()  # the batches that the checkpoint restored last skips
         self.programs = Programs(spec, self.phases, self.log.say)
         self.reports: dict[int, Reports] = {}
@@ -232,8 +233,8 @@ class Run:
         }
         metadata = self.spec.provenance.metadata(self.skipped.batches)
         with self.phases("save"):
-            if self._blamed is not None and step < self._blamed:
-                self.checkpoints.set_newer_aside(step, "the steps right after it were bad")
+            if self._blamed is not None:
+                self.checkpoints.set_aside_from(self._blamed, "the steps right after it were bad")
             self._blamed = None
             self.checkpoints.save(step, state, metadata, metrics, must=must)
 
@@ -244,8 +245,9 @@ class Run:
           Diverged: `max_rollbacks` rollbacks to that step have not got past it.
         """
         self.checkpoints.wait()
-        blamed = self._start if self.skipped.blame_state(event, self._start) else None
-        before = self._newest_below(blamed)
+        is_blamed = self.skipped.blame_state(event, self._start)
+        self._blamed = self._start if is_blamed else self._blamed
+        before = self._newest_below(self._blamed)
         tried = self.skipped.rollbacks_after(before)
         if tried >= self.spec.divergence.max_rollbacks:
             raise Diverged(
@@ -253,15 +255,16 @@ class Run:
                 "helped: lower optimizer.learning_rate, or set optimizer.clip_norm"
             )
         with self.phases("restore"):
-            start, state = self._restore(below=blamed)  # which may pass over damaged ones
+            # Which may pass over damaged ones.
+            start, state = self._restore(below=self._blamed)
         batches = self.skipped.add(
-            event, start, write=self.first_process, with_batches=blamed is None
+            event, start, write=self.first_process, with_batches=not is_blamed
         )
-        if blamed is None:
-            how = f"without batches {few(batches)}"
-        else:
-            self._blamed = blamed
-            how = f"because other batches right after step {blamed} were bad too"
+        how = (
+            f"because other batches right after step {self._blamed} were bad too"
+            if is_blamed
+            else f"without batches {few(batches)}"
+        )
         self.log.say(f"step {event.step}: {event.reason}; back to step {start}, {how}")
         self.log.writer.incident(
             event.step, "rollback", reason=event.reason, back_to=start, batches=batches

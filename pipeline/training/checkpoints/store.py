@@ -231,11 +231,11 @@ class Checkpoints:
             )
         return None
 
-    def set_newer_aside(self, step: int, why: str) -> None:
-        """Set the checkpoints beyond a step aside, from which the run could not continue."""
-        for newer in [each for each in self.steps() if each > step]:
-            where = f"checkpoint {self.folder / str(newer)}"
-            self._quarantine(newer, DamagedCheckpoint(f"{where} is of no use: {why}"))
+    def set_aside_from(self, step: int, why: str) -> None:
+        """Set the checkpoints from a step on aside, from which the run could not continue."""
+        for each in [each for each in self.steps() if each >= step]:
+            where = f"checkpoint {self.folder / str(each)}"
+            self._quarantine(each, DamagedCheckpoint(f"{where} is of no use: {why}"))
 
     def arrays(self, step: int, *parts: str) -> Tree:
         """Return verified NumPy arrays by part and name; no model or device is needed.

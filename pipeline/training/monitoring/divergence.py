@@ -144,11 +144,15 @@ class Skipped:
     def add(
         self, event: RollBack, back_to: int, *, write: bool, with_batches: bool = True
     ) -> list[int]:
-        """Record a rollback and return the batches that it adds; `write` saves them to the file."""
+        """Record a rollback and return the batches that it adds; `write` saves them to the file.
+
+        Without `with_batches`, the state is to blame, and the rollback is not counted.
+        """
         steps = range(event.first_step, event.step + 1) if with_batches else ()
         batches = [self.batch_of(step) for step in steps]
         about = {"step": event.step, "first_step": event.first_step, "back_to": back_to}
-        self._rollbacks.append(about | {"reason": event.reason, "batches": batches})
+        about |= {"reason": event.reason, "batches": batches}
+        self._rollbacks.append(about if with_batches else about | {"state": True})
         self._save(write)
         return batches
 

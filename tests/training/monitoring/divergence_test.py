@@ -88,7 +88,7 @@ def test_a_state_is_to_blame_when_other_batches_right_after_it_were_bad_too(tmp_
     assert skipped.add(first, 2, write=True, with_batches=False) == []
     again = Skipped(tmp_path)
     assert again.batches == [10], "the others are taken again"
-    assert again.rollbacks_after(2) == 2 and not again.blame_state(first, 3)
+    assert again.rollbacks_after(2) == 1 and not again.blame_state(first, 3)
 
 
 RECORDS = [{}, [], None, 3, {"rollbacks": {}}, {"rollbacks": [3]}, {"rollbacks": [{"step": 1}]}]
@@ -224,22 +224,26 @@ def test_a_run_that_stays_bad_exits_as_diverged(tmp_path, monkeypatch):
     )
 
 
-def test_a_run_goes_back_beyond_a_checkpoint_that_it_cannot_continue_from(tmp_path, capsys):
-    """The parameters of step 6 are finite, and so large that every step after it overflows."""
+def test_a_run_goes_back_beyond_checkpoints_that_it_cannot_continue_from(tmp_path, capsys):
+    """Their parameters are finite, and so large that every step after them overflows."""
     short, folder = recipe(), tmp_path / "run"
-    short.num_steps = 6
+    short.num_steps = 9
     train(short, folder)
     checkpoints = Checkpoints(folder / "checkpoints")
     shapes = build.run_spec(build.complete(short)).shapes
-    state, about = checkpoints.restore(6, shapes), checkpoints.metadata(6)
-    huge = {name: array * 1e30 for name, array in state.params.items()}
-    checkpoints.save(6, dataclasses.replace(state, params=huge), about)
+    for step in (3, 6, 9):
+        state, about = checkpoints.restore(step, shapes), checkpoints.metadata(step)
+        huge = {name: array * 1e30 for name, array in state.params.items()}
+        checkpoints.save(step, dataclasses.replace(state, params=huge), about)
     checkpoints.close()
     capsys.readouterr()
     train(recipe(), folder)
     said = capsys.readouterr().err
-    assert "back to step 6, without batches 6, 7" in said
-    assert "back to step 3, because other batches right after step 6 were bad too" in said
+    for step, batches in ((9, "9, 10"), (6, "6, 7"), (3, "3, 4")):
+        assert f"back to step {step}, without batches {batches}\n" in said
+        why = f"because other batches right after step {step} were bad too"
+        assert f"back to step {step - 3}, {why}\n" in said
+        assert f"{step}.damaged, and passed over" in said
     assert Skipped(folder).batches == [], "the batches were not to blame"
     after = Checkpoints(folder / "checkpoints")
     assert after.steps() == [3, 6, 9, 12] and after.metadata(12)["skipped_batches"] == []
