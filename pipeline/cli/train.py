@@ -29,6 +29,7 @@ from pipeline.core.errors import (
 )
 from pipeline.storage.paths import as_path, is_remote
 
+_MOST_SECONDS = 10**6  # sockets and JAX take no much longer times
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -76,6 +77,9 @@ def run(argv: list[str]) -> int:
             reason = str(error).splitlines()[0][:200]
             print(f"strata train: lost another process of the run: {reason}", file=sys.stderr)
             distributed.leave(Hung.exit_code, wait_s=5)
+        if isinstance(error, OSError) and error.filename is not None and error.strerror:
+            print(f"strata train: {error.filename}: {error.strerror}", file=sys.stderr)
+            distributed.leave(ConfigError.exit_code, wait_s=5)
         traceback.print_exc()
         distributed.leave(1, wait_s=5)
     distributed.shutdown()
@@ -135,6 +139,7 @@ def _define_processes(values: flags.FlagValues) -> None:
         300,
         "Seconds to wait at the start for the other processes.",
         lower_bound=1,
+        upper_bound=_MOST_SECONDS,
         flag_values=values,
     )
     flags.DEFINE_integer(
@@ -142,6 +147,7 @@ def _define_processes(values: flags.FlagValues) -> None:
         100,
         "Seconds after which a silent process counts as dead.",
         lower_bound=1,
+        upper_bound=_MOST_SECONDS,
         flag_values=values,
     )
 

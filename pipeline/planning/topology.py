@@ -16,6 +16,7 @@ from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 
 EXAMPLES = "v5e:4x4, v5p:4x4x4, v6e:16x16, 2*v5e:16x16 (two slices), cpu:8, h100:8"
+_MOST_HOST_DEVICES = 4096  # XLA takes a second and 100 MB for a thousand
 _TPUS = {"v4": 3, "v5e": 2, "v5p": 3, "v6e": 2}  # name -> dimensions of the torus
 _DESCRIPTION = re.compile(r"(?:(?P<slices>\d+)\*)?(?P<name>[a-z0-9-]+):(?P<shape>\d+(?:x\d+)*)")
 # Without these the TPU compiler queries the cloud for its machine. Any values do: the topology is
@@ -78,6 +79,11 @@ def parse(text: str) -> Topology:
             f"--topology {text!r}: {name} takes a number of devices, such as {name}:8"
         )
     if name == "cpu":
+        if shape[0] > _MOST_HOST_DEVICES:
+            raise ConfigError(
+                f"--topology {text!r}: a host stands in for at most {_MOST_HOST_DEVICES} devices, "
+                "such as cpu:8"
+            )
         return Topology(text, "cpu", None, shape)
     return Topology(text, "gpu", CHIPS["a100-80" if name == "a100" else name], shape)
 

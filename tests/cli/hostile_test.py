@@ -52,7 +52,7 @@ BASES = {
     "completion": ["fish"],
     "bench train": ["--config", "RECIPE", "--config.mesh.fsdp=3"],
     "bench data": ["--path", "none", "--num_batches", "10"],
-    "bench checkpoint": ["--workdir", "none"],
+    "bench checkpoint": ["--workdir", "none", "--megabytes", "1", "--rounds", "1"],
 }
 RECIPE = (
     "import tiny_run\ndef get_config(arg=''):\n    config = tiny_run.recipe()\n"

@@ -68,9 +68,10 @@ def test_topologies_are_parsed(text, platform, shape, devices):
     assert (machine.platform, machine.shape, machine.num_devices) == (platform, shape, devices)
 
 
-@pytest.mark.parametrize(
-    "text", ["v5e", "v5p:4x4", "v5e:4x4x4", "v5e:0x4", "tpu:8", "cpu:2x2", "2*cpu:4", "", "v5e:4,4"]
-)
+UNKNOWN = ["v5e", "v5p:4x4", "v5e:4x4x4", "v5e:0x4", "v5e:4,4", "tpu:8", "", "cpu:2x2", "2*cpu:4"]
+
+
+@pytest.mark.parametrize("text", [*UNKNOWN, "cpu:4097"])
 def test_unknown_topologies_are_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="such as"):
         topology.parse(text)

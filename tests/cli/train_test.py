@@ -1,5 +1,6 @@
 """`strata train` from outside: Ctrl-C, a full disk, longer and diverging runs end in one line."""
 
+import errno
 import functools
 import json
 import os
@@ -137,3 +138,32 @@ def test_a_changed_dataset_is_refused_without_force_config(capfd, recipe, tmp_pa
     )
     assert checkpoints(run) == [1]
     assert train(capfd, recipe, run, *data, "--config.num_steps=2", "--force_config")[0] == 0
+
+
+def test_an_error_of_the_system_is_one_line_in_a_run_of_several_processes(
+    recipe, monkeypatch, capsys
+):
+    from pipeline.cli import train as command
+    from pipeline.training.runtime import distributed, roll_call
+
+    def leave(exit_code, *, wait_s):
+        raise SystemExit(exit_code)
+
+    def fail(*_):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", "run/metrics.jsonl")
+
+    group = roll_call.Group("node0:8476", 2, 1)
+    monkeypatch.setattr(distributed, "initialize", lambda *_, **__: group)
+    monkeypatch.setattr(distributed, "leave", leave)
+    monkeypatch.setattr(command, "_train", fail)
+    with pytest.raises(SystemExit, match="2"):
+        dispatch(["train", "--config", str(recipe), "--workdir", "run"])
+    assert capsys.readouterr().err == "strata train: run/metrics.jsonl: Is a directory\n"
+
+
+@pytest.mark.parametrize("flag", ["initialization_timeout", "heartbeat_timeout"])
+def test_times_that_no_socket_takes_are_refused(recipe, flag, capsys):
+    command = ["train", "--config", str(recipe), "--workdir", "run", f"--{flag}={10**10}"]
+    assert dispatch(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("strata train: ") and flag in line
