@@ -47,13 +47,14 @@ class Save:
         client = cluster_status.client()
         own = json.dumps(list(self._parts.values()))
         client.key_value_set(f"{self._sums_key}{jax.process_index()}", own)
-        self._response.result()
         if jax.process_index() > 0:
+            self._response.result()
             verdict = json.loads(client.blocking_key_value_get(self._done_key, 1000 * _TOGETHER_S))
             if verdict:
                 raise getattr(errors, verdict["type"])(verdict["text"])
             return
         try:
+            self._response.result()
             commit(self._kinds, self._total(client))
         except Exception as error:
             known = type(error) if isinstance(error, StrataError) else CheckpointError
