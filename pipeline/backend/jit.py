@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,14 @@ _CPU = {
 
 
 def compiler_options(backend: str) -> dict[str, Any] | None:
-    """Return XLA's options for "cpu", "gpu" or "tpu"; None means XLA's defaults."""
-    return _CPU if backend == "cpu" else None
+    """Return XLA's options for "cpu", "gpu" or "tpu"; None means XLA's defaults.
+
+    What the user sets in the environment variable XLA_FLAGS is not overridden.
+    """
+    if backend != "cpu":
+        return None
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in _CPU.items() if f"--{name}=" not in flags}
 
 
 def compiling(

@@ -43,6 +43,15 @@ def test_only_the_cpu_has_options_and_accepts_them():
     jax.jit(jnp.sin, compiler_options=options).lower(ONES).compile()
 
 
+def test_flags_of_the_environment_are_not_overridden(monkeypatch):
+    level = "xla_backend_optimization_level"
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    kept = compiler_options("cpu")
+    assert kept and level in kept
+    monkeypatch.setenv("XLA_FLAGS", f"--xla_cpu_use_fusion_emitters=false --{level}=3")
+    assert compiler_options("cpu") == {name: kept[name] for name in kept if name != level}
+
+
 def test_programs_need_less_memory_than_by_default():
     """Reduce eight products to numbers: one product is held at a time, not all."""
 
