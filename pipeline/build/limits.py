@@ -6,6 +6,7 @@ here, their numbers are checked to be finite.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,6 +110,22 @@ def check(config: Mapping[str, Any], *, where: str = "config") -> None:
             raise ConfigError(f"{where}.{key}={_at(config, key)!r} must be text")
     for section in ("model", "discriminator"):
         _check_sizes(config[section], f"{where}.{section}")
+    for pattern, axes in config["sharding"].items():
+        _check_override(pattern, axes, f"{where}.sharding")
+
+
+def _check_override(pattern: str, axes: Any, where: str) -> None:
+    """Check that {pattern: axes} can override the sharding of arrays; axes are named once."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{where}: {pattern!r} is no regular expression: {error}") from None
+    named = [axis for axis in axes if axis is not None] if isinstance(axes, list | tuple) else [0]
+    if not all(isinstance(axis, str) for axis in named) or len(set(named)) < len(named):
+        raise ConfigError(
+            f"{where}[{pattern!r}]={shown(axes)} must be a list of None and axes of the mesh, each "
+            "once"
+        )
 
 
 def check_plain(value: Any, where: str = "config") -> None:

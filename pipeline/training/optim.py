@@ -54,7 +54,7 @@ def learning_rate(
     """
     if decay not in DECAYS:
         raise ConfigError(f"optimizer.decay={decay!r}: {nearest(decay, DECAYS)}")
-    step = jnp.asarray(step, jnp.float32)
+    step, peak, final = jnp.asarray(step, jnp.float32), float(peak), float(final)
     warm = jnp.minimum(1.0, (step + 1) / max(1, warmup_steps))
     progress = jnp.clip((step - warmup_steps) / max(1, num_steps - warmup_steps), 0.0, 1.0)
     left = {

@@ -116,3 +116,20 @@ def test_a_model_that_cannot_be_built_names_its_key(model, message):
             lambda: build.model_factory({"model": recipe | model, "dtype": "float32"})(nnx.Rngs(0))
         )
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ({"name": 3}, r"sharding\['name'\]=3 must be a list"),
+        ({"a": {"b": None}}, r"sharding\['a'\]=\{'b': None\} must be a list"),
+        ({"a": [None, 3]}, r"sharding\['a'\]=\[None, 3\] must be a list"),
+        ({"a": ["fsdp", "fsdp"]}, "each once"),
+        ({"[": [None]}, r"sharding: '\[' is no regular expression: unterminated"),
+    ],
+)
+def test_a_sharding_that_cannot_be_is_named(override, message):
+    complete = build.complete(digits.get_config("tiny"))
+    limits.check(complete | {"sharding": {"kernel": [None, "fsdp"]}})
+    with pytest.raises(ConfigError, match=message):
+        limits.check(complete | {"sharding": override})

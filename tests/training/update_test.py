@@ -154,6 +154,8 @@ def test_learning_rate_warms_up_and_decays():
     assert rate(60, "cosine") == pytest.approx(0.6) and rate(35, "cosine") == pytest.approx(
         0.2 + 0.8 * 0.853553, rel=1e-5
     )
+    large = optim.learning_rate(0, peak=0, warmup_steps=0, decay="linear", num_steps=1, final=2**40)
+    assert float(large) == 0.0, "integers of more than 32 bits are numbers"
 
 
 def test_impossible_settings_are_refused():
