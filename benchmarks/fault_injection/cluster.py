@@ -146,7 +146,8 @@ class Cluster:
     def lines(self, name: str) -> list[dict]:
         """Return the lines of a .jsonl file of the run."""
         path = self.workdir / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines() if line]  # blank after a failure
 
     def forget(self) -> None:
         """Delete the output of earlier starts, whose run was replaced by a copy."""

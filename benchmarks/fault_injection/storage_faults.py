@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from fault_injection.campaign import Campaign, Row, Snapshot
-from fault_injection.cluster import Cluster, Outcome, environment
+from fault_injection.cluster import STEPS, Cluster, Outcome, environment
 from fault_injection.patches import PATCHES
 
 from pipeline.storage.paths import Path
@@ -14,21 +14,26 @@ from pipeline.training.checkpoints.step_folders import StepFolders
 
 
 def disk_full(campaign: Campaign) -> list[Row]:
-    """Fill the disk for the save of step 20, and free it for the next one.
+    """Fill the disk from step 15 to 25: for all logs and, unless in a bucket, the save of step 20.
 
     With the run in a bucket, the disk only holds logs that wait for their upload.
     """
     cluster = campaign.cluster("disk full")
     first = cluster.run(patch=PATCHES["disk full at 15"])
     same = cluster.digest() == campaign.reference
-    steps = cluster.steps()
+    steps, logged = cluster.steps(), {line["step"] for line in cluster.lines("metrics.jsonl")}
+    gap = sorted({*range(1, STEPS + 1)} - logged)
     ok = first.codes == [0, 0] and same and 30 in steps
-    expected = "logs may have gaps, checkpoints have none"
+    ok = ok and set(gap) <= {*range(14, 27)} and "metrics.jsonl cannot be written" in first.said
+    expected = "reported, logs may have a gap, checkpoints have none"
     if not campaign.place:
         ok = ok and "was not written" in first.said
-        expected = "told, training goes on, later saves succeed"
-    seen = f"exit {first.codes}, checkpoints {steps}, {'same state' if same else 'DIFFERS'}"
-    return [Row("disk full for one save", expected, seen, ok, 0)]
+        expected = "reported, training goes on, later saves succeed, logs may have a gap"
+    seen = (
+        f"exit {first.codes}, checkpoints {steps}, {'same state' if same else 'DIFFERS'}, "
+        f"metrics.jsonl lacks steps {gap}"
+    )
+    return [Row("disk full for ten steps", expected, seen, ok, 0)]
 
 
 def damage(campaign: Campaign) -> list[Row]:
