@@ -8,6 +8,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.data.loading.batches import TrainingBatches
 from pipeline.data.loading.mix import Mix
+from pipeline.data.loading.splits import Subset
 from pipeline.data.unreadable import Budget, Unreadable, file_of
 
 
@@ -77,3 +78,16 @@ def test_sources_without_files_are_known_by_name():
             return f"array[{index}]"
 
     assert file_of(Named(), 3) == "array[3]" and file_of(Clips(), 7) == "file 3"
+
+
+def test_a_part_of_a_source_knows_the_files_of_its_examples():
+    class Videos(Clips):
+        fingerprint, classes = "", ()
+
+        def __getitem__(self, index):
+            raise Unreadable("never read")
+
+    part = Subset(Videos(), 0, 8)
+    files = [file_of(part, index) for index in range(8)]
+    assert files == [f"file {part.index_of(index) // 2}" for index in range(8)]
+    assert len(set(files)) == 4

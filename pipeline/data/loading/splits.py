@@ -9,6 +9,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import randomness, sources
 from pipeline.data.shuffle import shuffled
 from pipeline.data.source import ImageSource, Pixels, Record, Source, Video, VideoSource
+from pipeline.data.unreadable import file_of
 
 Item = TypeVar("Item")
 
@@ -33,6 +34,10 @@ class Subset(Generic[Item]):
 
     def name(self, index: int) -> str:
         return self.source.name(self.index_of(index))
+
+    def file(self, index: int) -> str:
+        """Return the file of one example, which others may share."""
+        return file_of(self.source, self.index_of(index))
 
 
 class ImageSubset(Subset[Record]):
