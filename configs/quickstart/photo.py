@@ -18,7 +18,7 @@ common = run_path(str(Path(__file__).parents[1] / "common.py"))
 def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` trains an even smaller network for a few steps."""
     config = common["defaults"]()
-    config.num_steps = 600
+    config.num_steps = 500
     config.batch_size = 8
     config.ema = 0.98
     config.step = "adversarial"  # the step of codecs that are no density models
@@ -56,9 +56,9 @@ def get_config(arg: str = "") -> ConfigDict:
     config.optimizer.clip_norm = 1.0
 
     config.mesh.fsdp = 1
-    config.checkpoint.every = 300
+    config.checkpoint.every = 250
     config.checkpoint.keep = 2
-    config.eval.every = 600
+    config.eval.every = 500
     config.eval.num_examples = 1
     config.eval.batch_size = 1
     config.log.every = 20

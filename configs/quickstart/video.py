@@ -18,7 +18,7 @@ common = run_path(str(Path(__file__).parents[1] / "common.py"))
 def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` trains an even smaller network for a few steps."""
     config = common["defaults"]()
-    config.num_steps = 750
+    config.num_steps = 650
     config.batch_size = 2
     config.ema = 0.98
     config.step = "adversarial"  # the step of codecs that are no density models
@@ -61,7 +61,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.mesh.fsdp = 1
     config.checkpoint.every = 250
     config.checkpoint.keep = 2
-    config.eval.every = 750
+    config.eval.every = 650
     config.eval.num_examples = 16
     config.eval.batch_size = 4
     config.log.every = 20

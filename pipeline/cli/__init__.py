@@ -109,10 +109,13 @@ def main() -> None:
 def _use_compilation_cache() -> None:
     """Keep compiled programs in JAX_COMPILATION_CACHE_DIR, by default in the user's cache folder.
 
-    jax reads the variable when it is imported, which is later.
+    Programs are kept that took a tenth of a second to compile, by jax's default one second: all
+    models draw their first weights with the same dozen small programs, and a start that finds them
+    takes a sixth less CPU time. jax reads the variables when it is imported, which is later.
     """
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(home, "strata", "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 def _hide_tpu_compiler() -> None:
