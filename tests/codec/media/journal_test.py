@@ -7,7 +7,6 @@ import pytest
 
 from pipeline.codec.media import journal as journal_module
 from pipeline.codec.media.journal import NAME, Journal
-from pipeline.core.errors import ConfigError
 
 
 @pytest.fixture
@@ -76,10 +75,11 @@ def test_a_damaged_journal_costs_the_damaged_lines_only(folder):
     assert json.loads(journal.read_bytes().splitlines()[-1])["place"] == "b.mp4"
 
 
-def test_an_unreadable_journal_is_an_error(folder):
-    (folder / "out" / NAME).mkdir(parents=True)
-    with pytest.raises(ConfigError, match=NAME):
-        Journal(folder / "out")
+def test_a_folder_in_place_of_the_journal_is_set_aside(folder, capsys):
+    (folder / "out" / NAME / "kept").mkdir(parents=True)
+    assert run(folder) == ["a", "b"] and run(folder) == []
+    assert f"{NAME} is a folder, and kept as {NAME}.damaged" in capsys.readouterr().err
+    assert (folder / "out" / f"{NAME}.damaged" / "kept").is_dir()
 
 
 def test_a_journal_in_a_bucket_is_shared_by_processes(remote, tmp_path, monkeypatch):
