@@ -1,4 +1,4 @@
-"""Every recipe: its `:tiny` mode trains and keeps the model's contract; the full model is built.
+"""Every recipe's `:tiny` mode trains and keeps the model's contract.
 
 Recipes whose step takes long to compile are only traced, unless -m slow asks for more.
 
@@ -15,11 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from tiny_step import program_of
 
 from pipeline import build
-from pipeline.cli.list import stated_parameters
 from pipeline.core import pixels
 from pipeline.core.types import pixels_of
 from pipeline.training.state import mesh as meshes
@@ -155,7 +153,6 @@ def check_budget(name: str, what: str, size: int, limit: int) -> None:
 
 
 PASSED: set[str] = set()  # settings that passed: the `:tiny` of some recipes is the same
-BUILT: dict[str, int] = {}  # model -> parameters: some recipes differ in their data alone
 
 
 @pytest.mark.parametrize("path", [with_marks(path) for path in RECIPES])
@@ -245,21 +242,3 @@ def test_the_step_of_tiny_mode_is_traced(path: pathlib.Path):
 def test_tiny_mode_has_few_steps(path: pathlib.Path):
     steps = build.complete(load(path, "tiny")[1])["num_steps"]
     check_budget(name_of(path), "steps", steps, NUM_STEPS)
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=name_of)
-def test_the_full_recipe_builds_and_documents_its_command(path: pathlib.Path):
-    module, config = load(path)
-    settings = build.complete(config)
-    build.update(settings)
-    same = json.dumps([settings["model"], settings["dtype"]], sort_keys=True, default=str)
-    if same not in BUILT:
-        model = nnx.eval_shape(lambda: build.model_factory(settings)(nnx.Rngs(0)))
-        BUILT[same] = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
-    assert str(path.relative_to(ROOT)) in (module.__doc__ or ""), "the docstring has no command"
-    stated, count = stated_parameters(module.__doc__ or ""), BUILT[same]
-    assert stated, f"the docstring does not state the number of parameters: {count:,}"
-    scale = {"K": 1e3, "M": 1e6}.get(stated[-1], 1)
-    number = stated.rstrip("KM").replace(",", "")
-    digits = len(number.partition(".")[2])
-    assert round(count / scale, digits) == float(number), f"{stated} parameters are {count:,}"

@@ -1,0 +1,118 @@
+"""Every recipe at its full size, as shapes alone: it builds, has the number of parameters that its
+docstring states, and, where the authors' model has a published size, exactly that.
+
+A model is built once for all tests of this file: large ones take seconds to trace.
+"""
+
+import functools
+import importlib.util
+import json
+import math
+import pathlib
+from typing import Any, NamedTuple
+
+import pytest
+from flax import nnx
+
+from pipeline import build
+from pipeline.cli.list import stated_parameters
+from pipeline.core import parameters
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+RECIPES = sorted(
+    str(path.relative_to(CONFIGS))
+    for path in CONFIGS.rglob("*.py")
+    if "get_config" in path.read_text()
+)
+
+
+class Built(NamedTuple):
+    """A model without arrays, and the size of each parameter and of each other variable."""
+
+    model: Any
+    sizes: dict[str, int]
+    others: dict[str, int]
+
+
+BUILT: dict[str, Built] = {}  # by settings: some recipes differ in their data alone
+
+
+@functools.cache
+def full_size(recipe: str) -> tuple[str, dict[str, Any], Built]:
+    """Return the docstring, the complete settings, and the model."""
+    spec = importlib.util.spec_from_file_location("recipe", CONFIGS / recipe)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    settings = build.complete(module.get_config())
+    same = json.dumps([settings["model"], settings["dtype"]], sort_keys=True, default=str)
+    if same not in BUILT:
+        create = build.model_factory(settings)
+        modeldef, *arrays = parameters.abstract(lambda: create(nnx.Rngs(0)))
+        BUILT[same] = Built(modeldef.skeleton(), *map(sizes_of, arrays))
+    return module.__doc__ or "", settings, BUILT[same]
+
+
+def sizes_of(arrays: parameters.Arrays) -> dict[str, int]:
+    return {name: math.prod(array.shape) for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_builds_and_documents_its_command_and_its_size(recipe):
+    text, settings, built = full_size(recipe)
+    build.update(settings)
+    assert f"configs/{recipe}" in text, "the docstring has no command"
+    stated, count = stated_parameters(text), sum(built.sizes.values())
+    assert stated, f"the docstring does not state the number of parameters: {count:,}"
+    scale = {"K": 1e3, "M": 1e6}.get(stated[-1], 1)
+    number = stated.rstrip("KM").replace(",", "")
+    digits = len(number.partition(".")[2])
+    assert round(count / scale, digits) == float(number), f"{stated} parameters are {count:,}"
+
+
+@pytest.mark.parametrize(
+    "recipe, encoder, total",
+    [
+        ("wf_vae/s_4ch", None, 146_496_708),
+        ("wf_vae/s_8ch", None, 146_662_604),
+        ("wf_vae/m_4ch", None, 223_252_388),
+        ("wf_vae/l_4ch", None, 316_334_724),
+        ("wf_vae/l_16ch", 84_586_912, 317_081_244),
+        ("kl_f8/sd", 34_163_592, 83_653_863),
+        ("kl_f8/sd3", None, 83_819_683),
+        ("cv_vae/sd21", None, 182_446_475),
+        ("taesd/taesd", 1_222_532, 1_222_532 + 1_222_531),
+        ("taesd/taef2", 1_338_528, 1_338_528 + 1_338_499),
+    ],
+)
+def test_codecs_have_the_published_sizes(recipe, encoder, total):
+    _, _, built = full_size(f"{recipe}.py")
+    assert sum(built.sizes.values()) == total and not built.others
+    assert encoder in (
+        None,
+        sum(size for name, size in built.sizes.items() if name.startswith("encoder")),
+    )
+
+
+@pytest.mark.parametrize(
+    "recipe, total, layers, latents",
+    [
+        ("vdvae/cifar10", 39_145_700, 43, 412_432),
+        ("vdvae/imagenet32", 119_280_868, 78, 765_216),
+        ("vdvae/imagenet64", 125_005_860, 75, 1_451_040),
+        ("vdvae/ffhq256", 114_874_852, 66, 4_470_816),
+        ("vdvae/ffhq1024", 109_366_904, 70, 27_588_640),
+        ("nvae/mnist", 33_363_134, 15, 14_400),
+        ("nvae/cifar10", 130_852_480, 30, 153_600),
+        ("nvae/celeba64", 153_281_364, 35, 467_200),
+        ("nvae/imagenet32", 268_509_444, 28, 143_360),
+        ("nvae/celebahq256", 330_798_664, 36, 6_005_760),
+        ("nvae/ffhq256", 330_798_664, 36, 6_005_760),
+    ],
+)
+def test_hierarchies_have_the_published_sizes(recipe, total, layers, latents):
+    _, settings, built = full_size(f"{recipe}.py")
+    assert sum(built.sizes.values()) == total
+    assert built.model.num_layers == layers
+    assert sum(math.prod(shape) for shape in built.model.latent_shapes) == latents
+    assert built.model.image_size == settings["data"]["image_size"]
