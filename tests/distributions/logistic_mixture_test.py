@@ -1,5 +1,7 @@
 """Discretized mixture of logistics: normalization, gradients at extremes, and samples."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,10 +32,14 @@ def probabilities(params: jax.Array, bits: int, channel: int, before=(0, 0, 0), 
     image = np.zeros((values.size, 1, 1, 3), np.uint8)
     image[:, 0, 0] = before
     image[:, 0, 0, channel] = values
-    likelihood = DiscretizedLogisticMixture(
-        jnp.broadcast_to(params, (values.size, *params.shape[1:])), bits, **kw
-    )
-    return np.exp(np.asarray(likelihood.log_prob(jnp.asarray(image)), np.float64))
+    params = jnp.broadcast_to(params, (values.size, *params.shape[1:]))
+    return np.exp(np.asarray(log_prob(params, image, bits, **kw), np.float64))
+
+
+@functools.partial(jax.jit, static_argnames=("bits", "authors_low_bit"))
+def log_prob(params, image, bits: int, authors_low_bit: bool = False):
+    """Return the log-probability of images; one program for all values of the parameters."""
+    return DiscretizedLogisticMixture(params, bits, authors_low_bit).log_prob(image)
 
 
 @pytest.mark.parametrize("bits", [8, 5, 1])
@@ -76,10 +82,9 @@ def test_gradients_are_finite_at_the_extremes(bits, mean, log_scale):
     values = jnp.arange(256, dtype=jnp.uint8).reshape(1, 16, 16, 1).repeat(3, axis=-1)
     params = parameters(mean, log_scale, coefficients=3.0, mixtures=2, shape=(1, 16, 16))
 
-    def score(params):
-        return DiscretizedLogisticMixture(params, bits).log_prob(values).sum()
-
-    value, gradient = jax.value_and_grad(score)(params)
+    value, gradient = jax.value_and_grad(lambda params: log_prob(params, values, bits).sum())(
+        params
+    )
     assert jnp.isfinite(value)
     assert jnp.all(jnp.isfinite(gradient))
 
