@@ -5,10 +5,10 @@ A model is built once for all tests of this file: large ones take seconds to tra
 """
 
 import functools
-import importlib.util
 import json
 import math
 import pathlib
+import runpy
 from typing import Any, NamedTuple
 
 import pytest
@@ -40,17 +40,14 @@ BUILT: dict[str, Built] = {}  # by settings: some recipes differ in their data a
 @functools.cache
 def full_size(recipe: str) -> tuple[str, dict[str, Any], Built]:
     """Return the docstring, the complete settings, and the model."""
-    spec = importlib.util.spec_from_file_location("recipe", CONFIGS / recipe)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    settings = build.complete(module.get_config())
+    found = runpy.run_path(str(CONFIGS / recipe))
+    settings = build.complete(found["get_config"]())
     same = json.dumps([settings["model"], settings["dtype"]], sort_keys=True, default=str)
     if same not in BUILT:
         create = build.model_factory(settings)
         modeldef, *arrays = parameters.abstract(lambda: create(nnx.Rngs(0)))
         BUILT[same] = Built(modeldef.skeleton(), *map(sizes_of, arrays))
-    return module.__doc__ or "", settings, BUILT[same]
+    return found["__doc__"] or "", settings, BUILT[same]
 
 
 def sizes_of(arrays: parameters.Arrays) -> dict[str, int]:

@@ -6,7 +6,6 @@ Recipes whose step takes long to compile are only traced, unless -m slow asks fo
 holds on every machine (docs/extending.md).
 """
 
-import importlib.util
 import json
 import pathlib
 import re
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_step import program_of
+import tiny_step
 
 from pipeline import build
 from pipeline.core import pixels
@@ -122,14 +121,6 @@ def with_marks(path: pathlib.Path):
     return pytest.param(path, marks=marks, id=name_of(path))
 
 
-def load(path: pathlib.Path, argument: str = ""):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module, module.get_config(argument)
-
-
 def batch_for(settings: dict) -> dict:
     model, rows = settings["model"], settings["batch_size"]
     shape = (model["image_size"], model["image_size"], model.get("image_channels", 3))
@@ -158,7 +149,7 @@ PASSED: set[str] = set()  # settings that passed: the `:tiny` of some recipes is
 @pytest.mark.parametrize("path", [with_marks(path) for path in RECIPES])
 def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     name = name_of(path)
-    settings = build.complete(load(path, "tiny")[1])
+    settings = tiny_step.settings(name_of(path))
     same = json.dumps(settings, sort_keys=True, default=str)
     if same in PASSED:
         return
@@ -174,7 +165,7 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     state = states.initialize(create, update.optimizer, shapes, settings["seed"], extras)
     function = build.step(settings, modeldef, mesh)
     batch = sharding.place(batch_for(settings), sharding.batch_sharding(mesh))
-    step = program_of(function, shapes, batch, settings["num_steps"])
+    step = tiny_step.program_of(function, shapes, batch, settings["num_steps"])
     instructions = len(re.findall(r"^ +(?:ROOT )?%\S+ = ", step.as_text() or "", re.MULTILINE))
     limit = MORE_INSTRUCTIONS.get(name, INSTRUCTIONS)
     check_budget(name, "instructions", instructions, limit)
@@ -222,7 +213,7 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
 
 @pytest.mark.parametrize("path", TRACED, ids=name_of)
 def test_the_step_of_tiny_mode_is_traced(path: pathlib.Path):
-    settings = build.complete(load(path, "tiny")[1])
+    settings = tiny_step.settings(name_of(path))
     mesh = meshes.create(devices=jax.devices()[:1])
     create, update = build.model_factory(settings), build.update(settings)
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, None, build.extras(settings))
@@ -240,5 +231,5 @@ def test_the_step_of_tiny_mode_is_traced(path: pathlib.Path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_tiny_mode_has_few_steps(path: pathlib.Path):
-    steps = build.complete(load(path, "tiny")[1])["num_steps"]
+    steps = tiny_step.settings(name_of(path))["num_steps"]
     check_budget(name_of(path), "steps", steps, NUM_STEPS)

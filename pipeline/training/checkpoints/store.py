@@ -233,9 +233,9 @@ class Checkpoints:
 
     def set_aside_from(self, step: int, why: str) -> None:
         """Set the checkpoints from a step on aside, from which the run could not continue."""
-        for each in [each for each in self.steps() if each >= step]:
-            where = f"checkpoint {self.folder / str(each)}"
-            self._quarantine(each, DamagedCheckpoint(f"{where} is of no use: {why}"))
+        for bad in [each for each in self.steps() if each >= step]:
+            where = f"checkpoint {self.folder / str(bad)}"
+            self._quarantine(bad, DamagedCheckpoint(f"{where} is of no use: {why}"))
 
     def arrays(self, step: int, *parts: str) -> Tree:
         """Return verified NumPy arrays by part and name; no model or device is needed.
