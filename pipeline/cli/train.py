@@ -52,6 +52,7 @@ def run(argv: list[str]) -> int:
 
     malloc.limit()
 
+    from pipeline.training.checkpoints import orbax_saves
     from pipeline.training.runtime import distributed
 
     group = distributed.initialize(
@@ -82,6 +83,8 @@ def run(argv: list[str]) -> int:
             distributed.leave(ConfigError.exit_code, wait_s=5)
         traceback.print_exc()
         distributed.leave(1, wait_s=5)
+    if group is not None and orbax_saves.are_left_behind():
+        distributed.leave(0, wait_s=60)
     distributed.shutdown()
     return 0
 

@@ -1,5 +1,6 @@
 """The contract of the loss terms: each file of the folder is constructed, called and checked."""
 
+import functools
 import inspect
 
 import jax
@@ -66,6 +67,7 @@ def codes_of(z):
     return {**pairs, "bit_logits": z, "code_logits": 0.01 * z}
 
 
+@functools.cache
 def case(seed=0):
     """Return outputs and a batch with everything that a term may need."""
     keys = jax.random.split(jax.random.key(seed), 4)
@@ -110,9 +112,8 @@ def test_the_weight_is_a_number_or_a_schedule(name):
         term = create(name, weight)
         others = () if term.likelihood else (("l1", create("l1")),)
         found = objective.Objective(((name, term), *others), has_penalty=True)
-        losses = found(
-            outputs, batch, 3, {}, {f"{name}.{key}": value for key, value in term.frozen.items()}
-        )
+        frozen = {f"{name}.{key}": value for key, value in term.frozen.items()}
+        losses = jax.jit(lambda outputs: found(outputs, batch, 3, {}, frozen))(outputs)
         return losses, weight_at(term.weight, 3)
 
     number, two = loss(2.0)

@@ -27,7 +27,14 @@ from pipeline.core.errors import CheckpointError, ConfigError, DamagedCheckpoint
 from pipeline.core.notices import notice
 from pipeline.storage.paths import Path, as_path, is_remote
 from pipeline.storage.patience import patience
-from pipeline.training.checkpoints import lockstep, manifest, orbax_buckets, orbax_noise, reading
+from pipeline.training.checkpoints import (
+    lockstep,
+    manifest,
+    orbax_buckets,
+    orbax_noise,
+    probe,
+    reading,
+)
 from pipeline.training.checkpoints.checksum import checksum, is_finite, require_finite
 from pipeline.training.checkpoints.host_copy import HostCopy
 from pipeline.training.checkpoints.orbax_errors import reason
@@ -330,11 +337,13 @@ class Checkpoints:
             self.steps_there.delete(step)
 
     def _clear_together(self, step: int) -> None:
-        """Delete unfinished saves on the first process; fail on all processes if that fails."""
+        """Delete unfinished saves, and fail on all processes if one of them cannot save here."""
         with patience(_IN_THE_LOOP_S), cluster_status.raise_on_all_processes(f"save {self._saves}"):
             try:
                 if jax.process_index() == 0:
                     self._clear(step)
+                if not self._remote:
+                    probe.write(self.folder, jax.process_index())
             except OSError as error:
                 raise CheckpointError(reason(error)) from error
 

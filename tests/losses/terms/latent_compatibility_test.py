@@ -12,9 +12,11 @@ from pipeline.core import parameters
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.types import Latent, Outputs
 from pipeline.losses import objective
-from pipeline.losses.terms.latent_compatibility import distance, target_frames
+from pipeline.losses.terms import latent_compatibility
+from pipeline.losses.terms.latent_compatibility import target_frames
 
 KEY = jax.random.key(0)
+distance = jax.jit(latent_compatibility.distance, static_argnames="decode")
 
 
 def outputs(z):
@@ -27,7 +29,8 @@ def enlarge(z):
 
 
 def test_targets_are_the_first_frame_and_one_frame_of_each_group():
-    drawn = np.stack([target_frames(key, 4) for key in jax.random.split(KEY, 200)])
+    draw = jax.jit(jax.vmap(lambda key: target_frames(key, 4)))
+    drawn = np.asarray(draw(jax.random.split(KEY, 200)))
     assert not drawn[:, 0].any()
     for latent in (1, 2, 3):
         assert set(drawn[:, latent]) == set(range(4 * latent - 3, 4 * latent + 1))
@@ -61,8 +64,10 @@ def test_an_image_counts_as_much_as_a_clip_of_any_length():
 def test_latents_that_the_decoder_decodes_exactly_cost_nothing():
     still = jnp.broadcast_to(jnp.asarray([-1.0, 0.0, 1.0]), (1, 5, 8, 8, 3))
     z = jnp.broadcast_to(jnp.asarray([-1.0, 0.0, 1.0, 7.0]), (1, 2, 1, 1, 4))
-    loss, grad = jax.value_and_grad(
-        lambda z: distance(outputs(z), {"video": still}, decode=enlarge, key=KEY).sum()
+    loss, grad = jax.jit(
+        jax.value_and_grad(
+            lambda z: distance(outputs(z), {"video": still}, decode=enlarge, key=KEY).sum()
+        )
     )(z + 0.5)
     assert float(loss) == pytest.approx(0.5 * still[:, 0].size)
     assert (grad[..., :3] > 0).all() and not grad[..., 3].any()
@@ -104,10 +109,11 @@ def test_the_term_uses_the_frozen_codec_that_it_is_passed():
 
     batch = {"video": clip}
     outputs = Outputs(Same(), (Latent(z, jnp.zeros_like(z)),))
-    losses = found(outputs, batch, 3, {}, frozen)
+    losses = jax.jit(lambda frozen: found(outputs, batch, 3, {}, frozen))(frozen)
     model = modeldef.merge(params)
     key = jax.random.fold_in(KEY, 3)
-    cost = distance(outputs, batch, decode=lambda z: model.decode((z,)).mean(), key=key)
+    alone = Outputs(None, outputs.latents)
+    cost = distance(alone, batch, decode=lambda z: model.decode((z,)).mean(), key=key)
     np.testing.assert_allclose(losses.regularizer, 0.25 * cost, rtol=1e-4)
     np.testing.assert_allclose(losses.logged["latent_compatibility"], cost / (8 * 8 * 3), rtol=1e-5)
 
