@@ -6,7 +6,7 @@ RUN := runs/quickstart
 WORKERS ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: install quickstart test test-slow parity slurm-test lint bench clean
+.PHONY: install quickstart test tests-only test-slow parity slurm-test lint style types bench clean
 
 install: .venv/installed
 
@@ -41,12 +41,20 @@ quickstart: install
 	$(BIN)/strata reconstruct --codec $(RUN)/video/codec $(RUN)/video/unseen --side_by_side --verify_chunks --chunk 8 --out $(RUN)/video/reconstructed --json $(RUN)/video/reconstruct.json
 	$(BIN)/strata report $(RUN)/digits $(RUN)/photo $(RUN)/video --title 'Strata quickstart' --out $(RUN)/report
 
-lint: .venv/dev-installed
+lint: style types
+
+style: .venv/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/dev-installed
 	$(BIN)/pyright
 
-test: lint
+# Types are checked while the tests start, which leaves cores idle.
+test: style
+	$(MAKE) --no-print-directory --jobs 2 types tests-only
+
+tests-only: .venv/dev-installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not parity and not slow"
 
 # The thorough variants of those tests: every kind of bucket, every recipe, longer runs. Takes an hour.

@@ -24,12 +24,17 @@ def test_heads_return_a_likelihood_of_images(recipe, channels):
     head = heads.create(recipe, 3)
     assert head.num_channels == channels
     features = 0.1 * jax.random.normal(jax.random.key(0), (2, 4, 4, channels)).astype(jnp.bfloat16)
-    likelihood = head(features)
     image = jnp.zeros((2, 4, 4, 3), jnp.uint8)
-    assert (
-        likelihood.log_prob(image).shape == (2,) and likelihood.log_prob(image).dtype == jnp.float32
-    )
-    for shown in (likelihood.mean(), likelihood.sample(jax.random.key(0))):
+
+    @jax.jit
+    def values(features):
+        likelihood = head(features)
+        pictures = likelihood.mean(), likelihood.sample(jax.random.key(0))
+        return likelihood.log_prob(image), pictures
+
+    log_prob, pictures = values(features)
+    assert log_prob.shape == (2,) and log_prob.dtype == jnp.float32
+    for shown in pictures:
         assert shown.shape == image.shape and np.abs(shown).max() <= 1
 
 
@@ -42,7 +47,9 @@ def test_a_fixed_gaussian_is_a_weighted_squared_error():
 
     x = jnp.zeros((1, 4, 4, 1))
     target = image / 127.5 - 1
-    np.testing.assert_allclose(jax.grad(nll)(x), (x - target) / 0.5**2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(jax.grad(nll))(x), (x - target) / 0.5**2, rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
