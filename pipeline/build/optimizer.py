@@ -1,6 +1,6 @@
 """config.optimizer and config.discriminator.optimizer -> how a gradient updates the parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.core.construct import check_arguments
@@ -18,9 +18,11 @@ def update(config: Mapping[str, Any]) -> Update:
 def discriminator_update(config: Mapping[str, Any]) -> Update:
     """Return the discriminator's optimizer, which has no EMA.
 
-    Keys of config.discriminator.optimizer override the keys of config.optimizer.
+    Keys of config.discriminator.optimizer override the keys of config.optimizer, except for
+    `frozen`, which names parameters of the model.
     """
-    settings = {**config["optimizer"], **config["discriminator"].get("optimizer", {})}
+    models = {key: value for key, value in config["optimizer"].items() if key != "frozen"}
+    settings = {**models, **config["discriminator"].get("optimizer", {})}
     where = "discriminator.optimizer"
     check_arguments(optimizer_update, settings, where=where, given=("num_steps", "ema"))
     return optimizer_update(**settings, num_steps=config["num_steps"], ema=0.0)
@@ -41,6 +43,7 @@ def optimizer_update(
     clip_norm: float | int = 0.0,
     skip_norm: float | int = 0.0,
     max_skips: int = 100,
+    frozen: Sequence[str] = (),
     num_steps: int,
     ema: float | int,
 ) -> Update:
@@ -58,4 +61,4 @@ def optimizer_update(
 
     rate(0)  # so that an unknown decay is an error now, not at the first step
     optimizer = optim.create(name, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, l2=l2)
-    return Update(optimizer, rate, ema, clip_norm, skip_norm, max_skips)
+    return Update(optimizer, rate, ema, clip_norm, skip_norm, max_skips, tuple(frozen))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import Arrays
 from pipeline.training.state.train_state import TrainState
@@ -29,6 +30,9 @@ class Update:
 
     The EMA's decay is `ema`, but at most (1 + n) / (10 + n) after n applied steps. Otherwise an
     average over ten thousand steps would consist of the initial weights for most of a short run.
+
+    Parameters whose names begin with one of `frozen`, such as "encoder", keep their values, and
+    their gradients count as 0.
     """
 
     optimizer: optax.GradientTransformation
@@ -37,6 +41,7 @@ class Update:
     clip_norm: float | int = 0.0
     skip_norm: float | int = 0.0
     max_skips: int = 100
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not 0 <= self.ema < 1:
@@ -60,6 +65,8 @@ class Update:
         self, state: TrainState, loss: Float[Array, ""], gradients: Arrays, model_state: Arrays
     ) -> "Proposal":
         """Return what `apply` would write; the arguments are those of a call."""
+        still = self._frozen_among(state.params)
+        gradients = gradients | {name: jnp.zeros_like(gradients[name]) for name in still}
         layer_norms = jnp.stack([optax.tree.norm(layer) for layer in by_layer(gradients).values()])
         norm = jnp.linalg.norm(layer_norms)
         large = (norm >= self.skip_norm) if self.skip_norm else jnp.zeros((), bool)
@@ -68,6 +75,7 @@ class Update:
         gradients = jax.tree.map(lambda g: g * shrink, gradients)
         updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
         params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+        params |= {name: state.params[name] for name in still}
         applied = (state.step - state.skipped).astype(jnp.float32)
         decay = jnp.minimum(self.ema, (1 + applied) / (10 + applied))
         # The state of a discriminator has no EMA.
@@ -82,6 +90,20 @@ class Update:
         }
         finite = jnp.isfinite(norm) & jnp.isfinite(loss) & all_finite(new)
         return Proposal(new, large, finite, report)
+
+    def _frozen_among(self, params: Arrays) -> list[str]:
+        """Return the names of the parameters that keep their values.
+
+        Raises:
+          ConfigError: one of `frozen` is the beginning of no name.
+        """
+        for start in self.frozen:
+            if not any(_belongs(name, start) for name in params):
+                parts = sorted({name.split(".")[0] for name in params})
+                raise ConfigError(
+                    f"optimizer.frozen: no parameter is in {start!r}: {nearest(start, parts)}"
+                )
+        return [name for name in params if any(_belongs(name, start) for start in self.frozen)]
 
     def apply(
         self, state: TrainState, proposal: "Proposal", *, finite: Bool[Array, ""]
@@ -177,6 +199,10 @@ def _next_state(
         consecutive_large_grads=jnp.where(finite, consecutive, state.consecutive_large_grads),
         consecutive_nonfinite=jnp.where(finite, 0, state.consecutive_nonfinite + 1),
     )
+
+
+def _belongs(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.")
 
 
 def by_layer(arrays: Mapping[str, Any]) -> dict[str, list[Any]]:

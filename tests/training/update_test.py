@@ -51,6 +51,25 @@ def test_an_applied_step_is_optax_adamw_and_moves_the_ema():
     )
 
 
+def test_frozen_parameters_keep_their_values_and_their_gradients_do_not_count():
+    optimizer = optim.create("adamw", weight_decay=0.1)
+    params = {"a.w": jnp.array([3.0]), "ab.w": jnp.array([3.0]), "c": jnp.array([3.0])}
+    state = states.fresh(params, {}, optimizer)
+    rule = Update(optimizer, lambda step: jnp.asarray(0.1), 0.5, frozen=("a", "c"))
+    gradients = {name: jnp.array([4.0]) for name in params}
+    state, report = jax.jit(rule.__call__)(state, jnp.ones(()), gradients, {})
+    assert {name: float(array[0]) == 3.0 for name, array in state.params.items()} == {
+        "a.w": True,
+        "ab.w": False,
+        "c": True,
+    }
+    assert float(report["gradient_norm"]) == 4.0
+    with pytest.raises(ConfigError, match=r"optimizer\.frozen: no parameter is in 'b'"):
+        Update(optimizer, rule.learning_rate, 0.5, frozen=("b",))(
+            state, jnp.ones(()), gradients, {}
+        )
+
+
 def test_clipping_scales_to_the_norm():
     # Adam's first moment after one step is (1 - b1) times the gradient it saw.
     state, _ = apply(update(clip_norm=1.0), start(), [3.0, 4.0])
