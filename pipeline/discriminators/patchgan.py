@@ -85,12 +85,15 @@ class _PatchGAN(nnx.Module):
             norms.append(_norm(norm, widths[number + 1], rngs) if normed else None)
         self.convs, self.norms = nnx.List(convs), nnx.List(norms)
 
-    def _logits(self, x: Array) -> Array:
-        for number, (layer, norm) in enumerate(zip(self.convs, self.norms)):
+    def features(self, x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t2 h2 w2 d"]:
+        """Return the features from which the last layer makes the logits."""
+        for layer, norm in zip(list(self.convs)[:-1], list(self.norms)[:-1]):
             x = layer(x)
-            if number < len(self.convs) - 1:
-                x = jax.nn.leaky_relu(x if norm is None else norm(x), _SLOPE)
-        return x.astype(jnp.float32)[..., 0]
+            x = jax.nn.leaky_relu(x if norm is None else norm(x), _SLOPE)
+        return x
+
+    def _logits(self, x: Array) -> Array:
+        return self.convs[-1](_PatchGAN.features(self, x)).astype(jnp.float32)[..., 0]
 
 
 class PatchGAN2D(_PatchGAN):
@@ -120,6 +123,11 @@ class PatchGAN2D(_PatchGAN):
         """Return the logits that patches of images in [-1, 1] are real."""
         logits = self._logits(x.reshape(-1, *x.shape[-3:]))
         return logits.reshape(*x.shape[:-3], *logits.shape[1:])
+
+    def features(self, x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2 d"]:
+        """Return the features from which the last layer makes the logits."""
+        y = super().features(x.reshape(-1, *x.shape[-3:]))
+        return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 class PatchGAN3D(_PatchGAN):

@@ -129,7 +129,7 @@ class DiscretizedGaussian:
         inverse_scale = jnp.exp(-_clip_log_scale(self.log_scale))
         upper = (distance + 1 / highest) * inverse_scale
         lower = (distance - 1 / highest) * inverse_scale
-        inside = _log_normal_interval(lower, upper)
+        inside = log_normal_interval(lower, upper)
         log_mass = jnp.where(
             value == 0,
             jax.scipy.special.log_ndtr(upper),
@@ -264,7 +264,7 @@ def _clip_log_scale(log_scale: Float[Array, "*shape"]) -> Float[Array, "*shape"]
     return jnp.clip(log_scale.astype(jnp.float32), MIN_LOG_SCALE, MAX_LOG_SCALE)
 
 
-def _log_normal_interval(
+def log_normal_interval(
     lower: Float[Array, "*shape"], upper: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
     """Return log(Phi(upper) - Phi(lower)).

@@ -27,12 +27,12 @@ _EPS = 1e-10  # added to the norm of a pixel's features and not under the root, 
 HEADS_SOURCE = "https://github.com/richzhang/PerceptualSimilarity/tree/master/lpips/weights/v0.1"
 
 
-def _imagenet(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+def scale_imagenet(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     """Scale [-1, 1] as torchvision's networks expect, with the authors' rounded constants."""
     return (image - jnp.array([-0.030, -0.088, -0.188])) / jnp.array([0.458, 0.448, 0.450])
 
 
-def _caffe(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+def scale_caffe(image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     """Scale [-1, 1] to 0..255 in BGR order, minus the mean of ImageNet."""
     return ((image + 1) * 127.5)[..., ::-1] - jnp.array([103.939, 116.779, 123.68])
 
@@ -53,15 +53,20 @@ class Network:
 
 
 NETWORKS = {
-    "vgg16": Network("lpips", vgg16, vgg16.convert, _imagenet, vgg16.SOURCE, "vgg.pth"),
+    "vgg16": Network("lpips", vgg16, vgg16.convert, scale_imagenet, vgg16.SOURCE, "vgg.pth"),
     "squeezenet": Network(
-        "lpips_squeeze", squeezenet, squeezenet.convert, _imagenet, squeezenet.SOURCE, "squeeze.pth"
+        "lpips_squeeze",
+        squeezenet,
+        squeezenet.convert,
+        scale_imagenet,
+        squeezenet.SOURCE,
+        "squeeze.pth",
     ),
     "squeezenet_caffe": Network(
         "squeezenet_caffe",
         squeezenet,
         squeezenet.convert_caffe,
-        _caffe,
+        scale_caffe,
         squeezenet.CAFFE_SOURCE,
         None,
     ),

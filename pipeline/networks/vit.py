@@ -7,7 +7,6 @@ tanh, as those of the only public code (enhancing-transformers).
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float
 
 from pipeline.core.errors import ConfigError
 from pipeline.nn import init
+from pipeline.nn.attention import attend_to_all
 from pipeline.nn.norm import LayerNorm
 from pipeline.nn.remat import run
 
@@ -35,15 +35,8 @@ class Block(nnx.Module):
         self.heads = heads
 
     def __call__(self, x: Tokens) -> Tokens:
-        x = x + self.out(self._attend(self.norm1(x)))
+        x = x + self.out(attend_to_all(self.qkv(self.norm1(x)), self.heads))
         return x + self.back(jnp.tanh(self.hidden(self.norm2(x))))
-
-    def _attend(self, x: Tokens) -> Tokens:
-        b, n, c = x.shape
-        query, key, value = jnp.split(self.qkv(x).reshape(b, n, 3 * self.heads, -1), 3, axis=2)
-        scores = jnp.einsum("bqhc,bkhc->bhqk", query, key, preferred_element_type=jnp.float32)
-        weights = jax.nn.softmax(scores * query.shape[-1] ** -0.5).astype(value.dtype)
-        return jnp.einsum("bhqk,bkhc->bqhc", weights, value).reshape(b, n, c)
 
 
 class Transformer(nnx.Module):

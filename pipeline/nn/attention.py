@@ -1,4 +1,6 @@
-"""Single-head attention over the pixels of each frame, and over the frames of each pixel."""
+"""Single-head attention over the pixels of each frame, and over the frames of each pixel, and
+attention with several heads over the tokens of an example.
+"""
 
 from typing import Any
 
@@ -40,6 +42,18 @@ class TemporalAttention(_Attention):
         h = self.norm(x).transpose(0, 2, 3, 1, 4).reshape(b * height * width, frames, channels)
         out = self.out(_attend(self.query(h), self.key(h), self.value(h)))
         return x + out.reshape(b, height, width, frames, channels).transpose(0, 3, 1, 2, 4)
+
+
+def attend_to_all(qkv: Float[Array, "b n c3"], heads: int) -> Float[Array, "b n c"]:
+    """Return the attention of each token to all tokens, from queries, keys and values side by side.
+
+    Each of the three is divided among `heads`; the softmax is in float32.
+    """
+    b, n, width = qkv.shape
+    query, key, value = jnp.split(qkv.reshape(b, n, 3 * heads, -1), 3, axis=2)
+    scores = jnp.einsum("bqhc,bkhc->bhqk", query, key, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(scores * query.shape[-1] ** -0.5).astype(value.dtype)
+    return jnp.einsum("bhqk,bkhc->bqhc", weights, value).reshape(b, n, width // 3)
 
 
 def _attend(

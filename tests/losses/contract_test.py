@@ -15,7 +15,7 @@ from pipeline.core.types import Latent, Outputs
 from pipeline.distributions.continuous import Bernoulli
 from pipeline.losses import objective
 from pipeline.losses.term import Term, weight_at
-from pipeline.losses.terms import perceptual
+from pipeline.losses.terms import deep_features, perceptual
 
 NAMES = sorted(objective.packages())
 SIZE, BATCH = 24, 3
@@ -27,6 +27,11 @@ class ImageDecoder(nnx.Module):
     def __init__(self):
         self.scale = nnx.Param(jnp.ones(3))
 
+    def encode(self, images):
+        codes = jnp.zeros((len(images), 1, 1), jnp.int32)
+        z = codes.astype(jnp.float32)
+        return (Latent(z, z, indices=codes, num_codes=3),)
+
     def decode(self, latents):
         (z,) = latents
         return Bernoulli(jnp.tile(z * self.scale[...], (1, SIZE, SIZE, 1)))
@@ -34,7 +39,7 @@ class ImageDecoder(nnx.Module):
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    """Replace the perceptual network, which needs a file, by a distance with one weight."""
+    """Replace the perceptual networks, which need files, by distances with one weight."""
 
     class Distance:
         log_name = "lpips"
@@ -46,6 +51,12 @@ def small_networks(monkeypatch):
         return Distance(), {"scale": jnp.float32(2.0)}
 
     monkeypatch.setattr(perceptual.lpips, "create", create)
+    monkeypatch.setattr(deep_features.weight_files, "load", lambda path: {})
+    for name, function in (
+        ("convert_start", lambda tensors, path: {"scale": jnp.float32(2.0)}),
+        ("start_features", lambda weights, x: (weights["scale"] * x,)),
+    ):
+        monkeypatch.setattr(deep_features.vgg16, name, function)
 
 
 def create(name: str, weight=1.0) -> Term:
@@ -54,6 +65,7 @@ def create(name: str, weight=1.0) -> Term:
     modeldef, params, _ = parameters.split(ImageDecoder())
     required = {
         "codec": "folder",
+        "weights": "file",
         "load_codec": lambda path: (modeldef, params),
         "num_examples": 10,
     }
@@ -64,7 +76,9 @@ def create(name: str, weight=1.0) -> Term:
 def codes_of(z):
     """Return what a discrete bottleneck gives to its loss terms."""
     pairs = {"vectors": (z,), "codes": (z + 0.5,), "soft_codes": z - 0.5}
-    return {**pairs, "bit_logits": z, "code_logits": 0.01 * z}
+    logits = {"bit_logits": z, "code_logits": 0.01 * z, "proxy_logits": z.reshape(BATCH, 1, 1, 3)}
+    features = {"discriminator_features": (z, jnp.zeros_like(z))}
+    return {**pairs, **logits, **features}
 
 
 @functools.cache

@@ -34,6 +34,18 @@ RECIPES = {
     "ladder_vae.HierarchicalVAE": LADDER,
     "ladder_vae.LadderVAE": LADDER,
     "nvae.NVAE": NVAE,
+    "titok.TiTok": dict(
+        image_size=8,
+        num_tokens=3,
+        latent_channels=2,
+        width=8,
+        depth=1,
+        heads=2,
+        num_proxies=4,
+        proxy_dim=4,
+        bottleneck=dict(name="vq.VQ"),
+        pixel_decoder=dict(name="maskgit_vqgan.Decoder", channels=(4, 4), num_blocks=1, groups=2),
+    ),
     "vae.VAE": FLAT,
     "vq_vae2.VQVAE2": dict(
         image_size=8, width=4, hidden=2, depth=0, latent_channels=2, bottleneck=dict(name="vq.VQ")

@@ -18,7 +18,9 @@ MODULES = modules_of("pipeline.networks")
 SMALL: dict[str, dict[str, Any]] = {
     "causal_patch_resnet": dict(patch=2, channels=(4, 8)),
     "cv_vae": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
+    "gdn": dict(width=4),
     "ldm": dict(channels=(8, 16), groups=4, num_blocks=1),
+    "maskgit_vqgan": dict(channels=(8, 16), groups=4, num_blocks=1),
     "patch_resnet": dict(patch=2, channels=(4, 8)),
     "residual_stack": dict(width=8, hidden=4, depth=1),
     "taesd": dict(width=8, num_blocks=1),

@@ -71,3 +71,20 @@ def test_eps_has_the_authors_ratio_to_the_loss(recipe, eps, summed):
     assert settings["discriminator"]["optimizer"]["eps"] == eps, (
         "the discriminator's loss is not divided"
     )
+
+
+@pytest.mark.parametrize("size", ["l32", "b64", "s128"])
+def test_titok_learns_codes_and_then_pixels(size):
+    first, second = stages.split(complete(f"titok/{size}"))
+    assert (first.end, second.end) == (1_000_000, 1_500_000)
+    weights = [
+        {name: term["weight"] for name, term in stage.config["objective"].items()}
+        for stage in (first, second)
+    ]
+    assert [each["proxy_codes"] for each in weights] == [1.0, 0.0]
+    assert [each["quantization"] for each in weights] == [1.0, 0.0]
+    assert [each["l2"] for each in weights] == [0.0, 1.0]
+    assert [each["perceptual"] for each in weights] == [0.0, 0.1]
+    frozen = [set(stage.config["optimizer"]["frozen"]) for stage in (first, second)]
+    assert frozen == [{"pixel_decoder", "proxies"}, {"encoder", "tokens", "bottleneck"}]
+    assert second.config["objective"]["adversarial"]["start"] == first.end + 20_000

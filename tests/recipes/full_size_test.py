@@ -78,6 +78,7 @@ def test_a_recipe_builds_and_documents_its_command_and_its_size(recipe):
         ("kl_f8/sd", 34_163_592, 83_653_863),
         ("kl_f8/sd3", None, 83_819_683),
         ("cv_vae/sd21", None, 182_446_475),
+        ("titok/l32", 303_410_188, 641_054_735),
         ("taesd/taesd", 1_222_532, 1_222_532 + 1_222_531),
         ("taesd/taef2", 1_338_528, 1_338_528 + 1_338_499),
     ],

@@ -16,6 +16,7 @@ from pipeline.losses import adversarial
 from pipeline.losses.objective import Objective
 from pipeline.metrics.functions import codebook_usage
 from pipeline.training.state.train_state import TrainState
+from pipeline.training.steps import vae_gan
 from pipeline.training.steps.microbatches import accumulate, gather, key_of, masked_means
 from pipeline.training.update import Proposal, Update
 
@@ -37,6 +38,8 @@ class GanConfig:
       r1: gamma of the penalty on the gradient at real examples; it is applied every `r1_every`
         steps, multiplied by `r1_every`.
       lecam: weight of LeCam's regularizer, whose running means decay by `lecam_decay`.
+      from_prior: train the decoder alone with the generator's loss, on reconstructions and on
+        images decoded from the prior alike (VAE-GAN, arXiv 1512.09300).
     """
 
     loss: str = "hinge"
@@ -50,6 +53,7 @@ class GanConfig:
     r1_every: int = 16
     lecam: float | int = 0.0
     lecam_decay: float | int = 0.999
+    from_prior: bool = False
 
 
 class _Gradients(NamedTuple):
@@ -235,17 +239,21 @@ class AdversarialStep:
             model = self.modeldef.merge(params, model_state)
             outputs = model(inputs, key=key, train=True)
             own = {name: params[name] for name in self.objective.params}
-            return (outputs, own), parameters.split(model)[2]
+            fakes = vae_gan.decoded_fakes(model, outputs, key) if self._from_prior else ()
+            return (outputs, own, fakes), parameters.split(model)[2]
 
         def losses_of(
-            outputs: Outputs, own: Arrays
+            outputs: Outputs, own: Arrays, fakes: tuple[Array, ...]
         ) -> tuple[tuple[Array, Array], dict[str, Array]]:
+            del fakes
+            outputs = self._with_features(outputs, state.discriminator, batch)
             losses = self.objective(outputs, batch, state.step, own, frozen)
             parts = masked_mean(losses.likelihood, mask), masked_mean(losses.regularizer, mask)
             return parts, masked_means(losses.logged, mask)
 
-        (outputs, own), pull, model_state = jax.vjp(forward, state.params, has_aux=True)
-        (nll, rest), pull_losses, metrics = jax.vjp(losses_of, outputs, own, has_aux=True)
+        found, pull, model_state = jax.vjp(forward, state.params, has_aux=True)
+        outputs, own, fakes = found
+        (nll, rest), pull_losses, metrics = jax.vjp(losses_of, *found, has_aux=True)
         one, zero = jnp.ones_like(nll), jnp.zeros_like(nll)
         metrics["loss"] = (nll + rest) / divisor
         metrics |= codebook_usage.of_layers(codebook_usage.count_layers(outputs.latents, mask))
@@ -253,8 +261,8 @@ class AdversarialStep:
         discriminator_gradients: Arrays = {}
         generator_gradients, nll_layer = {}, None
         if self.active:
-            of_generator, generator, fake = self._generator_cotangent(
-                outputs, own, state.discriminator, mask
+            of_generator, generator, fakes = self._generator_cotangent(
+                outputs, own, fakes, state.discriminator, mask
             )
             metrics["generator"] = generator
             if self._balances_later:
@@ -268,12 +276,22 @@ class AdversarialStep:
                 metrics["adversarial_weight"] = weight
             real = pixels.to_float(pixels_of(batch))
             discriminator_gradients, report = self._discriminator_gradients(
-                state.discriminator, real, jax.lax.stop_gradient(fake), mask
+                state.discriminator, real, jax.lax.stop_gradient(fakes), mask
             )
             metrics |= report
         (gradients,) = pull(jax.tree.map(lambda c: _scale(c, 1 / divisor), cotangent))
-        found = _Gradients(gradients, discriminator_gradients, generator_gradients, nll_layer)
-        return found, metrics, model_state
+        parts = _Gradients(gradients, discriminator_gradients, generator_gradients, nll_layer)
+        return parts, metrics, model_state
+
+    @property
+    def _from_prior(self) -> bool:
+        return self.active and self.gan.from_prior
+
+    def _with_features(self, outputs: Outputs, discriminator: Any, batch: Batch) -> Outputs:
+        if self.discriminator is None or not vae_gan.needs_features(self.objective):
+            return outputs
+        judge = self.discriminator.merge(discriminator.params, discriminator.model_state)
+        return vae_gan.with_features(outputs, judge, batch)
 
     @property
     def _balances_later(self) -> bool:
@@ -299,19 +317,33 @@ class AdversarialStep:
         return warmup * self.gan.weight
 
     def _generator_cotangent(
-        self, outputs: Outputs, own: Arrays, discriminator: TrainState, mask: Array
-    ) -> tuple[Any, Float[Array, ""], Array]:
-        """Return the generator loss's cotangent of (outputs, own), the loss, and the fakes."""
+        self,
+        outputs: Outputs,
+        own: Arrays,
+        decoded: tuple[Array, ...],
+        discriminator: TrainState,
+        mask: Array,
+    ) -> tuple[Any, Float[Array, ""], tuple[Array, ...]]:
+        """Return the generator loss's cotangent of what `forward` gives, the loss, and the fakes.
+
+        The fakes are the reconstructions, or `decoded` if there are any.
+        """
 
         def loss_of(fake: Array) -> Float[Array, ""]:
             logits = self._discriminate(discriminator.params, discriminator.model_state, fake)
             return masked_mean(adversarial.GENERATOR[self.gan.loss](logits), mask)
 
-        fake = outputs.recon.mean().astype(jnp.float32)
-        loss, of_fake = jax.value_and_grad(loss_of)(fake)
-        _, pull_mean = jax.vjp(lambda o: o.recon.mean().astype(jnp.float32), outputs)
-        (of_outputs,) = pull_mean(of_fake)
-        return (of_outputs, jax.tree.map(jnp.zeros_like, own)), loss, fake
+        recon, pull_mean = jax.vjp(lambda o: o.recon.mean().astype(jnp.float32), outputs)
+        fakes = decoded or (recon,)
+        losses, of_fakes = zip(*(jax.value_and_grad(loss_of)(fake) for fake in fakes))
+        of_own = jax.tree.map(jnp.zeros_like, own)
+        if not decoded:
+            (of_outputs,) = pull_mean(of_fakes[0])
+            return (of_outputs, of_own, ()), losses[0], fakes
+        (of_outputs,) = pull_mean(jnp.zeros_like(recon))
+        share = 1 / len(fakes)
+        of_decoded = tuple(share * each for each in of_fakes)
+        return (of_outputs, of_own, of_decoded), jnp.mean(jnp.stack(losses)), fakes
 
     def _adversarial_weight(
         self,
@@ -336,12 +368,14 @@ class AdversarialStep:
         return self.discriminator.merge(params, model_state)(x)
 
     def _discriminator_gradients(
-        self, discriminator: TrainState, real: Array, fake: Array, mask: Array
+        self, discriminator: TrainState, real: Array, fakes: tuple[Array, ...], mask: Array
     ) -> tuple[Arrays, dict[str, Array]]:
         gan, model_state = self.gan, discriminator.model_state
 
         def loss_of(params: Arrays) -> tuple[Array, dict[str, Array]]:
-            logits = [self._discriminate(params, model_state, x) for x in (real, fake)]
+            logits = [self._discriminate(params, model_state, x) for x in (real, *fakes)]
+            if len(fakes) > 1:  # an example's fakes share its weight
+                logits = [logits[0], jnp.stack(logits[1:], axis=1)]
             loss = masked_mean(adversarial.DISCRIMINATOR[gan.loss](*logits), mask)
             report = {"discriminator": loss}
             report |= {
