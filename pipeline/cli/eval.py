@@ -3,10 +3,16 @@
 strata eval --workdir D [--step N] [--num_importance_samples K] [--num_examples N] [--json F]
             [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
             [--features.network N --features.weights FILE]
+            [--anomaly [--normal_labels 3,5]] [--rate]
 
 LPIPS is measured with the files of a perceptual network, given here or in the recipe's
 objective.perceptual. The Frechet distance is named for its network: rfid for Inception v3 and fvd
 for I3D, from their files, and random_feature_distance without a file.
+
+--anomaly scores every example by its ELBO, its KL, its reconstruction error and, with
+--num_importance_samples, the importance-weighted bound; with --normal_labels it tells how well each
+score separates these labels from the others (AUROC). --rate measures the length of the latents'
+code, and the distortion after each number of layers.
 
 The result is also written to D/eval/<step>.json.
 
@@ -22,8 +28,8 @@ from typing import Any
 
 from absl import flags
 
+from pipeline.cli import eval_applications, frozen_networks, help_text
 from pipeline.cli import flags as cli_flags
-from pipeline.cli import frozen_networks, help_text
 from pipeline.core import progress
 from pipeline.core.errors import ConfigError
 from pipeline.metrics import catalogue
@@ -39,6 +45,7 @@ def run(argv: list[str]) -> int:
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata eval --help")
     workdir = cli_flags.required(values, "workdir")
+    eval_applications.check(values)
     folder = str(as_path(workdir) / "eval")
     is_kept = _is_writable(folder, values.json)
     result = _evaluate(workdir, values)
@@ -105,6 +112,7 @@ def _flags() -> flags.FlagValues:
     flags.DEFINE_bool(
         "ema", True, "Use the EMA weights instead of the last step's.", flag_values=values
     )
+    eval_applications.define(values)
     frozen_networks.define_perceptual(values)
     frozen_networks.define_features(values)
     flags.DEFINE_integer("seed", 0, "Seed of the latents' noise.", flag_values=values)
@@ -132,6 +140,9 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
         quality = reconstruction.evaluate(
             model, batches, features=features, **where, **_perceptual(perceptual)
         )
+    applications = eval_applications.evaluate(
+        model, values, lambda what: _batches(data, batch_size, values, what), **where
+    )
     protocol = [
         *([bounds.pop("protocol")] if bounds else []),
         quality.pop("protocol"),
@@ -142,7 +153,7 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     ]
     about = dict(unreadable=list(data.unreadable), protocol="; ".join(protocol))
     seconds = round(time.monotonic() - began, 2)
-    return dict(step=step, **bounds) | quality | about | dict(seconds=seconds)
+    return dict(step=step, **bounds) | quality | applications | about | dict(seconds=seconds)
 
 
 @contextlib.contextmanager
@@ -210,4 +221,7 @@ def _print_table(result: dict[str, Any], json_path: str | None) -> None:
     table.add_column("", justify="right")
     for metric, value in catalogue.reported(result).items():
         table.add_row(metric.label, metric.format_value(value))
-    Console(file=cli_flags.report_stream(json_path)).print(table)
+    console = Console(file=cli_flags.report_stream(json_path))
+    console.print(table)
+    for extra in eval_applications.tables(result):
+        console.print(extra)

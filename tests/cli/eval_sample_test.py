@@ -62,6 +62,21 @@ def test_eval_is_repeatable_and_takes_a_step_and_a_batch_size(workdir, capsys):
     assert earlier["step"] == 1 and earlier["bits_per_dim"] != first["bits_per_dim"]
 
 
+def test_eval_scores_examples_and_measures_the_code(workdir, tmp_path, capsys):
+    out = tmp_path / "eval.json"
+    command = ["eval", "--workdir", str(workdir), "--json", str(out), "--anomaly", "--rate"]
+    assert cli.dispatch([*command, "--normal_labels=0,1,2"]) == 0
+    result = json.loads(out.read_text())
+    scores, coding = result["anomaly"], result["coding"]
+    assert len(scores["examples"]["nats"]) == scores["num_examples"] == NUM_EVAL
+    np.testing.assert_allclose(np.mean(scores["examples"]["nats"]), result["nats"], rtol=1e-5)
+    assert 0 <= scores["auroc_elbo"] <= 1 and "auroc_iwae" not in scores
+    bits = result["rate"] / np.log(2) / 64
+    np.testing.assert_allclose(coding["code_bits_per_value"], bits, rtol=1e-4)
+    shown = capsys.readouterr().out
+    assert "AUROC of the negative ELBO" in shown and "latents' code" in shown
+
+
 def test_sample_draws_grids(workdir, tmp_path):
     drawn = {}
     for name, arguments in {
@@ -117,6 +132,8 @@ def test_samples_are_recognized_or_not(workdir, tmp_path, capsys):
         (["eval", "--workdir", "/nowhere"], "no run"),
         (["eval", "--workdir", "RUN", "--num_examples=0"], "num_examples"),
         (["eval", "--workdir", "RUN", "--stepp=3"], "stepp"),
+        (["eval", "--workdir", "RUN", "--normal_labels=3"], "--normal_labels needs --anomaly"),
+        (["eval", "--workdir", "RUN", "--anomaly", "--normal_labels=a"], "--normal_labels=a must"),
     ],
 )
 def test_invalid_commands_print_one_line(workdir, capsys, arguments, message):
