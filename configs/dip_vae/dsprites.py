@@ -1,7 +1,6 @@
 """DIP-VAE-I (arXiv 1711.00848) on dSprites: the covariance of posterior means is to be 1.
 
-    strata train --config configs/dip_vae/dsprites.py --workdir runs/dip_vae \
-        --config.data.path=dsprites.npy
+    strata train --config configs/dip_vae/dsprites.py --workdir runs/dip_vae
 
 The model has 502K parameters: the network of Burgess et al. (arXiv 1804.03599, appendix A) with 10
 latents and Bernoulli pixels. DIP-VAE-II, for the covariance of the latents themselves, is
@@ -10,7 +9,7 @@ latents and Bernoulli pixels. DIP-VAE-II, for the covariance of the latents them
 
 Batch size, learning rate, number of steps and the ratio of the two weights are those of Locatello
 et al. (arXiv 1811.12359), and the weight 10 is one of their six from 1 to 50. One GPU is enough. We
-have not trained it to its end, and know of no figure to expect. The file dsprites.npy is made as in
+have not trained it to its end, and know of no figure to expect. The images are re-rendered, as in
 configs/beta_tcvae/dsprites.py.
 """
 

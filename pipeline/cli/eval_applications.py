@@ -1,9 +1,10 @@
-"""Flags of `strata eval` for what a model is used for: anomaly detection and compression."""
+"""Flags of `strata eval` for what a model is used for: anomaly detection, compression, factors."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from pipeline.core.errors import ConfigError
@@ -13,7 +14,7 @@ Open = Callable[[str], AbstractContextManager[Any]]
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define --anomaly, --normal_labels and --rate."""
+    """Define --anomaly, --normal_labels, --rate and --factors."""
     flags.DEFINE_bool("anomaly", False, "Score every example.", flag_values=values)
     flags.DEFINE_list(
         "normal_labels",
@@ -22,6 +23,12 @@ def define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_bool("rate", False, "Measure the code of the latents.", flag_values=values)
+    flags.DEFINE_bool(
+        "factors",
+        False,
+        "Measure how well the posterior means separate the factors of the images.",
+        flag_values=values,
+    )
 
 
 def check(values: flags.FlagValues) -> None:
@@ -29,6 +36,12 @@ def check(values: flags.FlagValues) -> None:
     _normal_labels(values)
     if values.normal_labels is not None and not values.anomaly:
         raise ConfigError("--normal_labels needs --anomaly")
+
+
+def check_data(values: flags.FlagValues, data: Any) -> None:
+    """Raise ConfigError for a flag that this dataset does not serve, before minutes of work."""
+    if values.factors:
+        data.eval_factors(np.arange(0))
 
 
 def _normal_labels(values: flags.FlagValues) -> tuple[int, ...]:
@@ -41,11 +54,13 @@ def _normal_labels(values: flags.FlagValues) -> tuple[int, ...]:
         ) from None
 
 
-def evaluate(model: Any, values: flags.FlagValues, opened: Open, **where: Any) -> dict[str, Any]:
-    """Return the results "anomaly" and "coding" of the flags that are given."""
+def evaluate(
+    model: Any, values: flags.FlagValues, opened: Open, data: Any, **where: Any
+) -> dict[str, Any]:
+    """Return the results "anomaly", "coding" and "factors" of the flags that are given."""
     import jax
 
-    from pipeline.evaluators import anomaly, rate
+    from pipeline.evaluators import anomaly, factors, rate
 
     key, results = jax.random.key(values.seed), {}
     if values.anomaly:
@@ -61,6 +76,9 @@ def evaluate(model: Any, values: flags.FlagValues, opened: Open, **where: Any) -
     if values.rate:
         with opened("measuring the rate") as batches:
             results["coding"] = rate.evaluate(model, batches, key=key, **where)
+    if values.factors:
+        with opened("encoding") as batches:
+            results["factors"] = factors.evaluate(model, batches, data.eval_factors, **where)
     return results
 
 

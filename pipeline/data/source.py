@@ -76,6 +76,22 @@ class ImageSource(Source[Record], Protocol):
 
 
 @runtime_checkable
+class FactorSource(Source[Record], Protocol):
+    """Images that were made from known factors of variation, for evaluation (`strata eval`).
+
+    Attributes:
+      factor_names: a name for each factor.
+    """
+
+    @property
+    def factor_names(self) -> tuple[str, ...]: ...
+
+    def factors(self, indices: Int[np.ndarray, " n"]) -> Int32[np.ndarray, "n k"]:
+        """Return the values of several examples' factors, as numbers from 0."""
+        ...
+
+
+@runtime_checkable
 class VideoSource(Source[Video], Protocol):
     """Random access to videos. A damaged file may be found only when it is opened."""
 

@@ -11,6 +11,9 @@ from train_run import train
 from pipeline import cli
 from pipeline.cli import sample
 from pipeline.core.errors import ConfigError
+from pipeline.data.images.image_data import ImageData
+from pipeline.evaluators import factors as evaluator
+from pipeline.metrics.functions.factors import fixed_factor
 
 NUM_EVAL = 18  # a hundredth of scikit-learn's digits
 
@@ -45,6 +48,23 @@ def test_eval_writes_the_keys_that_scripts_read(workdir, tmp_path, capsys):
     )
     assert json.loads((workdir / "eval" / "2.json").read_text()) == result
     assert f"{NUM_EVAL} examples" in capsys.readouterr().out
+
+
+def test_eval_measures_factors_where_the_source_knows_them(workdir, capsys, monkeypatch):
+    assert cli.dispatch(["eval", "--workdir", str(workdir), "--factors"]) == 2
+    assert "data.source='digits' knows no factors" in capsys.readouterr().err
+    factors = np.column_stack([np.arange(NUM_EVAL) % 2, np.arange(NUM_EVAL) // 2 % 2])
+    found = ("parity", "half"), factors
+    monkeypatch.setattr(ImageData, "eval_factors", lambda data, rows: (found[0], found[1][rows]))
+    monkeypatch.setattr(evaluator, "FEWEST", NUM_EVAL)
+    monkeypatch.setattr(fixed_factor, "NUM_TRAINING", 40)
+    monkeypatch.setattr(fixed_factor, "NUM_TEST", 20)
+    assert cli.dispatch(["eval", "--workdir", str(workdir), "--factors", "--json=-"]) == 0
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)["factors"]
+    assert report["num_examples"] == NUM_EVAL and 0 <= report["mig"] <= 1
+    assert set(report["mig_of_factor"]) == {"parity", "half"}
+    assert "mutual information gap" in captured.err and "DCI disentanglement" in captured.err
 
 
 def test_eval_is_repeatable_and_takes_a_step_and_a_batch_size(workdir, capsys):

@@ -58,6 +58,9 @@ def arguments_of(metric: Metric) -> tuple[Any, ...]:
         return moments
     if metric.modality == "likelihood":
         return 100.0, 12
+    if metric.modality == "factors":
+        factors = np.random.default_rng(0).integers(0, 3, (60, 2))
+        return factors.astype(np.float64), factors
     if metric.modality == "codebook":
         return (jnp.array([3.0, 1.0, 0.0]),)
     return (images, images[::-1]) if metric.modality == "video" else (images[0], images[1])

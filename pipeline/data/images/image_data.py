@@ -12,7 +12,7 @@ from pipeline.data.images.transforms import Transform
 from pipeline.data.loading.batches import Draws
 from pipeline.data.loading.dataset import Dataset, digest
 from pipeline.data.loading.mix import Mix
-from pipeline.data.loading.splits import open_splits
+from pipeline.data.loading.splits import factors_of, open_splits
 from pipeline.data.source import ImageSource, Pixels
 from pipeline.data.unreadable import Unreadable
 
@@ -108,6 +108,12 @@ class ImageData(Dataset):
                     yield examples.original(index)
                 except Unreadable as error:
                     raise DataError(f"{examples.source.name(index)}: {error}") from None
+
+    def eval_factors(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[tuple[str, ...], Int32[np.ndarray, "n k"]]:
+        found = factors_of(self._held_out[0].source, indices) if self._held_out else None
+        return super().eval_factors(indices) if found is None else found
 
     def _stream_settings(self) -> tuple[object, ...]:
         """Return the settings that change the stream of examples."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from absl import flags
-from jaxtyping import Int
+from jaxtyping import Int, Int32
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.loading.batches import (
@@ -153,6 +153,18 @@ class Dataset:
           ConfigError: these are no images. DataError: an image that cannot be read.
         """
         raise ConfigError("--original is for images: a clip is a part of its video")
+
+    def eval_factors(
+        self, indices: Int[np.ndarray, " n"]
+    ) -> tuple[tuple[str, ...], Int32[np.ndarray, "n k"]]:
+        """Return the names and values of the factors of held-out examples, by a batch's "index".
+
+        Raises:
+          ConfigError: the source knows no factors.
+        """
+        raise ConfigError(
+            f"data.source={self.source!r} knows no factors of its examples, as 'dsprites' does"
+        )
 
     def _check_readable(self, kinds: Sequence[Examples], where: str) -> None:
         """Read examples of each kind until one works, so that a bad dataset fails early."""

@@ -3,12 +3,20 @@
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Int32
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import randomness, sources
 from pipeline.data.shuffle import shuffled
-from pipeline.data.source import ImageSource, Pixels, Record, Source, Video, VideoSource
+from pipeline.data.source import (
+    FactorSource,
+    ImageSource,
+    Pixels,
+    Record,
+    Source,
+    Video,
+    VideoSource,
+)
 from pipeline.data.unreadable import file_of
 
 Item = TypeVar("Item")
@@ -53,6 +61,21 @@ class ImageSubset(Subset[Record]):
         return self.source.gather(
             np.array([self.index_of(int(index)) for index in indices], np.int64)
         )
+
+
+def factors_of(
+    source: Any, indices: Int[np.ndarray, " n"]
+) -> tuple[tuple[str, ...], Int32[np.ndarray, "n k"]] | None:
+    """Return the names and values of the factors of examples of a source or a part of it.
+
+    None is returned if the source is no FactorSource.
+    """
+    while isinstance(source, Subset):
+        indices = np.array([source.index_of(int(index)) for index in indices], np.int64)
+        source = source.source
+    if not isinstance(source, FactorSource):
+        return None
+    return source.factor_names, source.factors(indices)
 
 
 class VideoSubset(Subset[Video]):

@@ -61,8 +61,9 @@ class Arrays:
 class ArrayFile(Arrays):
     """Arrays read from `path`; a worker process opens the file again, and is not sent its content.
 
-    An .npz holds `images` and optionally `labels`; an .npy holds only images; a folder holds
-    images.npy and optionally labels.npy. An .npy stays on disk and is read as needed.
+    An .npz holds `images` and optionally `labels`, or dSprites' `imgs` of 0 and 1; an .npy holds
+    only images; a folder holds images.npy and optionally labels.npy. An .npy stays on disk and is
+    read as needed.
     """
 
     def __init__(self, path: str, key: str = "data.path"):
@@ -95,6 +96,8 @@ def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.nd
         if isinstance(loaded, np.ndarray):
             return loaded, None
         with loaded:
+            if "imgs" in loaded and "images" not in loaded:
+                return _spread(loaded["imgs"]), None
             if "images" not in loaded:
                 keys = ", ".join(loaded.files) or "nothing"
                 raise DataError(
@@ -107,6 +110,13 @@ def _load(path: pathlib.Path, key: str = "data.path") -> tuple[np.ndarray, np.nd
         raise
     except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
         raise DataError(f"{path} cannot be read as a NumPy file: {error}") from error
+
+
+def _spread(images: np.ndarray) -> np.ndarray:
+    """Return the images with 0 and 255 in place of 0 and 1, if they have no other values."""
+    if images.dtype == np.uint8 and images.size and images.max() == 1:
+        images *= 255
+    return images
 
 
 def _load_folder(path: pathlib.Path, key: str) -> tuple[np.ndarray, np.ndarray | None]:

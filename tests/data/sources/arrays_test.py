@@ -37,6 +37,12 @@ def test_npz_npy_and_folder_give_the_same(tmp_path):
     assert ArrayFile(str(tmp_path / "images.npy")).fingerprint != sources[3].fingerprint
 
 
+def test_the_file_of_dsprites_has_images_of_0_and_1(tmp_path):
+    np.savez(tmp_path / "a.npz", imgs=IMAGES % 2, latents_classes=np.zeros((7, 6), int))
+    images = ArrayFile(str(tmp_path / "a.npz")).images
+    np.testing.assert_array_equal(images[..., 0], IMAGES % 2 * 255)
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
