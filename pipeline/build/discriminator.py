@@ -1,12 +1,14 @@
 """config.discriminator and config.objective.adversarial -> the discriminator and its rules."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import nnx
 
-from pipeline.build.model import DTYPES
-from pipeline.core.construct import check_arguments, construct
+from pipeline.build.model import DTYPES, model_factory
+from pipeline.core import parameters
+from pipeline.core.construct import check_arguments, construct, find
 from pipeline.core.errors import ConfigError
 from pipeline.losses import adversarial
 from pipeline.training.steps.adversarial import GanConfig
@@ -15,14 +17,29 @@ from pipeline.training.steps.adversarial import GanConfig
 def discriminator_factory(config: Mapping[str, Any]) -> Callable[[nnx.Rngs], nnx.Module]:
     """Return a function that creates the discriminator of config.discriminator."""
     recipe = {key: value for key, value in config["discriminator"].items() if key != "optimizer"}
+    of_latents = judges_latents(config)
     return lambda rngs: construct(
         "pipeline.discriminators",
         recipe,
         where="discriminator",
-        in_channels=config["data"].get("channels", 3),
+        in_channels=_num_latents(config) if of_latents else config["data"].get("channels", 3),
         rngs=rngs,
         dtype=DTYPES[config["dtype"]],
     )
+
+
+def judges_latents(config: Mapping[str, Any]) -> bool:
+    """Return whether config.discriminator takes latents [b d] in place of images."""
+    name = str(config["discriminator"].get("name"))
+    kind = find("pipeline.discriminators", name, where="discriminator")
+    return getattr(kind, "of_latents", False)
+
+
+def _num_latents(config: Mapping[str, Any]) -> int:
+    """Return the number of elements of the model's latents."""
+    create = model_factory(config)
+    modeldef, _, _ = parameters.abstract(lambda: create(nnx.Rngs(0)))
+    return sum(math.prod(shape) for shape in modeldef.skeleton().latent_shapes)
 
 
 def gan_config(config: Mapping[str, Any]) -> GanConfig:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from pipeline.build import data, limits, stages
 from pipeline.build.discriminator import gan_config
 from pipeline.build.importance import importance_config
+from pipeline.build.latent_adversarial import latent_adversarial_config
 from pipeline.build.model import DTYPES
 from pipeline.build.optimizer import discriminator_update, optimizer_update, update
 from pipeline.core.construct import accepts, default_arguments, find, nearest
@@ -15,6 +16,7 @@ from pipeline.core.errors import ConfigError, one_line
 from pipeline.losses import objective
 from pipeline.training.steps.adversarial import GanConfig
 from pipeline.training.steps.importance_weighted import ImportanceConfig
+from pipeline.training.steps.latent_adversarial import LatentAdversarialConfig
 
 REQUIRED = ("num_steps", "batch_size", "data", "model", "optimizer")
 # All other keys of a recipe, with the value that a recipe without the key gets.
@@ -108,6 +110,7 @@ def _check_settings(config: Mapping[str, Any]) -> None:
     objective.check_keys(config["objective"])
     gan_config(config)
     importance_config(config)
+    latent_adversarial_config(config)
     if config["discriminator"]:
         discriminator_update(config)
 
@@ -156,6 +159,7 @@ def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
         return objective.default_keys() | {
             "adversarial": default_arguments(GanConfig),
             "importance": default_arguments(ImportanceConfig),
+            "latent_adversarial": default_arguments(LatentAdversarialConfig),
         }
     found = _target(config, section)
     if found is None:
@@ -186,6 +190,7 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
         "objective": objective.settings,
         "objective.adversarial": GanConfig,
         "objective.importance": ImportanceConfig,
+        "objective.latent_adversarial": LatentAdversarialConfig,
     }
     if section in targets:
         return targets[section], ("num_steps", "ema", "where")

@@ -6,6 +6,7 @@ from typing import Any
 from jax.sharding import AbstractMesh, Mesh
 
 from pipeline.build.discriminator import discriminator_factory
+from pipeline.build.latent_adversarial import latent_adversarial_config
 from pipeline.build.model import model_factory
 from pipeline.build.optimizer import discriminator_update, update
 from pipeline.core import progress
@@ -36,11 +37,12 @@ def mesh(config: Mapping[str, Any]) -> Mesh:
 def extras(config: Mapping[str, Any]) -> Extras:
     """Return what the state holds besides the model: a discriminator, parameters of the loss."""
     params = objective.trained_params(config["objective"])
-    if config["step"] == "elbo" or not config["discriminator"]:
+    of_latents = latent_adversarial_config(config).weight > 0
+    if (config["step"] == "elbo" and not of_latents) or not config["discriminator"]:
         has_norms = objective.spectral_weight(config["objective"]) is not None
         return Extras(params, spectral=has_norms)
-    optimizer = discriminator_update(config).optimizer
-    return Extras(params, discriminator_factory(config), optimizer, LECAM)
+    optimizer, values = discriminator_update(config).optimizer, {} if of_latents else LECAM
+    return Extras(params, discriminator_factory(config), optimizer, values)
 
 
 def abstract_state(

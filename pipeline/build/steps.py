@@ -6,8 +6,9 @@ from typing import Any
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from pipeline.build.discriminator import gan_config
+from pipeline.build.discriminator import gan_config, judges_latents
 from pipeline.build.importance import check_objective, importance_config
+from pipeline.build.latent_adversarial import latent_adversarial_config
 from pipeline.build.optimizer import discriminator_update, update
 from pipeline.build.state import extras
 from pipeline.core import parameters
@@ -18,6 +19,7 @@ from pipeline.losses.objective import Objective
 from pipeline.training.steps.adversarial import AdversarialStep
 from pipeline.training.steps.elbo import ElboStep
 from pipeline.training.steps.importance_weighted import ImportanceWeightedStep
+from pipeline.training.steps.latent_adversarial import LatentAdversarialStep
 
 
 def step(
@@ -43,6 +45,20 @@ def step(
     if importance.num_samples:
         check_objective(loss)
         return ImportanceWeightedStep(modeldef, loss, importance=importance, **common)
+    adversary = latent_adversarial_config(config)
+    if adversary.weight:
+        if loss.spectral is not None:
+            raise ConfigError("objective.spectral and latent_adversarial exclude one another")
+        create = extras(config).discriminator
+        assert create is not None
+        return LatentAdversarialStep(
+            modeldef,
+            loss,
+            discriminator=parameters.abstract(lambda: create(nnx.Rngs(0)))[0],
+            discriminator_update=discriminator_update(config),
+            adversary=adversary,
+            **common,
+        )
     if config["step"] == "elbo":
         return ElboStep(modeldef, loss, **common)
     if loss.spectral is not None:
@@ -55,6 +71,10 @@ def _adversarial_step(
 ) -> AdversarialStep:
     gan, layer, discriminator = gan_config(config), "", None
     create = extras(config).discriminator
+    if create is not None and judges_latents(config):
+        raise ConfigError(
+            "config.discriminator judges latents, and objective.adversarial needs one of images"
+        )
     if create is not None:
         discriminator, _, _ = parameters.abstract(lambda: create(nnx.Rngs(0)))
     elif gan.weight > 0:

@@ -42,7 +42,7 @@ LOGVAR = "objective.logvar"  # Name of the learned log-variance among the parame
 UNITS = ("dimension", "image")
 # Arguments of terms that the caller of `create` supplies, and keys that are no terms.
 SUPPLIED = ("where", "load_codec")
-_RESERVED = ("adversarial", "importance", "spectral")
+_RESERVED = ("adversarial", "importance", "latent_adversarial", "spectral")
 
 # The objective of a recipe that names no terms, by training step.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -192,8 +192,9 @@ def create(
     """Return the objective that a recipe asks for, and the arrays of its frozen networks by name.
 
     `load_codec(folder)` returns the definition of a codec and its weights. The recipe's key
-    "adversarial" is not read here: it configures training against a discriminator. Neither is
-    "importance", which configures training on the importance-weighted bound.
+    "adversarial" is not read here: it configures training against a discriminator. Neither are
+    "latent_adversarial", which does so for one of latents, and "importance", which configures
+    training on the importance-weighted bound.
 
     Raises:
       ConfigError: an unknown key, a value that cannot work, terms that exclude one another, or a

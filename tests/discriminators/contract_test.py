@@ -45,10 +45,12 @@ def test_constructor_takes_channels_of_the_input_random_state_and_dtype(kind):
 
 
 @every_kind
-def test_clips_get_float32_logits_with_a_gradient(kind):
-    narrow = {"channels": 4} if "channels" in inspect.signature(kind.__init__).parameters else {}
+def test_clips_or_latents_get_float32_logits_with_a_gradient(kind):
+    taken = inspect.signature(kind.__init__).parameters
+    narrow = {k: v for k, v in (("channels", 4), ("hidden", (8,))) if k in taken}
     model = kind(in_channels=1, rngs=nnx.Rngs(0), dtype=jnp.bfloat16, **narrow)
-    clips = jax.random.uniform(jax.random.key(0), (2, 5, 32, 32, 1), minval=-1)
+    shape = (2, 1) if getattr(kind, "of_latents", False) else (2, 5, 32, 32, 1)
+    clips = jax.random.uniform(jax.random.key(0), shape, minval=-1)
 
     @nnx.jit
     def logits_and_gradient(model, clips):

@@ -88,6 +88,7 @@ SLOW = {
         if name_of(path).startswith("nvae/")
     },
     "dip_vae/dsprites.py": "beta_tcvae/dsprites.py with another term",
+    "factor_vae/dsprites.py": "trained in tests/training/steps/latent_adversarial_test.py",
     "cv_vae/sd21.py": "traced below, and its network is in tests/networks",
     "hq_vae/cifar10_residual.py": "cifar10.py with other levels",
     "rq_vae/f32.py": "vqgan/f16_1024.py with residual_vq/cifar10.py's bottleneck",

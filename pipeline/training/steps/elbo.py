@@ -12,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 from pipeline.core import parameters
 from pipeline.core.parameters import Arrays, ModelDef
 from pipeline.core.reduce import layer_rates, masked_mean
-from pipeline.core.types import Batch, Outputs
+from pipeline.core.types import Batch, Latent, Outputs
 from pipeline.losses import spectral
 from pipeline.losses.objective import Losses, Objective
 from pipeline.losses.term import num_values, weight_at
@@ -111,7 +111,8 @@ class ElboStep:
         """Return the gradients, metrics, and the model's other variables."""
 
         def loss_of(params: Arrays) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
-            return self._loss(params, model_state, state, batch, frozen, key)
+            value, (metrics, after, _) = self._loss(params, model_state, state, batch, frozen, key)
+            return value, (metrics, after)
 
         gradients, (metrics, after) = jax.grad(loss_of, has_aux=True)(state.params)
         return gradients, metrics, after
@@ -124,8 +125,8 @@ class ElboStep:
         batch: Batch,
         frozen: Mapping[str, Array],
         key: PRNGKeyArray,
-    ) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
-        """Return the loss, and (metrics, the model's other variables).
+    ) -> tuple[Array, tuple[dict[str, Array], Arrays, tuple[Latent, ...]]]:
+        """Return the loss, and (metrics, the model's other variables, the latents).
 
         Args:
           model_state: the model's other variables, which earlier microbatches may have changed.
@@ -151,7 +152,7 @@ class ElboStep:
             value = value + weight * norms / divisor
             after |= directions
         metrics["loss"] = value * (NATS_TO_BITS * divisor / dims)
-        return value, (metrics, after)
+        return value, (metrics, after, outputs.latents)
 
 
 def _bits(losses: Losses, outputs: Outputs, batch: Batch) -> dict[str, Array]:
