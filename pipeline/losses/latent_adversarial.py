@@ -27,9 +27,22 @@ def permuted(z: Latents, key: PRNGKeyArray) -> Latents:
     return jnp.take_along_axis(z, order, axis=0)
 
 
+def prior(z: Latents, key: PRNGKeyArray) -> Latents:
+    """Return as many draws of N(0, 1), the prior (AAE, arXiv 1511.05644)."""
+    return jax.random.normal(key, z.shape)
+
+
 def density_ratio(logits: Logits) -> Float[Array, " b"]:
     """Return log q(z) / r(z) at each example's z: an estimate of KL(q || r), in nats."""
     return logits
+
+
+def fool(logits: Logits) -> Float[Array, " b"]:
+    """Return -log of the probability that the discriminator takes z for the reference.
+
+    ln 2 where it cannot tell them apart.
+    """
+    return adversarial.non_saturating_generator(-logits)
 
 
 def cross_entropy(latents: Logits, reference: Logits) -> Float[Array, " b"]:
@@ -37,5 +50,11 @@ def cross_entropy(latents: Logits, reference: Logits) -> Float[Array, " b"]:
     return adversarial.non_saturating_discriminator(latents, reference)
 
 
-REFERENCES: dict[str, Callable[[Latents, PRNGKeyArray], Latents]] = {"permuted": permuted}
-ENCODER: dict[str, Callable[[Logits], Float[Array, " b"]]] = {"density_ratio": density_ratio}
+REFERENCES: dict[str, Callable[[Latents, PRNGKeyArray], Latents]] = {
+    "permuted": permuted,
+    "prior": prior,
+}
+ENCODER: dict[str, Callable[[Logits], Float[Array, " b"]]] = {
+    "density_ratio": density_ratio,
+    "fool": fool,
+}

@@ -44,6 +44,11 @@ def test_permuted_latents_are_independent_and_the_exact_ratio_gives_the_total_co
     nothing = jnp.zeros(8)
     assert losses.cross_entropy(nothing, nothing).mean() == pytest.approx(np.log(2))
     assert losses.density_ratio(nothing).mean() == 0
+    assert losses.fool(nothing).mean() == pytest.approx(np.log(2)), "AAE: q(z) is the prior"
+    gradient = jax.grad(lambda logits: losses.fool(logits).sum())(jnp.array([-8.0, 0.0, 8.0]))
+    assert 0 < gradient[0] < 1e-3 and gradient[1] == 0.5 and gradient[2] > 0.999
+    drawn = losses.prior(jnp.full((40_000, 2), 7.0), jax.random.key(1))
+    np.testing.assert_allclose([drawn.mean(), drawn.std()], [0, 1], atol=0.02)
 
 
 def test_a_discriminator_learns_the_total_correlation():

@@ -1,7 +1,8 @@
 """The training step of a likelihood model whose latents a discriminator compares with a reference.
 
 FactorVAE (arXiv 1802.05983) is one: its reference are the latents of the batch, each element
-permuted, and its discriminator estimates the total correlation.
+permuted, and its discriminator estimates the total correlation. In the adversarial autoencoder
+(arXiv 1511.05644) the reference is the prior, and the encoder is trained to fool the discriminator.
 """
 
 import dataclasses
@@ -31,8 +32,8 @@ class LatentAdversarialConfig:
 
     Attributes:
       weight: weight of the encoder's loss, in nats, next to the objective; 0 turns it off.
-      reference: what the latents are compared with: "permuted".
-      loss: the encoder's: "density_ratio".
+      reference: what the latents are compared with: "permuted" or "prior".
+      loss: the encoder's: "density_ratio" or "fool".
     """
 
     weight: float | int = 0.0
