@@ -16,7 +16,7 @@ LINES = [
     "nn",
     "distributions formats distances",
     "frozen",
-    "networks flows priors discriminators data quantization",
+    "networks flows priors discriminators data quantization conditioning",
     "codebooks",
     "bottlenecks",
     "models losses metrics",

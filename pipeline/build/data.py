@@ -75,6 +75,7 @@ def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int =
                 f"{key}: {shape[0]}x{shape[1]} must be multiples of {spatial_factor}, the pixels "
                 f"per latent of {model['name']} along each side"
             )
+    _check_classes(model, data)
     if config["batch_size"] > data.num_examples:
         raise DataError(
             f"there are {data.num_examples} training examples, fewer than "
@@ -84,4 +85,26 @@ def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int =
         raise DataError(
             "there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or "
             "eval.every=0"
+        )
+
+
+def _check_classes(model: Mapping[str, Any], data: Any) -> None:
+    """Check that a model that takes labels has a class for each of the data's."""
+    conditioning = model.get("conditioning")
+    where, settings = "model", model
+    if isinstance(conditioning, Mapping):
+        where, settings = "model.conditioning", conditioning
+    if "num_classes" not in settings:
+        return
+    num_classes, labels = settings["num_classes"], data.some_labels()
+    largest = max(len(data.classes) - 1, int(labels.max(initial=-1)))
+    if largest >= num_classes:
+        raise ConfigError(
+            f"{where}.num_classes={num_classes}, but the data has labels up to {largest}: set it "
+            f"to {largest + 1}"
+        )
+    if (labels < 0).all():
+        raise DataError(
+            f"{where}.num_classes={num_classes}: the examples of {data.where} have no labels, "
+            "which this model needs"
         )

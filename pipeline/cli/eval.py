@@ -127,7 +127,7 @@ def _flags() -> flags.FlagValues:
 def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     from pipeline import build
     from pipeline.build.trained import load_for_inference
-    from pipeline.evaluators import reconstruction
+    from pipeline.evaluators import classification, reconstruction
 
     config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
     perceptual = frozen_networks.perceptual(values, config["objective"].get("perceptual"))
@@ -148,9 +148,14 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     applications = eval_applications.evaluate(
         model, values, lambda what: _batches(data, batch_size, values, what), data, **where
     )
+    classes: dict[str, Any] = {}
+    if hasattr(model, "classify"):
+        with _batches(data, batch_size, values, "evaluating classes") as batches:
+            classes = classification.evaluate(model, batches, **where)
     protocol = [
         *([bounds.pop("protocol")] if bounds else []),
         quality.pop("protocol"),
+        *([catalogue.protocol(classes)] if classes else []),
         *([f"{perceptual.name}: {perceptual.detail}"] if perceptual else []),
         f"{'EMA' if values.ema else 'last'} weights of step {step}",
         f"held-out split of data={config['data']}",
@@ -158,7 +163,9 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     ]
     about = dict(unreadable=list(data.unreadable), protocol="; ".join(protocol))
     seconds = round(time.monotonic() - began, 2)
-    return dict(step=step, **bounds) | quality | applications | about | dict(seconds=seconds)
+    return (
+        dict(step=step, **bounds) | quality | classes | applications | about | dict(seconds=seconds)
+    )
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pipeline.backend.jit import jit
 from pipeline.codec.base import BaseCodec
 from pipeline.codec.checks import checked_latents, checked_values
 from pipeline.codec.encodings import checked_indices, no_codes
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
 from pipeline.core.types import Latent, Temperature
@@ -37,6 +37,9 @@ class FixedSizeCodec(BaseCodec):
         first.
       bits: of each value that the model sees, at most 8.
       num_codes: number of codes in each layer of a model whose latents are codes; otherwise 0.
+      num_classes: of the labels that the model is conditioned on; 0 if it takes none. A `label` is
+        one integer for a whole batch or a sequence with one per image, from 0 to num_classes - 1,
+        or -1 where the class is unknown; without one all are unknown.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class FixedSizeCodec(BaseCodec):
         self.num_layers: int = model.num_layers
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
         self.num_codes: int = getattr(model, "num_codes", 0)
+        self.num_classes: int = labels.num_classes_of(model)
         self.bits: int = config.get("input", {}).get("bits", 8)
         self._infer = jit(functools.partial(_infer, modeldef, self.bits), what="the encoder")
         self._generate = jit(
@@ -65,19 +69,23 @@ class FixedSizeCodec(BaseCodec):
             static_argnames=("num", "temperature", "mean"),
         )
 
-    def encode(self, images: Shaped[Array | np.ndarray, "..."]) -> "FixedSizeEncoding":
+    def encode(
+        self, images: Shaped[Array | np.ndarray, "..."], *, label: Any = None
+    ) -> "FixedSizeEncoding":
         """Return the posterior of a batch of images, from which `mode` and `sample` take latents.
 
         A model of fewer than 8 bits sees the leading bits of each value, as in training.
 
         Raises:
-          DataError: the model does not take images of this shape or type.
+          DataError: the model does not take images of this shape or type, or such a label.
         """
         images = self._checked(images)
         # In half precision, in which a model may compute, neighbouring values of 0..255 would
         # coincide.
         return FixedSizeEncoding(
-            self, jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32)
+            self,
+            jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32),
+            self._labels(label, len(images)),
         )
 
     def decode(
@@ -86,6 +94,7 @@ class FixedSizeCodec(BaseCodec):
         *,
         key: PRNGKeyArray | None = None,
         temperature: Temperature = 1.0,
+        label: Any = None,
     ) -> UInt8[Array, "b h w c"]:
         """Return the likelihood's mean given latents, as uint8 images.
 
@@ -94,11 +103,16 @@ class FixedSizeCodec(BaseCodec):
         number, or one a layer).
 
         Raises:
-          DataError: the latents do not have the model's shapes, or are not finite floats.
+          DataError: the latents do not have the model's shapes, or are not finite floats, or the
+            model takes no such label.
         """
         latents = self._checked_latents(z)
         return self._generate(
-            *self._state, latents, key, temperature=_temperature(temperature, self.num_layers)
+            *self._state,
+            latents,
+            key,
+            self._labels(label, len(latents[0])),
+            temperature=_temperature(temperature, self.num_layers),
         )
 
     def decode_indices(self, indices: Any, **settings: Any) -> UInt8[Array, "b h w c"]:
@@ -122,9 +136,11 @@ class FixedSizeCodec(BaseCodec):
         arrays = tuple(array.astype(np.int32) for array in given)
         return self.decode(tuple(self._codes(*self._state, arrays)), **settings)
 
-    def reconstruct(self, images: Shaped[Array | np.ndarray, "..."]) -> UInt8[Array, "b h w c"]:
+    def reconstruct(
+        self, images: Shaped[Array | np.ndarray, "..."], *, label: Any = None
+    ) -> UInt8[Array, "b h w c"]:
         """Return `decode` of the `mode` of `encode`: what a lossy codec gives back."""
-        return self.decode(self.encode(images).mode())
+        return self.decode(self.encode(images, label=label).mode(), label=label)
 
     def sample(
         self,
@@ -133,6 +149,7 @@ class FixedSizeCodec(BaseCodec):
         temperature: Temperature = 1.0,
         *,
         mean: bool = False,
+        label: Any = None,
     ) -> UInt8[Array, "num h w c"]:
         """Return images drawn from the prior; `mean` leaves out the pixels' noise.
 
@@ -143,14 +160,23 @@ class FixedSizeCodec(BaseCodec):
         return self._draw(
             *self._state,
             key,
+            self._labels(label, num),
             num=num,
             temperature=_temperature(temperature, self.num_layers),
             mean=mean,
         )
 
-    def infer(self, images: Array, key: PRNGKeyArray | None) -> tuple[Latent, ...]:
+    def infer(
+        self, images: Array, key: PRNGKeyArray | None, condition: Mapping[str, Any]
+    ) -> tuple[Latent, ...]:
         """Return the latents of images that `encode` has checked."""
-        return self._infer(*self._state, images, key)
+        return self._infer(*self._state, images, key, condition)
+
+    def _labels(self, label: Any, batch: int) -> dict[str, Any]:
+        """Return the argument `label` of the model, or nothing for one that takes none."""
+        if label is None:
+            return {}
+        return {"label": labels.checked(label, self.num_classes, batch)}
 
     def _checked(self, images: Any) -> Any:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
@@ -196,8 +222,8 @@ class FixedSizeEncoding:
     sample above it.
     """
 
-    def __init__(self, codec: FixedSizeCodec, images: Array):
-        self._codec, self._images = codec, images
+    def __init__(self, codec: FixedSizeCodec, images: Array, condition: Mapping[str, Any]):
+        self._codec, self._images, self._condition = codec, images, condition
 
     def mode(self) -> Latents:
         """Return posterior means: one array, or for a hierarchy a tuple, each layer's mean given
@@ -224,7 +250,7 @@ class FixedSizeEncoding:
         """Return each layer's z, posterior, prior and KL in nats: at a sample, or without a key at
         the means.
         """
-        return self._codec.infer(self._images, key)
+        return self._codec.infer(self._images, key, self._condition)
 
 
 def _of_layers(latents: tuple[Latent, ...]) -> Latents:
@@ -243,12 +269,18 @@ def _temperature(temperature: Any, num_layers: int) -> float | tuple[float, ...]
 
 
 def _infer(
-    modeldef: ModelDef, bits: int, params: Any, model_state: Any, images: Array, key: Any
+    modeldef: ModelDef,
+    bits: int,
+    params: Any,
+    model_state: Any,
+    images: Array,
+    key: Any,
+    condition: Mapping[str, Any],
 ) -> tuple[Latent, ...]:
     if bits < 8:
         whole = images if images.dtype == jnp.uint8 else pixels.to_uint8(images)
         images = whole & np.uint8(256 - (1 << (8 - bits)))
-    return modeldef.merge(params, model_state).encode(images, key=key)
+    return modeldef.merge(params, model_state).encode(images, key=key, **condition)
 
 
 def _codes(
@@ -263,11 +295,13 @@ def _generate(
     model_state: Any,
     latents: tuple[Array, ...],
     key: Any,
+    condition: Mapping[str, Any],
     *,
     temperature: Any,
 ) -> UInt8[Array, "b h w c"]:
     model = modeldef.merge(params, model_state)
-    return pixels.to_uint8(model.decode(latents, key=key, temperature=temperature).mean())
+    decoded = model.decode(latents, key=key, temperature=temperature, **condition)
+    return pixels.to_uint8(decoded.mean())
 
 
 def _draw(
@@ -275,6 +309,7 @@ def _draw(
     params: Any,
     model_state: Any,
     key: Any,
+    condition: Mapping[str, Any],
     *,
     num: int,
     temperature: Any,
@@ -282,6 +317,6 @@ def _draw(
 ) -> UInt8[Array, "b h w c"]:
     latents_key, pixels_key = jax.random.split(key)
     likelihood = modeldef.merge(params, model_state).decode(
-        (), num=num, key=latents_key, temperature=temperature
+        (), num=num, key=latents_key, temperature=temperature, **condition
     )
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))

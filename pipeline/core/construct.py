@@ -160,6 +160,8 @@ def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 def _is_unusual(value: Any) -> bool:
     """Return whether a size is not above 0, or holds or is such a size, or nothing."""
+    if isinstance(value, str):
+        return False
     if isinstance(value, Sequence):
         return len(value) == 0 or any(map(_is_unusual, value))
     return _is_size(value) and not 0 < value < 2**16

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import PRNGKeyArray, UInt8
 
 from pipeline.backend.jit import jit
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 
 Temperature = float | int | tuple[float | int, ...]
 
@@ -23,13 +23,21 @@ def samples(
     key: PRNGKeyArray,
     temperature: Temperature = 1.0,
     mean: bool = False,
+    label: Any = None,
 ) -> UInt8[np.ndarray, "num h w c"]:
     """Return images from the prior; `temperature` is one number, or one per layer.
 
     `mean` gives the likelihood's mean instead of a draw from it, without the pixels' noise.
+    `label` is the class of all images, or a sequence with one for each.
+
+    Raises:
+      DataError: the model takes no such label.
     """
+    condition = {}
+    if label is not None:
+        condition = {"label": labels.checked(label, labels.num_classes_of(model), num)}
     graph, state = nnx.split(model)
-    return np.asarray(_samples(graph, num, temperature, mean, state, key))
+    return np.asarray(_samples(graph, num, temperature, mean, state, key, condition))
 
 
 def reconstructions(
@@ -38,21 +46,28 @@ def reconstructions(
     *,
     key: PRNGKeyArray,
     temperature: Temperature = 1.0,
+    label: Any = None,
 ) -> tuple[UInt8[np.ndarray, "rows_n h w c"], list[str]]:
     """Return rows of n images, originals and then reconstructions, and one label per row.
 
     For a hierarchy, a row keeps the posterior means of the first layers and draws the rest from the
     prior, which shows what the layers of each resolution hold. The last row keeps all of them.
+    `label` holds the images' classes, for a model that takes them.
     """
     graph, state = nnx.split(model)
-    rows, labels = [images], ["original"]
+    condition = labels.of_batch(model, {} if label is None else {"label": label})
+
+    def keep(kept: int) -> np.ndarray:
+        return np.asarray(_keep(graph, kept, temperature, state, images, key, condition))
+
+    rows, texts = [images], ["original"]
     for kept in kept_layers(model.latent_shapes):
-        rows.append(np.asarray(_keep(graph, kept, temperature, state, images, key)))
+        rows.append(keep(kept))
         side = model.latent_shapes[kept - 1][0]
-        labels.append(f"{kept} of {model.num_layers} (to {side}x{side})")
-    rows.append(np.asarray(_keep(graph, model.num_layers, temperature, state, images, key)))
-    labels.append("all latents" if model.num_layers > 1 else "reconstruction")
-    return np.concatenate(rows), labels
+        texts.append(f"{kept} of {model.num_layers} (to {side}x{side})")
+    rows.append(keep(model.num_layers))
+    texts.append("all latents" if model.num_layers > 1 else "reconstruction")
+    return np.concatenate(rows), texts
 
 
 def kept_layers(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:
@@ -73,10 +88,11 @@ def _samples(
     mean: bool,
     state: Any,
     key: PRNGKeyArray,
+    condition: Mapping[str, Any],
 ) -> Any:
     latents_key, pixels_key = jax.random.split(key)
     likelihood = nnx.merge(graph, state).decode(
-        (), num=num, key=latents_key, temperature=temperature
+        (), num=num, key=latents_key, temperature=temperature, **condition
     )
     return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))
 
@@ -89,7 +105,9 @@ def _keep(
     state: Any,
     images: Any,
     key: PRNGKeyArray,
+    condition: Mapping[str, Any],
 ) -> Any:
     model = nnx.merge(graph, state)
-    latents = [latent.z for latent in model.encode(images)[:kept]]
-    return pixels.to_uint8(model.decode(latents, key=key, temperature=temperature).mean())
+    latents = [latent.z for latent in model.encode(images, **condition)[:kept]]
+    decoded = model.decode(latents, key=key, temperature=temperature, **condition)
+    return pixels.to_uint8(decoded.mean())

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
 from pipeline.backend.jit import jit
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 from pipeline.core.errors import DataError
 from pipeline.core.types import Batch, Latent, Likelihood, pixels_of
 from pipeline.distributions.continuous import Reconstruction
@@ -81,9 +81,14 @@ def evaluate(
     return _report(averages, [name for name in sums if name != "count"], codes, collected)
 
 
-def reconstruct(model: Any, image: UInt8[Array, "b *t h w c"]) -> UInt8[Array, "b *t h w c"]:
-    """Return the model's reconstructions through the posterior means of all layers."""
-    return pixels.to_uint8(_decode_means(model, model.encode(image)).mean())
+def reconstruct(model: Any, batch: Batch) -> UInt8[Array, "b *t h w c"]:
+    """Return the model's reconstructions through the posterior means of all layers.
+
+    A model that takes labels gets the batch's.
+    """
+    condition = labels.of_batch(model, batch)
+    latents = model.encode(pixels_of(batch), **condition)
+    return pixels.to_uint8(_decode_means(model, latents, condition).mean())
 
 
 def _report(
@@ -106,8 +111,10 @@ def _added(codes: list[Any], counts: Sequence[Array]) -> list[Any]:
     ]
 
 
-def _decode_means(model: Any, latents: Sequence[Latent]) -> Likelihood | Reconstruction:
-    return model.decode([latent.z for latent in latents])
+def _decode_means(
+    model: Any, latents: Sequence[Latent], condition: Mapping[str, Any]
+) -> Likelihood | Reconstruction:
+    return model.decode([latent.z for latent in latents], **condition)
 
 
 def _per_example(
@@ -150,8 +157,9 @@ def _quality_sums(
     """Return sums over a batch's examples, both sides' features with the mask, and code counts."""
     image, mask = pixels_of(batch), batch["mask"]
     model: Any = nnx.merge(graph, state)
-    latents = model.encode(image)
-    likelihood = _decode_means(model, latents)
+    condition = labels.of_batch(model, batch)
+    latents = model.encode(image, **condition)
+    likelihood = _decode_means(model, latents, condition)
     recon, target = (pixels.to_uint8(x) for x in (likelihood.mean(), likelihood.target(image)))
     metrics = catalogue.frame_metrics(*image.shape[-3:-1], restated=True) | {
         name: functools.partial(distance, weights[name]) for name, distance in networks.perceptual

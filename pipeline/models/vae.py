@@ -16,9 +16,10 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from pipeline.backend.halo import with_halo_exchange
+from pipeline.conditioning.labels import AtSites, LabelConditioning, unconditioned
 from pipeline.core import pixels
 from pipeline.core.construct import construct
 from pipeline.core.errors import ConfigError
@@ -30,6 +31,7 @@ from pipeline.distributions.continuous import (
     gaussian_log_prob,
     gaussian_sample,
 )
+from pipeline.nn.norm import MOMENTUM, Momentum
 from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
 
@@ -97,14 +99,17 @@ class Encoder(nnx.Module):
         )
 
     def __call__(
-        self, x: Float[Array, "b h w c"]
+        self, x: Float[Array, "b h w c"], condition: AtSites = unconditioned
     ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
-        """Return the posterior's mean and clipped log-variance in float32."""
-        for conv, scale in zip(self.convs, self.scales):
-            x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=2)))
+        """Return the posterior's mean and clipped log-variance in float32.
+
+        `condition` acts before each ReLU: behind convolutions, then behind linear layers.
+        """
+        for site, (conv, scale) in enumerate(zip(self.convs, self.scales)):
+            x = scale(nnx.relu(condition(site, _with_halo_exchange(conv, x, halo=2))))
         flat = x.reshape(x.shape[0], -1)
-        for linear in self.linears:
-            flat = nnx.relu(linear(flat))
+        for site, linear in enumerate(self.linears, len(self.convs)):
+            flat = nnx.relu(condition(site, linear(flat)))
         mean, logvar = jnp.split(self.posterior(flat).astype(jnp.float32), 2, axis=-1)
         return mean, clip_logvar(logvar)
 
@@ -159,13 +164,18 @@ class Decoder(nnx.Module):
         )
         self.out = out if depth else None
 
-    def __call__(self, z: Float[Array, "b d"]) -> Float[Array, "b h w p"]:
+    def __call__(
+        self, z: Float[Array, "b d"], condition: AtSites = unconditioned
+    ) -> Float[Array, "b h w p"]:
+        """Return the head's input; `condition` acts before each ReLU but that of the last layer."""
         flat = z
-        for linear in self.linears:
-            flat = nnx.relu(linear(flat))
+        for site, linear in enumerate(self.linears):
+            flat = nnx.relu(condition(site, linear(flat)))
         x = flat.reshape(flat.shape[0], *self.shape)
-        for conv, scale in zip(self.convs[:-1], self.scales[:-1]):
-            x = scale(nnx.relu(_with_halo_exchange(conv, x, halo=1)))
+        for site, (conv, scale) in enumerate(
+            zip(self.convs[:-1], self.scales[:-1]), len(self.linears)
+        ):
+            x = scale(nnx.relu(condition(site, _with_halo_exchange(conv, x, halo=1))))
         x = _with_halo_exchange(self.convs[-1], x, halo=1)
         return (
             x
@@ -188,10 +198,13 @@ class VAE(nnx.Module):
       flow: a flow of pipeline.flows that maps the posterior's Gaussian sample to z (arXiv
         1505.05770), as dict(name="planar.Planar", depth=8); None keeps the Gaussian. The flow's
         parameters do not depend on the image.
+      conditioning: how class labels enter encoder and decoder (pipeline.conditioning), as
+        dict(name="film.FiLM", num_classes=10); None for a model without labels.
       input_range: values to which black and white are mapped for the encoder.
 
     Attributes:
       num_layers, latent_shapes: 1 and ((latent_dim,),).
+      num_classes: of the labels that `encode` and `decode` take; 0 without conditioning.
     """
 
     codec_kind, is_video = "fixed_size", False
@@ -208,6 +221,7 @@ class VAE(nnx.Module):
         likelihood: str | Mapping[str, Any] = "discretized_gaussian",
         input_range: Sequence[float | int] = (-1.0, 1.0),
         flow: Mapping[str, Any] | None = None,
+        conditioning: Mapping[str, Any] | None = None,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
@@ -234,17 +248,35 @@ class VAE(nnx.Module):
                 "pipeline.flows", flow, where="model.flow", features=latent_dim, key=rngs.params()
             )
         )
+        flat = (image_size >> len(channels)) ** 2 * channels[-1]
+        sites = {
+            "encoder": (*channels, *hidden),
+            "decoder": (*reversed(hidden), flat, *reversed(channels[:-1])),
+        }
+        self.conditioning = (
+            None
+            if conditioning is None
+            else LabelConditioning(conditioning, sites, key=rngs.params(), dtype=dtype)
+        )
+        self.num_classes = self.conditioning.settings.num_classes if self.conditioning else 0
 
     def encode(
-        self, image: Shaped[Array, "b h w c"], *, key: PRNGKeyArray | None = None
+        self,
+        image: Shaped[Array, "b h w c"],
+        *,
+        key: PRNGKeyArray | None = None,
+        label: Int[Array, " b"] | None = None,
+        momentum: Momentum = None,
     ) -> tuple[Latent, ...]:
         """Return the posterior of images, which are uint8 or floats in [-1, 1].
 
         z is a sample of the Gaussian, or its mean if there is no key; the flow, if there is one,
-        maps it. With a flow, `kl` is log q(z | x) - log p(z) of each element of z.
+        maps it. With a flow, `kl` is log q(z | x) - log p(z) of each element of z. A model with
+        conditioning takes a label for each image, unknown by default.
         """
         low, high = self.input_range
-        mean, logvar = self.encoder((pixels.to_float(image) + 1) * ((high - low) / 2) + low)
+        x = (pixels.to_float(image) + 1) * ((high - low) / 2) + low
+        mean, logvar = self.encoder(x, self._condition("encoder", label, len(x), momentum))
         key = layer_key(key, 0)
         z = mean if key is None else gaussian_sample(key, mean, logvar)
         zeros = jnp.zeros_like(mean)
@@ -259,17 +291,42 @@ class VAE(nnx.Module):
 
     decode = hierarchy.decode
 
-    def generate(self, layers: Sequence[LayerInput], batch: int) -> Likelihood:
+    def generate(
+        self,
+        layers: Sequence[LayerInput],
+        batch: int,
+        *,
+        label: Int[Array, " b"] | None = None,
+        momentum: Momentum = None,
+    ) -> Likelihood:
         """Return p(x | z) for a given or drawn latent; see pipeline.priors.hierarchy.decode."""
         (layer,) = layers
         zeros = jnp.zeros((batch, *self.latent_shapes[0]), jnp.float32)
-        return self.head(self.decoder(layer.latent(zeros, zeros)))
+        z = layer.latent(zeros, zeros)
+        return self.head(self.decoder(z, self._condition("decoder", label, batch, momentum)))
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
-        """Return the posterior and the likelihood of a batch; `train` has no effect."""
-        del train
-        latents = self.encode(batch["image"], key=key)
-        return Outputs(self.decode([latent.z for latent in latents]), latents)
+        """Return the posterior and the likelihood of a batch.
+
+        `train` hides a share of the labels, and lets batch norm follow the batch; without
+        conditioning it has no effect.
+        """
+        settings: dict[str, Any] = {}
+        if self.conditioning is not None:
+            label = batch.get("label")
+            settings = dict(label=label)
+            if train:
+                label = self.conditioning.in_training(label, key)
+                settings = dict(label=label, momentum=MOMENTUM)
+        latents = self.encode(batch["image"], key=key, **settings)
+        return Outputs(self.decode([latent.z for latent in latents], **settings), latents)
+
+    def _condition(
+        self, part: str, label: Int[Array, " b"] | None, batch: int, momentum: Momentum
+    ) -> AtSites:
+        if self.conditioning is None:
+            return unconditioned
+        return self.conditioning.at(part, label, batch, momentum)
 
 
 def _linears(sizes: Sequence[int], *, rngs: nnx.Rngs, dtype: Any) -> list[nnx.Linear]:

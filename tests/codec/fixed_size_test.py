@@ -57,6 +57,36 @@ def test_float_images_are_the_same_images(kind):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+def test_labels_reach_encoder_and_decoder():
+    codec = tiny_codec("labelled")
+    batch = images(codec)
+    unknown, third = codec.encode(batch).mode(), codec.encode(batch, label=3).mode()
+    assert np.abs(unknown - third).max() > 1e-3
+    decoded = np.asarray(codec.decode(third, label=[3, 0, -1]), int)
+    np.testing.assert_array_equal(decoded[0], codec.decode(third, label=3)[0])
+    np.testing.assert_array_equal(decoded[2], codec.decode(third)[2])
+    assert (decoded[1] != np.asarray(codec.decode(third, label=3))[1]).any()
+    drawn = codec.sample(3, jax.random.key(0), label=2)
+    assert (drawn != codec.sample(3, jax.random.key(0))).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "message"),
+    [
+        ("labelled", 5, "label 5 is no class of this model: its 5 classes are 0 to 4"),
+        ("labelled", [0, -2, 1], "label -2 is no class"),
+        ("labelled", [0, 1], "there are 2 labels, but 3 examples"),
+        ("labelled", 1.0, "must be an integer"),
+        ("flat", 1, "this model takes no labels"),
+    ],
+)
+def test_a_label_that_is_no_class_is_refused(kind, label, message):
+    codec = tiny_codec(kind)
+    for call in (codec.encode, lambda x, label: codec.decode(np.zeros((3, 3)), label=label)):
+        with pytest.raises(DataError, match=message):
+            call(images(codec), label=label)
+
+
 def test_a_sample_differs_by_key_and_is_the_same_for_the_same():
     codec = tiny_codec("flat")
     encoding = codec.encode(images(codec))

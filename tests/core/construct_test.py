@@ -56,3 +56,8 @@ def test_an_unknown_module_is_answered_with_the_nearest_one(package):
 def test_a_failing_import_inside_a_module_is_not_reported_as_an_unknown_name(package):
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         construct.load(package, "broken", where="shape")
+
+
+def test_a_nested_name_is_not_taken_for_a_size():
+    arguments = {"part": {"name": "circle", "width": 0}}
+    assert construct.suspects(arguments, "shape") == "shape.part.width=0"

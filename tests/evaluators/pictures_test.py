@@ -66,7 +66,7 @@ def test_rows_of_a_flat_model_are_originals_and_reconstructions(flat):
     assert labels == ["original", "reconstruction"]
     np.testing.assert_array_equal(rows[:3], images(flat))
     np.testing.assert_array_equal(
-        rows[3:], nnx.jit(reconstruction.reconstruct)(flat, jnp.asarray(images(flat)))
+        rows[3:], nnx.jit(reconstruction.reconstruct)(flat, {"image": jnp.asarray(images(flat))})
     )
 
 

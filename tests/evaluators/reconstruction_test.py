@@ -30,7 +30,7 @@ def test_means_leave_out_padding(model):
         ),
     ]
     result = reconstruction.evaluate(model, batches)
-    recon = nnx.jit(reconstruction.reconstruct)(model, jnp.asarray(images))
+    recon = nnx.jit(reconstruction.reconstruct)(model, {"image": jnp.asarray(images)})
     assert recon.dtype == jnp.uint8 and result["num_examples"] == 5
     for name, distance in dict(psnr=psnr, ssim=ssim, mse=mse).items():
         value = jax.jit(distance)(recon, jnp.asarray(images)).mean()

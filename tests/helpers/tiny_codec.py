@@ -24,12 +24,17 @@ HIERARCHY = dict(
 FLAT = dict(
     name="vae.VAE", image_size=8, image_channels=1, channels=(4, 8), hidden=(16,), latent_dim=3
 )
+LABELLED = FLAT | dict(conditioning=dict(name="film.FiLM", num_classes=5, embedding=3))
+RECIPES = {"hierarchy": HIERARCHY, "flat": FLAT, "labelled": LABELLED}
 
 
 @functools.cache
 def tiny_codec(kind: str, bits: int = 8) -> FixedSizeCodec:
-    """Return a "hierarchy" of 8x8 RGB images or a "flat" model of grey ones; no weight is zero."""
-    recipe = dict(HIERARCHY if kind == "hierarchy" else FLAT)
+    """Return a codec whose weights are all above or below zero.
+
+    It is a "hierarchy" of 8x8 RGB images, or a "flat" or "labelled" model of grey ones.
+    """
+    recipe = dict(RECIPES[kind])
     modeldef, params, model_state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
     keys = jax.random.split(jax.random.key(1), len(params))
     noisy = {

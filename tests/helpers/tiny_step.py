@@ -49,7 +49,7 @@ def compiled(recipe: str, devices: int):
         )
         image = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
         index = np.arange(shape[0], dtype=np.int32)
-        about = dict(label=np.zeros_like(index), index=index, mask=np.ones(shape[0], np.float32))
+        about = dict(label=index % 3 - 1, index=index, mask=np.ones(shape[0], np.float32))
         return sharding.place({"image": image, **about}, where)
 
     step = build.step(config, modeldef, mesh)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Int, Int32, UInt8, UInt64
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.images.decode import decode
 from pipeline.data.images.transforms import Transform
+from pipeline.data.labels import FewLabels, labels_of
 from pipeline.data.loading.batches import Draws
 from pipeline.data.loading.dataset import Dataset, digest
 from pipeline.data.loading.mix import Mix
@@ -43,6 +44,9 @@ class ImageData(Dataset):
       max_unreadable: maximal number of unreadable images before the run stops.
       eval_path: a second set of the same kind, for evaluation.
       eval_fraction: share of the examples held out for evaluation if there is no eval_path.
+      num_labelled: number of training examples that keep their label, in equal numbers of each
+        class, for semi-supervised learning; 0 keeps all labels.
+      labelled_seed: which examples those are.
 
     Attributes:
       fingerprint: sha256 over the training examples and the settings that change their stream; not
@@ -69,6 +73,8 @@ class ImageData(Dataset):
     max_unreadable: int = 10
     eval_path: str = ""
     eval_fraction: float | int = 0.05
+    num_labelled: int = 0
+    labelled_seed: int = 0
 
     what = "images"
 
@@ -91,6 +97,10 @@ class ImageData(Dataset):
             eval_fraction=self.eval_fraction,
             image_size=self.image_size,
         )
+        if self.num_labelled < 0:
+            raise ConfigError(f"data.num_labelled={self.num_labelled} must be 0 or more")
+        if self.num_labelled:
+            train = FewLabels(train, self.num_labelled, self.labelled_seed)
         self.classes = train.classes
         self.fingerprint = digest(train.fingerprint, *self._stream_settings())
         self._training = Mix([ImageExamples(train, self.transform)])
@@ -100,6 +110,12 @@ class ImageData(Dataset):
         self._check_readable(self._training.kinds, self.where)
         if self.eval_path:
             self._check_readable(self._held_out, self.eval_path)
+
+    def some_labels(self) -> Int32[np.ndarray, " n"]:
+        """Return the labels of at least the first 1,000 training examples; -1 where unknown."""
+        (examples,) = self._training.kinds
+        source = examples.source
+        return source.labels if isinstance(source, FewLabels) else labels_of(source, 1000)
 
     def originals(self, split: str) -> Iterator[UInt8[np.ndarray, "h w c"]]:
         for examples in self._training.kinds if split == "train" else self._held_out:

@@ -9,9 +9,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import UInt8
 
 from pipeline.backend.jit import jit
-from pipeline.core import grids, progress
-from pipeline.core.types import pixels_of
-from pipeline.evaluators import likelihood, reconstruction
+from pipeline.core import grids, labels, progress
+from pipeline.core.types import Batch, pixels_of
+from pipeline.evaluators import classification, likelihood, reconstruction
 from pipeline.metrics import catalogue
 from pipeline.training.monitoring.progress import Progress
 from pipeline.training.monitoring.writer import MetricWriter
@@ -55,6 +55,8 @@ class Reports:
             result |= likelihood.evaluate(model, batches, key=self._key, **where)
         batches = self._batches("evaluating reconstructions")
         result |= reconstruction.evaluate(model, batches, **where)
+        if hasattr(model, "classify"):
+            result |= classification.evaluate(model, self._batches("evaluating classes"), **where)
         metrics = catalogue.reported(result)
         logged = {metric.name for metric in metrics} | {"num_examples"}
         scalars = {name: value for name, value in result.items() if name in logged}
@@ -70,12 +72,13 @@ class Reports:
     def pictures(self, step: int, state: TrainState) -> None:
         """Write a grid of samples and a grid of originals above reconstructions.
 
-        Samples are left out where the prior is not one to sample from. The first, middle and last
-        frame of each clip are shown.
+        Samples are left out where the prior is not one to sample from; a model that takes labels
+        shows one class after another. The first, middle and last frame of each clip are shown.
         """
         num = self._options.num_samples
-        images = self._first_images(num) if self._data.num_eval_examples else None
-        samples, recon = self._draw(state.ema, state.model_state, images)
+        batch = self._first_examples(num) if self._data.num_eval_examples else None
+        images = None if batch is None else pixels_of(batch)
+        samples, recon = self._draw(state.ema, state.model_state, batch)
         if samples is not None:
             self._writer.image(step, "samples", grids.grid(np.asarray(samples)))
         if images is not None:
@@ -88,15 +91,17 @@ class Reports:
             self._writer.image(step, "reconstructions", pair)
         self._writer.flush()
 
-    def _grids(self, ema: Any, model_state: Any, images: Any) -> tuple[Any, Any]:
+    def _grids(self, ema: Any, model_state: Any, batch: Batch | None) -> tuple[Any, Any]:
         model = self._modeldef.merge(ema, model_state)
         latents_key, pixels_key = jax.random.split(self._key)
         samples = None
         # The KL of a codec only keeps its latents bounded: draws from N(0, 1) decode to noise.
         if self._options.likelihood:
-            prior = model.decode((), num=self._options.num_samples, key=latents_key)
+            num, classes = self._options.num_samples, labels.num_classes_of(model)
+            condition = {"label": np.arange(num, dtype=np.int32) % classes} if classes else {}
+            prior = model.decode((), num=num, key=latents_key, **condition)
             samples = prior.sample(pixels_key)
-        return samples, None if images is None else reconstruction.reconstruct(model, images)
+        return samples, None if batch is None else reconstruction.reconstruct(model, batch)
 
     def _batches(self, what: str) -> Iterator[dict[str, np.ndarray]]:
         options = self._options
@@ -108,10 +113,12 @@ class Reports:
                 self._on_batch()
                 yield batch
 
-    def _first_images(self, num: int) -> np.ndarray:
+    def _first_examples(self, num: int) -> Batch:
         # Every process reads all of them: replicated arrays must be the same on every device.
         with self._data.evaluate(self._options.batch_size, num) as batches:
-            return np.asarray(pixels_of(next(batches)))[:num]
+            batch = next(batches)
+        pixels = "video" if "video" in batch else "image"
+        return {key: np.asarray(batch[key])[:num] for key in (pixels, "label")}
 
     def _place(self, batch: Any) -> Any:
         return sharding.place(batch, self._batch_sharding)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from pipeline.core import labels
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import Arrays
 from pipeline.core.reduce import layer_rates, masked_mean
@@ -68,10 +69,17 @@ class ImportanceWeightedStep(ElboStep):
         mask, divisor = batch["mask"], self.objective.divisor(batch)
         # The samples of an example are neighbours, so that each device keeps its own examples.
         images = jnp.repeat(batch["image"], self.importance.num_samples, axis=0)
+        condition = labels.of_batch(self.modeldef.skeleton(), batch)
+        repeated = {
+            name: jnp.repeat(each, self.importance.num_samples, axis=0)
+            for name, each in condition.items()
+        }
 
         def encode(params: Arrays) -> tuple[Latent, ...]:
             model = self.modeldef.merge(params, model_state)
-            draw = jax.vmap(lambda key: model.encode(batch["image"], key=key), out_axes=1)
+            draw = jax.vmap(
+                lambda key: model.encode(batch["image"], key=key, **condition), out_axes=1
+            )
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), draw(self._keys(key)))
 
         def loss_of(
@@ -79,7 +87,8 @@ class ImportanceWeightedStep(ElboStep):
         ) -> tuple[Array, tuple[Array, dict[str, Array]]]:
             latents = self._stopped(latents)
             model = self.modeldef.merge(params, model_state)
-            outputs = Outputs(model.decode([latent.z for latent in latents]), latents)
+            decoded = model.decode([latent.z for latent in latents], **repeated)
+            outputs = Outputs(decoded, latents)
             log_w = self._by_example(log_weight(outputs, images))
             parts = jax.tree.map(self._by_example, _parts(outputs, {"image": images}))
             return -masked_mean(log_mean_exp(log_w), mask) / divisor, (log_w, parts)
