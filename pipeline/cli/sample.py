@@ -1,9 +1,15 @@
-"""Draw a grid of samples from a run, or with --reconstruct of held-out images and reconstructions.
+"""Draw samples from a run, reconstructions of held-out images, or walks through the latents.
 
 strata sample --workdir D --out grid.png [--num 64] [--temperature 0.9] [--seed 0] [--mean]
               [--batch_norm_passes 0]
+strata sample --workdir D --out grid.png --label 3,5 [--num 16]
 strata sample --workdir D --out grid.png --recognize [--json F]
 strata sample --workdir D --out grid.png --reconstruct [--num 8]
+strata sample --workdir D --out walk.png|walk.mp4 --interpolate A B [--along linear|slerp]
+strata sample --workdir D --out walk.png|walk.mp4 --traverse [A] [--dimensions 10]
+
+With --label, a model that is conditioned on classes draws samples of them, in one row per class;
+-1 draws without a class.
 
 With --recognize, a nearest-neighbor classifier of the run's training images says how many of the
 samples look like one of the dataset's classes; it is meant for small images, such as digits.
@@ -12,6 +18,13 @@ The reconstructions of a hierarchy come in rows. The first keeps only the latent
 resolution and draws the rest from the prior; the last keeps all of them. For a model with batch
 norm, --batch_norm_passes 500 first re-estimates its statistics from that many batches of samples at
 the same temperature, as NVAE's authors do.
+
+With --interpolate, latents go from those of A to those of B in --num steps, and are decoded. With
+--traverse, each row changes one dimension of the latents by -3 to 3 deviations: those of the
+largest KL, or with --dimensions 0 all of them. A and B are image or clip files, whose centre
+squares are taken in the model's size, or numbers of held-out examples. A PNG shows the steps next
+to each other; an mp4 shows those of images in time, and clips side by side. --codec CODEC takes
+the place of --workdir here, and A is then a file. docs/cli.md says what a deviation is.
 
 Example:
   strata sample --workdir runs/digits --out grid.png --num 64
@@ -27,7 +40,8 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.core.errors import ConfigError
+from pipeline.cli import latent_pictures
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.storage import transfer
 
 
@@ -37,28 +51,21 @@ def run(argv: list[str]) -> int:
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
         return 0
-    if rest:
-        raise ConfigError(f"there is no argument {rest[0]!r}: see strata sample --help")
-    workdir, out = cli_flags.required(values, "workdir"), cli_flags.required(values, "out")
-    if not out.endswith(".png"):
-        raise ConfigError(f"--out {out} must be a .png file")
+    is_walk = latent_pictures.check(values, rest)
+    if not is_walk:
+        cli_flags.required(values, "workdir")
+    out = cli_flags.required(values, "out")
+    if not out.endswith((".png", ".mp4") if is_walk else ".png"):
+        raise ConfigError(f"--out {out} must be a .png{' or .mp4' if is_walk else ''} file")
+    if values.label and values.reconstruct:
+        raise ConfigError("--label is for samples: --reconstruct takes the images' own classes")
     if values.recognize and values.reconstruct:
         raise ConfigError("--recognize is of samples: leave out --reconstruct")
-    temperatures = parse_temperatures(values.temperature)
-
-    from pipeline.build.trained import load_for_inference
-
-    config, step, model = load_for_inference(workdir, values.step)
-    temperature = per_layer(temperatures, model.num_layers)
-    if values.batch_norm_passes:
-        model = _reestimated(model, temperature, values)
-    canvas, what, figures = (_reconstructions if values.reconstruct else _samples)(
-        config, model, temperature, values
-    )
-    place, problem = _written(canvas, out)
-    print(f"{what} at step {step}: {place}", file=cli_flags.report_stream(values.json))
+    canvas, what, figures = latent_pictures.draw(values, rest) if is_walk else _drawn(values)
+    place, problem = _written(canvas, out, values.fps)
+    print(f"{what}: {place}", file=cli_flags.report_stream(values.json))
     try:
-        cli_flags.write_json({"step": step, "out": place, **figures}, values.json)
+        cli_flags.write_json({"out": place, **figures}, values.json)
     except ConfigError as error:
         raise ConfigError("; ".join(filter(None, [problem, str(error)]))) from None
     if problem:
@@ -66,22 +73,44 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _written(canvas: Any, out: str) -> tuple[str, str]:
+def _drawn(values: flags.FlagValues) -> tuple[Any, str, dict[str, Any]]:
+    """Return the grid of samples or reconstructions, what it shows, and figures for --json."""
+    temperatures = parse_temperatures(values.temperature)
+
+    from pipeline.build.trained import load_for_inference
+
+    config, step, model = load_for_inference(values.workdir, values.step)
+    temperature = per_layer(temperatures, model.num_layers)
+    if values.batch_norm_passes:
+        model = _reestimated(model, temperature, values)
+    draw = _reconstructions if values.reconstruct else _samples
+    canvas, what, figures = draw(config, model, temperature, values)
+    return canvas, f"{what} at step {step}", {"step": step, **figures}
+
+
+def _written(canvas: Any, out: str, fps: float) -> tuple[str, str]:
     """Write a picture, to a temporary place if need be; return the place and what went wrong."""
     from pipeline.core import grids
 
+    def save(path: pathlib.Path) -> None:
+        if canvas.ndim == 4:
+            latent_pictures.save_film(path, canvas, fps)
+        else:
+            grids.save(path, canvas)
+
     try:
         with transfer.written_file(out, name="--out") as file:
-            grids.save(file, canvas)
+            save(file)
         return out, ""
     except (OSError, ConfigError) as error:
         reason = f"--out {out}: {error.strerror}" if isinstance(error, OSError) else str(error)
     try:
-        handle, kept = tempfile.mkstemp(prefix="strata-sample-", suffix=".png")
+        handle, kept = tempfile.mkstemp(prefix="strata-sample-", suffix=out[-4:])
         os.close(handle)
-        grids.save(pathlib.Path(kept), canvas)
-    except OSError as error:
-        return "not written", f"{reason}; nor can a temporary file be: {error.strerror}"
+        save(pathlib.Path(kept))
+    except (OSError, ConfigError) as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        return "not written", f"{reason}; nor can a temporary file be: {words}"
     return kept, f"{reason}; the picture is in {kept}"
 
 
@@ -119,17 +148,37 @@ def per_layer(temperatures: tuple[float, ...], num_layers: int) -> float | tuple
     return temperatures
 
 
+def parse_labels(texts: list[str], model: Any) -> list[int]:
+    """Parse the classes of --label.
+
+    Raises:
+      ConfigError: one is not a class of the model, or the model takes none.
+    """
+    from pipeline.core import labels
+
+    try:
+        found = [int(text) for text in texts]
+    except ValueError:
+        raise ConfigError(f"--label {','.join(texts)} must be numbers: 3 or 0,1,2") from None
+    if found:
+        try:
+            labels.checked(found, labels.num_classes_of(model), len(found))
+        except DataError as error:
+            raise ConfigError(f"--label {','.join(texts)}: {error}") from None
+    return found
+
+
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     cli_flags.define_path(values, "workdir", "Folder of the run.")
-    cli_flags.define_path(values, "out", "PNG file to write.", written="file")
+    cli_flags.define_path(values, "out", "PNG or mp4 file to write.", written="file")
     flags.DEFINE_integer(
         "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )
     flags.DEFINE_integer(
         "num",
         None,
-        "Number of images; default: 64 samples or 8 reconstructions.",
+        "Number of images; default: 64 samples, 8 reconstructions, or 9 steps (50 in an mp4).",
         flag_values=values,
         lower_bound=1,
     )
@@ -137,6 +186,12 @@ def _flags() -> flags.FlagValues:
         "temperature",
         ["1"],
         "Temperature of the prior: one number, or one per layer, top first.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "label",
+        [],
+        "Classes to draw, numbers from 0, for a model that is conditioned on them.",
         flag_values=values,
     )
     flags.DEFINE_integer("seed", 0, "Seed of the noise.", flag_values=values)
@@ -159,6 +214,7 @@ def _flags() -> flags.FlagValues:
         "Count the samples that look like a class of the data.",
         flag_values=values,
     )
+    latent_pictures.define(values)
     cli_flags.define_json(values)
     return values
 
@@ -193,19 +249,34 @@ def _samples(
 ) -> tuple[Any, str, dict[str, Any]]:
     """Return the grid, what it shows, and figures for --json."""
     import jax
+    import numpy as np
 
     from pipeline.core import grids
     from pipeline.evaluators import pictures
     from pipeline.reporting import captions
 
     num = _number(values, 64)
+    classes = parse_labels(values.label, model)
+    label = np.repeat(classes, num // len(classes)) if classes else None
+    if label is not None and len(label) != num:
+        raise ConfigError(
+            f"--num {num} must be a multiple of {len(classes)}, the classes of --label"
+        )
     images = pictures.samples(
-        model, num, key=jax.random.key(values.seed), temperature=temperature, mean=values.mean
+        model,
+        num,
+        key=jax.random.key(values.seed),
+        temperature=temperature,
+        mean=values.mean,
+        label=label,
     )
-    figures = {"num": num, "what": "samples"} | (
-        _recognized(config, images) if values.recognize else {}
-    )
-    return grids.grid(images), captions.of_samples(figures), figures
+    figures: dict[str, Any] = {"num": num, "what": "samples"}
+    figures |= {"label": classes} if classes else {}
+    figures |= _recognized(config, images) if values.recognize else {}
+    rows: Any = {}
+    if len(classes) > 1:
+        rows = dict(columns=num // len(classes), labels=list(map(str, classes)))
+    return grids.grid(images, **rows), captions.of_samples(figures), figures
 
 
 def _recognized(config: dict[str, Any], images: Any) -> dict[str, Any]:
@@ -245,7 +316,11 @@ def _reconstructions(
         batch = next(batches)
     images = batch["image"][batch["mask"] > 0]
     rows, labels = pictures.reconstructions(
-        model, images, key=jax.random.key(values.seed), temperature=temperature
+        model,
+        images,
+        key=jax.random.key(values.seed),
+        temperature=temperature,
+        label=batch["label"][batch["mask"] > 0],
     )
     grid = grids.grid(rows, columns=len(images), labels=labels)
     figures = {"num": len(images), "what": "reconstructions"}

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
+from tiny_codec import tiny_codec
 from train_run import train
 
 from pipeline import cli
+from pipeline.build import trained
 from pipeline.cli import sample
+from pipeline.codec.media.video_io import VideoReader
 from pipeline.core.errors import ConfigError
 from pipeline.data.images.image_data import ImageData
 from pipeline.evaluators import factors as evaluator
@@ -127,10 +130,66 @@ def test_samples_are_recognized_or_not(workdir, tmp_path, capsys):
     assert "9 samples, 0% recognized (of held-out images" in capsys.readouterr().out
 
 
+def test_walks_through_the_latents_are_drawn(workdir, tmp_path):
+    picture = tmp_path / "a.png"
+    Image.fromarray(np.full((20, 30), 200, np.uint8)).save(picture)
+
+    def drawn(name, *arguments):
+        out, result = tmp_path / name, tmp_path / "walk.json"
+        command = ["sample", "--workdir", str(workdir), "--out", str(out), "--json", str(result)]
+        assert cli.dispatch([*command, *arguments]) == 0
+        return out, json.loads(result.read_text())
+
+    def still(name, *arguments):
+        out, result = drawn(name, *arguments)
+        return np.asarray(Image.open(out)), result
+
+    straight, result = still("line.png", "--num=3", "--interpolate", str(picture), "17")
+    assert straight.shape == (68 + 4, 3 * 68 + 4, 3)
+    assert (result["what"], result["along"], result["num"]) == ("interpolation", "linear", 3)
+    back, _ = still("back.png", "--num=3", "--along=slerp", "--interpolate", "17", str(picture))
+    np.testing.assert_array_equal(straight[4:68, 4:68], back[4:68, -68:-4])
+    rows, result = still("rows.png", "--num=3", "--dimensions=2", "--traverse")
+    assert rows.shape[0] == 2 * 68 + 4 and len(result["dimensions"]) == 2
+    assert result["kl"][0] >= result["kl"][1] and result["deviations"] == 3
+    film, _ = drawn("film.mp4", "--num=4", "--traverse", "3")
+    with VideoReader(film) as reader:
+        assert len(list(reader)) == 4
+
+
+def test_classes_are_drawn_in_rows_and_walked_from_a_codec(tmp_path, monkeypatch):
+    codec = tiny_codec("labelled")
+    model = codec.modeldef.merge(codec.weights, {})
+    monkeypatch.setattr(trained, "load_for_inference", lambda *_: ({}, 3, model))
+    out, result = tmp_path / "grid.png", tmp_path / "grid.json"
+    command = ["sample", "--workdir", "run", "--out", str(out), "--json", str(result)]
+    assert cli.dispatch([*command, "--label=0,4", "--num=6"]) == 0
+    assert np.asarray(Image.open(out)).shape[0] == 2 * 68 + 4
+    assert json.loads(result.read_text())["label"] == [0, 4]
+    codec.save_pretrained(tmp_path / "codec")
+    picture = tmp_path / "a.png"
+    Image.fromarray(np.full((8, 8), 90, np.uint8)).save(picture)
+    walk = ["sample", "--codec", str(tmp_path / "codec"), "--out", str(out), "--num=3"]
+    shown = []
+    for label in ("1", "2"):
+        assert cli.dispatch([*walk, "--traverse", str(picture), f"--label={label}"]) == 0
+        shown.append(np.asarray(Image.open(out)))
+    assert shown[0].shape[0] == 3 * 68 + 4 and (shown[0] != shown[1]).any()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["sample", "--out", "x.png"], "--workdir is missing"),
+        (["sample", "--out", "x.png", "--traverse"], "needs --workdir or --codec"),
+        (["sample", "--workdir", "RUN", "--out", "x.png", "--interpolate", "1"], "takes two"),
+        (
+            ["sample", "--workdir", "RUN", "--out", "x.png", "--interpolate", "1", "18"],
+            "no held-out example 18: they have numbers from 0 to 17",
+        ),
+        (["sample", "--workdir", "RUN", "--out", "x.mp4"], "must be a .png file"),
+        (["sample", "--workdir", "RUN", "--out", "x.png", "--label=3"], "model takes no labels"),
+        (["sample", "--workdir", "RUN", "--out", "x.png", "--traverse", "--mean"], "--mean does"),
         (["sample", "--workdir", "RUN"], "--out is missing"),
         (["sample", "--workdir", "RUN", "--out", "x.jpg"], "must be a .png file"),
         (["sample", "--workdir", "RUN", "--out", "x.png", "--temperature=1,0.5"], "has 2 values"),

@@ -16,6 +16,7 @@ from squeezenet_weights import caffe
 from pipeline import Codec
 from pipeline.cli import dispatch
 from pipeline.codec.any_size import AnySizeCodec
+from pipeline.codec.media.video_io import VideoReader
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -39,6 +40,19 @@ def test_the_run_has_metrics_samples_and_a_done_file(workdir):
     assert any("train" in line and np.isfinite(line["train"]["loss"]) for line in lines)
     assert any("eval" in line and line["eval"]["psnr"] > 0 for line in lines)
     assert list((workdir / "samples").glob("*.png")) and (workdir / "DONE").exists()
+
+
+def test_clips_are_interpolated_side_by_side(workdir, tmp_path):
+    out = tmp_path / "walk.mp4"
+    command = ["sample", "--workdir", str(workdir), "--out", str(out), "--num=2"]
+    assert dispatch([*command, "--interpolate", "0", "1"]) == 0
+    with VideoReader(out) as reader:
+        frames = list(reader)
+    assert len(frames) > 1 and frames[0].shape == (72, 140, 3)
+    still = tmp_path / "still.png"
+    command = ["sample", "--workdir", str(workdir), "--out", str(still), "--num=2"]
+    assert dispatch([*command, "--traverse", "--dimensions=1"]) == 0
+    assert still.exists()
 
 
 @pytest.mark.slow
