@@ -91,10 +91,17 @@ def case(seed=0):
     outputs = Outputs(
         Bernoulli(0.3 * jax.random.normal(keys[3], shape)),
         (Latent(z, jnp.square(z), mean=0.9 * z, logvar=0.1 * z),),
-        {"wavelets": bands, "penalty": jnp.square(z).sum(axis=(1, 2, 3, 4)), **codes_of(z)},
+        {
+            "wavelets": bands,
+            "penalty": jnp.square(z).sum(axis=(1, 2, 3, 4)),
+            **codes_of(z),
+            "class_bounds": z[:, 0, 0, 0],
+            "class_log_q": jax.nn.log_softmax(z[:, 0, 0, 0]),
+        },
     )
     image = jax.random.randint(keys[1], shape, 0, 256).astype(jnp.uint8)
-    return outputs, {"image": image, "mask": jnp.array([1.0, 1.0, 0.0])}
+    label = jnp.array([2, -1, 0])
+    return outputs, {"image": image, "label": label, "mask": jnp.array([1.0, 1.0, 0.0])}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -31,6 +31,7 @@ RECIPES = {
     "hq_vae.RSQVAE": HQ | dict(levels=2),
     "hq_vae.SQVAE2": HQ,
     "iaf_vae.IAFVAE": IAF,
+    "m2.M2": dict(image_size=8, latent_dim=2, hidden=(4,)),
     "ladder_vae.HierarchicalVAE": LADDER,
     "ladder_vae.LadderVAE": LADDER,
     "nvae.NVAE": NVAE,

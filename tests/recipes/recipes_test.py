@@ -17,7 +17,7 @@ import pytest
 import tiny_step
 
 from pipeline import build
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 from pipeline.core.types import pixels_of
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
@@ -101,6 +101,8 @@ SLOW = {
         if name_of(path).startswith("vdvae/")
     },
     "hq_vae/cifar10.py": "trained in tests/training/steps/hierarchies_test.py",
+    "cvae/digits.py": "trained in tests/training/steps/labels_test.py",
+    "m2/mnist.py": "trained in tests/training/steps/labels_test.py",
     "kl_f8/sd.py": "traced below, and its network's gradient is in tests/networks",
     "taesd/taef2.py": "traced below, and its network is in tests/networks",
     "vae/realnvp.py": "traced below, and glow.py has its couplings",
@@ -181,10 +183,11 @@ def test_tiny_mode_trains_and_keeps_the_contract(path: pathlib.Path):
     @jax.jit
     def round_trip(params, image, key):
         model = modeldef.merge(params, state.model_state)
-        latents = model.encode(image, key=key)
+        condition = labels.of_batch(model, batch)
+        latents = model.encode(image, key=key, **condition)
         again = model(batch, key=key, train=False)
-        few = model.decode(tuple(latent.z for latent in latents[:1]), key=key)
-        recon = model.decode(tuple(latent.z for latent in latents))
+        few = model.decode(tuple(latent.z for latent in latents[:1]), key=key, **condition)
+        recon = model.decode(tuple(latent.z for latent in latents), **condition)
         # A codec's reconstruction is not a likelihood and may leave [-1, 1].
         log_prob = recon.log_prob(image) if hasattr(recon, "log_prob") else None
         return latents, again.latents, few.mean(), recon.mean(), log_prob
