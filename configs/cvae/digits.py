@@ -6,7 +6,8 @@
 
 The model has 228K parameters: configs/vae/digits.py with the label concatenated to the features
 before each layer of encoder and decoder. A tenth of the labels are hidden in training, so that
-`--label -1` draws any digit. One core, two minutes, and no download.
+`--label -1` draws any digit. One core, four minutes, and no download. An external classifier
+recognizes 97.5% of the samples (docs/benchmarks/labels.md).
 """
 
 from pathlib import Path

@@ -6,7 +6,7 @@
 The model has 1.3M parameters: three networks with a hidden layer of 500, 50 latents, and the
 class as a latent where it is unknown. `data.num_labelled` training examples keep their label, ten
 of each digit, and `data.labelled_seed` says which. Expect 11.97 +- 1.71% error with 100 labels: the
-paper's, of M2 alone, trained for 3,000 passes; ours is in docs/benchmarks/codes.md.
+paper's, of M2 alone, trained for 3,000 passes; ours is in docs/benchmarks/labels.md.
 
 The .npz holds `images` [n 28 28] and `labels` [n] of MNIST's 60,000 training images, of which
 50,000 are trained on. One GPU, or hours on a CPU.
