@@ -42,6 +42,10 @@ class Latent:
     If a flow maps a Gaussian's sample to z, `mean` and `logvar` are the Gaussian's, `log_q` is the
     log-density of each element of `z`, and `kl` is log_q - log p(z) of this one sample, which may
     be negative.
+
+    If the prior is not a product of Gaussians (pipeline.priors), `log_p` is its log-density of each
+    element of `z`, `prior_mean` and `prior_logvar` are None, and `kl` is the prior's closed form,
+    or log q(z | x) - log_p of this sample.
     """
 
     z: Float[Array, "b ..."]

@@ -73,8 +73,8 @@ def log_ratio(latent: Latent) -> Float[Array, " b"]:
     """Return log p(z) - log q(z | x) at the latent's sample, summed over each example, in nats.
 
     Its mean over samples is minus the KL; importance-weighted bounds need the value itself. The
-    prior is standard normal unless the latent has its own; a discrete latent has the probabilities
-    of its indices.
+    prior is standard normal unless the latent has the moments or the density of its own; a discrete
+    latent has the probabilities of its indices.
 
     Raises:
       ValueError: the latent has neither a posterior density nor probabilities.
@@ -86,15 +86,21 @@ def log_ratio(latent: Latent) -> Float[Array, " b"]:
             "log_ratio needs a Gaussian latent or a discrete one: this one has neither moments nor "
             "log_q and log_p"
         )
-    prior_mean = 0.0 if latent.prior_mean is None else latent.prior_mean
-    prior_logvar = 0.0 if latent.prior_logvar is None else latent.prior_logvar
-    prior = gaussian_log_prob(latent.z, prior_mean, prior_logvar)
     posterior = (
         gaussian_log_prob(latent.z, latent.mean, latent.logvar)
         if latent.log_q is None
         else latent.log_q
     )
-    return _sum_examples(prior - posterior)
+    return _sum_examples(log_prior(latent) - posterior)
+
+
+def log_prior(latent: Latent) -> Float[Array, "b ..."]:
+    """Return log p(z) of each element of a continuous latent, in nats."""
+    if latent.log_p is not None:
+        return latent.log_p
+    prior_mean = 0.0 if latent.prior_mean is None else latent.prior_mean
+    prior_logvar = 0.0 if latent.prior_logvar is None else latent.prior_logvar
+    return gaussian_log_prob(latent.z, prior_mean, prior_logvar)
 
 
 # Likelihoods

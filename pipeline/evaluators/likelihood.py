@@ -180,7 +180,7 @@ def _units_report(units: list[ActiveUnits]) -> dict[str, Any]:
 def _about(likelihood: str, num_examples: int, report: Mapping[str, Any]) -> dict[str, Any]:
     protocol = (
         f"negative ELBO of {likelihood}: one posterior sample per example, KL in closed form (or "
-        "of that sample, for a posterior with a flow), each example counted once; "
+        "of that sample, where a flow or a prior has none), each example counted once; "
         + catalogue.protocol(metric.name for metric in catalogue.reported(report))
     )
     return dict(likelihood=likelihood, num_examples=num_examples, protocol=protocol)

@@ -82,8 +82,13 @@ class MAFStep(nnx.Module):
         return y, self.network(y)[0]
 
     def inverse(self, y: Float[Array, "b d"]) -> Float[Array, "b d"]:
+        return self.inverse_and_log_det(y)[0]
+
+    def inverse_and_log_det(
+        self, y: Float[Array, "b d"]
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
         log_scale, shift = self.network(y)
-        return (y - shift) * jnp.exp(-log_scale)
+        return (y - shift) * jnp.exp(-log_scale), log_scale
 
 
 class IAF(Chain):

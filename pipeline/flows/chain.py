@@ -26,6 +26,20 @@ class Chain(nnx.Module):
             y = flow.inverse(y)
         return y
 
+    def inverse_and_log_det(
+        self, y: Float[Array, "b d"]
+    ) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+        """Return z with flow(z) = y, and the log-determinant that flow(z) returns."""
+        total = jnp.zeros_like(y)
+        for flow in reversed(list(self.flows)):
+            if hasattr(flow, "inverse_and_log_det"):
+                y, log_det = flow.inverse_and_log_det(y)
+            else:
+                y = flow.inverse(y)
+                log_det = flow(y)[1]
+            total = total + log_det
+        return y, total
+
 
 class Reverse(nnx.Module):
     """A reversal of the features, so that the next flow orders them differently."""

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import Batch, Latent, Outputs
-from pipeline.distributions.continuous import gaussian_log_prob
+from pipeline.core.types import Batch, Outputs
+from pipeline.distributions.continuous import gaussian_log_prob, log_prior
 
 
 class LogDensities(NamedTuple):
@@ -64,7 +64,7 @@ def log_densities(outputs: Outputs, batch: Batch, *, num_examples: int, where: s
         posterior=gaussian_log_prob(z, mean, logvar).sum(axis=-1),
         aggregate=jax.nn.logsumexp(log_q.sum(axis=-1) + log_w, axis=1),
         product=jax.nn.logsumexp(log_q + log_w[..., None], axis=1).sum(axis=-1),
-        prior=gaussian_log_prob(z, *_prior_of(outputs.latents[0])).sum(axis=-1),
+        prior=log_prior(outputs.latents[0]).reshape(b, -1).sum(axis=-1),
     )
 
 
@@ -119,10 +119,3 @@ def posteriors_of(outputs: Outputs, where: str) -> Posteriors:
         )
     b = len(latent.z)
     return Posteriors(latent.z.reshape(b, -1), mean.reshape(b, -1), logvar.reshape(b, -1))
-
-
-def _prior_of(latent: Latent) -> tuple[Float[Array, "b d"] | float, Float[Array, "b d"] | float]:
-    if latent.prior_mean is None or latent.prior_logvar is None:
-        return 0.0, 0.0
-    b = len(latent.z)
-    return latent.prior_mean.reshape(b, -1), latent.prior_logvar.reshape(b, -1)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
+from pipeline import priors
 from pipeline.backend.halo import with_halo_exchange
 from pipeline.conditioning.labels import AtSites, LabelConditioning, unconditioned
 from pipeline.core import pixels
@@ -25,12 +26,7 @@ from pipeline.core.construct import construct
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
-from pipeline.distributions.continuous import (
-    clip_logvar,
-    gaussian_kl,
-    gaussian_log_prob,
-    gaussian_sample,
-)
+from pipeline.distributions.continuous import clip_logvar, gaussian_log_prob, gaussian_sample
 from pipeline.nn.norm import MOMENTUM, Momentum
 from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
@@ -185,7 +181,7 @@ class Decoder(nnx.Module):
 
 
 class VAE(nnx.Module):
-    """VAE with the posterior q(z | x), the likelihood p(x | z) and the prior p(z) = N(0, 1).
+    """VAE with the posterior q(z | x), the likelihood p(x | z) and the prior p(z).
 
     Args:
       image_size: height and width; must be a multiple of 2 ** len(channels).
@@ -200,6 +196,7 @@ class VAE(nnx.Module):
         parameters do not depend on the image.
       conditioning: how class labels enter encoder and decoder (pipeline.conditioning), as
         dict(name="film.FiLM", num_classes=10); None for a model without labels.
+      prior: a prior of pipeline.priors, such as dict(name="vamp.VampPrior"); None is N(0, 1).
       input_range: values to which black and white are mapped for the encoder.
 
     Attributes:
@@ -222,6 +219,7 @@ class VAE(nnx.Module):
         input_range: Sequence[float | int] = (-1.0, 1.0),
         flow: Mapping[str, Any] | None = None,
         conditioning: Mapping[str, Any] | None = None,
+        prior: Mapping[str, Any] | None = None,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
@@ -259,6 +257,17 @@ class VAE(nnx.Module):
             else LabelConditioning(conditioning, sites, key=rngs.params(), dtype=dtype)
         )
         self.num_classes = self.conditioning.settings.num_classes if self.conditioning else 0
+        posterior: dict[str, Any] = (
+            {}
+            if conditioning
+            else dict(encoder=self.encoder, image_shape=shape, input_range=self.input_range)
+        )
+        self.prior = priors.create(
+            prior,
+            shape=(latent_dim,),
+            key=rngs.params(),
+            **posterior,
+        )
 
     def encode(
         self,
@@ -271,23 +280,20 @@ class VAE(nnx.Module):
         """Return the posterior of images, which are uint8 or floats in [-1, 1].
 
         z is a sample of the Gaussian, or its mean if there is no key; the flow, if there is one,
-        maps it. With a flow, `kl` is log q(z | x) - log p(z) of each element of z. A model with
-        conditioning takes a label for each image, unknown by default.
+        maps it. With a flow, or a prior without a closed form, `kl` is log q(z | x) - log p(z) of
+        each element of z. A model with conditioning takes a label for each image, unknown by
+        default.
         """
         low, high = self.input_range
         x = (pixels.to_float(image) + 1) * ((high - low) / 2) + low
         mean, logvar = self.encoder(x, self._condition("encoder", label, len(x), momentum))
         key = layer_key(key, 0)
         z = mean if key is None else gaussian_sample(key, mean, logvar)
-        zeros = jnp.zeros_like(mean)
         if self.flow is None:
-            kl = gaussian_kl(mean, logvar)
-            return (Latent(z, kl, mean, logvar, prior_mean=zeros, prior_logvar=zeros),)
+            return (priors.latent(self.prior, z, mean, logvar),)
         log_q0 = gaussian_log_prob(z, mean, logvar)
         z, log_det = self.flow(z)
-        log_q = log_q0 - log_det
-        kl = log_q - gaussian_log_prob(z)
-        return (Latent(z, kl, mean, logvar, zeros, zeros, log_q=log_q),)
+        return (priors.latent(self.prior, z, mean, logvar, log_q0 - log_det),)
 
     decode = hierarchy.decode
 
@@ -301,8 +307,7 @@ class VAE(nnx.Module):
     ) -> Likelihood:
         """Return p(x | z) for a given or drawn latent; see pipeline.priors.hierarchy.decode."""
         (layer,) = layers
-        zeros = jnp.zeros((batch, *self.latent_shapes[0]), jnp.float32)
-        z = layer.latent(zeros, zeros)
+        z = layer.latent_of(self.prior, batch)
         return self.head(self.decoder(z, self._condition("decoder", label, batch, momentum)))
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:

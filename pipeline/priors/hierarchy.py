@@ -43,6 +43,12 @@ class LayerInput:
             mean if self.key is None else gaussian_sample(self.key, mean, logvar, self.temperature)
         )
 
+    def latent_of(self, prior: Any, batch: int) -> Float[Array, "b ..."]:
+        """Return the latent of a layer with a prior of pipeline.priors."""
+        if self.z is not None:
+            return self.z
+        return prior.sample(self.key, batch, self.temperature)
+
 
 def decode(
     self: Any,

@@ -51,6 +51,19 @@ def test_inverse_and_log_determinant(kind):
 
 
 @every_flow
+def test_the_inverse_knows_the_log_determinant(kind):
+    @nnx.jit
+    def both(flow, z):
+        y, log_det = flow(z)
+        return log_det, flow.inverse_and_log_det(y)
+
+    z = jax.random.normal(jax.random.key(0), (5, 4))
+    log_det, (again, same) = both(perturbed(create(kind, 4, depth=2)), z)
+    np.testing.assert_allclose(again, z, atol=2e-4)
+    np.testing.assert_allclose(same.sum(axis=1), log_det.sum(axis=1), atol=1e-3)
+
+
+@every_flow
 def test_density_integrates_to_one(kind):
     flow = perturbed(create(kind, 2, depth=1), 0.2)
     axis = np.linspace(-9, 9, 901, dtype=np.float32)

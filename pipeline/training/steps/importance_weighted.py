@@ -8,6 +8,7 @@ samples, where the other's falls.
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,13 +81,14 @@ class ImportanceWeightedStep(ElboStep):
             draw = jax.vmap(
                 lambda key: model.encode(batch["image"], key=key, **condition), out_axes=1
             )
-            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), draw(self._keys(key)))
+            latents = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), draw(self._keys(key)))
+            return _without_prior_gradient(latents)
 
         def loss_of(
             params: Arrays, latents: tuple[Latent, ...]
         ) -> tuple[Array, tuple[Array, dict[str, Array]]]:
-            latents = self._stopped(latents)
             model = self.modeldef.merge(params, model_state)
+            latents = _with_prior(model, self._stopped(latents))
             decoded = model.decode([latent.z for latent in latents], **repeated)
             outputs = Outputs(decoded, latents)
             log_w = self._by_example(log_weight(outputs, images))
@@ -161,6 +163,31 @@ class ImportanceWeightedStep(ElboStep):
             )
             for latent in cotangents
         )
+
+
+def _without_prior_gradient(latents: tuple[Latent, ...]) -> tuple[Latent, ...]:
+    """Return latents whose log_p has no gradient, because `_with_prior` computes it again."""
+    stop = jax.lax.stop_gradient
+    return tuple(
+        latent
+        if latent.log_p is None
+        else dataclasses.replace(latent, kl=stop(latent.kl), log_p=stop(latent.log_p))
+        for latent in latents
+    )
+
+
+def _with_prior(model: Any, latents: tuple[Latent, ...]) -> tuple[Latent, ...]:
+    """Return latents with log p(z) as a function of z and of the prior's parameters.
+
+    The parameters of a prior are trained like the decoder's: DReG weighs only what reaches the
+    encoder through z once more. VampPrior's encoder counts as both.
+    """
+    return tuple(
+        latent
+        if latent.log_p is None
+        else dataclasses.replace(latent, log_p=model.prior.log_prob(latent.z))
+        for latent in latents
+    )
 
 
 def log_mean_exp(log_weights: Float[Array, "b k"]) -> Float[Array, " b"]:

@@ -20,9 +20,14 @@ from pipeline.losses import objective
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
 from pipeline.training.state.train_state import TrainState
-from pipeline.training.steps.importance_weighted import ImportanceConfig, ImportanceWeightedStep
+from pipeline.training.steps.importance_weighted import (
+    GRADIENTS,
+    ImportanceConfig,
+    ImportanceWeightedStep,
+)
 from pipeline.training.steps.microbatches import accumulate, key_of
 
+KEY = jax.random.key(1)
 ROWS, X, DEVIATION = 20_000, 0.7, 0.9
 BATCH = {"image": jnp.zeros((ROWS, 1, 1, 1), jnp.uint8), "mask": jnp.ones(ROWS)}
 
@@ -60,8 +65,8 @@ def state_of(params):
     return TrainState(params=params, **dict.fromkeys(names))
 
 
-def step_of(num_samples, gradient="doubly_reparameterized", rows=ROWS):
-    modeldef, params, _ = parameters.split(LinearGaussian(rows))
+def step_of(num_samples, gradient="doubly_reparameterized", rows=ROWS, model=LinearGaussian):
+    modeldef, params, _ = parameters.split(model(rows))
     loss, _ = objective.create({"distortion": {}, "rate": {}})
     update = build.update(tiny())  # gradients are not applied here
     importance = ImportanceConfig(num_samples, gradient)
@@ -99,6 +104,49 @@ def test_dreg_has_the_mean_of_the_bounds_gradient_and_less_noise():
     np.testing.assert_allclose(dreg.mean(), mean, atol=4 * of_dreg / np.sqrt(ROWS) + 2e-3)
     np.testing.assert_allclose([iwae.std(), dreg.std()], [of_iwae, of_dreg], rtol=0.05)
     np.testing.assert_allclose(by_w, same, rtol=1e-5)
+
+
+class Shifted(nnx.Module):
+    """A prior N(shift, 1) that is learned."""
+
+    def __init__(self):
+        self.shift = nnx.Param(jnp.float32(0.3))
+
+    def log_prob(self, z):
+        return gaussian_log_prob(z, self.shift[...])
+
+
+class WithPrior(LinearGaussian):
+    """The linear Gaussian model with a learned prior."""
+
+    def __init__(self, rows=ROWS):
+        super().__init__(rows)
+        self.prior = Shifted()
+
+    def encode(self, image, *, key):
+        (latent,) = super().encode(image, key=key)
+        return (dataclasses.replace(latent, log_p=self.prior.log_prob(latent.z)),)
+
+
+def test_dreg_weighs_a_learned_prior_like_the_decoder():
+    step, params = step_of(8, model=WithPrior)
+    both = [
+        jax.jit(functools.partial(each._gradients, state_of(params), {}, BATCH, {}))(KEY)[0]
+        for each in (step, dataclasses.replace(step, importance=ImportanceConfig(8, GRADIENTS[0])))
+    ]
+    dreg, iwae = both
+    for name in ("w", "prior.shift"):
+        np.testing.assert_allclose(dreg[name], iwae[name], rtol=1e-4)
+    of_dreg, of_iwae = (-ROWS * each["mean"][:, 0] for each in both)
+    error = 4 * np.hypot(of_iwae.std(), of_dreg.std()) / np.sqrt(ROWS)
+    assert abs(of_dreg.mean() - of_iwae.mean()) < error and of_dreg.std() < of_iwae.std() / 3
+
+    def loss(shift):  # by a difference: DReG's gradient is the bound's
+        metrics = step._gradients(state_of(params | {"prior.shift": shift}), {}, BATCH, {}, KEY)[1]
+        return metrics["loss"] * math.log(2)
+
+    slope = jax.jit(lambda: (loss(0.35) - loss(0.25)) / 0.1)()
+    np.testing.assert_allclose(dreg["prior.shift"], slope, rtol=0.02)
 
 
 def test_microbatches_and_devices_are_the_batch_with_its_noise():
