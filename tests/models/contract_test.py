@@ -47,6 +47,7 @@ RECIPES = {
         bottleneck=dict(name="vq.VQ"),
         pixel_decoder=dict(name="maskgit_vqgan.Decoder", channels=(4, 4), num_blocks=1, groups=2),
     ),
+    "row_vae.RowVAE": dict(image_size=8, latent_channels=1, hidden=4, depth=1),
     "two_level_vae.TwoLevelVAE": dict(image_size=8, latent_dims=(3, 2), hidden=4),
     "vae.VAE": FLAT,
     "vq_vae2.VQVAE2": dict(
