@@ -4,10 +4,10 @@
 
 The model has 498K parameters: the paper's network (appendix A) with 10 latents and Bernoulli
 pixels. A discriminator of 5M parameters tells its latents from others whose elements are permuted
-over the batch, and its logit times 35, one of the paper's weights, is part of the loss. Batch size,
-optimizers and number of steps are the paper's too. It permutes the latents of a second batch, and
-we those of the same one, with the same gradient on average. One GPU is enough. The paper reports a
-FactorVAE score of about 0.82; we have not trained it to its end.
+over the batch, and its logit times 35 is part of the loss; a later comparison (arXiv 1811.12359)
+tried weights from 10 to 100. Batch size, optimizers and number of steps are the paper's. It
+permutes the latents of a second batch, and we those of the same one, with the same gradient on
+average. One GPU is enough. We have not trained it to its end, and know of no figure to expect.
 
 The images are re-rendered, as in configs/beta_tcvae/dsprites.py. Weights of disentangling-vae have
 the network and the weight of

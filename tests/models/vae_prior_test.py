@@ -73,6 +73,13 @@ def test_a_flow_behind_the_posterior_goes_with_a_prior():
     np.testing.assert_allclose(latent.kl, latent.log_q - log_p, atol=1e-4)
 
 
+def test_a_model_with_labels_takes_priors_that_need_no_posterior():
+    labels = dict(conditioning=dict(name="film.FiLM", num_classes=3))
+    create(PRIORS[2], **labels)
+    with pytest.raises(ConfigError, match="made of posteriors of images alone"):
+        create(PRIORS[3], **labels)
+
+
 def test_unknown_prior_is_a_config_error():
     with pytest.raises(ConfigError, match=r"model\.prior\.name='vamp\.Vamp'"):
         create(dict(name="vamp.Vamp"))
