@@ -11,7 +11,7 @@ from pipeline.core import parameters
 from pipeline.core.construct import check_arguments, construct, find
 from pipeline.core.errors import ConfigError
 from pipeline.losses import adversarial
-from pipeline.training.steps.adversarial import GanConfig
+from pipeline.training.steps.gan_config import GanConfig
 
 
 def discriminator_factory(config: Mapping[str, Any]) -> Callable[[nnx.Rngs], nnx.Module]:

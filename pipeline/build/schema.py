@@ -14,7 +14,7 @@ from pipeline.build.optimizer import discriminator_update, optimizer_update, upd
 from pipeline.core.construct import accepts, default_arguments, find, nearest
 from pipeline.core.errors import ConfigError, one_line
 from pipeline.losses import objective
-from pipeline.training.steps.adversarial import GanConfig
+from pipeline.training.steps.gan_config import GanConfig
 from pipeline.training.steps.importance_weighted import ImportanceConfig
 from pipeline.training.steps.latent_adversarial import LatentAdversarialConfig
 
