@@ -24,12 +24,16 @@ _RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "16s"}
 def context(path: AnyPath) -> ocp.Context:
     """Return a new context of Orbax for a checkpoint at `path`.
 
-    In a bucket, Orbax must not write under another name and rename: that copies every object.
+    In a bucket, Orbax must not write under another name and rename: that copies every object. On a
+    disk, folders are made before anything is written: if Orbax makes them in the background, its
+    writers may be first, and it then deletes their folder while they write.
     """
     made = ocp.Context()
     if is_remote(path):
         _install()
         made.atomicity.mode = AtomicityMode.COMMIT_FILE
+    else:
+        made.async_options.create_directories_asynchronously = False
     return made
 
 
