@@ -107,8 +107,10 @@ def _is_transient(error: BaseException | None) -> bool:
         if isinstance(error, ConnectionError | TimeoutError):
             return True
         names = [kind.__name__ for kind in type(error).__mro__]
-        # Of aiohttp, requests, botocore and fsspec, which need not be installed.
-        if not {"ClientError", "RequestException", "HTTPClientError"}.isdisjoint(names):
+        # Of aiohttp, requests, botocore and fsspec, which need not be installed. botocore's
+        # ConnectionError is not Python's.
+        known = {"ClientError", "RequestException", "HTTPClientError", "ConnectionError"}
+        if not known.isdisjoint(names):
             return "ClientError" not in names or type(error).__module__.startswith("aiohttp")
         error = error.__cause__
     return False

@@ -103,3 +103,10 @@ def test_a_good_bucket_and_local_folders_pass(bucket_servers, tmp_path):
         assert not as_path(f"{scheme}://{BUCKET}/new").exists()
         access.check(f"{scheme}://{BUCKET}/new", name="--workdir")
     access.check(tmp_path / "none", name="--workdir")
+
+
+def test_a_connection_that_botocore_reports_as_refused_is_transient():
+    exceptions = pytest.importorskip("botocore.exceptions")
+    error = exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+    said = patience.described(error, "s3://bucket/run").strerror
+    assert "check the network" in said and "127.0.0.1:9" in said
