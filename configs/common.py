@@ -27,6 +27,31 @@ def defaults() -> ConfigDict:
     return config
 
 
+def mnist(config: ConfigDict) -> None:
+    """Read binarized MNIST from an array file, config.data.path: 50,000 digits train, 10,000 test."""
+    config.data.source = "arrays"
+    config.data.path = ""
+    config.data.image_size = 28
+    config.data.channels = 1
+    config.data.binarize = True
+    config.data.eval_fraction = 1 / 6
+    config.data.num_workers = 0
+
+
+def adamw(config: ConfigDict, *, learning_rate: float, warmup_steps: int) -> None:
+    """Set AdamW without weight decay: clipped gradients, linear warmup and cosine decay."""
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = learning_rate
+    config.optimizer.warmup_steps = warmup_steps
+    config.optimizer.decay = "cosine"
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.clip_norm = 1.0
+    config.optimizer.skip_norm = 0.0
+    config.optimizer.max_skips = 50
+
+
 def tiny(config: ConfigDict, *, batch_size: int = 8) -> None:
     """Shorten a run to four steps on one device, with one evaluation and two checkpoints."""
     config.num_steps = 4

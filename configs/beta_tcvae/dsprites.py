@@ -59,16 +59,8 @@ def get_config(arg: str = "") -> ConfigDict:
         weight=dict(name="linear", start=0.0, end=1.0, steps=10_000), num_examples=num_examples
     )
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 5e-4
-    config.optimizer.warmup_steps = 100
+    common["adamw"](config, learning_rate=5e-4, warmup_steps=100)
     config.optimizer.decay = "constant"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
-    config.optimizer.weight_decay = 0.0
-    config.optimizer.clip_norm = 1.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
 
     config.eval.num_examples = 3_000
     config.eval.batch_size = 64

@@ -54,16 +54,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.distortion = dict(weight=1.0)
     config.objective.rate = dict(weight=dict(name="linear", start=0.0, end=1.0, steps=2_000))
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 3e-4
-    config.optimizer.warmup_steps = 500
-    config.optimizer.decay = "cosine"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
+    common["adamw"](config, learning_rate=3e-4, warmup_steps=500)
     config.optimizer.weight_decay = 0.01
-    config.optimizer.clip_norm = 1.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
 
     config.eval.num_examples = 5_000
     config.eval.batch_size = 50

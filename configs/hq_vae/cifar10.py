@@ -55,16 +55,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.rate = dict(weight=1.0)
     config.objective.penalty = dict(weight=1.0)
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 100
-    config.optimizer.decay = "cosine"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
-    config.optimizer.weight_decay = 0.0
+    common["adamw"](config, learning_rate=1e-3, warmup_steps=100)
     config.optimizer.clip_norm = 0.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
 
     config.eval.num_examples = 5_000
     config.eval.batch_size = 50

@@ -48,16 +48,9 @@ def get_config(arg: str = "") -> ConfigDict:
     # Nats per layer: the paper gives free bits to feature maps (eq. 15), we to stochastic layers.
     config.objective.free_bits = dict(minimum=3.2, weight=1.0)
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.warmup_steps = 1000
+    common["adamw"](config, learning_rate=2e-3, warmup_steps=1000)
     config.optimizer.decay = "constant"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
-    config.optimizer.weight_decay = 0.0
     config.optimizer.clip_norm = 200.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
 
     config.checkpoint.every = 10_000
     config.eval.every = 10_000

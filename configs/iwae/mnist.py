@@ -30,13 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.batch_size = 100
     config.ema = 0.999
 
-    config.data.source = "arrays"
-    config.data.path = ""
-    config.data.image_size = 28
-    config.data.channels = 1
-    config.data.binarize = True
-    config.data.eval_fraction = 1 / 6
-    config.data.num_workers = 0
+    common["mnist"](config)
 
     config.model.name = "vae.VAE"
     config.model.image_size = 28
@@ -52,16 +46,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.rate = dict(weight=1.0)
     config.objective.importance = dict(num_samples=50, gradient="doubly_reparameterized")
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 100
-    config.optimizer.decay = "cosine"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
-    config.optimizer.weight_decay = 0.0
-    config.optimizer.clip_norm = 1.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
+    common["adamw"](config, learning_rate=1e-3, warmup_steps=100)
 
     config.eval.num_examples = 3_000
     config.eval.batch_size = 64

@@ -29,13 +29,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # (docs/benchmarks/hierarchies.md).
     config.ema = 0.0
 
-    config.data.source = "arrays"
-    config.data.path = ""
-    config.data.image_size = 28
-    config.data.channels = 1
-    config.data.binarize = True
-    config.data.eval_fraction = 1 / 6
-    config.data.num_workers = 0
+    common["mnist"](config)
 
     config.model.name = "ladder_vae.LadderVAE"
     config.model.image_size = 28
@@ -48,16 +42,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.rate = ConfigDict()
     config.objective.rate.weight = dict(name="linear", steps=200 * epoch)
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 0
+    common["adamw"](config, learning_rate=1e-3, warmup_steps=0)
     config.optimizer.decay = "constant"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
-    config.optimizer.weight_decay = 0.0
-    config.optimizer.clip_norm = 1.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
 
     config.checkpoint.every = 10_000
     config.eval.every = 10_000

@@ -32,13 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.ema = 0.999
 
     num_labelled = FieldReference(100)
-    config.data.source = "arrays"
-    config.data.path = ""
-    config.data.image_size = 28
-    config.data.channels = 1
-    config.data.binarize = True
-    config.data.eval_fraction = 1 / 6
-    config.data.num_workers = 0
+    common["mnist"](config)
     config.data.num_labelled = num_labelled
     config.data.labelled_seed = 0
 
@@ -56,16 +50,10 @@ def get_config(arg: str = "") -> ConfigDict:
         weight=0.1, num_examples=50_000, num_labelled=num_labelled
     )
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 3e-4
-    config.optimizer.warmup_steps = 100
+    common["adamw"](config, learning_rate=3e-4, warmup_steps=100)
     config.optimizer.decay = "constant"
-    config.optimizer.b1 = 0.9
-    config.optimizer.b2 = 0.999
     config.optimizer.weight_decay = 0.01
     config.optimizer.clip_norm = 0.0
-    config.optimizer.skip_norm = 0.0
-    config.optimizer.max_skips = 50
 
     config.eval.num_examples = 10_000
     config.eval.batch_size = 500

@@ -50,16 +50,12 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.distortion = dict(weight=1.0)
     config.objective.rate = dict(weight=1.0)
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 2e-4
-    config.optimizer.warmup_steps = 100
+    common["adamw"](config, learning_rate=2e-4, warmup_steps=100)
     config.optimizer.decay = "constant"
-    config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.9
     config.optimizer.weight_decay = 0.01
     config.optimizer.clip_norm = 200.0
     config.optimizer.skip_norm = 400.0
-    config.optimizer.max_skips = 50
 
     config.checkpoint.every = 10_000
     config.eval.every = 10_000

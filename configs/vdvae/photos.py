@@ -42,16 +42,11 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.distortion = dict(weight=1.0)
     config.objective.rate = dict(weight=1.0)
 
-    config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1e-3
-    config.optimizer.warmup_steps = 50
-    config.optimizer.decay = "cosine"
-    config.optimizer.b1 = 0.9
+    common["adamw"](config, learning_rate=1e-3, warmup_steps=50)
     config.optimizer.b2 = 0.9
     config.optimizer.weight_decay = 0.01
     config.optimizer.clip_norm = 200.0
     config.optimizer.skip_norm = 400.0
-    config.optimizer.max_skips = 50
 
     config.mesh.fsdp = 1
     config.checkpoint.every = 200
