@@ -28,7 +28,7 @@ def defaults() -> ConfigDict:
 
 
 def mnist(config: ConfigDict) -> None:
-    """Read binarized MNIST from an array file, config.data.path: 50,000 digits train, 10,000 test."""
+    """Read binarized MNIST from config.data.path: 50,000 digits for training, 10,000 for tests."""
     config.data.source = "arrays"
     config.data.path = ""
     config.data.image_size = 28
