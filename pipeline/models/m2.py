@@ -36,10 +36,22 @@ class MLP(nnx.Module):
             [nnx.Linear(i, o, dtype=dtype, rngs=rngs) for i, o in itertools.pairwise(sizes)]
         )
 
-    def __call__(self, x: Float[Array, "b i"]) -> Float[Array, "b o"]:
-        for layer in self.layers[:-1]:
-            x = jax.nn.softplus(layer(x))
-        return self.layers[-1](x).astype(jnp.float32)
+    def __call__(self, *parts: Float[Array, "b _"]) -> Float[Array, "b o"]:
+        """Return the output for inputs that come in parts, next to one another.
+
+        The first layer multiplies each part alone, so that M2 computes the product of an image once
+        and not for every class.
+        """
+        first, *rest = self.layers
+        bias: Any = first.bias
+        h, begin = bias[...].astype(first.dtype), 0
+        for part in parts:
+            kernel = first.kernel[begin : begin + part.shape[-1]]
+            h = h + part.astype(first.dtype) @ kernel.astype(first.dtype)
+            begin += part.shape[-1]
+        for layer in rest:
+            h = layer(jax.nn.softplus(h))
+        return h.astype(jnp.float32)
 
 
 class M2(nnx.Module):
@@ -183,10 +195,10 @@ class M2(nnx.Module):
     def _z(
         self, x: Float[Array, "b i"], y: Float[Array, "b k"], key: PRNGKeyArray | None
     ) -> Latent:
-        mean, logvar = jnp.split(self.encoder(jnp.concatenate([x, y], axis=-1)), 2, axis=-1)
+        mean, logvar = jnp.split(self.encoder(x, y), 2, axis=-1)
         logvar, zeros = clip_logvar(logvar), jnp.zeros_like(mean)
         z = mean if key is None else gaussian_sample(key, mean, logvar)
         return Latent(z, gaussian_kl(mean, logvar), mean, logvar, zeros, zeros)
 
     def _likelihood(self, z: Float[Array, "b d"], y: Float[Array, "b k"]) -> Likelihood:
-        return self.head(self.decoder(jnp.concatenate([z, y], axis=-1)).reshape(-1, *self.shape))
+        return self.head(self.decoder(z, y).reshape(-1, *self.shape))
