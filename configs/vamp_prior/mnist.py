@@ -9,11 +9,11 @@ dense layers, and its 40 latents, 500 pseudo-inputs and warm-up of 100 epochs. T
 `images` [n 28 28] uint8. Pixels are drawn anew in each epoch, with their grey values as
 probabilities; a sixth of the images is held out for evaluation and binarised once.
 
-Without `model.prior` the prior is N(0, 1). One GPU is enough; 500 pseudo-inputs cost as much as
-five batches in the encoder. Expected figures, the paper's and not ours, of its dense network on
-statically binarised MNIST (importance-weighted bound of 5,000 samples): 85.57 nats, and 88.56 with
-N(0, 1). The authors divide the gradient of each array by its norm before Adam, train for up to
-2,000 epochs and stop early; none of this is done here.
+With `--config.model.prior=None` the prior is N(0, 1). One GPU is enough; 500 pseudo-inputs cost as
+much as five batches in the encoder. Expected figures, the paper's and not ours, of its dense
+network on statically binarised MNIST (importance-weighted bound of 5,000 samples): 85.57 nats, and
+88.56 with N(0, 1). The authors divide the gradient of each array by its norm before Adam, train for
+up to 2,000 epochs and stop early; none of this is done here.
 """
 
 from pathlib import Path

@@ -173,7 +173,7 @@ def takes(config: ConfigDict, section: str, key: str, value: Any) -> bool:
     found = _target(config, section)
     if found is None:
         known = DEFAULTS.get(section, {}) if section else DEFAULTS
-        return isinstance(value, type(known.get(key)))
+        return key in known and isinstance(value, type(known[key]))
     return accepts(found[0], key, value)
 
 

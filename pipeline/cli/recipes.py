@@ -219,6 +219,8 @@ def _read(config: ConfigDict, section: str, name: str, current: Any, text: str) 
     def refuse(what: str) -> ConfigError:
         return ConfigError(f"--config.{key}={_printable(text)} must be {what}")
 
+    if text == "None" and not isinstance(current, str) and accepts(None):
+        return None
     number = _number(text)
     if isinstance(current, bool):
         if text.lower() in _WORDS:
@@ -249,7 +251,7 @@ def _literal(current: Any, text: str, refuse: Any) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         value = text
     if isinstance(current, Sequence):  # flags have no notation for lists
-        if isinstance(value, str) and text.strip()[:1] not in ("'", '"'):
+        if value is None or (isinstance(value, str) and text.strip()[:1] not in ("'", '"')):
             raise refuse("a tuple, such as (1, 2)")
         return tuple(value) if isinstance(value, list | tuple) else (value,)
     if isinstance(current, ConfigDict):

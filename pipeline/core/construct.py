@@ -213,7 +213,7 @@ def fits(value: Any, annotation: Any) -> bool:
     if annotation is None:
         return value is None
     if origin is Callable:
-        return not isinstance(value, bool)
+        return value is not None and not isinstance(value, bool)
     if annotation in (int, float):
         return isinstance(value, (int, annotation)) and not isinstance(value, bool)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):

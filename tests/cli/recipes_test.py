@@ -116,3 +116,15 @@ def test_values_are_read_by_the_type_of_the_present_one(current, text, value):
     config = ConfigDict(dict(data=dict(source="digits"), watchdog=dict(minutes=current)))
     recipes.override(config, "watchdog.minutes", text)
     assert config.watchdog.minutes == value and type(config.watchdog.minutes) is type(value)
+
+
+def test_none_leaves_out_an_optional_part():
+    config = recipes.load("configs/vamp_prior/mnist.py:tiny")
+    recipes.override(config, "model.prior", "None")
+    assert config.model.prior is None
+    required = ("model.channels", "model.latent_dim", "objective.rate", "objective.rate.weight")
+    for key in (*required, "data.binarize", "seed"):
+        with pytest.raises(ConfigError, match=f"--config.{key}=None must be"):
+            recipes.override(config, key, "None")
+    with pytest.raises(ConfigError, match=r"--config.model.prior.name: .* is a single value"):
+        recipes.override(config, "model.prior.name", "vamp.VampPrior")
