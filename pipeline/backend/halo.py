@@ -20,15 +20,16 @@ def with_halo_exchange(
     x: Float[Array, "b *t h w c"],
     *,
     halo: int,
-    repeat_edges: bool = False,
+    edges: str = "zeros",
 ) -> Float[Array, "b *t2 h2 w2 d"]:
     """Return layer(weights, x), exchanging a halo of rows where images are split over `context`.
 
-    `layer` computes the same at every row, with zeros beyond the edges, or, with `repeat_edges`,
-    copies of the edge row. A row of its output depends on at most `halo` rows on each side of its
-    own; `halo` is a multiple of the layer's stride. Where devices have fewer rows than that, or
-    would not hold whole output rows, each device computes all rows of its examples; this happens at
-    the smallest resolutions only.
+    `layer` computes the same at every row. Beyond the edges of an image it sees zeros, copies of
+    the edge row (`edges` is "replicate"), or the rows mirrored at the edge row ("reflect"). A row
+    of its output depends on at most `halo` rows on each side of its own; `halo` is a multiple of
+    the layer's stride. Where devices have fewer rows than that, or would not hold whole output
+    rows, each device computes all rows of its examples; this happens at the smallest resolutions
+    only.
 
     The exchange is explicit and not left to XLA: jaxlib 0.10.2 partitions a convolution whose
     kernel has more rows than its input, or whose input has fewer rows than there are devices, such
@@ -41,13 +42,15 @@ def with_halo_exchange(
     context = mesh.shape["context"]
     ratio = Fraction(jax.eval_shape(layer, weights, x).shape[axis], x.shape[axis])
     rows = Fraction(x.shape[axis], context)
-    whole = rows.denominator > 1 or rows < halo or (rows * ratio).denominator > 1
+    # Mirroring leaves out the edge row.
+    least = halo + (edges == "reflect")
+    whole = rows.denominator > 1 or rows < least or (rows * ratio).denominator > 1
     if whole:
         return _mapped(layer, mesh, PartitionSpec(_BATCH))(weights, x)
     cut = int(halo * ratio)
 
     def with_neighbors(weights: Any, x: Array) -> Array:
-        out = layer(weights, _with_halo(x, axis, halo, context, repeat_edges))
+        out = layer(weights, _with_halo(x, axis, halo, context, edges))
         return jax.lax.slice_in_dim(out, cut, out.shape[axis] - cut, axis=axis)
 
     spec = PartitionSpec(_BATCH, *[None] * (axis - 1), "context")
@@ -69,11 +72,12 @@ def _mapped(
 
 
 def _with_halo(
-    x: Float[Array, "b *t h w c"], axis: int, halo: int, devices: int, repeat_edges: bool
+    x: Float[Array, "b *t h w c"], axis: int, halo: int, devices: int, edges: str
 ) -> Float[Array, "b *t h2 w c"]:
     """Return x between its neighbors' nearest rows.
 
-    A device without a neighbor gets zeros, or, with `repeat_edges`, copies of its edge row.
+    A device without a neighbor gets what lies beyond the edge: zeros, copies of its edge row, or
+    its rows in reverse order without the edge row.
     """
     if halo == 0:
         return x
@@ -82,9 +86,20 @@ def _with_halo(
     rows = x.shape[axis]
     above = jax.lax.ppermute(jax.lax.slice_in_dim(x, rows - halo, rows, axis=axis), "context", down)
     below = jax.lax.ppermute(jax.lax.slice_in_dim(x, 0, halo, axis=axis), "context", up)
-    if repeat_edges:
+    if edges != "zeros":
         index = jax.lax.axis_index("context")
-        top, bottom = (jax.lax.slice_in_dim(x, row, row + 1, axis=axis) for row in (0, rows - 1))
+        top, bottom = _beyond_edges(x, axis, halo, edges)
         above = jnp.where(index == 0, top, above)
         below = jnp.where(index == devices - 1, bottom, below)
     return jnp.concatenate([above, x, below], axis=axis)
+
+
+def _beyond_edges(x: Array, axis: int, halo: int, edges: str) -> tuple[Array, Array]:
+    """Return the `halo` rows above x and below it, at the edges of an image."""
+    rows = x.shape[axis]
+    if edges == "replicate":
+        top, bottom = (jax.lax.slice_in_dim(x, row, row + 1, axis=axis) for row in (0, rows - 1))
+        return jnp.repeat(top, halo, axis=axis), jnp.repeat(bottom, halo, axis=axis)
+    top = jax.lax.slice_in_dim(x, 1, halo + 1, axis=axis)
+    bottom = jax.lax.slice_in_dim(x, rows - halo - 1, rows - 1, axis=axis)
+    return jnp.flip(top, axis), jnp.flip(bottom, axis)

@@ -27,26 +27,12 @@ from pipeline.core.errors import ConfigError
 from pipeline.nn.attention import SpatialAttention, TemporalAttention
 from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv import Conv, upsampling_convolve
-from pipeline.nn.conv3d import CausalConv3d, convolve_3d
+from pipeline.nn.conv3d import CausalConv3d, CentredConv3d, repeat_ends
 from pipeline.nn.norm import GroupNorm, LayerNorm
 from pipeline.nn.norm_act_conv import norm_act_conv
 from pipeline.nn.remat import run
 
 Clip = Float[Array, "b _ _ _ _"]
-
-
-class CentredConv3d(CausalConv3d):
-    """A convolution that sees as many frames ahead as back.
-
-    The first and last frames are repeated at the ends.
-    """
-
-    def __call__(self, x: Clip, cache: None = None) -> Clip:
-        del cache
-        x = _with_ends(x.astype(self.dtype), self.kernel.shape[0] // 2)
-        return convolve_3d(x, self.kernel[...].astype(self.dtype), self.stride) + self.bias[
-            ...
-        ].astype(self.dtype)
 
 
 class Up(CausalConv3d):
@@ -63,7 +49,7 @@ class Up(CausalConv3d):
     def __call__(self, x: Clip, cache: None = None) -> Clip:
         del cache
         b, t, h, w, c = x.shape
-        x = _with_ends(x.astype(self.dtype), 1)
+        x = repeat_ends(x.astype(self.dtype), 1)
         kernel = self.kernel[...].astype(self.dtype)
         out = sum(upsampling_convolve(x[:, tap : tap + t], kernel[tap]) for tap in range(3))
         out = out + self.bias[...].astype(self.dtype)
@@ -261,8 +247,3 @@ def _check(channels: Sequence[int]) -> None:
             f"channels of cv_vae.Encoder and cv_vae.Decoder must have 4 widths, not "
             f"{len(channels)}: a latent stands for 8x8 pixels"
         )
-
-
-def _with_ends(x: Clip, frames: int) -> Clip:
-    before, after = (jnp.repeat(end, frames, axis=1) for end in (x[:, :1], x[:, -1:]))
-    return jnp.concatenate([before, x, after], axis=1)

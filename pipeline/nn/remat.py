@@ -11,16 +11,19 @@ from pipeline.nn.cache import CausalCache
 
 
 def run(
-    layer: Any, x: Float[Array, "..."], cache: CausalCache | None = None, *, remat: bool
+    layer: Any, x: Float[Array, "..."], cache: CausalCache | None = None, *more: Any, remat: bool
 ) -> Float[Array, "..."]:
-    """Return layer(x), or layer(x, cache) where there is a cache; with `remat`, rematerialized.
+    """Return layer(x, cache, *more); with `remat`, rematerialized.
+
+    Where there is neither a cache nor more, the layer gets x alone.
 
     Raises:
       ValueError: both are given: what a cache collects must not come out of a rematerialized
         function.
     """
     if not remat:
-        return layer(x) if cache is None else layer(x, cache)
+        return layer(x) if cache is None and not more else layer(x, cache, *more)
     if cache is not None:
         raise ValueError("remat is for training, and a cache for coding chunks of a clip")
-    return nnx.remat(type(layer).__call__)(layer, x)
+    inputs = (None, *more) if more else ()
+    return nnx.remat(type(layer).__call__)(layer, x, *inputs)

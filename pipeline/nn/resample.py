@@ -28,7 +28,7 @@ def bilinear_double(x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2 c
     def double(_: None, x: Array) -> Array:
         return linear_double(linear_double(x, x.ndim - 3), x.ndim - 2)
 
-    return with_halo_exchange(double, None, x, halo=1, repeat_edges=True)
+    return with_halo_exchange(double, None, x, halo=1, edges="replicate")
 
 
 def aligned_bilinear_double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

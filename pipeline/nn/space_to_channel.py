@@ -47,3 +47,28 @@ def channel_to_time(
     groups = x.reshape(b, t, h, w, factor, d // factor).transpose(0, 1, 4, 2, 3, 5)
     frames = groups.reshape(b, t * factor, h, w, d // factor)
     return frames[:, factor - 1 :] if first else frames
+
+
+def pack(
+    x: Float[Array, "b t h w c"], factors: tuple[int, int, int]
+) -> Float[Array, "b t2 h2 w2 d"]:
+    """Return x with each block of frames, rows and columns, `factors` of them, as one pixel.
+
+    The order of the channels is (channel, frame in the block, row, column). Every size must be a
+    multiple of its factor.
+    """
+    b, t, h, w, c = x.shape
+    u, v, s = factors
+    blocks = x.reshape(b, t // u, u, h // v, v, w // s, s, c).transpose(0, 1, 3, 5, 7, 2, 4, 6)
+    return blocks.reshape(b, t // u, h // v, w // s, c * u * v * s)
+
+
+def unpack(
+    x: Float[Array, "b t h w d"], factors: tuple[int, int, int]
+) -> Float[Array, "b t2 h2 w2 c"]:
+    """Return the x of which `pack` gives this one."""
+    b, t, h, w, d = x.shape
+    u, v, s = factors
+    c = d // (u * v * s)
+    blocks = x.reshape(b, t, h, w, c, u, v, s).transpose(0, 1, 5, 2, 6, 3, 7, 4)
+    return blocks.reshape(b, t * u, h * v, w * s, c)

@@ -1,4 +1,4 @@
-"""Causal 3-D convolution: padding, causality and chunks.
+"""Causal and centred 3-D convolutions: padding, causality and chunks.
 
 This also covers backend/conv3d.py: its CPU lowering and gradients against XLA's.
 """
@@ -16,7 +16,7 @@ from jax import lax
 from pipeline.backend import target
 from pipeline.core.errors import ConfigError
 from pipeline.nn.cache import CausalCache
-from pipeline.nn.conv3d import CausalConv3d
+from pipeline.nn.conv3d import EDGES, CausalConv3d, CentredConv3d
 
 CASES = [
     (3, 1),
@@ -39,10 +39,12 @@ def reference(made: CausalConv3d, x: jax.Array) -> jax.Array:
     """Return XLA's own 3-D convolution of the padded clip."""
     u, v, w = made.kernel.shape[:3]
     before = jnp.repeat(x[:, :1], u - 1, axis=1) * (made.time_padding == "replicate")
-    space = [
-        (0, 1) if step == 2 else (size // 2, size // 2)
-        for size, step in zip((v, w), made.stride[1:])
-    ]
+    space = [made.space_width] * 2
+    if made.space_width is None:
+        space = [
+            (0, 1) if step == 2 else (size // 2, size // 2)
+            for size, step in zip((v, w), made.stride[1:])
+        ]
     padded = jnp.pad(jnp.concatenate([before, x], axis=1), [(0, 0), (0, 0), *space, (0, 0)])
     names = ("NDHWC", "DHWIO", "NDHWC")
     out = lax.conv_general_dilated(
@@ -69,6 +71,35 @@ def test_matches_a_convolution_of_the_padded_clip(size, stride, time_padding):
     np.testing.assert_allclose(ours[0], theirs[0], atol=1e-5)
     for own, other in zip(*(jax.tree.leaves(each[1]) for each in (ours, theirs))):
         np.testing.assert_allclose(own, other, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "size, stride, edges, width",
+    [
+        (3, 1, "replicate", None),
+        (3, 1, "reflect", None),
+        (3, 2, "zeros", (1, 1)),
+        (3, 2, "replicate", (1, 1)),
+        ((3, 2, 2), (3, 2, 2), "zeros", (0, 0)),
+    ],
+)
+def test_matches_a_convolution_of_frames_padded_in_space(size, stride, edges, width):
+    made = layer(size, stride, space_padding=edges, space_width=width)
+    x = jax.random.normal(jax.random.key(2), (2, 7, 6, 8, 2))
+    width = width or (1, 1)
+    padded = jnp.pad(x, [(0, 0), (0, 0), width, width, (0, 0)], mode=EDGES[edges])
+    inner = layer(size, stride, space_width=(0, 0))
+    np.testing.assert_allclose(made(x), reference(inner, padded), atol=1e-5)
+
+
+def test_a_centred_convolution_sees_as_many_frames_ahead_as_back():
+    made = CentredConv3d(2, 3, 3, key=jax.random.key(0))
+    x = jax.random.normal(jax.random.key(2), (1, 5, 4, 4, 2))
+    causal = layer(3, 1)
+    causal.kernel[...], causal.bias[...] = made.kernel[...], made.bias[...]
+    longer = jnp.concatenate([x, x[:, -1:]], axis=1)
+    # Of a causal one, the outputs from the second on see the first frame only once in front.
+    np.testing.assert_allclose(made(x), causal(longer)[:, 1:], atol=1e-6)
 
 
 def test_other_backends_lowering_agrees():
@@ -126,6 +157,11 @@ def test_a_cache_of_another_network_is_an_error():
 def test_unknown_padding_is_a_config_error():
     with pytest.raises(ConfigError, match="replicate, first_frame, zeros"):
         layer(3, 1, time_padding="mirror")
+
+
+def test_unknown_edges_are_a_config_error():
+    with pytest.raises(ConfigError, match="zeros, replicate, reflect"):
+        layer(3, 1, space_padding="mirror")
 
 
 def test_first_frame_is_a_synonym_of_replicate_and_space_is_zero_padded():
