@@ -13,7 +13,13 @@ from pipeline.core import parameters
 from pipeline.core.construct import construct, modules_of
 from pipeline.nn.cache import CausalCache
 
-MODULES = modules_of("pipeline.networks")
+# Those of published video codecs are in a folder of their own.
+MODULES = tuple(
+    name
+    for folder, prefix in (("pipeline.networks", ""), ("pipeline.networks.video", "video."))
+    for name in (prefix + module for module in modules_of(folder))
+    if name != "video"
+)
 # Settings of small networks; every module has an entry.
 SMALL: dict[str, dict[str, Any]] = {
     "causal_patch_resnet": dict(patch=2, channels=(4, 8)),
@@ -24,6 +30,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "patch_resnet": dict(patch=2, channels=(4, 8)),
     "residual_stack": dict(width=8, hidden=4, depth=1),
     "taesd": dict(width=8, num_blocks=1),
+    "video.ltx": dict(
+        channels=(4, 8, 8, 8, 8),
+        num_blocks=(1, 0, 0, 0, 1),
+    ),
     "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }
