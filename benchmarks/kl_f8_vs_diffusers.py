@@ -106,18 +106,12 @@ class Ours:
 
 def import_codec(folder: str) -> None:
     """Import the weights of their folder into a codec folder `ours` in it."""
-    from flax import nnx
-
-    from pipeline import models
     from pipeline.codec import folder as codec_folder
-    from pipeline.core import parameters
     from pipeline.importers import diffusers as diffusers_importer
 
-    tensors = diffusers_importer.load([folder])
-    recipe = diffusers_importer.recipe([folder], tensors)
-    _, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
-    weights = diffusers_importer.convert(tensors, shapes, path=folder)
-    codec_folder.write(pathlib.Path(folder) / "ours", dict(model=recipe, dtype="float32"), weights)
+    imported = diffusers_importer.read([folder])
+    config = dict(model=imported.model, dtype="float32")
+    codec_folder.write(pathlib.Path(folder) / "ours", config, imported.arrays)
 
 
 def inputs(size: int) -> tuple[np.ndarray, np.ndarray]:

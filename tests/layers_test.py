@@ -21,6 +21,7 @@ LINES = [
     "bottlenecks",
     "models losses metrics",
     "codec evaluators reporting",
+    "published",
     "importers exporters",
     "training",
     "build",

@@ -1,16 +1,19 @@
-"""Export a checkpoint of a run as a codec folder, with a model card and a preview.
+"""Export a run's checkpoint, or a codec folder, as a codec: Strata's own, or files for others.
 
 strata export --workdir D --out CODEC [--to strata] [--step N] [--raw_weights] [--stats N]
               [--license NAME] [--overwrite]
+strata export --codec D --out DIR --to diffusers [--overwrite]
 
-The weights are the EMA ones. Results of `strata eval` for the same step and weights are included.
---stats measures mean and deviation of the latents of N training examples, for models of the latents
-(codecs of any size only).
+The weights of a run are the EMA ones. Results of `strata eval` for the same step and weights are
+included in the model card. --stats measures mean and deviation of the latents of N training
+examples, for models of the latents (codecs of any size only).
 
-Example:
+Examples:
   strata export --workdir runs/digits --out codec
+  strata export --codec codec --to diffusers --out vae
 """
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -29,6 +32,7 @@ from pipeline.storage import ownership, small_files
 from pipeline.storage.paths import Path, as_path
 
 EXPORTERS = "pipeline.exporters"
+PREVIEW = "preview.png"
 PREVIEW_COLUMNS = 8
 # Keys of the result of `strata eval` that its metrics need to be understood.
 _CONTEXT = ("num_importance_samples", "likelihood", "feature_distance", "num_examples")
@@ -42,24 +46,48 @@ def run(argv: list[str]) -> int:
         return 0
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata export --help")
-    workdir = as_path(cli_flags.required(values, "workdir"))
+    if values.codec is None:
+        cli_flags.required(values, "workdir")
+    else:
+        _check_no_run(values)
     out = as_path(cli_flags.required(values, "out"))
     exporter = load(EXPORTERS, values.to.replace("-", "_"), where="--to")
     _check_out(out, values.overwrite, exporter.FILES[0])
     with ownership.owned(out) as owner:
         _check_out(out, values.overwrite, exporter.FILES[0])  # nobody else writes there from now on
-        return _export(workdir, out, exporter, values, owner)
+        export = _export_run if values.codec is None else _export_codec
+        return export(out, exporter, values, owner)
 
 
-def _export(
-    workdir: Path, out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim
+def _check_no_run(values: flags.FlagValues) -> None:
+    """Check that --codec comes without flags that are about a run. Raises ConfigError."""
+    of_run = ("workdir", "step", "raw_weights", "stats")
+    given = [name for name in of_run if values[name].value != values[name].default]
+    if given:
+        raise ConfigError(f"--codec is a codec folder, and --{given[0]} is about a run: give one")
+
+
+def _export_codec(
+    out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim
 ) -> int:
+    from pipeline.codec.load import Codec
+
+    codec = Codec.from_pretrained(values.codec)
+    if values["license"].present:
+        codec.config["license"] = values.license
+    _write(codec, out, exporter, owner, preview=None)
+    print(f"{codec.config['num_parameters']:,} parameters of {values.codec}: {out}")
+    return 0
+
+
+def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim) -> int:
     from pipeline.build.trained import load_for_inference
     from pipeline.codec.load import Codec
     from pipeline.core import parameters
     from pipeline.training.checkpoints.store import Checkpoints
     from pipeline.training.workdir import checkpoint_folder
 
+    workdir = as_path(values.workdir)
     config, step, model = load_for_inference(workdir, values.step, ema=not values.raw_weights)
     metadata = Checkpoints(checkpoint_folder(workdir, config["checkpoint"]["folder"])).metadata(
         step
@@ -76,21 +104,32 @@ def _export(
     codec = Codec.of(modeldef, weights, about)
     if values.stats:
         codec.config["latents"] = _latent_stats(codec, config, values.stats)
-    with progress.task("drawing the preview"):
-        canvas, missing = _preview(codec, config, values.seed)
-    owner.check()
-    try:
-        with progress.task(f"writing {out}"):
-            exporter.write(codec, out, preview=canvas)
-    except (OSError, ConfigError) as error:
-        kept = as_path(tempfile.mkdtemp(prefix="strata-codec-"))
-        exporter.write(codec, kept, preview=canvas)
-        raise ConfigError(f"{error}; the codec is in {kept}") from None
+    canvas, missing = None, ""
+    if PREVIEW in exporter.FILES:
+        with progress.task("drawing the preview"):
+            canvas, missing = _preview(codec, config, values.seed)
+    _write(codec, out, exporter, owner, preview=canvas)
     if missing:
         print(f"strata export: the preview has no reconstructions: {missing}", file=sys.stderr)
     kind = "last" if values.raw_weights else "EMA"
     print(f"{about['num_parameters']:,} parameters, {kind} weights of step {step}: {out}")
     return 0
+
+
+def _write(codec: Any, out: Path, exporter: Any, owner: ownership.Claim, *, preview: Any) -> None:
+    """Write the codec, or if `out` cannot be written, into a temporary folder."""
+    owner.check()
+    try:
+        with progress.task(f"writing {out}"):
+            exporter.write(codec, out, preview=preview)
+    except (OSError, ConfigError) as error:
+        kept = as_path(tempfile.mkdtemp(prefix="strata-codec-"))
+        try:
+            exporter.write(codec, kept, preview=preview)
+        except ConfigError:  # it is not about the folder
+            shutil.rmtree(kept, ignore_errors=True)
+            raise error from None
+        raise ConfigError(f"{error}; the codec is in {kept}") from None
 
 
 def describe(
@@ -135,6 +174,7 @@ def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     cli_flags.define_path(values, "workdir", "Folder of the run.")
+    cli_flags.define_path(values, "codec", "Folder of a codec, in place of a run.")
     cli_flags.define_path(values, "out", "Folder of the codec.", written="folder")
     flags.DEFINE_enum(
         "to", "strata", cli_flags.names(EXPORTERS), "Format of the files.", flag_values=values

@@ -136,6 +136,7 @@ def import_codec(kind: str, paths: Sequence[str], out: Path, *, license: str) ->
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
         "num_parameters": _count(imported.arrays),
         **({"latents": imported.latents} if imported.latents else {}),
+        **({"published": dict(imported.published)} if imported.published else {}),
     }
     with progress.task(f"writing {out}"):
         strata.write(Codec.of(modeldef, imported.arrays, config), out)

@@ -105,15 +105,13 @@ def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> N
         | {"weights_sha256": fingerprint_of(host)}
     )
     config |= _facts(config, as_path(path, name="codec folder") / CONFIG)
-    try:
+    files = (
+        (WEIGHTS, safetensors.numpy.save(host, {"format": "strata"})),
+        (CARD, card.render(config).encode()),
         # The config comes last: without it the folder is no codec, rather than a damaged one.
-        with transfer.written_folder(path, last=CONFIG, name="codec folder") as root:
-            root.mkdir(parents=True, exist_ok=True)
-            _replace(root / WEIGHTS, safetensors.numpy.save(host, {"format": "strata"}))
-            _replace(root / CARD, card.render(config).encode())
-            _replace(root / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
-    except OSError as error:
-        raise ConfigError(f"codec folder {path}: {error.strerror}") from None
+        (CONFIG, (json.dumps(config, indent=1) + "\n").encode()),
+    )
+    transfer.write_files(path, files, name="codec folder")
 
 
 def _facts(config: Mapping[str, Any], file: os.PathLike[str]) -> dict[str, Any]:
@@ -225,12 +223,3 @@ def _check(weights: Mapping[str, np.ndarray], shapes: Abstract, file: pathlib.Pa
 
 def _size(file: pathlib.Path) -> int:
     return file.stat().st_size if file.exists() else 0
-
-
-def _replace(file: pathlib.Path, content: bytes) -> None:
-    partial = file.with_name(file.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,5 +1,11 @@
-"""Torch state dicts, and their strict conversion to the parameters of one of our models."""
+"""Torch state dicts, and their strict conversion to the parameters of one of our models.
 
+A rule maps the name of one of our parameters to its tensor in the file and to the change of layout.
+Where the change is a `Layout`, the rule works both ways: `convert` reads the file, and `restore`
+writes it.
+"""
+
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -149,11 +155,85 @@ def no_rule(name: str) -> CheckpointError:
     )
 
 
-def conv(kernel: np.ndarray) -> np.ndarray:
-    """Transpose [out in height width] to [height width in out]."""
-    return kernel.transpose(2, 3, 1, 0)
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """An invertible change of a tensor's layout.
+
+    Attributes:
+      to_ours: gives our array of a file's tensor.
+      to_theirs: the inverse.
+      part: (index, count) if ours is one of `count` equal parts of the tensor's first axis.
+    """
+
+    to_ours: Callable[[np.ndarray], np.ndarray]
+    to_theirs: Callable[[np.ndarray], np.ndarray]
+    part: tuple[int, int] = (0, 1)
+
+    def __call__(self, tensor: np.ndarray) -> np.ndarray:
+        """Return our array. Raises ValueError for a tensor of another rank, or without parts."""
+        index, count = self.part
+        return self.to_ours(tensor if count == 1 else np.split(tensor, count)[index])
+
+    def of_part(self, index: int, count: int) -> "Layout":
+        """Return the layout of one of `count` equal parts of a tensor, as of fused q, k and v."""
+        return dataclasses.replace(self, part=(index, count))
 
 
-def same(array: np.ndarray) -> np.ndarray:
-    """Return the array itself."""
-    return array
+def restore(
+    arrays: Mapping[str, np.ndarray], rule: Callable[[str], tuple[str, Layout]]
+) -> dict[str, np.ndarray]:
+    """Return the tensors of a file for our parameters: the inverse of `convert`.
+
+    Raises:
+      CheckpointError: a parameter has no counterpart in the file.
+      ValueError: the rule maps two parameters to one tensor, or leaves out a part of one.
+    """
+    parts: dict[str, dict[int, np.ndarray]] = {}
+    counts: dict[str, int] = {}
+    for name, array in arrays.items():
+        theirs, layout = rule(name)
+        index, counts[theirs] = layout.part
+        found = parts.setdefault(theirs, {})
+        if index in found:
+            raise ValueError(f"{name} is not the only parameter that becomes {theirs}")
+        found[index] = layout.to_theirs(np.asarray(array))
+    for theirs, found in parts.items():
+        if len(found) != counts[theirs]:
+            raise ValueError(f"{theirs} is made of {counts[theirs]} parameters, not {len(found)}")
+    return {
+        theirs: np.ascontiguousarray(np.concatenate([found[index] for index in sorted(found)]))
+        if len(found) > 1
+        else np.ascontiguousarray(found[0])
+        for theirs, found in parts.items()
+    }
+
+
+# The tensor itself.
+same = Layout(lambda tensor: tensor, lambda array: array)
+# [out in] to [in out].
+linear = Layout(lambda tensor: tensor.transpose(1, 0), lambda array: array.transpose(1, 0))
+# [out in height width] to [height width in out].
+conv = Layout(
+    lambda tensor: tensor.transpose(2, 3, 1, 0), lambda array: array.transpose(3, 2, 0, 1)
+)
+# [out in time height width] to [time height width in out].
+conv3d = Layout(
+    lambda tensor: tensor.transpose(2, 3, 4, 1, 0), lambda array: array.transpose(4, 3, 0, 1, 2)
+)
+
+
+def vector(trailing: int) -> Layout:
+    """Return the layout of [c 1 1 ...] with so many axes of one, which becomes [c]."""
+    return Layout(
+        lambda tensor: tensor.reshape(tensor.shape[: tensor.ndim - trailing]),
+        lambda array: array.reshape(*array.shape, *(1,) * trailing),
+    )
+
+
+def pointwise(trailing: int) -> Layout:
+    """Return the layout of a 1x1 convolution's [out in 1 1 ...], which becomes [in out]."""
+    flat = vector(trailing)
+    return Layout(
+        lambda tensor: linear.to_ours(flat.to_ours(tensor)),
+        lambda array: flat.to_theirs(linear.to_theirs(array)),
+    )

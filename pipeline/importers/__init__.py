@@ -30,12 +30,14 @@ class Imported:
       arrays: parameters by name, float32.
       latents: statistics of each latent channel (pipeline.codec.latent_stats.summary), or {}.
       provenance: the importer and the names of the files.
+      published: the content of the files' config.json, from which exporters restore it, or {}.
     """
 
     model: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
     latents: Mapping[str, Any]
     provenance: str
+    published: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def provenance(module: str, paths: Sequence[str]) -> str:

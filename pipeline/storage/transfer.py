@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.core import progress
@@ -124,6 +124,33 @@ def written_folder(path: AnyPath, *, last: str = "", name: str = "") -> Iterator
                 (remote / last).unlink(missing_ok=True)
             for each in names:
                 upload(pathlib.Path(folder) / each, remote / each)
+
+
+def write_files(path: AnyPath, files: Sequence[tuple[str, bytes]], *, name: str = "") -> None:
+    """Write files (name, content) into a folder, each completely or not at all, in this order.
+
+    The folder is created if need be. `name` is what messages call it.
+
+    Raises:
+      ConfigError: the folder cannot be written.
+    """
+    try:
+        # The last one comes last, so that a reader that finds it finds them all.
+        with written_folder(path, last=files[-1][0], name=name) as root:
+            root.mkdir(parents=True, exist_ok=True)
+            for each, content in files:
+                _replace(root / each, content)
+    except OSError as error:
+        raise ConfigError(f"{name} {path}: {error.strerror}") from None
+
+
+def _replace(file: pathlib.Path, content: bytes) -> None:
+    partial = file.with_name(file.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,13 @@
 """Imports of AutoencoderKL without torch; tests/parity compares the network."""
 
+import json
+import pickle
+
+import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
+import torch_zip
 from released_weights import WEIGHTS, autoencoder_kl, vq_model
 from released_weights import write_diffusers as write
 
@@ -83,8 +89,8 @@ def test_a_copy_of_ema_weights_is_passed_over_with_a_line(tmp_path, capsys):
     "changes, message",
     [
         (
-            dict(_class_name="AutoencoderDC"),
-            "holds 'AutoencoderDC', not 'AutoencoderKL' or 'VQModel'",
+            dict(_class_name="UNet2DModel"),
+            "'UNet2DModel' is not a codec that we know: ",
         ),
         (
             dict(down_block_types=["CrossAttnDownBlock2D"] * 2),
@@ -136,14 +142,14 @@ def test_folders_that_cannot_be_read(tmp_path):
         (tmp_path / "absent", "no such file"),
     ):
         with pytest.raises(DataError, match=message):
-            diffusers_importer.load([str(path)])
+            diffusers_importer.read([str(path)])
     file = folder / WEIGHTS
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DataError, match="truncated or damaged"):
-        diffusers_importer.load([str(folder)])
+        diffusers_importer.read([str(folder)])
     file.unlink()
     with pytest.raises(DataError, match="no such file"):
-        diffusers_importer.load([str(folder)])
+        diffusers_importer.read([str(folder)])
 
 
 def test_a_vq_model_becomes_a_codec_of_its_codes(tmp_path):
@@ -177,3 +183,59 @@ def test_a_vq_model_that_we_lack_is_refused(changes, message, tmp_path):
     folder = write(tmp_path / "in", vq_model(), **(VQ | changes))
     with pytest.raises(CheckpointError, match=message):
         diffusers_importer.read([str(folder)])
+
+
+def arrays_of(folder):
+    return dict(diffusers_importer.read([str(folder)]).arrays)
+
+
+def test_shards_half_precision_and_pickles_are_read(tmp_path, monkeypatch):
+    tensors = autoencoder_kl()
+    expected = arrays_of(write(tmp_path / "whole", tensors))
+    names = sorted(tensors)
+    folder = write(tmp_path / "shards", tensors)
+    (folder / WEIGHTS).unlink()
+    places = {}
+    for number, part in enumerate((names[::2], names[1::2])):
+        file = f"diffusion_pytorch_model-0000{number + 1}-of-00002.safetensors"
+        safetensors.numpy.save_file({name: tensors[name] for name in part}, folder / file)
+        places |= dict.fromkeys(part, file)
+    index = folder / f"{WEIGHTS}.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    np.testing.assert_equal(arrays_of(folder), expected)
+    for wrong in ({"weight_map": {"a": "../a.safetensors"}}, {"weight_map": {"a": "a"}}, []):
+        index.write_text(json.dumps(wrong))
+        with pytest.raises(DataError, match=r"index.json (names|is damaged)|no such file"):
+            diffusers_importer.read([str(folder)])
+    index.write_text(json.dumps({"weight_map": places | {"extra": places[names[0]]}}))
+    with pytest.raises(DataError, match="names 1 tensors that its files do not hold: extra"):
+        diffusers_importer.read([str(folder)])
+
+    folder = write(tmp_path / "half", {k: a.astype(ml_dtypes.bfloat16) for k, a in tensors.items()})
+    for name, array in arrays_of(folder).items():
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, expected[name], rtol=1e-2)
+
+    folder = write(tmp_path / "pickle", tensors)
+    (folder / WEIGHTS).unlink()
+    torch_zip.save(tensors, folder / "diffusion_pytorch_model.bin", monkeypatch)
+    np.testing.assert_equal(arrays_of(folder), expected)
+    (folder / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps(print))
+    with pytest.raises(DataError, match=r"model\.bin is not a torch state dict"):
+        diffusers_importer.read([str(folder)])
+
+
+def test_an_export_of_a_codec_gives_the_folder_back(tmp_path, capsys):
+    folder = write(tmp_path / "in", force_upcast=True, scaling_factor=0.13025)
+    assert run(folder, tmp_path / "codec") == 0
+    export = ["export", "--codec", str(tmp_path / "codec"), "--out", str(tmp_path / "out")]
+    assert cli.dispatch([*export, "--to", "diffusers"]) == 0
+    folders = (folder, tmp_path / "out")
+    one, other = (json.loads((each / "config.json").read_text()) for each in folders)
+    assert one == other
+    one, other = (safetensors.numpy.load_file(each / WEIGHTS) for each in folders)
+    np.testing.assert_equal(one, other)
+    assert cli.dispatch([*export, "--to", "diffusers"]) == 2  # it is there
+    assert "give --overwrite" in capsys.readouterr().err
+    assert cli.dispatch([*export, "--overwrite", "--step", "3"]) == 2
+    assert "--codec is a codec folder, and --step is about a run" in capsys.readouterr().err
