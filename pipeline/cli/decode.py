@@ -61,7 +61,7 @@ def _work(codec: Any, values: flags.FlagValues) -> tuple[file_batch.Work, dict[s
 
     from pipeline.codec.media import any_size_files
 
-    parts = file_batch.parts(codec, values, frames_to_one=1)
+    parts = file_batch.parts(codec, values, step=codec.latents_step)
     file_batch.warn_of_chunks("decode", codec, parts["chunk"], causal=codec.decoder_causal)
 
     def in_parts(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:

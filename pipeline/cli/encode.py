@@ -74,7 +74,7 @@ def _work(
     from pipeline.codec.media import any_size_files
     from pipeline.data.listing import has_video_suffix
 
-    parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
+    parts = file_batch.parts(codec, values, step=codec.frames_step)
     inputs = image_files.find(rest, any_size_files.accepts)
     image_files.refuse_overwriting(inputs, out, ".safetensors")
     if any(has_video_suffix(path.name) for path, _ in inputs):

@@ -75,11 +75,10 @@ def has_any_size(codec: Any, values: flags.FlagValues) -> bool:
     return free
 
 
-def parts(codec: Any, values: flags.FlagValues, *, frames_to_one: int) -> dict[str, Any]:
+def parts(codec: Any, values: flags.FlagValues, *, step: int) -> dict[str, Any]:
     """Return `tile` (None for whole frames) and `chunk` ("auto" by default, 0 for whole clips).
 
-    A chunk must be a multiple of `frames_to_one`, which is the codec's temporal_factor for a chunk
-    of frames and 1 for a chunk of latent frames.
+    A chunk must be a multiple of `step`, the codec's frames_step or latents_step.
 
     Raises:
       ConfigError: the codec cannot work with such a tile or chunk.
@@ -92,11 +91,12 @@ def parts(codec: Any, values: flags.FlagValues, *, frames_to_one: int) -> dict[s
             f"--tile {tile} must be a multiple of {space} pixels (this codec's spatial factor) and "
             f"at least {2 * space}"
         )
-    if values.chunk and not padding.is_chunk(values.chunk, frames_to_one):
-        few = f"{values.chunk // frames_to_one * frames_to_one or frames_to_one}"
+    if values.chunk and not padding.is_chunk(values.chunk, step):
+        few = f"{values.chunk // step * step or step}"
+        of = "windows" if codec.windows else "temporal factor"
         raise ConfigError(
-            f"--chunk {values.chunk} must be a multiple of {frames_to_one} frames (this codec's "
-            f"temporal factor), such as {few}, or 0 for whole clips"
+            f"--chunk {values.chunk} must be a multiple of {step} frames (this codec's {of}), such "
+            f"as {few}, or 0 for whole clips"
         )
     return dict(tile=tile, chunk="auto" if values.chunk is None else values.chunk)
 
@@ -107,7 +107,7 @@ def warn_of_chunks(command: str, codec: Any, chunk: int | str, *, causal: bool) 
     `causal` is whether the part of the codec that the command uses (encoder, decoder or both) is
     causal.
     """
-    if codec.is_video and not causal and chunk:
+    if codec.is_video and not causal and chunk and codec.windows is None:
         of = "" if isinstance(chunk, str) else f" of {chunk}"
         print(
             f"strata {command}: this codec is not causal: results in chunks{of} differ from those "

@@ -139,7 +139,7 @@ def _work(
     from pipeline.codec.media import any_size_files
     from pipeline.data.listing import has_video_suffix
 
-    parts = file_batch.parts(codec, values, frames_to_one=codec.temporal_factor)
+    parts = file_batch.parts(codec, values, step=codec.frames_step)
     if values.verify_chunks:  # only then, so that results of earlier versions count as done
         shown["verify_chunks"] = True
     inputs = image_files.find(rest, any_size_files.accepts)

@@ -14,7 +14,7 @@ in time. Tiles are blended where they overlap; what that changes is measured in 
 
 import functools
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,13 @@ from pipeline.codec.encodings import AnySizeEncoding, CodeEncoding, checked_indi
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Choice, Tiles
 from pipeline.codec.tiling.chunks import Chunk
+from pipeline.codec.tiling.coding import coded
+from pipeline.codec.tiling.cuts import decoder_cuts, encoder_cuts
 from pipeline.codec.tiling.parts import codes_part, decode_part, encode_part, to_uint8
 from pipeline.codec.tiling.streams import Frames, LatentStream, crop_frames, single_latents
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
-from pipeline.nn.cache import CacheArrays
+from pipeline.core.windows import Windows
 
 
 class AnySizeCodec(BaseCodec):
@@ -46,6 +48,8 @@ class AnySizeCodec(BaseCodec):
       spatial_factor, temporal_factor: pixels and frames to a latent (8 and 4, say).
       encoder_causal, decoder_causal: whether chunks of time give the latents, and the frames, of
         the whole clip. Where not, chunks overlap by one frame. causal: whether both do.
+      windows: the fixed windows of time in which the codec codes every clip, or None.
+      frames_step, latents_step: a chunk is a multiple of so many frames, or latents.
       num_codes: number of codes of a codec whose latents are codes; otherwise 0.
     """
 
@@ -62,17 +66,25 @@ class AnySizeCodec(BaseCodec):
         self.encoder_causal: bool = self.is_video and model.encoder_causal
         self.decoder_causal: bool = self.is_video and model.decoder_causal
         self.causal: bool = self.encoder_causal and self.decoder_causal
+        self.windows: Windows | None = getattr(model, "windows", None) if self.is_video else None
         self.spatial_factor: int = model.spatial_factor
         self.temporal_factor: int = model.temporal_factor
         self.latent_channels: int = model.latent_channels
         self.num_codes: int = getattr(model, "num_codes", 0)
         self.codes_per_position: int = getattr(model, "codes_per_position", 1)
+        of_time: Any = dict(windows=self.windows, factor=self.temporal_factor)
+        self._encoder_cuts = encoder_cuts(causal=self.encoder_causal, **of_time)
+        self._decoder_cuts = decoder_cuts(causal=self.decoder_causal, **of_time)
+        self.frames_step: int = self._encoder_cuts.step
+        self.latents_step: int = self._decoder_cuts.step
         self._codes = jit(functools.partial(codes_part, modeldef), what="the codebook")
         self._encode_part = jit(
-            functools.partial(encode_part, modeldef, self.encoder_causal), what="the encoder"
+            functools.partial(encode_part, modeldef, self._encoder_cuts.carries),
+            what="the encoder",
         )
         self._decode_part = jit(
-            functools.partial(decode_part, modeldef, self.decoder_causal), what="the decoder"
+            functools.partial(decode_part, modeldef, self._decoder_cuts.carries),
+            what="the decoder",
         )
 
     def encode(
@@ -95,19 +107,13 @@ class AnySizeCodec(BaseCodec):
         """
         x, tile = self._checked(images), self._checked_tile(tile)
         size = tuple(x.shape[1:-1])
-        x, padding_note = padding.pad(
-            x, spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
-        )
+        x, padding_note = self._padded(x)
         if padding_note:
             warnings.warn(
                 f"encode: {padding_note}; decode(z, size={size}) cuts back to what was there",
                 stacklevel=2,
             )
-        pieces = (
-            [x]
-            if chunk is None
-            else chunks.split(x, self._encode_chunk(chunk), self.encoder_causal)
-        )
+        pieces = self._encoder_cuts.pieces(x, self._encode_chunk(chunk))
         parts = list(self._encode_stream(pieces, tile))
         arrays = (
             parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
@@ -139,15 +145,11 @@ class AnySizeCodec(BaseCodec):
         """
         z, tile = self._checked_z(z), self._checked_tile(tile)
         wanted = padding.checked_size(size, is_video=self.is_video)
-        frames, (height, width) = 1 + self.temporal_factor * (z.shape[1] - 1), z.shape[-3:-1]
+        frames, (height, width) = self._num_frames(z.shape[1]), z.shape[-3:-1]
         padding.refuse_larger(
             wanted, (frames, height * self.spatial_factor, width * self.spatial_factor)
         )
-        pieces = (
-            [z]
-            if chunk is None
-            else chunks.split(z, self._decode_chunk(chunk), self.decoder_causal)
-        )
+        pieces = self._decoder_cuts.pieces(z, self._decode_chunk(chunk))
         parts = list(self._decode_stream(pieces, tile))
         decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return decoded if size is None else padding.crop(decoded, wanted)
@@ -177,8 +179,12 @@ class AnySizeCodec(BaseCodec):
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the shape (t, h, w, d) of the latents of a clip, or of an image with frames=1."""
+        if self.windows is not None:
+            frames = self.windows.num_latents(self.windows.padded(frames))
+        elif self.is_video:
+            frames = 1 + -(-(frames - 1) // self.temporal_factor)
         return (
-            1 + -(-(frames - 1) // self.temporal_factor) if self.is_video else frames,
+            frames,
             -(-height // self.spatial_factor),
             -(-width // self.spatial_factor),
             self.latent_channels,
@@ -215,14 +221,15 @@ class AnySizeCodec(BaseCodec):
           DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does
             not take or that change their size, or no frames.
         """
-        chunk = chunk if self.is_video and chunk in (None, "auto") else self._encode_chunk(chunk)
-        tile = self._checked_tile(tile)
+        chunk = self._stream_chunk(chunk, self._encode_chunk)
+        cuts, tile = self._encoder_cuts, self._checked_tile(tile)
+        chunk = cuts.step if cuts.fixed else chunk
         taken = Frames(frames, self.image_shape[2])
 
         def usual(frame: Any) -> int:
-            return chunks.default_chunk(*frame.shape[:2], tile=tile, causal=self.encoder_causal)
+            return cuts.default_chunk(*frame.shape[:2], tile=tile)
 
-        groups = chunks.group(taken, chunk, self.encoder_causal, usual)
+        groups = cuts.groups(taken, chunk, usual)
         clips = (self._clip_of(group, taken.count) for group in groups)
         if indices and not self.num_codes:
             raise no_codes("encode_frames")
@@ -255,17 +262,16 @@ class AnySizeCodec(BaseCodec):
             the codec's or not finite floats, that change their size or are too few for `size`, or
             none.
         """
-        chunk = chunk if self.is_video and chunk in (None, "auto") else self._decode_chunk(chunk)
-        tile = self._checked_tile(tile)
+        chunk = self._stream_chunk(chunk, self._decode_chunk)
+        cuts, tile = self._decoder_cuts, self._checked_tile(tile)
         wanted = padding.checked_size(size, is_video=True)
         single = single_latents(latents, self.latent_channels)
 
         def usual(latent: Any) -> Any:
             height, width = (side * self.spatial_factor for side in latent.shape[:2])
-            frames = chunks.default_chunk(height, width, tile=tile, causal=self.decoder_causal)
-            return chunks.in_latents(frames, self.temporal_factor)
+            return cuts.default_chunk(height, width, tile=tile)
 
-        groups = chunks.group(single, chunk, self.decoder_causal, usual)
+        groups = cuts.groups(single, chunk, usual)
         stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)
         decoded = (frame for part in stream for frame in np.asarray(part[0]))
         return crop_frames(
@@ -309,11 +315,17 @@ class AnySizeCodec(BaseCodec):
 
     # Chunks of time
 
-    def _encode_chunk(self, chunk: Any) -> int:
-        factor = self.temporal_factor
-        if not self.is_video or not padding.is_chunk(chunk, factor):
+    def _stream_chunk(self, chunk: Any, checked: Callable[[Any], int | None]) -> Chunk:
+        """Return the chunk of a stream, "auto" too; images have no time, and raise DataError."""
+        if self.is_video:
+            return chunk if isinstance(chunk, str) and chunk == "auto" else checked(chunk)
+        return checked(chunk if chunk is not None else "auto")
+
+    def _encode_chunk(self, chunk: Any) -> int | None:
+        step = self.frames_step
+        if chunk is not None and not (self.is_video and padding.is_chunk(chunk, step)):
             kind = (
-                f"a whole number that is a multiple of {factor}"
+                f"a whole number that is a multiple of {step}"
                 if self.is_video
                 else "not for a codec of images"
             )
@@ -322,9 +334,11 @@ class AnySizeCodec(BaseCodec):
             )
         return chunk
 
-    def _decode_chunk(self, chunk: Any) -> int:
-        if not self.is_video or not padding.is_chunk(chunk, 1):
-            kind = "a whole number, 1 or more" if self.is_video else "not for a codec of images"
+    def _decode_chunk(self, chunk: Any) -> int | None:
+        step = self.latents_step
+        if chunk is not None and not (self.is_video and padding.is_chunk(chunk, step)):
+            multiple = "1 or more" if step == 1 else f"a multiple of {step}"
+            kind = f"a whole number, {multiple}" if self.is_video else "not for a codec of images"
             raise DataError(f"decode: chunk={chunk!r} (latent frames at a time) must be {kind}")
         return chunk
 
@@ -337,51 +351,48 @@ class AnySizeCodec(BaseCodec):
 
     def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, ...]]:
         """Yield (mean, logvar), or (indices,) of codes, of each chunk of one clip or image."""
-        caches: dict[tuple[int, int], CacheArrays | None] = {}
+
+        def blends(tiles: Tiles) -> list[Any]:
+            return [Choice(tiles)] if self.num_codes else [Blend(tiles, 1), Blend(tiles, 1)]
+
+        part = functools.partial(self._encode_part, *self._state)
         factor = self.spatial_factor
-        for x, overlapping in chunks.with_overlap(pieces, self.encoder_causal):
-            tiles = self._tiles(x.shape[-3] // factor, x.shape[-2] // factor, tile)
-            if tiles is None:
-                arrays, caches[0, 0] = self._encode_part(*self._state, caches.get((0, 0)), x)
-            else:
-                blends = [Choice(tiles)] if self.num_codes else [Blend(tiles, 1), Blend(tiles, 1)]
-                for corner in tiles.corners:
-                    part = tiles.cut(x, corner, factor)
-                    values, caches[corner] = self._encode_part(
-                        *self._state, caches.get(corner), part
-                    )
-                    for blend, value in zip(blends, values):
-                        blend.add(corner, np.asarray(value))
-                arrays = tuple(blend.result() for blend in blends)
-            yield tuple(array[:, 1:] for array in arrays) if overlapping else arrays
+        side = None if tile is None else tile // factor
+        cuts = self._encoder_cuts
+        return coded(part, pieces, cuts, side=side, factor=factor, blends=blends)
 
     def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
         """Yield uint8 frames of each chunk of latents of one clip or image."""
-        caches: dict[tuple[int, int], CacheArrays | None] = {}
-        for z, overlapping in chunks.with_overlap(pieces, self.decoder_causal):
-            tiles = self._tiles(z.shape[-3], z.shape[-2], tile)
-            if tiles is None:
-                frames, caches[0, 0] = self._decode_part(*self._state, caches.get((0, 0)), z)
-            else:
-                blend = Blend(tiles, self.spatial_factor)
-                for corner in tiles.corners:
-                    part = tiles.cut(z, corner)
-                    frames, caches[corner] = self._decode_part(
-                        *self._state, caches.get(corner), part
-                    )
-                    blend.add(corner, np.asarray(frames))
-                frames = blend.result()
-            frames = to_uint8(frames)
-            yield frames[:, 1:] if overlapping else frames
+
+        def part(cache: Any, z: Any) -> tuple[tuple[Any, ...], Any]:
+            frames, cache = self._decode_part(*self._state, cache, z)
+            return (frames,), cache
+
+        def blends(tiles: Tiles) -> list[Any]:
+            return [Blend(tiles, self.spatial_factor)]
+
+        side = None if tile is None else tile // self.spatial_factor
+        cuts = self._decoder_cuts
+        for (frames,) in coded(part, pieces, cuts, side=side, factor=1, blends=blends):
+            yield to_uint8(frames)
 
     # Sizes
 
-    def _tiles(self, height: int, width: int, tile: int | None) -> Tiles | None:
-        """Return the tiles of `height` x `width` latents; None where one tile holds all."""
-        if tile is None:
-            return None
-        tiles = Tiles(height, width, tile // self.spatial_factor)
-        return None if len(tiles.corners) == 1 else tiles
+    def _num_frames(self, latents: int) -> int:
+        """Return the number of frames that latents decode to."""
+        if self.windows is not None:
+            return self.windows.num_frames(latents)
+        return 1 + self.temporal_factor * (latents - 1)
+
+    def _padded(self, x: Any, before: int = 0) -> tuple[Any, str]:
+        """Return images or clips of a size that the codec takes, and a message; see padding.pad."""
+        return padding.pad(
+            x,
+            spatial_factor=self.spatial_factor,
+            temporal_factor=self.temporal_factor,
+            windows=self.windows,
+            before=before,
+        )
 
     def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
         """Return a batch of one clip from the next frames, filled to the codec's factors.
@@ -389,10 +400,7 @@ class AnySizeCodec(BaseCodec):
         `taken` is the number of frames up to and including these.
         """
         x = self._checked(np.stack(frames)[None])
-        factors: Any = dict(
-            spatial_factor=self.spatial_factor, temporal_factor=self.temporal_factor
-        )
-        x, padding_note = padding.pad(x, **factors, before=taken - len(frames))
+        x, padding_note = self._padded(x, before=taken - len(frames))
         if padding_note:
             advice = (
                 "decode_frames of this iterator, or with its size=, cuts back to what was there"

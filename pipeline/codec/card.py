@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.codec import streaming_contract
 from pipeline.metrics import catalogue
 from pipeline.metrics.catalogue import Metric
 
@@ -170,9 +171,10 @@ def _any_size_limits(config: Config) -> str:
     factor, frames = codec["spatial_factor"], codec["temporal_factor"]
     lines = [f"Heights and widths are padded to multiples of {factor} and cropped back."]
     if codec["is_video"]:
+        lengths = codec.get("lengths", f"1 + {frames}k")
         lines += [
-            f"Lengths are padded to 1 + {frames}k frames with copies of the last and cropped back.",
-            _chunk_limits(codec["encoder_causal"], codec["decoder_causal"]),
+            f"Lengths are padded to {lengths} frames with copies of the last and cropped back.",
+            f"Streaming contract {codec['streaming']}. {streaming_contract.sentence(codec)}",
         ]
     lines += [
         "Tiles are blended where they overlap; results differ slightly from those of whole frames.",
@@ -180,21 +182,6 @@ def _any_size_limits(config: Config) -> str:
         "Latents are float32 numbers, not a compressed bit stream.",
     ]
     return "\n".join(["## Limits", "", *(f"- {line}" for line in lines), ""])
-
-
-def _chunk_limits(encoder_causal: bool, decoder_causal: bool) -> str:
-    if encoder_causal and decoder_causal:
-        return (
-            "Chunks of any number of frames give the same result as the whole clip, to 1e-5 when "
-            "computed in float32."
-        )
-    if encoder_causal:
-        return (
-            "Chunks of any number of frames give the latents of the whole clip, to 1e-5 when "
-            "computed in float32. The decoder is not causal: chunks of latents give other frames "
-            "than the whole."
-        )
-    return "It is not causal: chunks of time give other results than the whole clip."
 
 
 def _fixed_size_limits(config: Config) -> str:

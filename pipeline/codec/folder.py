@@ -17,7 +17,7 @@ import safetensors.numpy
 from flax import nnx
 
 from pipeline import models
-from pipeline.codec import card
+from pipeline.codec import card, streaming_contract
 from pipeline.core import parameters
 from pipeline.core.errors import CheckpointError, ConfigError, DataError, StrataError, one_line
 from pipeline.core.parameters import Abstract, ModelDef
@@ -131,8 +131,15 @@ def _facts(config: Mapping[str, Any], file: os.PathLike[str]) -> dict[str, Any]:
         name: getattr(model, name)
         for name in ("spatial_factor", "temporal_factor", "latent_channels")
     }
+    time = streaming_contract.facts(model) if model.is_video else {}
     return {
-        "codec": {"is_video": model.is_video, "causal": all(causal.values()), **causal, **sizes}
+        "codec": {
+            "is_video": model.is_video,
+            "causal": all(causal.values()),
+            **causal,
+            **time,
+            **sizes,
+        }
     }
 
 

@@ -21,8 +21,10 @@ from pipeline.core import pixels
 from pipeline.core.construct import construct, find
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Outputs, pixels_of
+from pipeline.core.windows import Windows
 from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.cache import CausalCache
+from pipeline.nn.clips.windows import in_windows
 from pipeline.nn.conv import Conv
 from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
@@ -45,6 +47,8 @@ class Autoencoder(nnx.Module):
       is_video, spatial_factor, temporal_factor: as the networks have them.
       encoder_causal, decoder_causal: whether chunks of a clip give the latents, and the frames, of
         the whole clip.
+      windows: the fixed windows of time that belong to the networks (pipeline.core.windows), in
+        which whole clips are coded too; None of most networks.
       last_layer: name of the kernel at the output, for adaptive weights of a discriminator.
       num_codes, codes_per_position: of a discrete bottleneck, the number of codes and how many a
         position has; 0 and 1 of another one.
@@ -99,12 +103,15 @@ class Autoencoder(nnx.Module):
         self.encoder_causal: bool = self.encoder.causal
         self.decoder_causal: bool = self.decoder.causal
         self.last_layer = f"decoder.{self.decoder.last_layer}"
+        self.windows: Windows | None = getattr(self.encoder, "windows", None)
         self._check_sizes(image_size, num_frames, encoder["name"], decoder["name"])
         self.image_size, self.image_channels = image_size, image_channels
         self.num_frames, self.latent_channels, self.remat = num_frames, latent_channels, remat
         side = image_size // self.spatial_factor
-        frames = (1 + num_frames // self.temporal_factor,) if self.is_video else ()
-        self.latent_shapes = ((*frames, side, side, latent_channels),)
+        frames = 1 + num_frames // self.temporal_factor
+        frames = self.windows.num_latents(num_frames) if self.windows else frames
+        time = (frames,) if self.is_video else ()
+        self.latent_shapes = ((*time, side, side, latent_channels),)
         # Of a discrete bottleneck: the number of codes, and how many of them a position has.
         self.num_codes: int = getattr(self.bottleneck, "num_codes", 0)
         self.codes_per_position: int = getattr(self.bottleneck, "codes_per_position", 1)
@@ -173,7 +180,7 @@ class Autoencoder(nnx.Module):
         remat: bool = False,
     ) -> tuple[Float[Array, "b *t2 h2 w2 d"], dict[str, Any]]:
         """Return what the bottleneck takes, and the encoder's arrays for losses."""
-        h, aux = self.encoder(pixels.to_float(images), remat=remat, **_cached(cache))
+        h, aux = self._run(self.encoder, pixels.to_float(images), 1, cache, remat)
         return h if self.quant_conv is None else self.quant_conv(h), aux
 
     def _decode(
@@ -184,11 +191,19 @@ class Autoencoder(nnx.Module):
         remat: bool = False,
     ) -> tuple[Float[Array, "b *t2 h2 w2 c"], dict[str, Any]]:
         z = z if self.post_quant_conv is None else self.post_quant_conv(z)
-        return self.decoder(z, remat=remat, **_cached(cache))
+        return self._run(self.decoder, z, self.temporal_factor, cache, remat)
+
+    def _run(
+        self, network: Any, x: Any, unit: int, cache: CausalCache | None, remat: bool
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the network's output and arrays; without a cache, of a whole clip."""
+        if self.windows is None or cache is not None:  # with a cache, x is one window
+            return network(x, remat=remat, **_cached(cache))
+        return in_windows(network, x, self.windows, unit=unit, remat=remat), {}
 
     def _check_sizes(self, image_size: int, num_frames: int, encoder: str, decoder: str) -> None:
-        for name in ("is_video", "spatial_factor", "temporal_factor"):
-            one, other = getattr(self.encoder, name), getattr(self.decoder, name)
+        for name in ("is_video", "spatial_factor", "temporal_factor", "windows"):
+            one, other = (getattr(side, name, None) for side in (self.encoder, self.decoder))
             if one != other:
                 raise ConfigError(
                     f"model.decoder ({decoder}) has {name} {other}, but model.encoder ({encoder}) "
@@ -202,7 +217,9 @@ class Autoencoder(nnx.Module):
             )
         if not self.is_video and num_frames != 1:
             raise ConfigError(f"model.num_frames={num_frames} must be 1 for a codec of images")
-        if num_frames % time != 1 % time:
+        if self.windows and num_frames != self.windows.padded(num_frames):
+            raise ConfigError(f"model.num_frames={num_frames} must be {self.windows.lengths}")
+        if not self.windows and num_frames % time != 1 % time:
             raise ConfigError(f"model.num_frames={num_frames} must be 1 + {time}k")
 
 

@@ -214,7 +214,8 @@ def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame
 
 def _chunk_remarks(codec: AnySizeCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
     chunk = chunks.FRAMES if isinstance(chunk, str) else chunk
-    if not codec.is_video or causal or not chunk or frames <= 1 + chunk:
+    exact = causal or codec.windows is not None
+    if not codec.is_video or exact or not chunk or frames <= 1 + chunk:
         return []
     return [f"coded in chunks of {chunk} frames, which this codec's results depend on"]
 

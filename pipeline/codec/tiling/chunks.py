@@ -28,37 +28,43 @@ def in_latents(chunk: Chunk, temporal_factor: int) -> Chunk:
     return chunk if not chunk or isinstance(chunk, str) else max(1, chunk // temporal_factor)
 
 
-def split(x: Any, chunk: int, causal: bool) -> Iterator[Any]:
-    """Yield x [b t ...] in consecutive chunks [b t ...] along time."""
-    first = 1 if causal else 1 + chunk  # a causal network codes the first frame alone, as an image
+def split(x: Any, chunk: int, lead: int | None) -> Iterator[Any]:
+    """Yield x [b t ...] in consecutive chunks [b t ...] along time.
+
+    The first one is longer by `lead`; with None it is one frame, which a causal network codes
+    alone, as an image.
+    """
+    first = 1 if lead is None else lead + chunk
     yield x[:, :first]
     for start in range(first, x.shape[1], chunk):
         yield x[:, start : start + chunk]
 
 
-def with_overlap(chunks: Iterable[Any], causal: bool) -> Iterator[tuple[Any, bool]]:
-    """Yield each chunk, and whether the last frame of the previous chunk is prepended to it.
-
-    It is prepended for a network that is not causal.
+def with_overlap(chunks: Iterable[Any], overlap: int) -> Iterator[tuple[Any, bool]]:
+    """Yield each chunk with the last `overlap` frames of the previous one prepended, and whether
+    any were.
     """
     last = None
     for chunk in chunks:
-        whole = chunk if last is None or causal else np.concatenate([last, chunk], axis=1)
+        whole = chunk if last is None else np.concatenate([last, chunk], axis=1)
         yield whole, whole is not chunk
-        last = chunk[:, -1:]
+        last = whole[:, -overlap:] if overlap else None
 
 
 def group(
-    items: Iterable[Any], chunk: Chunk, causal: bool, default: Callable[[Any], int]
+    items: Iterable[Any], chunk: Chunk, lead: int | None, default: Callable[[Any], int]
 ) -> Iterator[list[Any]]:
-    """Yield lists of `chunk` items, of default(first item) for "auto"; the last may be shorter."""
+    """Yield lists of `chunk` items, of default(first item) for "auto"; the last may be shorter.
+
+    The first list is longer by `lead`, or with None has one item.
+    """
     iterator = iter(items)
     head = list(itertools.islice(iterator, 1))
     if not head:
         return
     size = default(head[0]) if isinstance(chunk, str) else chunk
     iterator = itertools.chain(head, iterator)
-    count = 1 if causal else None if size is None else 1 + size
+    count = 1 if lead is None else None if size is None else lead + size
     while items_of_chunk := list(itertools.islice(iterator, count)):
         yield items_of_chunk
         count = size

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.windows import Windows
 
 # (frames, height, width) to crop to; None keeps a dimension as it is. Images have frames None.
 Size = tuple[int | None, int | None, int | None]
@@ -27,15 +28,24 @@ def is_tile(side: Any, factor: int) -> bool:
     return is_whole(side) and side >= 2 * factor and side % factor == 0
 
 
-def pad(x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0) -> tuple[Any, str]:
+def pad(
+    x: Any,
+    *,
+    spatial_factor: int,
+    temporal_factor: int,
+    windows: Windows | None = None,
+    before: int = 0,
+) -> tuple[Any, str]:
     """Pad x [b h w c] or [b t h w c] by repeating its last row, column and frame.
 
-    Heights and widths become multiples of spatial_factor, lengths 1 + temporal_factor * k.
+    Heights and widths become multiples of spatial_factor, lengths 1 + temporal_factor * k, or a
+    length that the codec's windows take.
 
     Args:
       x: images or clips.
       spatial_factor: pixels along each side of a latent.
       temporal_factor: frames of one latent frame.
+      windows: the windows of a codec that has any.
       before: frames of the clip that came before x. Above 0, the message leaves out the padding of
         rows and columns, which the first chunk has reported.
 
@@ -45,13 +55,15 @@ def pad(x: Any, *, spatial_factor: int, temporal_factor: int, before: int = 0) -
     *time, height, width = x.shape[1:-1]
     below, right = -height % spatial_factor, -width % spatial_factor
     frames = before + sum(time)
-    after = (1 - frames) % temporal_factor if time else 0
+    wanted = windows.padded(frames) - frames if windows else (1 - frames) % temporal_factor
+    after = wanted if time else 0
     if not (below or right or after):
         return x, ""
     widths = [(0, 0), *([(0, after)] if time else []), (0, below), (0, right), (0, 0)]
     done = []
     if after:
-        done.append(f"{frames} frames are padded to {frames + after} (1 + {temporal_factor}k)")
+        rule = windows.lengths if windows else f"1 + {temporal_factor}k"
+        done.append(f"{frames} frames are padded to {frames + after} ({rule})")
     if (below or right) and not before:
         done.append(f"{height}x{width} pixels are padded to {height + below}x{width + right}")
     padded = (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, mode="edge")

@@ -21,7 +21,8 @@ def encode_part(
 ) -> tuple[tuple[Array, ...], CacheArrays | None]:
     """Return (means, log-variances), or (indices [... m],) of codes, and the next chunk's cache.
 
-    The cache is None unless the encoder `remembers` earlier chunks, because it is causal.
+    The cache is None unless the encoder `remembers` earlier chunks: because it is causal, or has
+    consecutive windows.
     """
     model = modeldef.merge(params, model_state)
     if not remembers:

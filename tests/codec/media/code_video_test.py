@@ -137,7 +137,7 @@ def test_a_reconstruction_side_by_side_keeps_the_shape_of_pixels(tmp_path):
 class Forgetful(Plain):
     """A codec whose frames in chunks are darker than those of a whole clip."""
 
-    causal = False
+    causal, windows = False, None
 
     def decode_frames(self, latents, *, chunk="auto", **_):
         for latent in latents:

@@ -39,13 +39,14 @@ def test_chunks_of_small_frames_are_longer_for_causal_networks(height, width, ti
     ],
 )
 def test_groups_have_the_requested_lengths(chunk, causal, lengths):
-    groups = list(chunks.group(range(10), chunk, causal, lambda first: 3 + first))
+    lead = None if causal else 1
+    groups = list(chunks.group(range(10), chunk, lead, lambda first: 3 + first))
     assert (
         list(itertools.chain(*groups)) == list(range(10))
         and [len(group) for group in groups] == lengths
     )
     if isinstance(chunk, int):
-        assert [part.shape[1] for part in chunks.split(np.zeros((1, 10)), chunk, causal)] == lengths
+        assert [part.shape[1] for part in chunks.split(np.zeros((1, 10)), chunk, lead)] == lengths
 
 
 @pytest.mark.parametrize(
@@ -57,14 +58,14 @@ def test_chunks_convert_from_frames_to_latents(chunk, latents):
 
 def test_groups_are_read_lazily():
     frames = iter(range(100))
-    groups = chunks.group(frames, "auto", True, lambda first: 3)
+    groups = chunks.group(frames, "auto", None, lambda first: 3)
     assert (
         next(frames) == 0
         and next(groups) == [1]
         and next(groups) == [2, 3, 4]
         and next(frames) == 5
     )
-    assert list(chunks.group([], "auto", True, lambda first: 3)) == []
+    assert list(chunks.group([], "auto", None, lambda first: 3)) == []
 
 
 def test_default_chunks_follow_the_frame_size_and_do_not_change_the_result():

@@ -1,0 +1,1 @@
+"""Layers and loops of clips alone."""
