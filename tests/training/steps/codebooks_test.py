@@ -16,10 +16,13 @@ def test_a_restored_run_goes_on_bit_for_bit(tmp_path):
 
 
 def test_one_and_eight_devices_have_the_same_codes():
-    (one, metrics), (eight, more) = run(RECIPE, 1, 2), run(RECIPE, 8, 2)
+    """After one step: later vectors differ by what Adam makes of rounding, and some of them lie
+    between two codes.
+    """
+    (one, metrics), (eight, more) = run(RECIPE, 1, 1), run(RECIPE, 8, 1)
     for name in ("loss", "commitment", "codebook_perplexity", "gradient_norm"):
-        np.testing.assert_allclose(metrics[name], more[name], rtol=2e-4, err_msg=name)
+        np.testing.assert_allclose(metrics[name], more[name], rtol=1e-5, err_msg=name)
     for name in STATISTICS:
         np.testing.assert_allclose(
-            one.model_state[name], eight.model_state[name], rtol=1e-3, atol=1e-5, err_msg=name
+            one.model_state[name], eight.model_state[name], rtol=1e-5, atol=1e-6, err_msg=name
         )
