@@ -7,7 +7,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from pipeline.build import data, stages, state, steps
+from pipeline.build import data, init, stages, state, steps
 from pipeline.core import chips
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.training.provenance import Provenance
@@ -38,6 +38,7 @@ def run_spec(config: dict[str, Any]) -> RunSpec:
         shapes = state.abstract_state(config, mesh)[1]
         stage_runs = _stage_runs(config, mesh, shapes)
         provenance = _provenance(config, stage_runs)
+        warning = init.latent_warning(config, stage_runs[0].modeldef.param_names)
     device_kind, seed = mesh.devices.flat[0].device_kind, config["seed"]
     return RunSpec(
         name=config["model"]["name"],
@@ -57,6 +58,7 @@ def run_spec(config: dict[str, Any]) -> RunSpec:
             grace_seconds=config["preemption"]["grace_seconds"],
         ),
         began=began,
+        notes=[warning] if warning else [],
     )
 
 
@@ -115,4 +117,4 @@ def _provenance(config: dict[str, Any], stage_runs: Sequence[StageRun]) -> Prove
         if len(prints) == 1
         else hashlib.sha256(" ".join(prints).encode()).hexdigest(),
     }
-    return Provenance(config, dataset, sorted(frozen) or None)
+    return Provenance(config, dataset, sorted(frozen) or None, init.origin(config))

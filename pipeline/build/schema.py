@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from pipeline.build import data, limits, stages
+from pipeline.build import data, init, limits, stages
 from pipeline.build.discriminator import gan_config
 from pipeline.build.importance import importance_config
 from pipeline.build.latent_adversarial import latent_adversarial_config
@@ -25,6 +25,8 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "float32",
     "grad_accum_steps": 1,
     "ema": 0.9999,
+    "trainable": "",
+    "init": {},
     "step": "elbo",
     "objective": {},  # objective.DEFAULTS of the step
     "discriminator": {},
@@ -58,7 +60,7 @@ _FIXED_SECTIONS = (
     "watchdog",
     "preemption",
 )
-_SECTIONS = ("data", "model", "optimizer", "objective", "discriminator", "sharding")
+_SECTIONS = ("data", "init", "model", "optimizer", "objective", "discriminator", "sharding")
 _SECTIONS += _FIXED_SECTIONS
 STEPS = ("elbo", "adversarial")
 
@@ -74,6 +76,7 @@ def complete(config: ConfigDict) -> dict[str, Any]:
     for key in given:
         if key not in known:
             raise ConfigError(f"config.{key} is not a key of a recipe: {nearest(key, known)}")
+    given |= {"model": init.model_of(given)} if "init" in given else {}
     for key in REQUIRED:
         if key not in given:
             raise ConfigError(f"config.{key} is missing")
@@ -106,6 +109,7 @@ def complete(config: ConfigDict) -> dict[str, Any]:
 def _check_settings(config: Mapping[str, Any]) -> None:
     """Check names and types of the settings of what needs no model to be built."""
     data.check_settings(config["data"])
+    init.of(config)
     update(config)
     objective.check_keys(config["objective"])
     gan_config(config)
@@ -146,7 +150,10 @@ def _check_sections(full: Mapping[str, Any], *, where: str = "config") -> None:
     if "image_size" not in full["data"]:
         raise ConfigError(f"{where}.data.image_size is missing")
     if not isinstance(full["model"].get("name"), str):
-        raise ConfigError(f"{where}.model.name is missing: name a class of pipeline.models")
+        raise ConfigError(
+            f"{where}.model.name is missing: name a class of pipeline.models, or give the codec "
+            "to start from: --config.init.codec=CODEC"
+        )
     if not isinstance(full["discriminator"].get("optimizer", {}), dict):
         raise ConfigError(f"{where}.discriminator.optimizer must be a dict")
 
@@ -185,6 +192,7 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
     if section == "data":
         return data.dataset_class(plain(config).get("data", {}).get("source")), ()
     targets: dict[str, Any] = {
+        "init": init.settings,
         "optimizer": optimizer_update,
         "discriminator.optimizer": optimizer_update,
         "objective": objective.settings,
@@ -199,11 +207,13 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
         return None if term is None else (term, objective.SUPPLIED)
     if section in ("model", "discriminator"):
         package = {"model": "pipeline.models", "discriminator": "pipeline.discriminators"}[section]
-        name = str(plain(config).get(section, {}).get("name"))
+        recipe = plain(config)
+        part = init.model_of(recipe) if section == "model" else recipe.get(section, {})
+        name = str(part.get("name"))
         return find(package, name, where=section), ("rngs", "dtype", "in_channels")
     above, _, part = section.partition(".")
     if above == "model":
-        model = plain(config).get("model", {})
+        model = init.model_of(plain(config))
         whole: Any = find("pipeline.models", str(model.get("name")), where="model")
         packages = getattr(whole, "parts", {})
         if part in packages:

@@ -5,10 +5,11 @@ from typing import Any
 
 from jax.sharding import AbstractMesh, Mesh
 
+from pipeline.build import init
 from pipeline.build.discriminator import discriminator_factory
 from pipeline.build.latent_adversarial import latent_adversarial_config
 from pipeline.build.model import model_factory
-from pipeline.build.optimizer import discriminator_update, update
+from pipeline.build.optimizer import discriminator_update, trainable, update
 from pipeline.core import progress
 from pipeline.core.parameters import ModelDef
 from pipeline.data.videos.buckets import shapes_of
@@ -16,6 +17,7 @@ from pipeline.losses import objective
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import train_state as states
 from pipeline.training.state.train_state import Extras, TrainState
+from pipeline.training.state.trainable import OBJECTIVE
 from pipeline.training.steps.adversarial import LECAM
 
 
@@ -40,9 +42,10 @@ def extras(config: Mapping[str, Any]) -> Extras:
     of_latents = latent_adversarial_config(config).weight > 0
     if (config["step"] == "elbo" and not of_latents) or not config["discriminator"]:
         has_norms = objective.spectral_weight(config["objective"]) is not None
-        return Extras(params, spectral=has_norms)
+        return Extras(params, spectral=has_norms, trainable=trainable(config))
     optimizer, values = discriminator_update(config).optimizer, {} if of_latents else LECAM
-    return Extras(params, discriminator_factory(config), optimizer, values)
+    made = discriminator_factory(config)
+    return Extras(params, made, optimizer, values, trainable=trainable(config))
 
 
 def abstract_state(
@@ -57,8 +60,22 @@ def abstract_state(
 
 
 def initial_state(config: Mapping[str, Any], shapes: TrainState) -> TrainState:
-    """Return the state before the first step, with the shardings of `shapes`."""
-    optimizer = update(config).optimizer
+    """Return the state before the first step, with the shardings of `shapes`.
+
+    Raises:
+      ConfigError: the codec of config.init does not fit the model.
+    """
+    given = init.arrays(config, _of_model(shapes.params), _of_model(shapes.model_state))
     return states.initialize(
-        model_factory(config), optimizer, shapes, config["seed"], extras(config)
+        model_factory(config),
+        update(config).optimizer,
+        shapes,
+        config["seed"],
+        extras(config),
+        given=given,
     )
+
+
+def _of_model(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays without those of the objective."""
+    return {name: array for name, array in arrays.items() if not name.startswith(OBJECTIVE)}

@@ -90,6 +90,11 @@ def _adversarial_step(
                 f"objective.adversarial.adaptive: {name} does not say which is its last layer "
                 "(last_layer); set adaptive=False"
             )
+        if not common["update"].trainable.trains(layer):
+            raise ConfigError(
+                f"objective.adversarial.adaptive balances gradients at {layer}, which "
+                "config.trainable freezes; set adaptive=False"
+            )
     return AdversarialStep(
         modeldef,
         loss,

@@ -55,6 +55,8 @@ class Autoencoder(nnx.Module):
     """
 
     codec_kind, num_layers = "any_size", 1
+    # The parts on whose arrays the latents depend.
+    encoder_parts = ("encoder", "quant_conv", "bottleneck")
     # Settings that are recipes themselves, and the package in which each finds its name.
     parts: ClassVar = {"encoder": NETWORKS, "bottleneck": BOTTLENECKS, "decoder": NETWORKS}
     # Arguments of the parts that are not the recipe's to choose.

@@ -16,6 +16,7 @@ from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.feed import feed
 from pipeline.training.monitoring.divergence import Judge, RollBack, Skipped
 from pipeline.training.monitoring.evaluation import Reports
+from pipeline.training.monitoring.frozen_arrays import FrozenArrays
 from pipeline.training.monitoring.run_log import RunLog, few
 from pipeline.training.monitoring.step_log import TrainLog
 from pipeline.training.programs import Programs
@@ -131,6 +132,9 @@ class Run:
         log = TrainLog(self.log.writer, judge, every=spec.runtime.log_every, **callbacks)
         self._start = start
         self.log.announce(start, compiling=self.programs.is_empty)
+        frozen = FrozenArrays(state, spec.mesh)
+        for line in filter(None, (*spec.notes, frozen.describe())):
+            self.log.say(line)
         batches = feed(spec, start, self.skipped.batches, self.phases)
         with contextlib.closing(batches):
             batch, examples = next(batches)
@@ -146,6 +150,8 @@ class Run:
                 self.phases.beat(step)
                 self._between_steps(step, state, log, judge)
             log.drain()
+        if confirmed := frozen.confirm(state):
+            self.log.say(confirmed)
 
     def _entered(self, step: int, state: TrainState) -> TrainState:
         """Return the state before a step: with a new discriminator if its stage starts with one."""

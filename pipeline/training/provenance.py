@@ -17,11 +17,13 @@ class Provenance:
       config: the complete recipe; here it is only saved and compared.
       dataset: "source", "path", "num_examples" and "fingerprint".
       frozen: fingerprints of the frozen networks of the objective, or None if there are none.
+      origin: what identifies the codec that the run starts from (pipeline.build.init), or None.
     """
 
     config: Mapping[str, Any]
     dataset: Mapping[str, Any]
     frozen: list[str] | None
+    origin: Mapping[str, Any] | None = None
 
     def metadata(self, skipped_batches: Sequence[int]) -> dict[str, Any]:
         """Return the JSON that a checkpoint holds besides its arrays."""
@@ -30,6 +32,7 @@ class Provenance:
             "dataset": dict(self.dataset),
             "skipped_batches": list(skipped_batches),
             "frozen": self.frozen,
+            "origin": None if self.origin is None else dict(self.origin),
         }
 
     def check_same(self, saved: Mapping[str, Any], where: str, *, force: bool) -> None:
@@ -53,4 +56,11 @@ class Provenance:
             raise ConfigError(
                 f"the frozen networks ({keys}) have other weights than in {where} "
                 "(--force_config goes on with the new ones)"
+            )
+        began = saved.get("origin") or {}
+        now = (self.origin or {}).get("fingerprint")
+        if began.get("fingerprint") not in (None, now) and not force:
+            raise ConfigError(
+                f"the codec of config.init has other weights than the one that the run of {where} "
+                "started from (--force_config goes on nevertheless)"
             )

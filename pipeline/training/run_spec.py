@@ -108,6 +108,7 @@ class RunSpec:
       new_discriminator: creates the discriminator's state for a stage that begins after a step.
       stages: in order, without gaps from step 0 on.
       began: time.monotonic() when set-up began; goodput counts from here.
+      notes: lines to show when the run begins.
     """
 
     name: str
@@ -123,6 +124,7 @@ class RunSpec:
     divergence: DivergenceOptions
     runtime: RuntimeOptions
     began: float
+    notes: Sequence[str] = ()
 
     @property
     def num_steps(self) -> int:

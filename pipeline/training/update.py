@@ -14,6 +14,7 @@ from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import Arrays
 from pipeline.training.state.train_state import TrainState
+from pipeline.training.state.trainable import ALL, Trainable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Update:
     The EMA's decay is `ema`, but at most (1 + n) / (10 + n) after n applied steps. Otherwise an
     average over ten thousand steps would consist of the initial weights for most of a short run.
 
-    Parameters whose names begin with one of `frozen`, such as "encoder", keep their values, and
-    their gradients count as 0.
+    Arrays that are not `trainable` keep their values for the whole run: gradients, updates and the
+    EMA are those of the others. Parameters whose names begin with one of `frozen`, such as
+    "encoder", keep their values for a stage of a run, and their gradients count as 0.
     """
 
     optimizer: optax.GradientTransformation
@@ -42,6 +44,7 @@ class Update:
     skip_norm: float | int = 0.0
     max_skips: int = 100
     frozen: tuple[str, ...] = ()
+    trainable: Trainable = ALL
 
     def __post_init__(self):
         if not 0 <= self.ema < 1:
@@ -56,6 +59,7 @@ class Update:
 
         Args:
           loss: the differentiated loss.
+          gradients: of the trainable parameters.
           model_state: the model's other variables after the step.
         """
         proposal = self.propose(state, loss, gradients, model_state)
@@ -65,7 +69,10 @@ class Update:
         self, state: TrainState, loss: Float[Array, ""], gradients: Arrays, model_state: Arrays
     ) -> "Proposal":
         """Return what `apply` would write; the arguments are those of a call."""
-        still = self._frozen_among(state.params)
+        trained, _ = self.trainable.split(state.params)
+        still = [name for name in self._frozen_among(state.params) if name in trained]
+        _, fixed = self.trainable.split(state.model_state)
+        model_state = model_state | fixed
         gradients = gradients | {name: jnp.zeros_like(gradients[name]) for name in still}
         layer_norms = jnp.stack([optax.tree.norm(layer) for layer in by_layer(gradients).values()])
         norm = jnp.linalg.norm(layer_norms)
@@ -73,9 +80,9 @@ class Update:
         rate = self.learning_rate(state.step)
         shrink = jnp.minimum(1.0, self.clip_norm / (norm + 1e-6)) if self.clip_norm else 1.0
         gradients = jax.tree.map(lambda g: g * shrink, gradients)
-        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.params)
-        params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-        params |= {name: state.params[name] for name in still}
+        updates, opt_state = self.optimizer.update(gradients, state.opt_state, trained)
+        params = jax.tree.map(lambda p, u: p - rate * u, trained, updates)
+        params |= {name: trained[name] for name in still}
         applied = (state.step - state.skipped).astype(jnp.float32)
         decay = jnp.minimum(self.ema, (1 + applied) / (10 + applied))
         # The state of a discriminator has no EMA.
@@ -128,7 +135,7 @@ class Proposal(NamedTuple):
     """The arrays that a step would write, and what decides whether it does.
 
     Attributes:
-      new: the fields of the next state.
+      new: the fields of the next state; of `params` those that are trained.
       large: whether the gradient's norm reaches skip_norm.
       finite: whether the loss, the gradient's norm and all of `new` are finite.
       report: metrics to log.
@@ -191,7 +198,8 @@ def _next_state(
     return dataclasses.replace(
         state,
         step=state.step + 1,
-        params=keep(new["params"], state.params),
+        params=state.params
+        | keep(new["params"], {name: state.params[name] for name in new["params"]}),
         ema=keep(new["ema"], state.ema),
         model_state=keep(new["model_state"], state.model_state),
         opt_state=keep(new["opt_state"], state.opt_state),

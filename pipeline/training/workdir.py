@@ -29,6 +29,7 @@ FREE = (
     "divergence",
     "watchdog",
     "preemption",
+    "init.codec",
     "data.path",
     "data.eval_path",
     "data.num_workers",

@@ -270,11 +270,17 @@ class Checkpoints:
           CheckpointError: there is no such step, or it is of another model. DamagedCheckpoint:
             arrays are not what was saved.
         """
-        part = "ema" if ema else "params"
-        tree = {part: dict(params), "model_state": dict(model_state)}
-        reading.check_shapes(self.folder / str(step), self.manifest(step), tree)
+        manifest = self.manifest(step)
+        tree = {"ema" if ema else "params": dict(params), "model_state": dict(model_state)}
+        averaged = {name: params[name] for name in params if f"ema.{name}" in manifest["arrays"]}
+        if ema and len(averaged) < len(params):  # the frozen ones have no average
+            tree |= {"params": dict(params), "ema": averaged}
+        reading.check_shapes(self.folder / str(step), manifest, tree)
         arrays = self.arrays(step, *tree)
-        found = {"params": arrays[part], "model_state": arrays.get("model_state", {})}
+        found = {
+            "params": arrays.get("params", {}) | arrays.get("ema", {}),
+            "model_state": arrays.get("model_state", {}),
+        }
         return {
             kind: {name: found[kind][name] for name in wanted}
             for kind, wanted in zip(found, (params, model_state))

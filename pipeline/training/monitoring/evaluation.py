@@ -47,7 +47,7 @@ class Reports:
 
         Reconstructions are always measured, and the ELBO where the model has a likelihood.
         """
-        model = self._modeldef.merge(state.ema, state.model_state)
+        model = self._modeldef.merge(state.averaged, state.model_state)
         where: Any = dict(place=self._place, replicated=self._replicated)
         result: dict[str, Any] = {}
         if self._options.likelihood:
@@ -78,7 +78,7 @@ class Reports:
         num = self._options.num_samples
         batch = self._first_examples(num) if self._data.num_eval_examples else None
         images = None if batch is None else pixels_of(batch)
-        samples, recon = self._draw(state.ema, state.model_state, batch)
+        samples, recon = self._draw(state.averaged, state.model_state, batch)
         if samples is not None:
             self._writer.image(step, "samples", grids.grid(np.asarray(samples)))
         if images is not None:

@@ -38,7 +38,7 @@ class RunLog:
         sizes = dict(num_steps=spec.num_steps, batch_size=spec.stages[0].batch_size)
         self.progress = Progress(**sizes, phases=phases, enabled=enabled)
         self.goodput = Goodput(folder, phases, enabled=enabled)
-        self._layers = list(by_layer(spec.shapes.params))
+        self._layers = list(by_layer(spec.shapes.ema))  # of the trained parameters
         self.writer: Any = None
 
     def open(self, resume_step: int) -> None:

@@ -18,6 +18,7 @@ from pipeline.core.errors import CheckpointError
 from pipeline.core.parameters import Arrays, ModelDef
 from pipeline.losses import spectral
 from pipeline.training.state import sharding
+from pipeline.training.state.trainable import ALL, Trainable
 
 
 @flax.struct.dataclass
@@ -26,6 +27,9 @@ class TrainState:
 
     Attributes:
       step: the number of batches seen.
+      params: all of the model's parameters, also those that are frozen.
+      ema: averages of the trained parameters.
+      opt_state: the optimizer's state for the trained parameters.
       model_state: the model's variables that are not parameters.
       skipped: how many of these batches changed nothing.
       consecutive_large_grads, consecutive_nonfinite: how many of the last batches had a large or a
@@ -44,6 +48,11 @@ class TrainState:
     consecutive_nonfinite: Int[Array, ""] | Any
     discriminator: Any = None
 
+    @property
+    def averaged(self) -> Arrays:
+        """All parameters: the averages, and the frozen ones, which have none."""
+        return self.params | self.ema
+
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
@@ -56,6 +65,7 @@ class Extras:
       discriminator_state: running values that belong to the discriminator: initial value by name.
       spectral: whether model_state holds a direction for each of the model's convolutions
         (pipeline.losses.spectral).
+      trainable: which arrays of the model are trained.
     """
 
     params: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
@@ -63,6 +73,7 @@ class Extras:
     discriminator_optimizer: optax.GradientTransformation | None = None
     discriminator_state: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
     spectral: bool = False
+    trainable: Trainable = ALL
 
     def make_discriminator(self, key: Any) -> tuple[Arrays, Arrays] | None:
         """Return the discriminator's parameters and other variables, or None without one."""
@@ -84,8 +95,10 @@ def fresh(
     discriminator: TrainState | None = None,
     *,
     ema: bool = True,
+    trainable: Trainable = ALL,
 ) -> TrainState:
     """Return the state before the first step; the EMA starts at the parameters."""
+    trained, _ = trainable.split(params)
 
     # Each counter and the EMA get their own buffers, because a donated buffer may appear only once.
     def zero() -> Any:
@@ -94,9 +107,9 @@ def fresh(
     return TrainState(
         step=zero(),
         params=params,
-        ema=jax.tree.map(jnp.copy, params) if ema else {},
+        ema=jax.tree.map(jnp.copy, trained) if ema else {},
         model_state=model_state,
-        opt_state=optimizer.init(params),
+        opt_state=optimizer.init(trained),
         skipped=zero(),
         consecutive_large_grads=zero(),
         consecutive_nonfinite=zero(),
@@ -118,6 +131,7 @@ def abstract(
       overrides: see `sharding.state_shardings`.
     """
     modeldef, params, model_state = parameters.abstract(lambda: create(nnx.Rngs(0)))
+    extras.trainable.check(params)
     if extras.spectral:
         model_state = model_state | spectral.shapes(modeldef, params, model_state)
 
@@ -128,6 +142,7 @@ def abstract(
             model_state,
             optimizer,
             _fresh_discriminator(discriminator, extras),
+            trainable=extras.trainable,
         )
 
     state = jax.eval_shape(start, params, model_state)
@@ -154,15 +169,23 @@ def initialize(
     shapes: TrainState,
     seed: int,
     extras: Extras = NONE,
+    *,
+    given: Mapping[str, Any] | None = None,
 ) -> TrainState:
     """Return the state before the first step; no device holds more than its shards.
 
-    The weights are drawn one by one in host memory. They are therefore equal on every mesh and
-    accelerator, and ready in seconds, whereas XLA takes minutes to compile a program with the
-    thousand initializers of a VDVAE.
+    Arrays that are `given` by name take the place of those that would be drawn. The weights are
+    drawn one by one in host memory. They are therefore equal on every mesh and accelerator, and
+    ready in seconds, whereas XLA takes minutes to compile a program with the thousand initializers
+    of a VDVAE.
     """
     with jax.default_device(_host()):
         _, params, model_state = parameters.split(create(nnx.Rngs(jax.random.key(seed))))
+    given = given or {}
+    params, model_state = (
+        {name: given.get(name, array) for name, array in arrays.items()}
+        for arrays in (params, model_state)
+    )
     return from_weights(params, model_state, optimizer, shapes, seed, extras)
 
 
@@ -185,7 +208,9 @@ def from_weights(
         lambda leaf: leaf.sharding, dataclasses.replace(shapes, discriminator=None)
     )
     start = jax.jit(
-        lambda p, o: fresh(p, o, optimizer), out_shardings=shardings, donate_argnums=(0, 1)
+        lambda p, o: fresh(p, o, optimizer, trainable=extras.trainable),
+        out_shardings=shardings,
+        donate_argnums=(0, 1),
     )
     weights = dict(params) | {name: np.float32(value) for name, value in extras.params.items()}
     state = start(

@@ -135,10 +135,11 @@ class AdversarialStep:
         ) -> tuple[_Gradients, dict[str, Array], Arrays]:
             return self._gradients(whole, model_state, batch, frozen, key)
 
+        trained, _ = self.update.trainable.split(whole.params)
         like = _Gradients(
-            whole.params,
+            trained,
             whole.discriminator.params if self.active else {},
-            whole.params if self._balances_later else {},
+            trained if self._balances_later else {},
             whole.params[self.layer] if self._balances_later else None,
         )
         parts, metrics, model_state = accumulate(
@@ -204,7 +205,10 @@ class AdversarialStep:
         inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
         inputs["step"] = state.step
 
-        def forward(params: Arrays) -> tuple[Any, Arrays]:
+        trained, fixed = self.update.trainable.split(state.params)
+
+        def forward(trained: Arrays) -> tuple[Any, Arrays]:
+            params = trained | fixed
             model = self.modeldef.merge(params, model_state)
             outputs = model(inputs, key=key, train=True)
             own = {name: params[name] for name in self.objective.params}
@@ -220,7 +224,7 @@ class AdversarialStep:
             parts = masked_mean(losses.likelihood, mask), masked_mean(losses.regularizer, mask)
             return parts, masked_means(losses.logged, mask)
 
-        found, pull, model_state = jax.vjp(forward, state.params, has_aux=True)
+        found, pull, model_state = jax.vjp(forward, trained, has_aux=True)
         outputs, own, fakes = found
         (nll, rest), pull_losses, metrics = jax.vjp(losses_of, *found, has_aux=True)
         one, zero = jnp.ones_like(nll), jnp.zeros_like(nll)

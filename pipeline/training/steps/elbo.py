@@ -94,7 +94,7 @@ class ElboStep:
             state.model_state,
             batch,
             key,
-            like=whole.params,
+            like=self.update.trainable.split(whole.params)[0],
             steps=self.grad_accum_steps,
         )
         state, report = self.update(state, metrics["loss"], gradients, model_state)
@@ -110,11 +110,15 @@ class ElboStep:
     ) -> tuple[Arrays, dict[str, Array], Arrays]:
         """Return the gradients, metrics, and the model's other variables."""
 
-        def loss_of(params: Arrays) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
-            value, (metrics, after, _) = self._loss(params, model_state, state, batch, frozen, key)
+        trained, fixed = self.update.trainable.split(state.params)
+
+        def loss_of(trained: Arrays) -> tuple[Array, tuple[dict[str, Array], Arrays]]:
+            value, (metrics, after, _) = self._loss(
+                trained | fixed, model_state, state, batch, frozen, key
+            )
             return value, (metrics, after)
 
-        gradients, (metrics, after) = jax.grad(loss_of, has_aux=True)(state.params)
+        gradients, (metrics, after) = jax.grad(loss_of, has_aux=True)(trained)
         return gradients, metrics, after
 
     def _loss(

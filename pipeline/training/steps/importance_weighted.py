@@ -76,8 +76,10 @@ class ImportanceWeightedStep(ElboStep):
             for name, each in condition.items()
         }
 
-        def encode(params: Arrays) -> tuple[Latent, ...]:
-            model = self.modeldef.merge(params, model_state)
+        trained, fixed = self.update.trainable.split(state.params)
+
+        def encode(trained: Arrays) -> tuple[Latent, ...]:
+            model = self.modeldef.merge(trained | fixed, model_state)
             draw = jax.vmap(
                 lambda key: model.encode(batch["image"], key=key, **condition), out_axes=1
             )
@@ -85,9 +87,9 @@ class ImportanceWeightedStep(ElboStep):
             return _without_prior_gradient(latents)
 
         def loss_of(
-            params: Arrays, latents: tuple[Latent, ...]
+            trained: Arrays, latents: tuple[Latent, ...]
         ) -> tuple[Array, tuple[Array, dict[str, Array]]]:
-            model = self.modeldef.merge(params, model_state)
+            model = self.modeldef.merge(trained | fixed, model_state)
             latents = _with_prior(model, self._stopped(latents))
             decoded = model.decode([latent.z for latent in latents], **repeated)
             outputs = Outputs(decoded, latents)
@@ -95,11 +97,11 @@ class ImportanceWeightedStep(ElboStep):
             parts = jax.tree.map(self._by_example, _parts(outputs, {"image": images}))
             return -masked_mean(log_mean_exp(log_w), mask) / divisor, (log_w, parts)
 
-        latents, pull = jax.vjp(encode, state.params)
+        latents, pull = jax.vjp(encode, trained)
         self._check(latents)
         (loss, (log_w, parts)), (gradients, cotangents) = jax.value_and_grad(
             loss_of, (0, 1), has_aux=True
-        )(state.params, latents)
+        )(trained, latents)
         weights = jax.nn.softmax(log_w, axis=1)
         (of_encoder,) = pull(self._weighted(cotangents, weights))
         dims, means = num_values(batch), {name: part.mean(axis=1) for name, part in parts.items()}

@@ -96,7 +96,7 @@ class LatentAdversarialStep(ElboStep):
             state.model_state,
             batch,
             key,
-            like=(whole.params, whole.discriminator.params),
+            like=(self.update.trainable.split(whole.params)[0], whole.discriminator.params),
             steps=self.grad_accum_steps,
         )
         proposal = self.update.propose(state, metrics["loss"], gradients, model_state)
@@ -122,10 +122,11 @@ class LatentAdversarialStep(ElboStep):
         """Return the gradients of model and discriminator, metrics, and the other variables."""
         mask, dims, divisor = batch["mask"], num_values(batch), self.objective.divisor(batch)
         judge, weight = state.discriminator, self.adversary.weight
+        trained, fixed = self.update.trainable.split(state.params)
 
-        def loss_of(params: Arrays) -> tuple[Array, tuple[Array, dict[str, Array], Arrays]]:
+        def loss_of(trained: Arrays) -> tuple[Array, tuple[Array, dict[str, Array], Arrays]]:
             value, (metrics, after, latents) = self._loss(
-                params, model_state, state, batch, frozen, key
+                trained | fixed, model_state, state, batch, frozen, key
             )
             z = _flat(latents)
             logits = self._judged(judge.params, judge.model_state, z)
@@ -142,7 +143,7 @@ class LatentAdversarialStep(ElboStep):
             names = ("log_ratio", "reference_log_ratio")
             return loss, dict(zip(names, means, strict=True)) | {"discriminator": loss}
 
-        gradients, (z, metrics, after) = jax.grad(loss_of, has_aux=True)(state.params)
+        gradients, (z, metrics, after) = jax.grad(loss_of, has_aux=True)(trained)
         of_judge, report = jax.grad(loss_of_judge, has_aux=True)(judge.params, z)
         return (gradients, of_judge), metrics | report, after
 
