@@ -15,24 +15,22 @@ sees all frames through them), their epsilon is the image codec's 1e-6 and not 1
 over time has a skip connection of its own, behind which it starts at zero.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
 
 from pipeline.core.errors import ConfigError
+from pipeline.networks.video.residual import Clip, ResidualDecoder, ResidualEncoder, Stage
 from pipeline.nn.attention import SpatialAttention, TemporalAttention
 from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv import Conv, upsampling_convolve
 from pipeline.nn.conv3d import CausalConv3d, CentredConv3d, repeat_ends
 from pipeline.nn.norm import GroupNorm, LayerNorm
 from pipeline.nn.norm_act_conv import norm_act_conv
-from pipeline.nn.remat import run
-
-Clip = Float[Array, "b _ _ _ _"]
 
 
 class Up(CausalConv3d):
@@ -63,10 +61,24 @@ class Layers:
     """The factory of one network's layers; it is no module, and no part of the network."""
 
     def __init__(
-        self, conv: type[CausalConv3d], groups: int, per_frame: bool, *, rngs: nnx.Rngs, dtype: Any
+        self,
+        conv: type[CausalConv3d],
+        groups: int,
+        per_frame: bool,
+        *,
+        time_attention: bool,
+        rngs: nnx.Rngs,
+        dtype: Any,
     ):
         self.kind, self.groups, self.per_frame = conv, groups, per_frame
+        self.time_attention = time_attention
         self.rngs, self.dtype = rngs, dtype
+
+    def block(self, width: int, out: int) -> "ResBlock":
+        return ResBlock(width, out, self)
+
+    def middle(self, width: int) -> "Middle":
+        return Middle(width, self.time_attention, self)
 
     def norm(self, width: int) -> GroupNorm:
         return GroupNorm(width, groups=self.groups, per_frame=self.per_frame)
@@ -76,7 +88,7 @@ class Layers:
             width, out, kernel_size, bias_scale=1.0, key=self.rngs.params(), dtype=self.dtype
         )
 
-    def conv3d(self, width: int, out: int) -> CausalConv3d:
+    def conv(self, width: int, out: int) -> CausalConv3d:
         return self.kind(width, out, 3, key=self.rngs.params(), dtype=self.dtype)
 
     def down(self, width: int, in_time: bool) -> CausalConv3d:
@@ -107,7 +119,7 @@ class ResBlock(nnx.Module):
 
     def __init__(self, width: int, out: int, make: Layers):
         self.norm1 = make.norm(width)
-        self.conv1 = make.conv3d(width, out)
+        self.conv1 = make.conv(width, out)
         self.norm2 = make.norm(out)
         self.conv2 = make.conv2d(out, out, 3)
         self.shortcut = make.conv2d(width, out, 1) if width != out else None
@@ -116,20 +128,6 @@ class ResBlock(nnx.Module):
         h = norm_act_conv(self.norm1, self.conv1, x, cache)
         h = norm_act_conv(self.norm2, self.conv2, h)
         return h + (x if self.shortcut is None else self.shortcut(x))
-
-
-class Level(nnx.Module):
-    """Residual blocks at one resolution, then `resample`, a convolution to the next, or None."""
-
-    def __init__(self, width: int, out: int, num_blocks: int, resample: Any, make: Layers):
-        widths = [width] + [out] * num_blocks
-        self.blocks = nnx.List([ResBlock(i, o, make) for i, o in itertools.pairwise(widths)])
-        self.resample = resample
-
-    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
-        for block in self.blocks:
-            x = block(x, cache)
-        return x if self.resample is None else self.resample(x, cache)
 
 
 class Middle(nnx.Module):
@@ -150,7 +148,7 @@ class Middle(nnx.Module):
         )
 
 
-class Encoder(nnx.Module):
+class Encoder(ResidualEncoder):
     """Clips [b t h w c] in [-1, 1] -> features [b 1+t/4 h/8 w/8 d].
 
     Args:
@@ -162,7 +160,7 @@ class Encoder(nnx.Module):
         False is the authors'.
     """
 
-    is_video, spatial_factor, temporal_factor = True, 8, 4
+    spatial_factor, temporal_factor = 8, 4
 
     def __init__(
         self,
@@ -177,37 +175,21 @@ class Encoder(nnx.Module):
         dtype: Any = jnp.float32,
     ):
         _check(channels)
-        make = Layers(CausalConv3d, groups, norm_per_frame, rngs=rngs, dtype=dtype)
-        self.causal, self.out_channels = norm_per_frame, out_channels
-        self.conv_in = make.conv3d(in_channels, channels[0])
-        pairs = list(enumerate(itertools.pairwise([channels[0], *channels])))
-        downs = [make.down(o, level % 2 == 0) for level, (_, o) in pairs[:-1]] + [None]
-        self.levels = nnx.List(
-            [Level(i, o, num_blocks, down, make) for (_, (i, o)), down in zip(pairs, downs)]
-        )
-        self.middle = Middle(channels[-1], False, make)
-        self.norm_out = make.norm(channels[-1])
-        self.conv_out = make.conv3d(channels[-1], out_channels)
-
-    def __call__(
-        self, x: Clip, *, cache: CausalCache | None = None, remat: bool = False
-    ) -> tuple[Clip, dict[str, Any]]:
-        x = self.conv_in(x, cache)
-        for level in self.levels:
-            x = run(level, x, cache, remat=remat)
-        x = run(self.middle, x, cache, remat=remat)
-        return norm_act_conv(self.norm_out, self.conv_out, x, cache), {}
+        settings: Any = dict(time_attention=False, rngs=rngs, dtype=dtype)
+        make = Layers(CausalConv3d, groups, norm_per_frame, **settings)
+        self.causal = norm_per_frame
+        stages = _stages([channels[0], *channels], num_blocks, make.down)
+        super().__init__(make, stages, in_channels, out_channels)
 
 
-class Decoder(nnx.Module):
+class Decoder(ResidualDecoder):
     """Latents [b t h w d] -> clips [b 4t-3 8h 8w c] around [-1, 1].
 
     The arguments are the same as the encoder's; the authors' decoder has one block more at each
     resolution. It is never causal: it looks a frame ahead, and its attention sees all frames.
     """
 
-    is_video, spatial_factor, temporal_factor, causal = True, 8, 4, False
-    last_layer = "conv_out.kernel"
+    spatial_factor, temporal_factor, causal = 8, 4, False
 
     def __init__(
         self,
@@ -222,23 +204,22 @@ class Decoder(nnx.Module):
         dtype: Any = jnp.float32,
     ):
         _check(channels)
-        make = Layers(CentredConv3d, groups, norm_per_frame, rngs=rngs, dtype=dtype)
-        self.out_channels = out_channels
-        self.conv_in = make.conv3d(in_channels, channels[-1])
-        self.middle = Middle(channels[-1], True, make)
-        pairs = list(enumerate(itertools.pairwise([channels[-1], *reversed(channels)])))
-        ups = [make.up(o, level % 2 == 0) for level, (_, o) in pairs[:-1]] + [None]
-        self.levels = nnx.List(
-            [Level(i, o, num_blocks, up, make) for (_, (i, o)), up in zip(pairs, ups)]
-        )
-        self.norm_out = make.norm(channels[0])
-        self.conv_out = make.conv3d(channels[0], out_channels)
+        settings: Any = dict(time_attention=True, rngs=rngs, dtype=dtype)
+        make = Layers(CentredConv3d, groups, norm_per_frame, **settings)
+        stages = _stages([channels[-1], *reversed(channels)], num_blocks, make.up)
+        super().__init__(make, stages, in_channels, out_channels)
 
-    def __call__(self, z: Clip, *, remat: bool = False) -> tuple[Clip, dict[str, Any]]:
-        x = run(self.middle, self.conv_in(z), remat=remat)
-        for level in self.levels:
-            x = run(level, x, remat=remat)
-        return norm_act_conv(self.norm_out, self.conv_out, x).astype(jnp.float32), {}
+
+def _stages(
+    widths: Sequence[int], num_blocks: int, resample: Callable[[int, bool], Any]
+) -> list[Stage]:
+    """Return the stages; the first and the last of the three resamplings are of time as well."""
+    pairs = enumerate(itertools.pairwise(widths))
+    stages = [
+        Stage(i, o, num_blocks, functools.partial(resample, o, level % 2 == 0))
+        for level, (i, o) in pairs
+    ]
+    return [*stages[:-1], stages[-1]._replace(resample=None)]
 
 
 def _check(channels: Sequence[int]) -> None:

@@ -36,6 +36,22 @@ class LayerNorm(nnx.Module):
         return y.astype(x.dtype)
 
 
+class RMSNorm(nnx.Module):
+    """Division by the root mean square of a pixel's channels (1910.07467), then a scale.
+
+    With a tiny eps it is the scaled unit vector of codecs such as Wan: sqrt(c) x / |x|, and 0 of 0.
+    """
+
+    def __init__(self, features: int, *, eps: float = 1e-6):
+        self.scale = nnx.Param(jnp.ones((features,), jnp.float32))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
+        y = x.astype(jnp.float32)
+        inverse = jax.lax.rsqrt(jnp.square(y).mean(axis=-1, keepdims=True) + self.eps)
+        return (y * inverse * self.scale[...]).astype(x.dtype)
+
+
 class GroupNorm(nnx.Module):
     """Normalization over groups of channels and all pixels (1803.08494), then a scale and a shift.
 

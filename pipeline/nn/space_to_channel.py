@@ -72,3 +72,18 @@ def unpack(
     c = d // (u * v * s)
     blocks = x.reshape(b, t, h, w, c, u, v, s).transpose(0, 1, 5, 2, 6, 3, 7, 4)
     return blocks.reshape(b, t * u, h * v, w * s, c)
+
+
+def patchify(x: Float[Array, "b t h w c"], patch: int) -> Float[Array, "b t h2 w2 d"]:
+    """Return patches of pixels as channels, in the order (channel, column in the patch, row)."""
+    b, t, h, w, c = x.shape
+    patches = x.reshape(b, t, h // patch, patch, w // patch, patch, c)
+    patches = patches.transpose(0, 1, 2, 4, 6, 5, 3)
+    return patches.reshape(b, t, h // patch, w // patch, c * patch**2)
+
+
+def unpatchify(x: Float[Array, "b t h w d"], patch: int) -> Float[Array, "b t h2 w2 c"]:
+    """Return the x of which `patchify` gives this one."""
+    b, t, h, w, d = x.shape
+    patches = x.reshape(b, t, h, w, d // patch**2, patch, patch).transpose(0, 1, 2, 6, 3, 5, 4)
+    return patches.reshape(b, t, h * patch, w * patch, d // patch**2)

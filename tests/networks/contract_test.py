@@ -18,7 +18,7 @@ MODULES = tuple(
     name
     for folder, prefix in (("pipeline.networks", ""), ("pipeline.networks.video", "video."))
     for name in (prefix + module for module in modules_of(folder))
-    if name != "video"
+    if name not in ("video", "video.residual")  # a folder, and what networks are made of
 )
 # Settings of small networks; every module has an entry.
 SMALL: dict[str, dict[str, Any]] = {
@@ -34,6 +34,8 @@ SMALL: dict[str, dict[str, Any]] = {
         channels=(4, 8, 8, 8, 8),
         num_blocks=(1, 0, 0, 0, 1),
     ),
+    "video.wan": dict(channels=(2, 4, 4, 4), num_blocks=1),
+    "video.wan_residual": dict(channels=(2, 4, 4, 4), num_blocks=1),
     "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }

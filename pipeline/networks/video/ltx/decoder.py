@@ -24,13 +24,13 @@ from pipeline.networks.video.ltx.resample import (
     UnpackingUp,
     check_kinds,
     factor,
-    unpatchify,
 )
 from pipeline.nn import init
 from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv3d import CausalConv3d, CentredConv3d
 from pipeline.nn.norm_act_conv import norm_act_conv
 from pipeline.nn.remat import run
+from pipeline.nn.space_to_channel import unpatchify
 
 UPS = ("none", *FACTORS)
 TIME_SCALE = 1000.0  # by which the published decoders multiply a time in [0, 1]

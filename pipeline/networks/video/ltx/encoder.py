@@ -14,12 +14,12 @@ from pipeline.networks.video.ltx.resample import (
     PackingDown,
     check_kinds,
     factor,
-    patchify,
 )
 from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv3d import CausalConv3d
 from pipeline.nn.norm_act_conv import norm_act_conv
 from pipeline.nn.remat import run
+from pipeline.nn.space_to_channel import patchify
 
 DOWNS = ("conv", "none", *FACTORS)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
 
 from pipeline.core.errors import ConfigError
 from pipeline.networks.video.ltx.layers import Clip, Convs
@@ -64,21 +63,6 @@ class UnpackingUp(nnx.Module):
             unpacked = unpack(x, self.factors)
             y = y + jnp.tile(unpacked, y.shape[-1] // unpacked.shape[-1])
         return y[:, self.factors[0] - 1 :] if starts_clip(cache) else y
-
-
-def patchify(x: Float[Array, "b t h w c"], patch: int) -> Float[Array, "b t h2 w2 d"]:
-    """Return patches of pixels as channels, in the order (channel, column in the patch, row)."""
-    b, t, h, w, c = x.shape
-    patches = x.reshape(b, t, h // patch, patch, w // patch, patch, c)
-    patches = patches.transpose(0, 1, 2, 4, 6, 5, 3)
-    return patches.reshape(b, t, h // patch, w // patch, c * patch**2)
-
-
-def unpatchify(x: Float[Array, "b t h w d"], patch: int) -> Float[Array, "b t h2 w2 c"]:
-    """Return the x of which `patchify` gives this one."""
-    b, t, h, w, d = x.shape
-    patches = x.reshape(b, t, h, w, d // patch**2, patch, patch).transpose(0, 1, 2, 6, 3, 5, 4)
-    return patches.reshape(b, t, h * patch, w * patch, d // patch**2)
 
 
 def factor(kinds: Sequence[str], axis: int, packed: Sequence[str] = ()) -> int:
