@@ -73,8 +73,9 @@ def _work(codec: Any, values: flags.FlagValues) -> tuple[file_batch.Work, dict[s
 def _of_one_size(codec: Any, path: pathlib.Path, stem: pathlib.Path) -> dict[str, Any]:
     from pipeline.codec.media import code_image, image_files, image_latents
 
-    coded, tiling, how = image_latents.unpack(path, codec)
+    stored = image_latents.unpack(path, codec)
     target = file_batch.with_suffix(stem, ".png")
-    image_files.save_png(target, code_image.decode(codec, coded, tiling))
-    size = {"frames": 1, "height": tiling.height, "width": tiling.width}
-    return {"out": str(target), **size, "how": how, "remarks": []}
+    image = code_image.decode(codec, stored.latents, stored.tiling, stored.label)
+    image_files.save_png(target, image)
+    size = {"frames": 1, "height": stored.tiling.height, "width": stored.tiling.width}
+    return {"out": str(target), **size, "how": stored.how, "remarks": []}

@@ -1,11 +1,12 @@
 """Encode image and video files into latents, one safetensors file each, for `strata decode`.
 
 strata encode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk FRAMES] [--fit tile|resize]
-              [--json F]
+              [--label N|LIST|folders] [--json F]
 
-The latents are the posterior means in float32. Files that cannot be read are reported and skipped,
-and the exit code is then 65. The same command resumes: it only encodes files that are missing in
-the output or have changed.
+The latents are the posterior means in float32. With --label, a codec that is conditioned on classes
+encodes each file as one of its class, and `strata decode` finds the class with the latents. Files
+that cannot be read are reported and skipped, and the exit code is then 65. The same command
+resumes: it only encodes files that are missing in the output or have changed.
 
 Example:
   strata encode --codec codec photos/ --out latents
@@ -17,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from pipeline.cli import file_batch
+from pipeline.cli import file_batch, file_labels
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import DataError
 
@@ -29,6 +30,7 @@ def run(argv: list[str]) -> int:
     cli_flags.define_path(values, "out", "Folder for the latents.", written="folder")
     file_batch.define_fit(values)
     file_batch.define_parts(values)
+    file_labels.define(values)
     cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -41,12 +43,13 @@ def run(argv: list[str]) -> int:
     codec = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
     inputs, work, settings = _work(codec, rest, out, values)
+    labels = file_labels.of_files(values.label, inputs, codec)
 
     def line(result: dict[str, Any]) -> str:
         return f"{result['latent_numbers']:,} latent numbers"
 
     results, failures = file_batch.each(
-        "encode", inputs, out, codec, settings, work, line=line, stream=stream
+        "encode", inputs, out, codec, settings, work, line=line, stream=stream, labels=labels
     )
     if results:
         print(f"wrote the latents of {len(results)} files to {out}", file=stream)
@@ -64,10 +67,11 @@ def _work(
         inputs = image_files.find(rest)
         image_files.refuse_overwriting(inputs, out, ".safetensors")
 
-        def in_squares(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
-            return _of_one_size(
-                codec, path, file_batch.with_suffix(stem, ".safetensors"), values.fit
-            )
+        def in_squares(
+            path: pathlib.Path, stem: pathlib.Path, advance: Any, label: int | None = None
+        ) -> dict[str, Any]:
+            target = file_batch.with_suffix(stem, ".safetensors")
+            return _of_one_size(codec, path, target, values.fit, label)
 
         return inputs, in_squares, dict(fit=values.fit)
 
@@ -88,13 +92,15 @@ def _work(
     return inputs, in_parts, parts
 
 
-def _of_one_size(codec: Any, path: pathlib.Path, target: pathlib.Path, fit: str) -> dict[str, Any]:
+def _of_one_size(
+    codec: Any, path: pathlib.Path, target: pathlib.Path, fit: str, label: int | None
+) -> dict[str, Any]:
     from pipeline.codec.media import code_image, image_files, image_latents
 
     image, remarks = image_files.read(path, codec.image_shape[2])
     fitted = code_image.fit(codec, image, fit)
-    coded = code_image.encode(codec, fitted)
-    image_files.save(target, image_latents.pack(codec, coded, fitted))
+    coded = code_image.encode(codec, fitted, label)
+    image_files.save(target, image_latents.pack(codec, coded, fitted, label))
     numbers = sum(z.size for z in coded)
     size = {"frames": 1, "height": image.shape[0], "width": image.shape[1]}
     return {

@@ -3,7 +3,7 @@
 import itertools
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -15,8 +15,9 @@ from pipeline.storage.paths import Path, as_path
 
 # A file, local or in a bucket, and the relative path of its result without suffix.
 Input = tuple[pathlib.Path | Path, str]
-# (local file, local path of the result without suffix, advance) -> result with "out"
-Work = Callable[[pathlib.Path, pathlib.Path, Any], dict[str, Any]]
+# (local file, local path of the result without suffix, advance, and label=... of files with
+# labels) -> result with "out"
+Work = Callable[..., dict[str, Any]]
 
 _DOING = {"reconstruct": "reconstructing", "encode": "encoding", "decode": "decoding"}
 
@@ -126,12 +127,14 @@ def each(
     *,
     line: Callable[[dict[str, Any]], str],
     stream: Any,
+    labels: Mapping[str, int] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Run `work` on each file; return the results, and {path, error} of the files that failed.
 
     Each result, put into words by `line`, and each failure is printed as soon as it is known. Files
     that this command has already finished in this folder, with this codec and these `settings`, are
-    skipped. Files in a bucket are worked on in a temporary folder, one at a time.
+    skipped. Files in a bucket are worked on in a temporary folder, one at a time. `labels` are by
+    the names of the results; they count as settings.
 
     Raises:
       ConfigError: another process writes to the folder, or it cannot be written.
@@ -139,12 +142,14 @@ def each(
     built = {key: codec.config.get(key) for key in ("model", "dtype", "input")}
     with ownership.owned(out) as owner:
 
-        def owned(*arguments: Any) -> dict[str, Any]:
-            result = work(*arguments)
+        def owned(source: pathlib.Path, folder: pathlib.Path, name: str, advance: Any) -> Any:
+            condition = {"label": labels[name]} if labels else {}
+            result = work(source, folder / name, advance, **condition)
             owner.check()  # before an upload
             return result
 
         about = [codec.fingerprint, built]
+        settings = settings | ({"labels": dict(labels)} if labels else {})
         return _each(command, inputs, out, about, settings, owned, line, stream)
 
 
@@ -154,7 +159,7 @@ def _each(
     out: str,
     codec: list[Any],
     settings: dict[str, Any],
-    work: Work,
+    work: Callable[[pathlib.Path, pathlib.Path, str, Any], dict[str, Any]],
     line: Callable[[dict[str, Any]], str],
     stream: Any,
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
@@ -168,7 +173,7 @@ def _each(
             transfer.temporary_copy(path) as source,
             transfer.written_folder(out, name="--out") as folder,
         ):
-            result = work(source, folder / name, advance)
+            result = work(source, folder, name, advance)
             place = pathlib.Path(result["out"]).relative_to(folder)
         return result | {"out": str(as_path(out) / place)}
 

@@ -62,7 +62,7 @@ def check(values: flags.FlagValues, rest: list[str]) -> bool:
             raise ConfigError(f"there is no argument {rest[0]!r}: see strata sample --help")
         return False
     name = "--interpolate" if values.interpolate else "--traverse"
-    for other in ("reconstruct", "recognize", "mean", "batch_norm_passes"):
+    for other in ("reconstruct", "recognize", "mean", "batch_norm_passes", "guidance"):
         if values[other].value:
             raise ConfigError(f"--{other} does not go with {name}")
     if values.interpolate and len(rest) != 2:

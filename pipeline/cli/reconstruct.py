@@ -2,6 +2,7 @@
 
 strata reconstruct --codec CODEC IN... --out DIR [--side_by_side] [--json F]
                    [--tile PIXELS] [--chunk FRAMES] [--verify_chunks] [--fit tile|resize]
+                   [--label N|LIST|folders]
                    [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
 
 IN are files and folders of any size and mode. Videos are written as mp4 files with the frames,
@@ -9,6 +10,9 @@ times and sound of the originals. They need a codec that takes any size, which p
 constant memory: --chunk frames at a time, and with --tile in blended tiles. A codec of one size
 cuts larger images into tiles of that size; --fit resize shrinks and crops them instead. LPIPS is
 measured too if the files of a perceptual network are given.
+
+With --label, a codec that is conditioned on classes is given those of the files; without it they
+are unknown.
 
 The results of a codec that is not causal depend on the chunks, and a remark says so; --chunk 0
 codes each video whole, and --verify_chunks codes it both ways and compares.
@@ -26,7 +30,7 @@ from typing import Any
 
 from absl import flags
 
-from pipeline.cli import file_batch, frozen_networks
+from pipeline.cli import file_batch, file_labels, frozen_networks
 from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.metrics import catalogue
@@ -46,6 +50,7 @@ def run(argv: list[str]) -> int:
     cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written="folder")
     file_batch.define_fit(values)
     file_batch.define_parts(values)
+    file_labels.define(values)
     frozen_networks.define_perceptual(values)
     flags.DEFINE_bool(
         "side_by_side", False, "Write the original to the left of each result.", flag_values=values
@@ -69,6 +74,7 @@ def run(argv: list[str]) -> int:
     codec = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)
     inputs, work, settings = _work(codec, rest, out, values, perceptual)
+    labels = file_labels.of_files(values.label, inputs, codec)
     results, failures = file_batch.each(
         "reconstruct",
         inputs,
@@ -78,6 +84,7 @@ def run(argv: list[str]) -> int:
         work,
         line=captions.of_reconstruction,
         stream=stream,
+        labels=labels,
     )
     summary = _summary(results, perceptual)
     if results:
@@ -130,9 +137,11 @@ def _work(
         image_files.refuse_overwriting(inputs, out, ".png")
         fit = dict(fit=values.fit)
 
-        def in_squares(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
+        def in_squares(
+            path: pathlib.Path, stem: pathlib.Path, advance: Any, label: int | None = None
+        ) -> dict[str, Any]:
             target = file_batch.with_suffix(stem, ".png")
-            return _reconstruct(codec, path, target, **fit, **shown, further=further)
+            return _reconstruct(codec, path, target, **fit, **shown, label=label, further=further)
 
         return inputs, in_squares, fit | shown | measured
 
@@ -168,6 +177,7 @@ def _reconstruct(
     *,
     fit: str,
     side_by_side: bool,
+    label: int | None,
     further: dict[str, Any],
 ) -> dict[str, Any]:
     import numpy as np
@@ -177,7 +187,7 @@ def _reconstruct(
 
     image, remarks = image_files.read(path, codec.image_shape[2])
     fitted = code_image.fit(codec, image, fit)
-    recon = code_image.reconstruct(codec, fitted)
+    recon = code_image.reconstruct(codec, fitted, label)
     shown = np.concatenate([fitted.shown, recon], axis=1) if side_by_side else recon
     image_files.save_png(target, shown)
     quality = FrameQuality(further)

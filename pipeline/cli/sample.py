@@ -2,14 +2,16 @@
 
 strata sample --workdir D --out grid.png [--num 64] [--temperature 0.9] [--seed 0] [--mean]
               [--batch_norm_passes 0]
-strata sample --workdir D --out grid.png --label 3,5 [--num 16]
+strata sample --workdir D --out grid.png --label 3,5 [--num 16] [--guidance 2]
 strata sample --workdir D --out grid.png --recognize [--json F]
 strata sample --workdir D --out grid.png --reconstruct [--num 8]
 strata sample --workdir D --out walk.png|walk.mp4 --interpolate A B [--along linear|slerp]
 strata sample --workdir D --out walk.png|walk.mp4 --traverse [A] [--dimensions 10]
 
 With --label, a model that is conditioned on classes draws samples of them, in one row per class;
--1 draws without a class.
+-1 draws without a class. --guidance above 1 makes the classes more typical than the model has them,
+if it was trained with label dropout: pixels move on from what they are without the class to what
+they are with it, by that factor.
 
 With --recognize, a nearest-neighbor classifier of the run's training images says how many of the
 samples look like one of the dataset's classes; it is meant for small images, such as digits.
@@ -30,7 +32,6 @@ Example:
   strata sample --workdir runs/digits --out grid.png --num 64
 """
 
-import inspect
 import math
 import os
 import pathlib
@@ -59,6 +60,8 @@ def run(argv: list[str]) -> int:
         raise ConfigError(f"--out {out} must be a .png{' or .mp4' if is_walk else ''} file")
     if values.label and values.reconstruct:
         raise ConfigError("--label is for samples: --reconstruct takes the images' own classes")
+    if values.guidance is not None and not values.label:
+        raise ConfigError("--guidance needs --label, the classes that it is towards")
     if values.recognize and values.reconstruct:
         raise ConfigError("--recognize is of samples: leave out --reconstruct")
     canvas, what, figures = latent_pictures.draw(values, rest) if is_walk else _drawn(values)
@@ -81,10 +84,11 @@ def _drawn(values: flags.FlagValues) -> tuple[Any, str, dict[str, Any]]:
 
     config, step, model = load_for_inference(values.workdir, values.step)
     temperature = per_layer(temperatures, model.num_layers)
+    label = _labels(values, model)
     if values.batch_norm_passes:
-        model = _reestimated(model, temperature, values)
+        model = _reestimated(model, temperature, values, label)
     draw = _reconstructions if values.reconstruct else _samples
-    canvas, what, figures = draw(config, model, temperature, values)
+    canvas, what, figures = draw(config, model, temperature, values, label)
     return canvas, f"{what} at step {step}", {"step": step, **figures}
 
 
@@ -194,6 +198,12 @@ def _flags() -> flags.FlagValues:
         "Classes to draw, numbers from 0, for a model that is conditioned on them.",
         flag_values=values,
     )
+    flags.DEFINE_float(
+        "guidance",
+        None,
+        "Scale of guidance by --label: 0 ignores the class, 1 is the model as it is.",
+        flag_values=values,
+    )
     flags.DEFINE_integer("seed", 0, "Seed of the noise.", flag_values=values)
     flags.DEFINE_integer(
         "batch_norm_passes",
@@ -223,15 +233,29 @@ def _number(values: flags.FlagValues, default: int) -> int:
     return default if values.num is None else values.num
 
 
-def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
+def _labels(values: flags.FlagValues, model: Any) -> Any:
+    """Return one label for each of the --num samples, or None without --label."""
+    import numpy as np
+
+    num, classes = _number(values, 64), parse_labels(values.label, model)
+    if not classes:
+        return None
+    if num % len(classes):
+        raise ConfigError(
+            f"--num {num} must be a multiple of {len(classes)}, the classes of --label"
+        )
+    return np.repeat(np.asarray(classes, np.int32), num // len(classes))
+
+
+def _reestimated(model: Any, temperature: Any, values: flags.FlagValues, label: Any) -> Any:
     import jax
 
     from pipeline.evaluators import batch_statistics
 
-    if "momentum" not in inspect.signature(model.decode).parameters:
+    if not batch_statistics.has_statistics(model):
         raise ConfigError(
-            f"--batch_norm_passes {values.batch_norm_passes}: "
-            f"{type(model).__name__} has no batch norm"
+            f"--batch_norm_passes {values.batch_norm_passes}: this {type(model).__name__} does not "
+            "draw samples through batch norm"
         )
     # A key of its own: statistics must not come from the samples that are shown.
     key = jax.random.fold_in(jax.random.key(values.seed), 1)
@@ -241,15 +265,15 @@ def _reestimated(model: Any, temperature: Any, values: flags.FlagValues) -> Any:
         passes=values.batch_norm_passes,
         key=key,
         temperature=temperature,
+        condition={} if label is None else {"label": label},
     )
 
 
 def _samples(
-    config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues
+    config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues, label: Any
 ) -> tuple[Any, str, dict[str, Any]]:
     """Return the grid, what it shows, and figures for --json."""
     import jax
-    import numpy as np
 
     from pipeline.core import grids
     from pipeline.evaluators import pictures
@@ -257,21 +281,21 @@ def _samples(
 
     num = _number(values, 64)
     classes = parse_labels(values.label, model)
-    label = np.repeat(classes, num // len(classes)) if classes else None
-    if label is not None and len(label) != num:
-        raise ConfigError(
-            f"--num {num} must be a multiple of {len(classes)}, the classes of --label"
+    try:
+        images = pictures.samples(
+            model,
+            num,
+            key=jax.random.key(values.seed),
+            temperature=temperature,
+            mean=values.mean,
+            label=label,
+            guidance=values.guidance,
         )
-    images = pictures.samples(
-        model,
-        num,
-        key=jax.random.key(values.seed),
-        temperature=temperature,
-        mean=values.mean,
-        label=label,
-    )
+    except DataError as error:
+        raise ConfigError(f"--guidance: {error}") from None
     figures: dict[str, Any] = {"num": num, "what": "samples"}
     figures |= {"label": classes} if classes else {}
+    figures |= {} if values.guidance is None else {"guidance": values.guidance}
     figures |= _recognized(config, images) if values.recognize else {}
     rows: Any = {}
     if len(classes) > 1:
@@ -302,10 +326,11 @@ def _recognized(config: dict[str, Any], images: Any) -> dict[str, Any]:
 
 
 def _reconstructions(
-    config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues
+    config: dict[str, Any], model: Any, temperature: Any, values: flags.FlagValues, label: Any
 ) -> tuple[Any, str, dict[str, Any]]:
     import jax
 
+    del label  # the images have their own
     from pipeline import build
     from pipeline.core import grids
     from pipeline.evaluators import pictures

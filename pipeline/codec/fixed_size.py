@@ -37,6 +37,8 @@ class FixedSizeCodec(BaseCodec):
         first.
       bits: of each value that the model sees, at most 8.
       num_codes: number of codes in each layer of a model whose latents are codes; otherwise 0.
+      label_dropout: share of the labels that training hid; above 0, `decode` and `sample` take a
+        scale of `guidance` by the label (pipeline.distributions.guidance).
       num_classes: of the labels that the model is conditioned on; 0 if it takes none. A `label` is
         one integer for a whole batch or a sequence with one per image, from 0 to num_classes - 1,
         or -1 where the class is unknown; without one all are unknown.
@@ -55,6 +57,7 @@ class FixedSizeCodec(BaseCodec):
         self.latent_shapes: tuple[tuple[int, ...], ...] = tuple(map(tuple, model.latent_shapes))
         self.num_codes: int = getattr(model, "num_codes", 0)
         self.num_classes: int = labels.num_classes_of(model)
+        self.label_dropout: float = getattr(model, "label_dropout", 0.0)
         self.bits: int = config.get("input", {}).get("bits", 8)
         self._infer = jit(functools.partial(_infer, modeldef, self.bits), what="the encoder")
         self._generate = jit(
@@ -85,7 +88,7 @@ class FixedSizeCodec(BaseCodec):
         return FixedSizeEncoding(
             self,
             jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32),
-            self._labels(label, len(images)),
+            self._condition(label, len(images)),
         )
 
     def decode(
@@ -95,6 +98,7 @@ class FixedSizeCodec(BaseCodec):
         key: PRNGKeyArray | None = None,
         temperature: Temperature = 1.0,
         label: Any = None,
+        guidance: float | int | None = None,
     ) -> UInt8[Array, "b h w c"]:
         """Return the likelihood's mean given latents, as uint8 images.
 
@@ -104,14 +108,14 @@ class FixedSizeCodec(BaseCodec):
 
         Raises:
           DataError: the latents do not have the model's shapes, or are not finite floats, or the
-            model takes no such label.
+            model takes no such label or guidance.
         """
         latents = self._checked_latents(z)
         return self._generate(
             *self._state,
             latents,
             key,
-            self._labels(label, len(latents[0])),
+            self._condition(label, len(latents[0]), guidance),
             temperature=_temperature(temperature, self.num_layers),
         )
 
@@ -150,6 +154,7 @@ class FixedSizeCodec(BaseCodec):
         *,
         mean: bool = False,
         label: Any = None,
+        guidance: float | int | None = None,
     ) -> UInt8[Array, "num h w c"]:
         """Return images drawn from the prior; `mean` leaves out the pixels' noise.
 
@@ -160,7 +165,7 @@ class FixedSizeCodec(BaseCodec):
         return self._draw(
             *self._state,
             key,
-            self._labels(label, num),
+            self._condition(label, num, guidance),
             num=num,
             temperature=_temperature(temperature, self.num_layers),
             mean=mean,
@@ -172,11 +177,16 @@ class FixedSizeCodec(BaseCodec):
         """Return the latents of images that `encode` has checked."""
         return self._infer(*self._state, images, key, condition)
 
-    def _labels(self, label: Any, batch: int) -> dict[str, Any]:
-        """Return the argument `label` of the model, or nothing for one that takes none."""
-        if label is None:
-            return {}
-        return {"label": labels.checked(label, self.num_classes, batch)}
+    def _condition(
+        self, label: Any, batch: int, guidance: float | int | None = None
+    ) -> dict[str, Any]:
+        """Return the arguments `label` and `guidance` of the model, as far as they are given."""
+        found: dict[str, Any] = {}
+        if label is not None:
+            found["label"] = labels.checked(label, self.num_classes, batch)
+        if guidance is not None:
+            found["guidance"] = labels.checked_guidance(guidance, self, label)
+        return found
 
     def _checked(self, images: Any) -> Any:
         shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)

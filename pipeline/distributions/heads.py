@@ -1,8 +1,9 @@
 """Likelihood heads, which turn a network's last feature map into p(x | z).
 
 A head says how many channels it needs (`num_channels`), maps [b h w num_channels] to a likelihood,
-and owns the likelihood's other parameters. Recipes name one: likelihood="bernoulli", or
-dict(name="gaussian", scale=0.1).
+and owns the likelihood's other parameters. It is `natural` if its inputs are the natural parameters
+of an exponential family, up to a factor that does not depend on them. Recipes name one:
+likelihood="bernoulli", or dict(name="gaussian", scale=0.1).
 """
 
 import math
@@ -22,6 +23,8 @@ from pipeline.distributions.logistic_mixture import DiscretizedLogisticMixture
 
 class BernoulliHead(nnx.Module):
     """Bernoulli with one logit per pixel and channel."""
+
+    natural = True
 
     def __init__(self, image_channels: int, *, binarize: bool = False):
         self.num_channels = image_channels
@@ -58,6 +61,7 @@ class GaussianHead(nnx.Module):
         if start <= 0:
             raise ConfigError(f"model.likelihood.start={start} must be positive")
         self.num_channels = 2 * image_channels if scale == "pixel" else image_channels
+        self.natural = scale != "pixel"
         self.scale = scale
         self.bits = bits
         if scale == "learned":
@@ -83,6 +87,8 @@ class DiscretizedGaussianHead(GaussianHead):
 class CategoricalHead(nnx.Module):
     """Categorical with 2**bits logits per pixel and channel."""
 
+    natural = True
+
     def __init__(self, image_channels: int, *, bits: int = 8):
         self.num_channels = image_channels * 2**bits
         self.image_channels = image_channels
@@ -98,6 +104,8 @@ class LogisticMixtureHead(nnx.Module):
 
     `authors_low_bit` is for comparison only; see DiscretizedLogisticMixture.
     """
+
+    natural = False
 
     def __init__(
         self,

@@ -24,18 +24,22 @@ def samples(
     temperature: Temperature = 1.0,
     mean: bool = False,
     label: Any = None,
+    guidance: float | int | None = None,
 ) -> UInt8[np.ndarray, "num h w c"]:
     """Return images from the prior; `temperature` is one number, or one per layer.
 
     `mean` gives the likelihood's mean instead of a draw from it, without the pixels' noise.
-    `label` is the class of all images, or a sequence with one for each.
+    `label` is the class of all images, or a sequence with one for each, and `guidance` the scale of
+    pipeline.distributions.guidance.
 
     Raises:
-      DataError: the model takes no such label.
+      DataError: the model takes no such label or guidance.
     """
-    condition = {}
+    condition: dict[str, Any] = {}
     if label is not None:
-        condition = {"label": labels.checked(label, labels.num_classes_of(model), num)}
+        condition["label"] = labels.checked(label, labels.num_classes_of(model), num)
+    if guidance is not None:
+        condition["guidance"] = labels.checked_guidance(guidance, model, label)
     graph, state = nnx.split(model)
     return np.asarray(_samples(graph, num, temperature, mean, state, key, condition))
 

@@ -27,6 +27,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
 from pipeline.distributions.continuous import clip_logvar, gaussian_log_prob, gaussian_sample
+from pipeline.distributions.guidance import guided
 from pipeline.nn.norm import MOMENTUM, Momentum
 from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
@@ -202,6 +203,7 @@ class VAE(nnx.Module):
     Attributes:
       num_layers, latent_shapes: 1 and ((latent_dim,),).
       num_classes: of the labels that `encode` and `decode` take; 0 without conditioning.
+      label_dropout: share of the labels that training hides; above 0, `decode` takes `guidance`.
     """
 
     codec_kind, is_video = "fixed_size", False
@@ -256,7 +258,9 @@ class VAE(nnx.Module):
             if conditioning is None
             else LabelConditioning(conditioning, sites, key=rngs.params(), dtype=dtype)
         )
-        self.num_classes = self.conditioning.settings.num_classes if self.conditioning else 0
+        settings = self.conditioning.settings if self.conditioning else None
+        self.num_classes = settings.num_classes if settings else 0
+        self.label_dropout = settings.label_dropout if settings else 0.0
         posterior: dict[str, Any] = (
             {}
             if conditioning
@@ -303,12 +307,21 @@ class VAE(nnx.Module):
         batch: int,
         *,
         label: Int[Array, " b"] | None = None,
+        guidance: Float[Array, ""] | float | None = None,
         momentum: Momentum = None,
     ) -> Likelihood:
-        """Return p(x | z) for a given or drawn latent; see pipeline.priors.hierarchy.decode."""
+        """Return p(x | z) for a given or drawn latent; see pipeline.priors.hierarchy.decode.
+
+        With a scale of `guidance` the decoder also runs without labels, and pixels follow
+        pipeline.distributions.guidance.
+        """
         (layer,) = layers
         z = layer.latent_of(self.prior, batch)
-        return self.head(self.decoder(z, self._condition("decoder", label, batch, momentum)))
+        features = self.decoder(z, self._condition("decoder", label, batch, momentum))
+        if guidance is not None:
+            free = self.decoder(z, self._condition("decoder", None, batch, momentum))
+            features = guided(self.head, features, free, guidance)
+        return self.head(features)
 
     def __call__(self, batch: Batch, *, key: PRNGKeyArray | None, train: bool) -> Outputs:
         """Return the posterior and the likelihood of a batch.

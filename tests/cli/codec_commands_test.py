@@ -2,16 +2,21 @@
 
 import functools
 import json
+import re
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors import safe_open
+from tiny_codec import images, tiny_codec
 
 from pipeline import Codec, cli
+from pipeline.cli import export
 from pipeline.codec.media import image_files
+from pipeline.core import grids
 from pipeline.distances.pixel_error import psnr
 from pipeline.distances.ssim import ssim
 
@@ -265,3 +270,80 @@ def test_errors_are_one_line(codec, workdir, pictures, tmp_path, capsys, monkeyp
         error = capsys.readouterr().err.strip()
         assert message in error and "\n" not in error, arguments
     assert "torch" not in sys.modules
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Return a folder with a codec of five classes, and pictures in folders 0 and 3."""
+    folder = tmp_path_factory.mktemp("labelled")
+    tiny_codec("labelled").save_pretrained(folder / "codec")
+    for name in ("0/a", "3/b"):
+        path = folder / "in" / f"{name}.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(noise(ord(name[0]), 8, 8)[..., 0]).save(path)
+    return folder
+
+
+def test_files_are_coded_with_their_classes(labelled, tmp_path):
+    codec = Codec.from_pretrained(labelled / "codec")
+    (tmp_path / "list.csv").write_text(
+        f"path,label\n{labelled}/in/0/a.png,0\n{labelled}/in/3/b.png,3\n"
+    )
+
+    def command(name, label, out, *inputs):
+        arguments = ["--codec", str(labelled / "codec"), "--out", str(tmp_path / out)]
+        return cli.dispatch([name, *arguments, *inputs, *([f"--label={label}"] if label else [])])
+
+    source = str(labelled / "in")
+    for label, classes in (
+        ("folders", (0, 3)),
+        (str(tmp_path / "list.csv"), (0, 3)),
+        ("4", (4, 4)),
+    ):
+        assert command("reconstruct", label, "recon", source) == 0
+        for name, number in zip(("0/a", "3/b"), classes):
+            image = np.asarray(Image.open(labelled / "in" / f"{name}.png"))[None, ..., None]
+            shown = np.asarray(Image.open(tmp_path / "recon" / f"{name}.png"))
+            expected = np.asarray(codec.reconstruct(image, label=number))[0, ..., 0]
+            np.testing.assert_array_equal(shown, expected)
+    assert command("encode", "folders", "z", source) == 0
+    with safe_open(tmp_path / "z" / "3" / "b.safetensors", "numpy") as file:
+        assert file.metadata()["label"] == "3"
+    assert command("decode", "", "decoded", str(tmp_path / "z")) == 0
+    assert command("reconstruct", "folders", "recon", source) == 0
+    for name in ("0/a", "3/b"):
+        one, two = (tmp_path / out / f"{name}.png" for out in ("decoded", "recon"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "label, message",
+    [
+        ("5", r"--label 5: .*a.png: label 5 is no class of this model: its 5 classes are 0 to 4"),
+        ("cat", "the label 'cat' must be a number from 0, or -1"),
+        ("absent.csv", "--label absent.csv: No such file"),
+        ("LIST", r"LIST has no line for .*b.png"),
+    ],
+)
+def test_wrong_classes_of_files_are_one_line(labelled, tmp_path, capsys, label, message):
+    (tmp_path / "list.csv").write_text(f"path,label\n{labelled}/in/0/a.png,0\n")
+    place = str(tmp_path / "list.csv")
+    arguments = ["--codec", str(labelled / "codec"), "--out", str(tmp_path / "out")]
+    label, message = (text.replace("LIST", place) for text in (label, message))
+    assert cli.dispatch(["encode", *arguments, str(labelled / "in"), f"--label={label}"]) != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_the_preview_has_the_classes_of_its_originals(monkeypatch):
+    codec = tiny_codec("labelled")
+    originals, label = np.asarray(images(codec, 2)), np.array([4, -1], np.int32)
+    monkeypatch.setattr(export, "_held_out", lambda config: (originals, label))
+    canvas, missing = export._preview(codec, {}, seed=0)
+    rows = [originals, codec.reconstruct(originals, label=label)]
+    rows.append(codec.sample(2, jax.random.key(0), label=label))
+    texts = ["original", "reconstruction", "sample"]
+    expected = grids.grid(np.concatenate(rows), columns=2, labels=texts)
+    assert not missing
+    np.testing.assert_array_equal(canvas, expected)

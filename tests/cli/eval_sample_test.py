@@ -166,6 +166,9 @@ def test_classes_are_drawn_in_rows_and_walked_from_a_codec(tmp_path, monkeypatch
     assert cli.dispatch([*command, "--label=0,4", "--num=6"]) == 0
     assert np.asarray(Image.open(out)).shape[0] == 2 * 68 + 4
     assert json.loads(result.read_text())["label"] == [0, 4]
+    plain = out.read_bytes()
+    assert cli.dispatch([*command, "--label=0,4", "--num=6", "--guidance=3"]) == 0
+    assert json.loads(result.read_text())["guidance"] == 3 and out.read_bytes() != plain
     codec.save_pretrained(tmp_path / "codec")
     picture = tmp_path / "a.png"
     Image.fromarray(np.full((8, 8), 90, np.uint8)).save(picture)
@@ -189,6 +192,7 @@ def test_classes_are_drawn_in_rows_and_walked_from_a_codec(tmp_path, monkeypatch
         ),
         (["sample", "--workdir", "RUN", "--out", "x.mp4"], "must be a .png file"),
         (["sample", "--workdir", "RUN", "--out", "x.png", "--label=3"], "model takes no labels"),
+        (["sample", "--workdir", "RUN", "--out", "x.png", "--guidance=2"], "needs --label"),
         (["sample", "--workdir", "RUN", "--out", "x.png", "--traverse", "--mean"], "--mean does"),
         (["sample", "--workdir", "RUN"], "--out is missing"),
         (["sample", "--workdir", "RUN", "--out", "x.jpg"], "must be a .png file"),
@@ -203,7 +207,7 @@ def test_classes_are_drawn_in_rows_and_walked_from_a_codec(tmp_path, monkeypatch
         ),
         (
             ["sample", "--workdir", "RUN", "--out", "x.png", "--batch_norm_passes=2"],
-            "has no batch norm",
+            "does not draw samples through batch norm",
         ),
         (["sample", "--workdir", "RUN", "--out", "x.png", "--num=0"], "num"),
         (["eval"], "--workdir is missing"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_codec import images, tiny_codec
 
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 from pipeline.core.errors import DataError
 
 KINDS = ["flat", "hierarchy"]
@@ -68,6 +68,29 @@ def test_labels_reach_encoder_and_decoder():
     assert (decoded[1] != np.asarray(codec.decode(third, label=3))[1]).any()
     drawn = codec.sample(3, jax.random.key(0), label=2)
     assert (drawn != codec.sample(3, jax.random.key(0))).any()
+
+
+def test_guidance_goes_from_no_class_to_a_class_and_beyond():
+    codec = tiny_codec("labelled")
+    z = codec.encode(images(codec), label=3).mode()
+    scales = {scale: codec.decode(z, label=3, guidance=scale) for scale in (0, 1, 2.0)}
+    np.testing.assert_array_equal(scales[0], codec.decode(z))
+    np.testing.assert_array_equal(scales[1], codec.decode(z, label=3))
+    zero, one, two = (np.asarray(scales[scale], int) for scale in (0, 1, 2))
+    inside = (two > 0) & (two < 255)
+    assert np.abs(two - (2 * one - zero))[inside].max() <= 2 and (two != one).any()
+    key = jax.random.key(0)
+    drawn = codec.sample(3, key, mean=True, label=2, guidance=1)
+    np.testing.assert_array_equal(drawn, codec.sample(3, key, mean=True, label=2))
+    for guidance, label, message in (
+        (2.0, None, "guidance=2.0 needs a label"),
+        (-1, 3, "must be a number of 0 or more"),
+        (True, 3, "must be a number of 0 or more"),
+    ):
+        with pytest.raises(DataError, match=message):
+            codec.decode(z, label=label, guidance=guidance)
+    with pytest.raises(DataError, match=r"trained without model\.conditioning\.label_dropout"):
+        labels.checked_guidance(2.0, tiny_codec("flat"), 3)
 
 
 @pytest.mark.parametrize(

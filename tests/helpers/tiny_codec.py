@@ -24,7 +24,9 @@ HIERARCHY = dict(
 FLAT = dict(
     name="vae.VAE", image_size=8, image_channels=1, channels=(4, 8), hidden=(16,), latent_dim=3
 )
-LABELLED = FLAT | dict(conditioning=dict(name="film.FiLM", num_classes=5, embedding=3))
+LABELLED = FLAT | dict(
+    conditioning=dict(name="film.FiLM", num_classes=5, embedding=3, label_dropout=0.1)
+)
 RECIPES = {"hierarchy": HIERARCHY, "flat": FLAT, "labelled": LABELLED}
 
 

@@ -47,9 +47,9 @@ def fit(codec: FixedSizeCodec, image: UInt8[np.ndarray, "h w c"], how: str = "ti
     )
 
 
-def encode(codec: FixedSizeCodec, fitted: Fitted) -> Layers:
+def encode(codec: FixedSizeCodec, fitted: Fitted, label: int | None = None) -> Layers:
     """Return posterior means or indices, one array per layer, top first, each of n squares row by
-    row.
+    row. `label` is the class of all squares, as in `FixedSizeCodec.encode`.
 
     Raises:
       DataError: they would take more than MOST_LATENTS elements.
@@ -62,27 +62,36 @@ def encode(codec: FixedSizeCodec, fitted: Fitted) -> Layers:
             f"most {4 * MOST_LATENTS / 2**30:.0f} GiB are written: shrink it, or give --fit resize"
         )
     parts = [
-        _encode(codec, squares, count) for squares, count in _batches(tiling.split(fitted.shown))
+        _encode(codec, squares, count, label)
+        for squares, count in _batches(tiling.split(fitted.shown))
     ]
     return tuple(np.concatenate(layer) for layer in zip(*parts))
 
 
-def decode(codec: FixedSizeCodec, latents: Layers, tiling: Tiling) -> UInt8[np.ndarray, "h w c"]:
-    """Return the image of these latents."""
+def decode(
+    codec: FixedSizeCodec, latents: Layers, tiling: Tiling, label: int | None = None
+) -> UInt8[np.ndarray, "h w c"]:
+    """Return the image of these latents, all squares with the class `label`."""
     batches = zip(*(_batches(layer, tiling.size) for layer in latents))
-    squares = [_decode(codec, tuple(z for z, _ in layers), layers[0][1]) for layers in batches]
+    squares = [
+        _decode(codec, tuple(z for z, _ in layers), layers[0][1], label) for layers in batches
+    ]
     return tiling.join(np.concatenate(squares))
 
 
-def reconstruct(codec: FixedSizeCodec, fitted: Fitted) -> UInt8[np.ndarray, "h w c"]:
+def reconstruct(
+    codec: FixedSizeCodec, fitted: Fitted, label: int | None = None
+) -> UInt8[np.ndarray, "h w c"]:
     """Return the image after encoding and decoding; only one batch of latents is held at a time."""
     batches = _batches(fitted.tiling.split(fitted.shown))
-    squares = [np.asarray(codec.reconstruct(part))[:count] for part, count in batches]
+    squares = [np.asarray(codec.reconstruct(part, label=label))[:count] for part, count in batches]
     return fitted.tiling.join(np.concatenate(squares))
 
 
-def _encode(codec: FixedSizeCodec, squares: np.ndarray, count: int) -> list[np.ndarray]:
-    encoding = codec.encode(squares)
+def _encode(
+    codec: FixedSizeCodec, squares: np.ndarray, count: int, label: int | None
+) -> list[np.ndarray]:
+    encoding = codec.encode(squares, label=label)
     z = encoding.indices() if codec.num_codes else encoding.mode()
     layers = [np.asarray(layer)[:count] for layer in (z if isinstance(z, tuple) else (z,))]
     if not codec.num_codes:
@@ -90,10 +99,12 @@ def _encode(codec: FixedSizeCodec, squares: np.ndarray, count: int) -> list[np.n
     return [smallest_integers(layer, codec.num_codes) for layer in layers]
 
 
-def _decode(codec: FixedSizeCodec, layers: tuple[np.ndarray, ...], count: int) -> np.ndarray:
+def _decode(
+    codec: FixedSizeCodec, layers: tuple[np.ndarray, ...], count: int, label: int | None
+) -> np.ndarray:
     are_indices = np.issubdtype(layers[0].dtype, np.integer)
     decode = codec.decode_indices if are_indices else codec.decode
-    return np.asarray(decode(layers))[:count]
+    return np.asarray(decode(layers, label=label))[:count]
 
 
 def _batches(rows: np.ndarray, size: int = 0) -> Iterator[tuple[np.ndarray, int]]:

@@ -1,5 +1,6 @@
 """Store an image's latents in a safetensors file, with the metadata to decode it."""
 
+import dataclasses
 import os
 from collections.abc import Mapping
 
@@ -17,7 +18,22 @@ from pipeline.core.errors import DataError, one_line
 FORMAT, VERSION = "strata-latents", "1"
 
 
-def pack(codec: FixedSizeCodec, latents: Layers, fitted: Fitted) -> bytes:
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What a file of latents holds.
+
+    Attributes:
+      latents: one array a layer, top first. tiling: the squares that they are of.
+      how: how the image was fitted to the codec's size. label: its class, or None.
+    """
+
+    latents: Layers
+    tiling: Tiling
+    how: str
+    label: int | None = None
+
+
+def pack(codec: FixedSizeCodec, latents: Layers, fitted: Fitted, label: int | None = None) -> bytes:
     """Return the file content: tensors layer_000 (the top) on, [squares ...], and metadata."""
     tiling = fitted.tiling
     metadata = {
@@ -27,16 +43,14 @@ def pack(codec: FixedSizeCodec, latents: Layers, fitted: Fitted) -> bytes:
         "how": fitted.how,
     }
     metadata |= {"height": str(tiling.height), "width": str(tiling.width), "tile": str(tiling.size)}
+    metadata |= {} if label is None else {"label": str(label)}
     return safetensors.numpy.save(
         {f"layer_{index:03}": z for index, z in enumerate(latents)}, metadata
     )
 
 
-def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> tuple[Layers, Tiling, str]:
+def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> Stored:
     """Read a file of latents.
-
-    Returns:
-      latents, tiling, and a description of how the image was fitted to the codec's size.
 
     Raises:
       DataError: the file does not exist, holds something else, is damaged, or was written with
@@ -52,8 +66,9 @@ def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> tuple[Layers,
         if min(sides) < 1:
             raise ValueError
         tiling = Tiling(*sides)
+        label = int(metadata["label"]) if "label" in metadata else None
     except (KeyError, ValueError):
-        raise DataError(f"{path}: its height, width or tile is missing or damaged") from None
+        raise DataError(f"{path}: its height, width, tile or label is missing or damaged") from None
     latents = tuple(tensors[name] for name in sorted(tensors))
     squares = tiling.rows * tiling.columns
     # Codes themselves are in files of versions that did not store indices.
@@ -68,7 +83,7 @@ def unpack(path: str | os.PathLike[str], codec: FixedSizeCodec) -> tuple[Layers,
             checked_indices(z, (squares, *shape), codec.num_codes, f"{path}: its indices")
         else:
             checked_latents(z, f"{path}: its latents")
-    return latents, tiling, metadata.get("how", str(tiling))
+    return Stored(latents, tiling, metadata.get("how", str(tiling)), label)
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:

@@ -23,11 +23,13 @@ def coded(request, tmp_path):
 
 def test_a_file_round_trips(coded):
     codec, fitted, layers, path = coded
-    loaded, tiling, how = image_latents.unpack(path, codec)
-    assert tiling == fitted.tiling
-    assert how == "tiled 3x2 of 8x8, padded to 24x16"
-    for a, b in zip(loaded, layers, strict=True):
+    stored = image_latents.unpack(path, codec)
+    assert stored.tiling == fitted.tiling and stored.label is None
+    assert stored.how == "tiled 3x2 of 8x8, padded to 24x16"
+    for a, b in zip(stored.latents, layers, strict=True):
         np.testing.assert_array_equal(a, b)
+    path.write_bytes(image_latents.pack(codec, layers, fitted, 3))
+    assert image_latents.unpack(path, codec).label == 3
 
 
 def test_other_files_are_refused(coded, tmp_path):

@@ -11,7 +11,7 @@ from flax import nnx
 
 from pipeline.core.errors import ConfigError
 from pipeline.distributions.continuous import gaussian_log_prob, log_ratio
-from pipeline.evaluators.batch_statistics import reestimated
+from pipeline.evaluators.batch_statistics import has_statistics, reestimated
 from pipeline.models.nvae.model import NVAE
 
 SMALL: Any = dict(image_size=8, channels=4, groups=(1, 1), latent_dim=2, cells=1, blocks=(1,))
@@ -93,6 +93,7 @@ def test_statistics_move_in_training_alone():
 
 
 def test_reestimated_statistics_are_means_over_samples_and_of_the_decoder_alone():
+    assert has_statistics(model())
     after = reestimated(model(), num=4, passes=3, key=jax.random.key(0), temperature=0.7)
     statistic = after.decoder.after[0].norms[0].mean
 
