@@ -268,19 +268,24 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
     """Return a picture of originals, reconstructions and samples, and why any are missing.
 
     Clips are shown by their first and last frames. A codec of any size has no prior, so it has no
-    samples.
+    samples. A codec of labels is given those of the originals, and draws a sample of each one's
+    class, or without originals of one class after another.
     """
     import jax
     import numpy as np
 
     from pipeline.codec.any_size import AnySizeCodec
     from pipeline.core import grids
+    from pipeline.core import labels as classes
 
     rows, labels, missing, columns = [], [], "", PREVIEW_COLUMNS
+    count = classes.num_classes_of(codec)
+    drawn: Any = np.arange(columns) % count if count else None
     try:
-        images = _held_out(config)
-        columns = len(images)
-        recon = np.asarray(codec.reconstruct(images))
+        images, label = _held_out(config)
+        columns, drawn = len(images), label if count else None
+        condition = classes.of_batch(codec.modeldef.skeleton(), {"label": label})
+        recon = np.asarray(codec.reconstruct(images, **condition))
         for at, when in ((0, "first"), (-1, "last")) if images.ndim == 5 else ((None, ""),):
             frames = (images, recon) if at is None else (images[:, at], recon[:, at])
             rows += frames
@@ -288,7 +293,7 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
     except StrataError as error:
         missing = str(error)
     if not isinstance(codec, AnySizeCodec):
-        rows.append(np.asarray(codec.sample(columns, jax.random.key(seed))))
+        rows.append(np.asarray(codec.sample(columns, jax.random.key(seed), label=drawn)))
         labels.append("sample")
     if not rows:
         size, _, channels = codec.image_shape
@@ -296,12 +301,14 @@ def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:
     return grids.grid(np.concatenate(rows), columns=columns, labels=labels), missing
 
 
-def _held_out(config: dict[str, Any]) -> Any:
+def _held_out(config: dict[str, Any]) -> tuple[Any, Any]:
+    """Return held-out images or clips and their labels."""
     from pipeline import build
     from pipeline.core.errors import DataError
     from pipeline.core.types import pixels_of
 
     with build.dataset(config).evaluate(PREVIEW_COLUMNS, PREVIEW_COLUMNS) as batches:
         for batch in batches:
-            return pixels_of(batch)[batch["mask"] > 0]
+            shown = batch["mask"] > 0
+            return pixels_of(batch)[shown], batch["label"][shown]
     raise DataError("there are no held-out examples")

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.backend.jit import jit
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.reduce import layer_rates
 from pipeline.core.types import Batch, pixels_of
@@ -113,7 +113,9 @@ def _scores(
     image = pixels_of(batch)
     outputs = model(batch, key=key, train=False)
     rate = layer_rates(outputs.latents).sum(axis=-1)
-    likelihood = model.decode([latent.z for latent in model.encode(image)])
+    condition = labels.of_batch(model, batch)
+    means = [latent.z for latent in model.encode(image, **condition)]
+    likelihood = model.decode(means, **condition)
     recon, target = (pixels.to_unit(x) for x in (likelihood.mean(), likelihood.target(image)))
     error = jnp.square(recon - target).reshape(len(image), -1).mean(axis=1)
     scores = {"rate": rate, "mse": error}

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pipeline.backend.jit import jit
-from pipeline.core import progress
+from pipeline.core import labels, progress
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.types import Batch, pixels_of
 from pipeline.metrics import catalogue
@@ -49,7 +49,7 @@ def evaluate(
     graph, state = nnx.split(model)
     codes, indices = [], []
     for batch in batches:
-        means = np.asarray(_posterior_means(graph, replicated, state, pixels_of(place(batch))))
+        means = np.asarray(_posterior_means(graph, replicated, state, place(batch)))
         used = np.asarray(batch["mask"]) > 0
         codes.append(means[used].astype(np.float64))
         indices.append(np.asarray(batch["index"])[used])
@@ -86,10 +86,11 @@ def scores(
 
 @functools.partial(jit, static_argnums=(0, 1), what="the encoder")
 def _posterior_means(
-    graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, images: Any
+    graph: nnx.GraphDef, replicated: jax.sharding.Sharding | None, state: Any, batch: Batch
 ) -> Float[Array, "b d"]:
     model: Any = nnx.merge(graph, state)
-    latents = model.encode(images)
+    images = pixels_of(batch)
+    latents = model.encode(images, **labels.of_batch(model, batch))
     if any(latent.mean is None for latent in latents):
         raise ConfigError("metrics of factors are of posterior means, which this model has not")
     means = jnp.concatenate([latent.mean.reshape(len(images), -1) for latent in latents], axis=1)

@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pipeline.backend.jit import jit
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 from pipeline.core.errors import DataError
 from pipeline.core.reduce import layer_rates
 from pipeline.core.types import Batch, Latent, pixels_of
@@ -146,10 +146,12 @@ def _sums(
     """Return sums over a batch's examples, the counts of codes, and the sizes of layers."""
     image, mask = pixels_of(batch), batch["mask"]
     model: Any = nnx.merge(graph, state)
-    sampled, latents = model.encode(image, key=key), model.encode(image)
+    condition = labels.of_batch(model, batch)
+    sampled = model.encode(image, key=key, **condition)
+    latents = model.encode(image, **condition)
     sums = {"rates": masked_sum(layer_rates(sampled), mask), "count": masked_sum(mask, mask)}
     for layers in rows:
-        likelihood = model.decode([latent.z for latent in latents[:layers]])
+        likelihood = model.decode([latent.z for latent in latents[:layers]], **condition)
         both = (pixels.to_uint8(x) for x in (likelihood.mean(), likelihood.target(image)))
         recon, target = (x.reshape(-1, *x.shape[-3:]) for x in both)
         for name, distance in (("psnr", psnr), ("mse", mse)):

@@ -9,7 +9,7 @@ from flax import nnx
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.types import Latent, Outputs
 from pipeline.distributions.continuous import Bernoulli
-from pipeline.evaluators import anomaly
+from pipeline.evaluators import anomaly, rate
 
 KEY = jax.random.key(0)
 
@@ -61,6 +61,28 @@ def test_scores_and_areas_are_those_of_each_example():
     assert report["auroc_rate"] == report["auroc_elbo"] == pytest.approx(5 / 6)
     assert report["auroc_iwae"] == 0.5, "equal scores separate nothing"
     assert "ROC curve" in report["protocol"]
+
+
+class OfLabels(Known):
+    """The model, if it is given the label of each image; without one it fails."""
+
+    num_classes, num_layers = 3, 1
+
+    def encode(self, image, *, key=None, label):
+        assert label.shape == image.shape[:1]
+        return super().encode(image, key=key)
+
+    def decode(self, latents, *, label):
+        assert len(label) == len(latents[0])
+        return super().decode(latents)
+
+    def __call__(self, batch, *, key, train):
+        return Known()(batch, key=key, train=train)
+
+
+def test_a_conditional_model_is_given_the_labels():
+    for evaluate in (anomaly.evaluate, rate.evaluate):
+        assert evaluate(OfLabels(), batches(), key=KEY)["num_examples"] == 5
 
 
 def test_labels_must_divide_the_examples():

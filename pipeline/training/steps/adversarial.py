@@ -212,7 +212,7 @@ class AdversarialStep:
             model = self.modeldef.merge(params, model_state)
             outputs = model(inputs, key=key, train=True)
             own = {name: params[name] for name in self.objective.params}
-            fakes = vae_gan.decoded_fakes(model, outputs, key) if self._from_prior else ()
+            fakes = vae_gan.decoded_fakes(model, outputs, inputs, key) if self._from_prior else ()
             return (outputs, own, fakes), parameters.split(model)[2]
 
         def losses_of(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pipeline.core import pixels
+from pipeline.core import labels, pixels
 from pipeline.core.types import Batch, Outputs, pixels_of
 from pipeline.losses.objective import Objective
 
@@ -19,12 +19,17 @@ _PRIOR = 0x7072696F  # folded into a step's key, for draws from the prior
 
 
 def decoded_fakes(
-    model: Any, outputs: Outputs, key: PRNGKeyArray
+    model: Any, outputs: Outputs, batch: Batch, key: PRNGKeyArray
 ) -> tuple[Float[Array, "b ..."], Float[Array, "b ..."]]:
-    """Return reconstructions whose gradient ends at the latents, and images from the prior."""
+    """Return reconstructions whose gradient ends at the latents, and images from the prior.
+
+    Both have the labels of the batch, in a model that takes labels.
+    """
     z = [jax.lax.stop_gradient(latent.z) for latent in outputs.latents]
-    drawn = model.decode((), num=len(z[0]), key=jax.random.fold_in(key, _PRIOR))
-    return model.decode(z).mean().astype(jnp.float32), drawn.mean().astype(jnp.float32)
+    condition = labels.of_batch(model, batch)
+    drawn = model.decode((), num=len(z[0]), key=jax.random.fold_in(key, _PRIOR), **condition)
+    recon = model.decode(z, **condition)
+    return recon.mean().astype(jnp.float32), drawn.mean().astype(jnp.float32)
 
 
 def needs_features(objective: Objective) -> bool:
