@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.codec.load import Codec
+    from pipeline.pretrained.load import Codec
 
 __all__ = ["Codec"]
 __version__ = "0.1.0"
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Imported on first use, so that `strata --help` does not wait for jax.
     if name == "Codec":
-        from pipeline.codec.load import Codec
+        from pipeline.pretrained.load import Codec
 
         return Codec
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

@@ -22,6 +22,9 @@ os.environ.setdefault(
 # Small programs are cached as well: other workers and subprocesses compile the same ones.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+# No test asks a hub on the network; the fixture `hub` is one on 127.0.0.1.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 import jax
 import pytest
 
@@ -88,6 +91,29 @@ def bucket_servers():
 
     with servers.running() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def hub_of_models():
+    """A hub of models on 127.0.0.1; see tests/helpers/hub_server.py."""
+    import hub_server
+
+    with hub_server.running() as running:
+        yield running
+
+
+@pytest.fixture
+def hub(hub_of_models, tmp_path, monkeypatch):
+    """An empty hub that Strata uses, with an empty cache and nobody logged in."""
+    from huggingface_hub import constants
+
+    hub_of_models.clear()
+    monkeypatch.setenv("HF_ENDPOINT", hub_of_models.address)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    return hub_of_models
 
 
 @pytest.fixture

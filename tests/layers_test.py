@@ -23,6 +23,7 @@ LINES = [
     "codec evaluators reporting",
     "published",
     "importers exporters",
+    "pretrained",
     "training",
     "build",
     "planning",

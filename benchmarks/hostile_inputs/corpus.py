@@ -10,7 +10,7 @@ from unittest import mock
 import tiny_codec
 import tiny_video_codec
 
-from pipeline.codec.load import Codec
+from pipeline.pretrained.load import Codec
 
 
 class Corpus:

@@ -58,7 +58,9 @@ def model_of(config: Mapping[str, Any]) -> Any:
 
 def read(codec: str) -> Any:
     """Return the codec of a folder, as `Codec.from_pretrained` finds it."""
-    from pipeline.codec.load import Codec  # here, because it is slow to import and seldom needed
+    from pipeline.pretrained.load import (
+        Codec,
+    )  # here, because it is slow to import and seldom needed
 
     return Codec.from_pretrained(codec)
 

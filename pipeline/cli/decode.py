@@ -23,7 +23,7 @@ from pipeline.core.errors import DataError
 def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
-    cli_flags.define_path(values, "codec", "Folder of the codec.")
+    cli_flags.define_codec(values)
     cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written="folder")
     file_batch.define_parts(values)
     cli_flags.define_json(values)
@@ -33,8 +33,8 @@ def run(argv: list[str]) -> int:
     folder, out = cli_flags.required(values, "codec"), cli_flags.required(values, "out")
     cli_flags.check_inputs(rest, "IN")
 
-    from pipeline.codec.load import Codec
     from pipeline.codec.media import image_files
+    from pipeline.pretrained.load import Codec
 
     inputs = image_files.find(rest, lambda name: name.lower().endswith(".safetensors"))
     codec: Any = Codec.from_pretrained(folder)

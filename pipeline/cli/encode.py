@@ -26,7 +26,7 @@ from pipeline.core.errors import DataError
 def run(argv: list[str]) -> int:
     """Run the command of the module's docstring."""
     values = cli_flags.new()
-    cli_flags.define_path(values, "codec", "Folder of the codec.")
+    cli_flags.define_codec(values)
     cli_flags.define_path(values, "out", "Folder for the latents.", written="folder")
     file_batch.define_fit(values)
     file_batch.define_parts(values)
@@ -38,7 +38,7 @@ def run(argv: list[str]) -> int:
     folder, out = cli_flags.required(values, "codec"), cli_flags.required(values, "out")
     cli_flags.check_inputs(rest, "IN")
 
-    from pipeline.codec.load import Codec
+    from pipeline.pretrained.load import Codec
 
     codec = Codec.from_pretrained(folder)
     stream = cli_flags.report_stream(values.json)

@@ -1,12 +1,13 @@
 """Export a run's checkpoint, or a codec folder, as a codec: Strata's own, or files for others.
 
 strata export --workdir D --out CODEC [--to strata] [--step N] [--raw_weights] [--stats N]
-              [--license NAME] [--overwrite]
-strata export --codec D --out DIR --to diffusers [--overwrite]
+              [--license NAME] [--datasets NAME,...] [--overwrite] [--push OWNER/NAME [--private]]
+strata export --codec D --out DIR --to diffusers [--overwrite] [--push OWNER/NAME [--private]]
 
 The weights of a run are the EMA ones. Results of `strata eval` for the same step and weights are
 included in the model card. --stats measures mean and deviation of the latents of N training
-examples, for models of the latents (codecs of any size only).
+examples, for models of the latents (codecs of any size only). --push also uploads the folder to a
+hub, with the token of `hf auth login` or HF_TOKEN; a new repository is private with --private.
 
 Examples:
   strata export --workdir runs/digits --out codec
@@ -28,7 +29,7 @@ from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError, StrataError
 from pipeline.losses import objective as objectives
 from pipeline.metrics import catalogue
-from pipeline.storage import ownership, small_files
+from pipeline.storage import hub, ownership, small_files, transfer
 from pipeline.storage.paths import Path, as_path
 
 EXPORTERS = "pipeline.exporters"
@@ -46,6 +47,10 @@ def run(argv: list[str]) -> int:
         return 0
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata export --help")
+    if values.private and not values.push:
+        raise ConfigError("--private is for --push OWNER/NAME")
+    if values.push is not None:
+        hub.repository(values.push)
     if values.codec is None:
         cli_flags.required(values, "workdir")
     else:
@@ -56,7 +61,10 @@ def run(argv: list[str]) -> int:
     with ownership.owned(out) as owner:
         _check_out(out, values.overwrite, exporter.FILES[0])  # nobody else writes there from now on
         export = _export_run if values.codec is None else _export_codec
-        return export(out, exporter, values, owner)
+        export(out, exporter, values, owner)
+        if values.push:
+            _push(out, values.push, private=values.private)
+        return 0
 
 
 def _check_no_run(values: flags.FlagValues) -> None:
@@ -69,21 +77,20 @@ def _check_no_run(values: flags.FlagValues) -> None:
 
 def _export_codec(
     out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim
-) -> int:
-    from pipeline.codec.load import Codec
+) -> None:
+    from pipeline.pretrained.load import Codec
 
     codec = Codec.from_pretrained(values.codec)
     if values["license"].present:
         codec.config["license"] = values.license
     _write(codec, out, exporter, owner, preview=None)
     print(f"{codec.config['num_parameters']:,} parameters of {values.codec}: {out}")
-    return 0
 
 
-def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim) -> int:
+def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim) -> None:
     from pipeline.build.trained import load_for_inference
-    from pipeline.codec.load import Codec
     from pipeline.core import parameters
+    from pipeline.pretrained.load import Codec
     from pipeline.training.checkpoints.store import Checkpoints
     from pipeline.training.workdir import checkpoint_folder
 
@@ -97,6 +104,7 @@ def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: owner
     about = describe(config, metadata, step, ema=not values.raw_weights)
     about |= {
         "license": values.license,
+        "datasets": values.datasets or _datasets(config["data"]),
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
         "num_parameters": sum(array.size for array in params.values()),
         "metrics": _metrics(workdir, step, ema=not values.raw_weights),
@@ -113,7 +121,6 @@ def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: owner
         print(f"strata export: the preview has no reconstructions: {missing}", file=sys.stderr)
     kind = "last" if values.raw_weights else "EMA"
     print(f"{about['num_parameters']:,} parameters, {kind} weights of step {step}: {out}")
-    return 0
 
 
 def _write(codec: Any, out: Path, exporter: Any, owner: ownership.Claim, *, preview: Any) -> None:
@@ -130,6 +137,22 @@ def _write(codec: Any, out: Path, exporter: Any, owner: ownership.Claim, *, prev
             shutil.rmtree(kept, ignore_errors=True)
             raise error from None
         raise ConfigError(f"{error}; the codec is in {kept}") from None
+
+
+def _push(out: Path, repo: str, *, private: bool) -> None:
+    """Upload an exported folder to a hub; the folder stays where it is."""
+    try:
+        address = hub.upload(transfer.local_copy(out), repo, private=private)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; the codec is in {out}") from None
+    print(address)
+
+
+def _datasets(data: Mapping[str, Any]) -> list[str]:
+    """Return the name of the dataset that a recipe trains on, if its source is one by itself."""
+    from pipeline.data import sources
+
+    return [] if "path" in sources.arguments_of(data["source"]) else [data["source"]]
 
 
 def describe(
@@ -174,7 +197,7 @@ def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     cli_flags.define_path(values, "workdir", "Folder of the run.")
-    cli_flags.define_path(values, "codec", "Folder of a codec, in place of a run.")
+    cli_flags.define_codec(values, "Codec to export in place of a run's: ")
     cli_flags.define_path(values, "out", "Folder of the codec.", written="folder")
     flags.DEFINE_enum(
         "to", "strata", cli_flags.names(EXPORTERS), "Format of the files.", flag_values=values
@@ -194,6 +217,14 @@ def _flags() -> flags.FlagValues:
         "License of the weights, for the model card: mit, apache-2.0, ...",
         flag_values=values,
     )
+    flags.DEFINE_list(
+        "datasets",
+        None,
+        "Names of the training data on a hub, for the model card; by default that of the source.",
+        flag_values=values,
+    )
+    flags.DEFINE_string("push", None, "Repository on a hub to upload to.", flag_values=values)
+    flags.DEFINE_bool("private", False, "Make a new repository private.", flag_values=values)
     flags.DEFINE_integer(
         "stats",
         0,

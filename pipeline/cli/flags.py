@@ -88,6 +88,11 @@ def define_path(
     flags.DEFINE_flag(flag, values, module_name=_PATHS)
 
 
+def define_codec(values: flags.FlagValues, what: str = "Codec: ") -> None:
+    """Define --codec, the folder of a codec that the command reads, which may be on a hub."""
+    define_path(values, "codec", f"{what}a folder, or OWNER/NAME[@REVISION][/FOLDER] on a hub.")
+
+
 def define_json(values: flags.FlagValues) -> None:
     """Define --json, the file for a result."""
     help = "File for the result; - for standard output."

@@ -112,34 +112,14 @@ def import_codec(kind: str, paths: Sequence[str], out: Path, *, license: str) ->
       DataError: a file cannot be read.
       ConfigError: the files do not describe their network.
     """
-    from flax import nnx
-
-    from pipeline import __version__, models
-    from pipeline.codec.load import Codec
-    from pipeline.core import parameters
     from pipeline.exporters import strata
+    from pipeline.pretrained.imported import parts_of
+    from pipeline.pretrained.load import Codec
 
     imported = _read(kind, paths, None)
-    recipe = dict(imported.model)
-    modeldef, shapes, _ = parameters.abstract(lambda: models.create(recipe, rngs=nnx.Rngs(0)))
-    model = modeldef.merge(shapes)
-    config = {
-        "strata_version": __version__,
-        "model": recipe,
-        "dtype": "float32",
-        "input": {
-            "image_shape": [model.image_size, model.image_size, model.image_channels],
-            "bits": 8,
-        },
-        "imported_from": imported.provenance,
-        "license": license,
-        "latent_shapes": [list(shape) for shape in model.latent_shapes],
-        "num_parameters": _count(imported.arrays),
-        **({"latents": imported.latents} if imported.latents else {}),
-        **({"published": dict(imported.published)} if imported.published else {}),
-    }
+    codec = Codec.of(*parts_of(imported, license=license))
     with progress.task(f"writing {out}"):
-        strata.write(Codec.of(modeldef, imported.arrays, config), out)
+        strata.write(codec, out)
     return _count(imported.arrays)
 
 

@@ -14,7 +14,6 @@ Example:
 """
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +21,7 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.core.errors import ConfigError
-from pipeline.storage.paths import as_path
+from pipeline.core.errors import CheckpointError, ConfigError
 
 _SUBJECTS = ("config", "workdir", "codec")
 
@@ -36,7 +34,7 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_integer(
         "step", None, "Checkpoint of the run; the newest by default.", flag_values=values
     )
-    cli_flags.define_path(values, "codec", "Folder of a codec.")
+    cli_flags.define_codec(values)
     flags.DEFINE_string(
         "mesh",
         None,
@@ -138,22 +136,22 @@ def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
 
 
 def of_codec(folder: str) -> dict[str, Any]:
-    """Return a description of the model of a codec folder.
+    """Return a description of the model of a codec folder, of Strata or of diffusers.
 
     Raises:
-      ConfigError: the folder is not a codec.
+      ConfigError: there is no such folder.
+      CheckpointError: it is not a codec, or damaged.
     """
-    path = as_path(folder, name="--codec") / "config.json"
-    try:
-        config = json.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(
-            f"--codec {folder} is not a codec: {path}: {error.strerror}; strata export makes one"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
-        raise ConfigError(f"--codec {folder} is not a codec: {path} has no 'model'")
+    from pipeline.codec import places
+
+    found = places.find(folder, with_weights=False)
+    config: Any = found.config
+    if found.is_diffusers:  # its network shows in the names of the weights
+        from pipeline.pretrained import imported
+
+        _, _, config, _ = imported.from_diffusers(places.find(folder))
+    if not isinstance(config.get("model"), dict):
+        raise CheckpointError(f"{found.shown} is not a codec: {places.CONFIG} has no 'model'")
     return of_config(config) | {"codec": str(folder)}
 
 

@@ -24,7 +24,9 @@ Canvas = UInt8[np.ndarray, "*t height width 3"]
 
 def define(values: flags.FlagValues) -> None:
     """Define --traverse, --interpolate and the flags that are theirs alone."""
-    cli_flags.define_path(values, "codec", "Folder of a codec in place of a run, for these two.")
+    cli_flags.define_path(
+        values, "codec", "Codec in place of a run, for these two: a folder, or OWNER/NAME on a hub."
+    )
     flags.DEFINE_bool(
         "interpolate",
         False,
@@ -118,7 +120,7 @@ def save_film(
 
 def _codec_and_data(values: flags.FlagValues) -> tuple[Any, Any, int | None]:
     """Return the codec, the run's dataset (None for a codec's folder), and the run's step."""
-    from pipeline.codec.load import Codec
+    from pipeline.pretrained.load import Codec
 
     if values.codec:
         return Codec.from_pretrained(values.codec), None, None

@@ -46,7 +46,7 @@ PROTOCOL = (
 def run(argv: list[str]) -> int:
     """Run the command described in the module's docstring; return its exit code."""
     values = cli_flags.new()
-    cli_flags.define_path(values, "codec", "Folder of the codec.")
+    cli_flags.define_codec(values)
     cli_flags.define_path(values, "out", "Folder for the PNG and mp4 files.", written="folder")
     file_batch.define_fit(values)
     file_batch.define_parts(values)
@@ -68,7 +68,7 @@ def run(argv: list[str]) -> int:
     folder, out = cli_flags.required(values, "codec"), cli_flags.required(values, "out")
     cli_flags.check_inputs(rest, "IN")
 
-    from pipeline.codec.load import Codec
+    from pipeline.pretrained.load import Codec
 
     perceptual = frozen_networks.perceptual(values)
     codec = Codec.from_pretrained(folder)

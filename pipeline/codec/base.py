@@ -1,10 +1,13 @@
 """Base class of codecs of a fixed size and of any size."""
 
+import pathlib
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from pipeline.codec import folder
 from pipeline.core.parameters import ModelDef
+from pipeline.storage import hub
 
 
 class BaseCodec:
@@ -47,3 +50,23 @@ class BaseCodec:
           ConfigError: the folder cannot be written.
         """
         folder.write(path, self.config, self.weights)
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = False, token: hub.Token = None, message: str = ""
+    ) -> str:
+        """Upload config.json, model.safetensors and a model card, and return their address.
+
+        Args:
+          repo: "owner/name" of the repository, which is made if it does not exist.
+          private: whether a new repository is private.
+          token: one that may write; by default that of `hf auth login` or HF_TOKEN.
+          message: title of the commit.
+
+        Raises:
+          ConfigError: there is no token or no permission, or the hub is not reached.
+        """
+        with tempfile.TemporaryDirectory(prefix="strata-") as name:
+            # The picture of an export is not part of a codec in memory.
+            folder.write(name, self.config | {"preview": False}, self.weights)
+            settings = {"message": message} if message else {}
+            return hub.upload(pathlib.Path(name), repo, private=private, token=token, **settings)

@@ -1,6 +1,8 @@
 """The model card (README.md) of a codec folder: what it is, how to load it, and its limits."""
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,17 +25,34 @@ def render(config: Config) -> str:
 
 
 def _front_matter(config: Config) -> str:
+    """Return the YAML by which a hub sorts the codec."""
     is_video = config.get("codec", {}).get("is_video")
     task = "video-reconstruction" if is_video else "image-reconstruction"
-    tags = [
-        "strata",
-        "jax",
-        "vae",
-        task,
-        config["model"].get("encoder", config["model"])["name"].split(".")[0],
-    ]
-    lines = ["---", f"license: {config.get('license', 'unknown')}", "library_name: strata", "tags:"]
-    return "\n".join([*lines, *(f"- {tag}" for tag in dict.fromkeys(tags)), "---", ""])
+    network = config["model"].get("encoder", config["model"])["name"].split(".")[0]
+    figures = catalogue.reported(config.get("metrics") or {})
+    entries = {
+        "license": config.get("license", "unknown"),
+        "library_name": "strata",
+        "pipeline_tag": "video-to-video" if is_video else "image-to-image",
+        "tags": ["strata", "jax", "vae", task, network],
+        "datasets": config.get("datasets"),
+        "metrics": [metric.name for metric in figures],
+    }
+    lines = ["---"]
+    for key, value in entries.items():
+        if value and isinstance(value, list | tuple):
+            lines += [f"{key}:", *(f"- {_scalar(each)}" for each in dict.fromkeys(value))]
+        elif value:
+            lines.append(f"{key}: {_scalar(value)}")
+    return "\n".join([*lines, "---", ""])
+
+
+def _scalar(value: Any) -> str:
+    """Return a YAML string, quoted where it could be read as something else."""
+    text = str(value)
+    words = ("yes", "no", "on", "off", "true", "false", "null")
+    plain = re.fullmatch(r"[A-Za-z][\w./-]*", text, re.ASCII) and text.lower() not in words
+    return text if plain else json.dumps(text)
 
 
 def _preview(config: Config) -> str:

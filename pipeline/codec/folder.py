@@ -17,19 +17,20 @@ import safetensors.numpy
 from flax import nnx
 
 from pipeline import models
-from pipeline.codec import card, streaming_contract
+from pipeline.codec import card, places, streaming_contract
+from pipeline.codec.places import CONFIG, WEIGHTS, Found
 from pipeline.core import parameters
-from pipeline.core.errors import CheckpointError, ConfigError, DataError, StrataError, one_line
+from pipeline.core.errors import CheckpointError, ConfigError, StrataError, one_line
 from pipeline.core.parameters import Abstract, ModelDef
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.formats.names import first_few
-from pipeline.storage import access, transfer
-from pipeline.storage.paths import as_path, is_remote
+from pipeline.storage import transfer
+from pipeline.storage.paths import as_path
 
 FORMAT, VERSION = "strata-codec", 1
 DTYPES = ("float32", "bfloat16")
 _AT_ONCE = 64  # tensors read of a file that is open
-CONFIG, WEIGHTS, CARD, PREVIEW = "config.json", "model.safetensors", "README.md", "preview.png"
+CARD, PREVIEW = "README.md", "preview.png"
 
 
 def read(
@@ -45,13 +46,22 @@ def read(
       ConfigError: there is no such folder, or no such dtype.
       CheckpointError: a file is missing or damaged, or the weights do not fit the model.
     """
-    if dtype is not None and dtype not in DTYPES:
-        raise ConfigError(
-            f"dtype={dtype!r} must be {' or '.join(map(repr, DTYPES))}, or None for the codec's own"
-        )
-    root = _existing(path)
-    with transfer.named(root, path):
-        config = _read_config(root)
+    check_dtype(dtype)
+    return load(places.find(path), dtype)
+
+
+def load(
+    found: Found, dtype: str | None = None
+) -> tuple[ModelDef, dict[str, jax.Array], dict[str, Any], str]:
+    """Return what `read` does of a folder that is found.
+
+    Raises:
+      ConfigError, CheckpointError: as `read`.
+    """
+    check_dtype(dtype)
+    root = found.root
+    with found.named():
+        config = _checked_config(found.config, root / CONFIG)
         config |= {} if dtype is None else {"dtype": dtype}
         modeldef, shapes = _model(config, root / CONFIG)
         weights = _read_weights(root / WEIGHTS)
@@ -61,23 +71,22 @@ def read(
         if recorded and digest != recorded:
             raise CheckpointError(
                 f"{root / WEIGHTS} is damaged, or another export's: its arrays have sha256 "
-                f"{digest[:12]}..., and {CONFIG} says {recorded[:12]}... (`strata export "
+                f"{digest[:12]}..., and {CONFIG} says {str(recorded)[:12]}... (`strata export "
                 f"--workdir RUN --out {root} --overwrite` writes it again)"
             )
     return modeldef, jax.device_put(weights), config, digest
 
 
-def _read_config(root: pathlib.Path) -> dict[str, Any]:
-    file = root / CONFIG
-    try:
-        config = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{root} is not a codec: it has no {CONFIG} (strata export makes one)"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} is damaged: {error}") from None
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+def check_dtype(dtype: str | None) -> None:
+    """Check a dtype of computation. Raises ConfigError if it is none of DTYPES, nor None."""
+    if dtype is not None and dtype not in DTYPES:
+        raise ConfigError(
+            f"dtype={dtype!r} must be {' or '.join(map(repr, DTYPES))}, or None for the codec's own"
+        )
+
+
+def _checked_config(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
+    if config.get("format") != FORMAT:
         raise CheckpointError(
             f"{file} is not that of a codec (format={FORMAT!r}): a run's folder goes through "
             "strata export first"
@@ -87,7 +96,7 @@ def _read_config(root: pathlib.Path) -> dict[str, Any]:
             f"{file} has format_version {config.get('format_version')!r}, and this Strata reads "
             f"{VERSION}: upgrade it"
         )
-    return config
+    return dict(config)
 
 
 def write(path: Any, config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
@@ -141,28 +150,6 @@ def _facts(config: Mapping[str, Any], file: os.PathLike[str]) -> dict[str, Any]:
             **sizes,
         }
     }
-
-
-def _existing(path: Any) -> pathlib.Path:
-    """Return a local folder with the config and weights at a path that may be in a bucket."""
-    expected = f"a folder with {CONFIG} and {WEIGHTS} is expected, local or at gs:// or s3://"
-    try:
-        root = pathlib.Path(os.path.expanduser(path))
-    except TypeError:
-        raise ConfigError(f"codec {path!r} is no path: {expected}") from None
-    if is_remote(path):
-        access.check(path, name="codec")
-        try:
-            return transfer.local_copy(path, name="codec", wanted=(CONFIG, WEIGHTS).__contains__)
-        except DataError as error:
-            raise ConfigError(str(error)) from None
-    if root.is_dir():
-        return root
-    what = "is a file" if root.exists() else "does not exist"
-    raise ConfigError(
-        f"codec {str(path)!r} {what}: {expected}. One on a hub is downloaded first, for example "
-        "with `hf download OWNER/NAME --local-dir codec`"
-    )
 
 
 def _model(config: Mapping[str, Any], file: os.PathLike[str]) -> tuple[ModelDef, Abstract]:

@@ -6,7 +6,7 @@ Half precision is read as float32.
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,29 @@ def load(path: str) -> dict[str, np.ndarray]:
     )
 
 
+def safetensors_of(names: Collection[str]) -> str | None:
+    """Return the best file of weights among the names of a folder, or the index of shards; None if
+    there are only pickles.
+    """
+    return next(
+        (name for name in (*_FILES, *_INDEXES) if name in names and "bin" not in name), None
+    )
+
+
+def shards_of(index: pathlib.Path) -> list[str]:
+    """Return the names of the files that an index names; of a file that is no index, none.
+
+    Raises:
+      DataError: the index is damaged, or names a file elsewhere.
+    """
+    return sorted(set(_weight_map(index).values())) if index.name in _INDEXES else []
+
+
+def is_needed(name: str) -> bool:
+    """Return whether a file of a folder may hold settings or weights."""
+    return name == CONFIG or name.startswith((f"{_STEM}.", f"{_STEM}-"))
+
+
 def content(
     settings: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
 ) -> tuple[tuple[str, bytes], ...]:
@@ -81,13 +104,7 @@ def _load_file(file: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _load_shards(index: pathlib.Path) -> dict[str, np.ndarray]:
     """Return the tensors of all files that an index names."""
-    found = _json(index, "")
-    places = found.get("weight_map") if isinstance(found, dict) else None
-    if not isinstance(places, dict) or not places:
-        raise DataError(f"{index} is damaged: it must have a weight_map, a file for each tensor")
-    for file in places.values():
-        if not isinstance(file, str) or pathlib.PurePath(file).name != file:
-            raise DataError(f"{index} names {file!r}, which is no file of its folder")
+    places = _weight_map(index)
     tensors: dict[str, np.ndarray] = {}
     for file in sorted(set(places.values())):
         tensors |= _load_file(index.parent / file)
@@ -96,6 +113,18 @@ def _load_shards(index: pathlib.Path) -> dict[str, np.ndarray]:
             f"{index} names {len(missing)} tensors that its files do not hold: {missing[0]}"
         )
     return tensors
+
+
+def _weight_map(index: pathlib.Path) -> dict[str, str]:
+    """Return the file of each tensor."""
+    found = _json(index, "")
+    places = found.get("weight_map") if isinstance(found, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise DataError(f"{index} is damaged: it must have a weight_map, a file for each tensor")
+    for file in places.values():
+        if not isinstance(file, str) or pathlib.PurePath(file).name != file:
+            raise DataError(f"{index} names {file!r}, which is no file of its folder")
+    return places
 
 
 def _json(file: pathlib.Path, expected: str) -> Any:

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 
+import hub_server
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +83,17 @@ def test_a_codec_has_the_ema_weights_and_describes_itself(workdir, codec, capsys
     assert str(workdir) not in (codec / "config.json").read_text()
     with Image.open(codec / "preview.png") as preview:
         assert preview.width > 8 * SIZE
+
+
+def test_export_pushes_to_a_hub(workdir, hub, tmp_path, monkeypatch, capsys):
+    export = ["export", "--workdir", str(workdir), "--push", "me/digits", "--private"]
+    monkeypatch.setenv("HF_TOKEN", hub_server.TOKEN)
+    assert cli.dispatch([*export, "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.endswith(f"\n{hub.address}/me/digits\n")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert hub.repos["me/digits"] == files and "preview.png" in files and "me/digits" in hub.private
+    for more in (["--push", "digits"], ["--push="]):
+        assert cli.dispatch([*export, *more, "--out", str(tmp_path / "none")]) == 2
 
 
 def test_export_of_raw_weights_and_over_an_existing_folder(workdir, codec, tmp_path, capsys):

@@ -148,7 +148,7 @@ def test_mesh_without_a_value_is_the_recipes(capsys):
         (["--codec", "x", "--step", "2"], 2, "--step needs --workdir"),
         (["--workdir", "{run}", "extra"], 2, "extra"),
         (["--workdir", "/nowhere"], 2, "/nowhere holds no run"),
-        (["--codec", "/nowhere"], 2, "/nowhere is not a codec"),
+        (["--codec", "/nowhere"], 2, "'/nowhere' does not exist"),
         (["--workdir", "{run}", "--step", "7"], 65, "no checkpoint of step 7"),
         (["--config", "/nowhere.py"], 2, "no such recipe"),
     ],

@@ -10,8 +10,8 @@ import pytest
 from tiny_video_codec import tiny_codec
 
 from pipeline.codec.any_size import AnySizeCodec
-from pipeline.codec.load import Codec
 from pipeline.core.errors import DataError
+from pipeline.pretrained.load import Codec
 
 # Without the tests' runtime type checks, which would raise before the codec does.
 ENCODE, DECODE = inspect.unwrap(AnySizeCodec.encode), inspect.unwrap(AnySizeCodec.decode)

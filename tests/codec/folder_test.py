@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
+import yaml
 from tiny_codec import images, tiny_codec
 
 from pipeline import Codec
@@ -38,7 +39,14 @@ def test_what_is_written_is_read(kind, tmp_path):
 def test_the_card_says_how_to_use_it_and_what_it_is(saved):
     card = (saved / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
-    assert "license: mit" in front and "library_name: strata" in front and "- vae" in front
+    assert yaml.safe_load(front) == {
+        "license": "mit",
+        "library_name": "strata",
+        "pipeline_tag": "image-to-image",
+        "tags": ["strata", "jax", "vae", "image-reconstruction"],
+        "datasets": ["digits", "no"],
+        "metrics": ["psnr"],
+    }
     count = sum(array.size for array in tiny_codec("flat").weights.values())
     for text in (
         "from_pretrained",
@@ -54,9 +62,11 @@ def test_the_card_says_how_to_use_it_and_what_it_is(saved):
 
 def test_a_name_that_is_no_folder(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"'google/some-vae' does not exist: a folder .* downloaded first"
+        ConfigError, match=r"codec google/some-vae: there is no such folder here, .* not reached"
     ):
         Codec.from_pretrained("google/some-vae")
+    with pytest.raises(ConfigError, match=r"'\./vae' does not exist: a folder with config.json"):
+        Codec.from_pretrained("./vae")
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file: a folder"):
         Codec.from_pretrained(tmp_path / "file")

@@ -51,6 +51,7 @@ def tiny_codec(kind: str, bits: int = 8) -> FixedSizeCodec:
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
         "num_parameters": sum(array.size for array in params.values()),
         "license": "mit",
+        "datasets": ["digits", "no"],
         "training": {
             "step": 7,
             "weights": "EMA",

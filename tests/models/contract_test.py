@@ -12,10 +12,10 @@ from flax import nnx
 from tiny_codec import FLAT, HIERARCHY
 
 from pipeline import models
-from pipeline.codec.load import KINDS
 from pipeline.core import parameters
 from pipeline.core.construct import modules_of
 from pipeline.core.errors import ConfigError
+from pipeline.pretrained.load import KINDS
 
 LADDER = dict(image_size=8, latent_dims=(3, 2), widths=(8, 4))
 HQ = dict(image_size=8, image_channels=1, width=4, depth=1, num_codes=4, dim=2)

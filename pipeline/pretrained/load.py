@@ -1,0 +1,72 @@
+"""The public class `Codec`: reads a folder and picks the class that its model is for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.codec import folder, places
+from pipeline.codec.any_size import AnySizeCodec
+from pipeline.codec.fixed_size import FixedSizeCodec
+from pipeline.core.parameters import ModelDef
+from pipeline.pretrained import imported
+from pipeline.storage.hub import Token
+
+# A model's `codec_kind` -> its codec.
+KINDS = {"fixed_size": FixedSizeCodec, "any_size": AnySizeCodec}
+
+
+class Codec:
+    """A trained model as others use it: images or clips to latents and back.
+
+    codec = Codec.from_pretrained("codec/")         # or "owner/name" on a hub
+    z = codec.encode(images).mode()
+    images = codec.decode(z)
+
+    It is a FixedSizeCodec, whose images have the model's size, or an AnySizeCodec, of convolutional
+    models.
+    """
+
+    @staticmethod
+    def from_pretrained(
+        path: Any,
+        *,
+        revision: str | None = None,
+        subfolder: str = "",
+        dtype: str | None = None,
+        token: Token = None,
+    ) -> Any:
+        """Read a folder of Strata or of diffusers; return its codec.
+
+        A folder of Strata is what `save_pretrained`, `push_to_hub` or `strata export` wrote. One of
+        diffusers is imported in memory (pipeline.importers.diffusers).
+
+        Args:
+          path: the folder, local, in a bucket (gs://, s3://) or on a hub, as "owner/name" or
+            "owner/name@revision/folder". Of the last two, config.json and the weights are copied to
+            a cache, and nothing else.
+          revision: branch, tag or commit of a repository on a hub.
+          subfolder: folder in it that holds the codec, such as "vae" of a whole pipeline.
+          dtype: "float32" or "bfloat16", the dtype of computation; by default the recipe's, which
+            is in config.json, and float32 for diffusers. Weights and latents are float32 either
+            way.
+          token: for private repositories; by default that of `hf auth login` or HF_TOKEN.
+
+        Raises:
+          ConfigError: there is no such folder or dtype, the hub is not reached or refuses; the
+            message has the remedy. CheckpointError: it is damaged or incomplete. DataError: weights
+            of diffusers are damaged.
+        """
+        folder.check_dtype(dtype)
+        found = places.find(path, revision=revision, subfolder=subfolder, token=token)
+        read = imported.from_diffusers if found.is_diffusers else folder.load
+        return Codec.of(*read(found, dtype))
+
+    @staticmethod
+    def of(
+        modeldef: ModelDef,
+        weights: Mapping[str, Any],
+        config: Mapping[str, Any],
+        fingerprint: str = "",
+    ) -> Any:
+        """Return the codec of a model, with the arguments of pipeline.codec.base.BaseCodec."""
+        kind = KINDS[modeldef.skeleton().codec_kind]
+        return kind(modeldef, weights, config, fingerprint)
