@@ -201,9 +201,9 @@ def restore(
         if len(found) != counts[theirs]:
             raise ValueError(f"{theirs} is made of {counts[theirs]} parameters, not {len(found)}")
     return {
-        theirs: np.ascontiguousarray(np.concatenate([found[index] for index in sorted(found)]))
+        theirs: np.concatenate([found[index] for index in sorted(found)])
         if len(found) > 1
-        else np.ascontiguousarray(found[0])
+        else np.asarray(found[0], order="C")
         for theirs, found in parts.items()
     }
 

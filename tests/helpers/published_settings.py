@@ -5,6 +5,22 @@ forms.
 from typing import Any
 
 _DOWN, _UP = "DownEncoderBlock2D", "UpDecoderBlock2D"
+# LTX-Video 0.9.0's encoder and decoder, and the decoder since 0.9.1.
+_LTX_OLD = dict(
+    block_out_channels=[8, 16, 32, 32],
+    decoder_block_out_channels=[8, 16, 32, 32],
+    layers_per_block=[1, 0, 0, 0, 1],
+    decoder_layers_per_block=[1, 0, 0, 0, 1],
+    latent_channels=8,
+)
+_LTX_UP = dict(
+    decoder_block_out_channels=[16, 32, 64],
+    decoder_layers_per_block=[1, 1, 1, 1],
+    decoder_spatio_temporal_scaling=[True] * 3,
+    upsample_residual=[True] * 3,
+    upsample_factor=[2] * 3,
+    timestep_conditioning=True,
+)
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "AutoencoderKL": [
@@ -29,6 +45,45 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             latents_std=[2.0, 3.0],
             scaling_factor=0.5,
             sample_size=[16, 16],
+        ),
+    ],
+    "AutoencoderKLLTXVideo": [
+        _LTX_OLD,
+        _LTX_OLD | _LTX_UP | dict(decoder_inject_noise=[True, True, True, False]),
+        _LTX_UP
+        | dict(
+            block_out_channels=[8, 16, 32, 64, 128],
+            down_block_types=["LTXVideo095DownBlock3D"] * 4,
+            layers_per_block=[1, 0, 0, 0, 1],
+            spatio_temporal_scaling=[True] * 4,
+            downsample_type=["spatial", "temporal", "spatiotemporal", "spatiotemporal"],
+            decoder_inject_noise=[False] * 4,
+            latent_channels=8,
+            decode_timestep=0.05,
+        ),
+    ],
+    "AutoencoderKLLTX2Video": [
+        dict(
+            block_out_channels=[8, 16, 32, 64],
+            decoder_block_out_channels=[16, 32, 64],
+            layers_per_block=[1, 0, 0, 0, 1],
+            decoder_layers_per_block=[1, 0, 0, 1],
+            latent_channels=8,
+            decoder_causal=False,
+        ),
+        dict(
+            block_out_channels=[8, 16, 32, 32],
+            decoder_block_out_channels=[8, 16, 16, 32],
+            layers_per_block=[1, 0, 0, 0, 1],
+            decoder_layers_per_block=[1, 0, 0, 0, 1],
+            latent_channels=8,
+            decoder_spatio_temporal_scaling=True,
+            decoder_inject_noise=False,
+            upsample_type=["spatiotemporal", "spatiotemporal", "temporal", "spatial"],
+            upsample_residual=[False] * 4,
+            upsample_factor=[2, 2, 1, 2],
+            decoder_causal=False,
+            decoder_spatial_padding_mode="zeros",
         ),
     ],
     "VQModel": [

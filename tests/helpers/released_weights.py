@@ -10,11 +10,14 @@ import numpy as np
 import safetensors.numpy
 import torch_zip
 from flax import nnx
+from published_settings import SETTINGS
 from tiny_codec import HIERARCHY
 
-from pipeline import models
+from pipeline import importers, models, published
 from pipeline.codec import folder as codec_folder
 from pipeline.core import parameters
+from pipeline.formats import state_dict
+from pipeline.published import authors
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DIFFUSERS_CONFIG = dict(
@@ -319,6 +322,7 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         ),
         "disentangling_vae": lambda: Sample(burgess_tensors(), torch_files, MNIST),
         "image_codec": _image_codec,
+        "ltx": _ltx,
         "openai_vdvae": lambda: Sample(vdvae_tensors(), torch_files, HIERARCHY),
         "taesd": lambda: Sample(taesd(4, pool=False), taesd_files),
         "wf_vae": lambda: Sample(
@@ -328,6 +332,23 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         ),
     }
     return samples[importer]()
+
+
+def _ltx() -> Sample:
+    """Return LTX-Video 0.9.5 in few channels, next to a tensor of its diffusion model."""
+    settings = {"_class_name": "AutoencoderKLLTXVideo"} | SETTINGS["AutoencoderKLLTXVideo"][2]
+    model = published.complete(published.of_class(settings["_class_name"]).recipe(settings))
+    naming = authors.of_model(model)
+    arrays = {name: noise(*shape.shape) for name, shape in importers.shapes_of(model).items()}
+    tensors = state_dict.restore(arrays, naming.rule(model, ())) | naming.buffers(model, {})
+
+    def write(folder: pathlib.Path, given: Mapping[str, np.ndarray]) -> list[str]:
+        folder.mkdir()
+        others = {"model.diffusion_model.patchify_proj.weight": noise(2, 2)}
+        safetensors.numpy.save_file({**given, **others}, folder / "ltx.safetensors")
+        return [str(folder / "ltx.safetensors")]
+
+    return Sample(tensors, write, ignored=lambda name: "per_channel_statistics" in name)
 
 
 def _image_codec() -> Sample:
