@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 
-class _Attention(nnx.Module):
+class Attention(nnx.Module):
     """x + out(softmax(q k^T / sqrt(c)) v), with q, k and v of norm(x); softmax in float32."""
 
     def __init__(
@@ -24,23 +24,23 @@ class _Attention(nnx.Module):
         self.query, self.key, self.value, self.out = linear(), linear(), linear(), linear()
 
 
-class SpatialAttention(_Attention):
+class SpatialAttention(Attention):
     """Attention of each pixel to all pixels of its frame."""
 
     def __call__(self, x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h w c"]:
         *_, height, width, channels = x.shape
         h = self.norm(x).reshape(-1, height * width, channels)
-        out = _attend(self.query(h), self.key(h), self.value(h))
+        out = attend(self.query(h), self.key(h), self.value(h))
         return x + self.out(out).reshape(x.shape)
 
 
-class TemporalAttention(_Attention):
+class TemporalAttention(Attention):
     """Attention of each pixel to the same pixel in all frames of the clip."""
 
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
         b, frames, height, width, channels = x.shape
         h = self.norm(x).transpose(0, 2, 3, 1, 4).reshape(b * height * width, frames, channels)
-        out = self.out(_attend(self.query(h), self.key(h), self.value(h)))
+        out = self.out(attend(self.query(h), self.key(h), self.value(h)))
         return x + out.reshape(b, height, width, frames, channels).transpose(0, 3, 1, 2, 4)
 
 
@@ -56,9 +56,18 @@ def attend_to_all(qkv: Float[Array, "b n c3"], heads: int) -> Float[Array, "b n 
     return jnp.einsum("bhqk,bkhc->bqhc", weights, value).reshape(b, n, width // 3)
 
 
-def _attend(
-    query: Float[Array, "n q c"], key: Float[Array, "n k c"], value: Float[Array, "n k c"]
+def attend(
+    query: Float[Array, "n q c"],
+    key: Float[Array, "n k c"],
+    value: Float[Array, "n k c"],
+    limit: Any = None,
 ) -> Float[Array, "n q c"]:
+    """Return softmax(q k^T / sqrt(c)) v, with a float32 softmax; over the first `limit` keys only,
+    if there is a limit.
+    """
     scores = jnp.einsum("nqc,nkc->nqk", query, key, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(scores * query.shape[-1] ** -0.5).astype(value.dtype)
+    scores = scores * query.shape[-1] ** -0.5
+    if limit is not None:
+        scores = jnp.where(jnp.arange(key.shape[1]) < limit, scores, -jnp.inf)
+    weights = jax.nn.softmax(scores).astype(value.dtype)
     return jnp.einsum("nqk,nkc->nqc", weights, value)

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.codec.tiling import chunks
 from pipeline.codec.tiling.blend import Blend, Choice, Tiles
 from pipeline.codec.tiling.cuts import Arrays, Cuts
-from pipeline.nn.cache import CacheArrays
+from pipeline.nn.cache import CacheArrays, with_room
 
 Part = Callable[[CacheArrays | None, Any], tuple[Arrays, CacheArrays | None]]
 
@@ -38,12 +38,14 @@ def coded(
         for x, overlapping in chunks.with_overlap(pieces, cuts.overlap):
             tiles = _tiles(x.shape[-3] // factor, x.shape[-2] // factor, side)
             if tiles is None:
-                arrays, caches[0, 0] = part(caches.get((0, 0)), x)
+                arrays, cache = part(caches.get((0, 0)), x)
+                caches[0, 0] = with_room(cache)
             else:
                 joints = blends(tiles)
                 for corner in tiles.corners:
                     tile = tiles.cut(x, corner, factor)
-                    values, caches[corner] = part(caches.get(corner), tile)
+                    values, cache = part(caches.get(corner), tile)
+                    caches[corner] = with_room(cache)
                     for joint, value in zip(joints, values):
                         joint.add(corner, np.asarray(value))
                 arrays = tuple(joint.result() for joint in joints)
