@@ -95,4 +95,14 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             num_vq_embeddings=16,
         )
     ],
+    "AutoencoderKLMagvit": [
+        dict(
+            block_out_channels=[4, 4, 8],
+            down_block_types=["SpatialDownBlock3D"] + ["SpatialTemporalDownBlock3D"] * 2,
+            up_block_types=["SpatialTemporalUpBlock3D", "SpatialUpBlock3D", "SpatialUpBlock3D"],
+            latent_channels=2,
+            layers_per_block=1,
+            norm_num_groups=2,
+        )
+    ],
 }

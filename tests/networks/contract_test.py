@@ -36,6 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     ),
     "video.wan": dict(channels=(2, 4, 4, 4), num_blocks=1),
     "video.wan_residual": dict(channels=(2, 4, 4, 4), num_blocks=1),
+    "video.magvit": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1, num_middle=1),
     "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }

@@ -1,0 +1,121 @@
+"""Comparison of a video codec of diffusers with the one that we import from its folder."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+import torch
+
+from pipeline import Codec, cli
+from pipeline.codec.any_size import AnySizeCodec
+from pipeline.exporters import diffusers as exporter
+from pipeline.formats.diffusers_folder import CONFIG, WEIGHTS
+
+# Of the standard deviation of what is compared, in float32.
+TOLERANCE = 1e-4
+
+
+@dataclasses.dataclass
+class Pair:
+    """A codec of diffusers, its folder, and ours that was imported from it."""
+
+    theirs: Any
+    folder: pathlib.Path
+    ours: AnySizeCodec
+
+
+def pair(kind: Any, settings: dict[str, Any], folder: pathlib.Path) -> Pair:
+    """Return the class with small settings and weights that all matter, saved and imported."""
+    torch.manual_seed(0)
+    model = kind(**settings).eval()
+    with torch.no_grad():  # what starts at ones and zeros too
+        for parameter in model.parameters():
+            if parameter.std() == 0 or parameter.numel() == 1 or parameter.ndim == 1:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    model.save_pretrained(folder / "theirs")
+    command = ["import", "--from", "diffusers", str(folder / "theirs"), "--out"]
+    assert cli.dispatch([*command, str(folder / "ours")]) == 0
+    return Pair(model, folder / "theirs", Codec.from_pretrained(folder / "ours", dtype="float32"))
+
+
+def clip(frames: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (1, frames, height, width, 3)).astype(np.float32)
+
+
+def to_torch(x: Any) -> Any:
+    """Return [b t h w c] as torch's [b c t h w]."""
+    return torch.from_numpy(np.array(x)).permute(0, 4, 1, 2, 3)
+
+
+def from_torch(x: Any) -> np.ndarray:
+    return x.permute(0, 2, 3, 4, 1).numpy()
+
+
+def posterior_of(model: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with torch.no_grad():
+        found = model.encode(to_torch(x)).latent_dist
+    return from_torch(found.mean), from_torch(found.logvar)
+
+
+def frames_of(model: Any, z: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return from_torch(model.decode(to_torch(z)).sample)
+
+
+def decoded(codec: AnySizeCodec, z: Any) -> np.ndarray:
+    """Return the frames of latents as floats, by the model itself."""
+
+    def decode(weights: Any, z: Any) -> Any:
+        return codec.modeldef.merge(weights).decode((z,)).mean()
+
+    return np.asarray(jax.jit(decode)(codec.weights, z))
+
+
+def close(ours: Any, theirs: np.ndarray, tolerance: float = TOLERANCE) -> None:
+    assert ours.shape == theirs.shape
+    difference = float(np.abs(np.asarray(ours) - theirs).max() / theirs.std())
+    print(f"{theirs.shape}: {difference:.1e} of the standard deviation")
+    assert difference < tolerance
+
+
+def compare(both: Pair, x: np.ndarray) -> np.ndarray:
+    """Compare the posterior of a clip and the frames of its mean; return the mean."""
+    mean, logvar = posterior_of(both.theirs, x)
+    encoding = both.ours.encode(x)
+    close(encoding.mean, mean)
+    close(encoding.logvar, logvar)
+    close(decoded(both.ours, mean), frames_of(both.theirs, mean))
+    return mean
+
+
+def check_export(both: Pair, out: pathlib.Path) -> None:
+    """Check that an export has the same tensors and settings, and that the class loads it."""
+    exporter.write(both.ours, out)
+    before, after = (safetensors.numpy.load_file(each / WEIGHTS) for each in (both.folder, out))
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        np.testing.assert_array_equal(after[name], tensor)
+    assert json.loads((out / CONFIG).read_text()) == json.loads((both.folder / CONFIG).read_text())
+    again, wrong = type(both.theirs).from_pretrained(out, output_loading_info=True)
+    assert not wrong["missing_keys"] and not wrong["unexpected_keys"]
+    assert again.config["_class_name"] == both.theirs.config["_class_name"]
+
+
+def check_exact_streaming(codec: AnySizeCodec, x: np.ndarray) -> None:
+    """Check contract A: chunks give what the whole gives, prefixes too, and frame 0 is an image."""
+    assert codec.encoder_causal and codec.decoder_causal
+    whole, factor = codec.encode(x), codec.temporal_factor
+    parts = codec.encode(x, chunk=factor)
+    np.testing.assert_allclose(parts.mean, whole.mean, atol=1e-5)
+    np.testing.assert_allclose(parts.logvar, whole.logvar, atol=1e-5)
+    image = codec.encode(x[:, :1]).mean
+    np.testing.assert_allclose(image, np.asarray(whole.mean)[:, :1], atol=1e-5)
+    frames, by_one = (np.asarray(codec.decode(whole.mean, chunk=each)) for each in (None, 1))
+    assert np.abs(frames.astype(int) - by_one).max() <= 1  # a rounding of uint8
+    prefix = np.asarray(codec.decode(np.asarray(whole.mean)[:, :2]))
+    assert np.abs(frames[:, : prefix.shape[1]].astype(int) - prefix).max() <= 1
