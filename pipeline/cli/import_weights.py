@@ -88,7 +88,8 @@ def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: Pat
     _, shapes = train_state.abstract(
         build.model_factory(config), optimizer, mesh.create(), None, extras
     )
-    start = train_state.from_weights(imported.arrays, {}, optimizer, shapes, config["seed"], extras)
+    params, statistics = _divided(imported.arrays, shapes.model_state)
+    start = train_state.from_weights(params, statistics, optimizer, shapes, config["seed"], extras)
     workdir.claim(out, config)
     # The data that these weights were trained on is not known: the first run may bring any.
     about = {
@@ -101,7 +102,7 @@ def import_run(kind: str, paths: Sequence[str], config: dict[str, Any], out: Pat
     checkpoints.close()
     if checkpoints.failure is not None:
         raise checkpoints.failure
-    return _count(imported.arrays)
+    return _count(params)
 
 
 def import_codec(kind: str, paths: Sequence[str], out: Path, *, license: str) -> int:
@@ -120,7 +121,7 @@ def import_codec(kind: str, paths: Sequence[str], out: Path, *, license: str) ->
     codec = Codec.of(*parts_of(imported, license=license))
     with progress.task(f"writing {out}"):
         strata.write(codec, out)
-    return _count(imported.arrays)
+    return codec.config["num_parameters"]
 
 
 def _flags(argv: list[str]) -> flags.FlagValues:
@@ -156,6 +157,14 @@ def _check_files(kind: str, paths: Sequence[str]) -> None:
         raise ConfigError(
             f"import --from {kind} takes {' and '.join(wanted)}, but {len(paths)} were given"
         )
+
+
+def _divided(
+    arrays: Mapping[str, Any], others: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters, and the arrays of the model's other variables."""
+    params = {name: array for name, array in arrays.items() if name not in others}
+    return params, {name: array for name, array in arrays.items() if name in others}
 
 
 def _count(arrays: Mapping[str, Any]) -> int:

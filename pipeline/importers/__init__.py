@@ -18,7 +18,7 @@ from flax import nnx
 
 from pipeline import models
 from pipeline.core import parameters
-from pipeline.core.errors import CheckpointError, ConfigError
+from pipeline.core.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Imported:
 
     Attributes:
       model: config.model.
-      arrays: parameters by name, float32.
+      arrays: parameters and running statistics by name, float32.
       latents: statistics of each latent channel (pipeline.codec.latent_stats.summary), or {}.
       provenance: the importer and the names of the files.
       published: the content of the files' config.json, from which exporters restore it, or {}.
@@ -47,17 +47,11 @@ def provenance(module: str, paths: Sequence[str]) -> str:
 
 
 def shapes_of(model: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Return the shapes of a model's parameters by name.
-
-    Raises:
-      CheckpointError: the model has other variables, which released weights do not contain.
+    """Return the shapes of a model's parameters and other variables, such as running statistics,
+    by name.
     """
     _, shapes, others = parameters.abstract(lambda: models.create(model, rngs=nnx.Rngs(0)))
-    if others:
-        raise CheckpointError(
-            f"{model['name']} has variables other than parameters, which the files do not contain"
-        )
-    return shapes
+    return shapes | others
 
 
 def check_hidden_settings(

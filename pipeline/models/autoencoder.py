@@ -26,6 +26,7 @@ from pipeline.distributions.continuous import Reconstruction
 from pipeline.nn.cache import CausalCache
 from pipeline.nn.clips.windows import in_windows
 from pipeline.nn.conv import Conv
+from pipeline.nn.norm import MOMENTUM
 from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
 
@@ -152,7 +153,7 @@ class Autoencoder(nnx.Module):
             latent, of_bottleneck = self.bottleneck.learn(h, key, batch.get("step", 0))
         else:
             latent = self.bottleneck(h, key)
-        recon, of_decoder = self._decode(latent.z, remat=remat)
+        recon, of_decoder = self._decode(latent.z, remat=remat, train=train)
         aux = {name: tuple(zip(of_encoder[name], of_decoder[name])) for name in of_encoder}
         return Outputs(Reconstruction(recon), (latent,), aux | of_bottleneck)
 
@@ -191,16 +192,25 @@ class Autoencoder(nnx.Module):
         *,
         cache: CausalCache | None = None,
         remat: bool = False,
+        train: bool = False,
     ) -> tuple[Float[Array, "b *t2 h2 w2 c"], dict[str, Any]]:
         z = z if self.post_quant_conv is None else self.post_quant_conv(z)
-        return self._run(self.decoder, z, self.temporal_factor, cache, remat)
+        by_batch = train and getattr(self.decoder, "has_running_statistics", False)
+        momentum = {"momentum": MOMENTUM} if by_batch else {}
+        return self._run(self.decoder, z, self.temporal_factor, cache, remat, **momentum)
 
     def _run(
-        self, network: Any, x: Any, unit: int, cache: CausalCache | None, remat: bool
+        self,
+        network: Any,
+        x: Any,
+        unit: int,
+        cache: CausalCache | None,
+        remat: bool,
+        **settings: Any,
     ) -> tuple[Any, dict[str, Any]]:
         """Return the network's output and arrays; without a cache, of a whole clip."""
         if self.windows is None or cache is not None:  # with a cache, x is one window
-            return network(x, remat=remat, **_cached(cache))
+            return network(x, remat=remat, **_cached(cache), **settings)
         return in_windows(network, x, self.windows, unit=unit, remat=remat), {}
 
     def _check_sizes(self, image_size: int, num_frames: int, encoder: str, decoder: str) -> None:

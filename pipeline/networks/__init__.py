@@ -20,6 +20,8 @@ Attributes of each:
   spatial_factor, temporal_factor: pixels (each way) and frames to a latent; 1 frame for images.
   causal: whether no output frame depends on a later input frame.
   out_channels: channels of y.
-Attribute of a decoder:
+Attributes of a decoder:
   last_layer: name of the kernel at its output, for adaptive weights of a discriminator.
+  has_running_statistics: optional; true of one that in training normalizes by the batch: it takes
+    `momentum` too (pipeline.nn.norm.BatchNorm).
 """

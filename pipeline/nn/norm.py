@@ -37,19 +37,25 @@ class LayerNorm(nnx.Module):
 
 
 class RMSNorm(nnx.Module):
-    """Division by the root mean square of a pixel's channels (1910.07467), then a scale.
+    """Division by the root mean square over a pixel's channels (1910.07467), then a scale.
 
-    With a tiny eps it is the scaled unit vector of codecs such as Wan: sqrt(c) x / |x|, and 0 of 0.
+    Args:
+      eps: added to the mean square. With a tiny one it is the scaled unit vector of codecs such as
+        Wan: sqrt(c) x / |x|, and 0 of 0.
+      scale, bias: whether there is a learned scale, and a learned shift after it.
     """
 
-    def __init__(self, features: int, *, eps: float = 1e-6):
-        self.scale = nnx.Param(jnp.ones((features,), jnp.float32))
+    def __init__(self, features: int, *, eps: float = 1e-6, scale: bool = True, bias: bool = False):
+        self.scale = nnx.Param(jnp.ones((features,), jnp.float32)) if scale else None
+        self.bias = nnx.Param(jnp.zeros((features,), jnp.float32)) if bias else None
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
         y = x.astype(jnp.float32)
-        inverse = jax.lax.rsqrt(jnp.square(y).mean(axis=-1, keepdims=True) + self.eps)
-        return (y * inverse * self.scale[...]).astype(x.dtype)
+        y = y * jax.lax.rsqrt(jnp.square(y).mean(axis=-1, keepdims=True) + self.eps)
+        y = y if self.scale is None else y * self.scale[...]
+        y = y if self.bias is None else y + self.bias[...]
+        return y.astype(x.dtype)
 
 
 class GroupNorm(nnx.Module):

@@ -32,7 +32,7 @@ def parts_of(imported: Imported, *, dtype: str = "float32", license: str = "unkn
     modeldef, shapes, _ = parameters.abstract(
         lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=jnp.dtype(dtype))
     )
-    model = modeldef.merge(shapes)
+    model = modeldef.skeleton()
     config = {
         "strata_version": __version__,
         "model": recipe,
@@ -44,7 +44,7 @@ def parts_of(imported: Imported, *, dtype: str = "float32", license: str = "unkn
         "imported_from": imported.provenance,
         "license": license,
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
-        "num_parameters": sum(array.size for array in imported.arrays.values()),
+        "num_parameters": sum(imported.arrays[name].size for name in shapes),
         **({"latents": dict(imported.latents)} if imported.latents else {}),
         **({"published": dict(imported.published)} if imported.published else {}),
     }

@@ -22,6 +22,34 @@ _LTX_UP = dict(
     timestep_conditioning=True,
 )
 
+_SIZES: dict[str, Any] = dict(
+    attention_head_dim=8,
+    encoder_block_types=["ResBlock", "ResBlock", "EfficientViTBlock"],
+    decoder_block_types=["ResBlock", "ResBlock", "EfficientViTBlock"],
+    encoder_block_out_channels=[8, 16, 32],
+    decoder_block_out_channels=[8, 16, 32],
+)
+# As the authors' models for ImageNet, and as SANA's.
+DC_AE_IN = _SIZES | dict(
+    latent_channels=8,
+    encoder_layers_per_block=[0, 1, 2],
+    decoder_layers_per_block=[0, 2, 1],
+    encoder_qkv_multiscales=[[], [], []],
+    decoder_qkv_multiscales=[[], [], []],
+    decoder_norm_types=["batch_norm", "batch_norm", "rms_norm"],
+    decoder_act_fns=["relu", "relu", "silu"],
+)
+DC_AE_SANA = _SIZES | dict(
+    latent_channels=4,
+    encoder_layers_per_block=[1, 1, 1],
+    decoder_layers_per_block=[1, 1, 1],
+    encoder_qkv_multiscales=[[], [], [5]],
+    decoder_qkv_multiscales=[[], [], [5]],
+    downsample_block_type="conv",
+    upsample_block_type="interpolate",
+    scaling_factor=0.41407,
+)
+
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "AutoencoderKL": [
         dict(
@@ -86,6 +114,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             decoder_spatial_padding_mode="zeros",
         ),
     ],
+    "AutoencoderDC": [DC_AE_IN, DC_AE_SANA],
     "VQModel": [
         dict(
             block_out_channels=[8, 16],

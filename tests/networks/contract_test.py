@@ -24,6 +24,7 @@ MODULES = tuple(
 SMALL: dict[str, dict[str, Any]] = {
     "causal_patch_resnet": dict(patch=2, channels=(4, 8)),
     "cv_vae": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
+    "dc_ae": dict(channels=(4, 12), depths=(0, 1), attention_levels=(1,), head_dim=4),
     "gdn": dict(width=4),
     "ldm": dict(channels=(8, 16), groups=4, num_blocks=1),
     "maskgit_vqgan": dict(channels=(8, 16), groups=4, num_blocks=1),

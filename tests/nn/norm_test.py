@@ -7,8 +7,9 @@ import pytest
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from pipeline.core import parameters
 from pipeline.core.errors import ConfigError
-from pipeline.nn.norm import MOMENTUM, BatchNorm, GroupNorm, LayerNorm
+from pipeline.nn.norm import MOMENTUM, BatchNorm, GroupNorm, LayerNorm, RMSNorm
 
 X = 3 + 2 * jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 8))
 
@@ -138,3 +139,34 @@ def test_batch_norm_statistics_are_float32_for_bfloat16_inputs():
     np.testing.assert_allclose(
         norm.mean[...], x.astype(jnp.float32).mean(axis=(0, 1, 2)), rtol=1e-6
     )
+
+
+def test_rms_norm_gives_a_pixel_the_mean_square_one_whatever_its_size():
+    x = X
+    y = RMSNorm(8, eps=1e-24)(x)
+    np.testing.assert_allclose(jnp.square(y).mean(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(RMSNorm(8, eps=1e-24)(100 * x), y, rtol=1e-5)
+    # It keeps a pixel's direction: nothing is subtracted.
+    np.testing.assert_allclose(y / x, (y / x)[..., :1] + 0 * x, rtol=1e-5)
+
+
+def test_a_tiny_epsilon_of_rms_norm_keeps_zero():
+    assert not RMSNorm(8, eps=1e-24)(jnp.zeros((1, 1, 1, 8))).any()
+
+
+def test_scale_and_shift_of_rms_norm_come_after_it():
+    norm = RMSNorm(8, eps=1e-5, bias=True)
+    plain = norm(X)
+    assert norm.scale is not None and norm.bias is not None
+    norm.scale[...] = jnp.arange(8.0)
+    norm.bias[...] = jnp.full((8,), 0.5)
+    np.testing.assert_allclose(norm(X), plain * np.arange(8) + 0.5, rtol=1e-6)
+    _, params, _ = parameters.split(RMSNorm(8, scale=False))
+    assert not params
+    np.testing.assert_allclose(RMSNorm(8, eps=1e-5, scale=False)(X), plain, rtol=1e-6)
+
+
+def test_rms_norm_computes_in_float32_and_returns_the_type_of_its_input():
+    y = RMSNorm(8)(1e3 * X.astype(jnp.bfloat16))
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), RMSNorm(8)(1e3 * X), rtol=2e-2)
