@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.build.discriminator import judges_latents
+from pipeline.core import schedules
 from pipeline.core.construct import check_arguments, nearest
 from pipeline.core.errors import ConfigError
 from pipeline.losses.latent_adversarial import ENCODER, REFERENCES
@@ -22,6 +23,8 @@ def latent_adversarial_config(config: Mapping[str, Any]) -> LatentAdversarialCon
     given = config["objective"].get("latent_adversarial", {})
     if not isinstance(given, Mapping):
         raise ConfigError(f"{WHERE}={given!r} must be a dict, such as dict(weight=35.0)")
+    if isinstance(given.get("weight"), Mapping):
+        given = {**given, "weight": schedules.create(given["weight"], where=f"{WHERE}.weight")}
     check_arguments(LatentAdversarialConfig, given, where=WHERE)
     found = LatentAdversarialConfig(**given)
     for key, value, known in (
@@ -30,9 +33,9 @@ def latent_adversarial_config(config: Mapping[str, Any]) -> LatentAdversarialCon
     ):
         if value not in known:
             raise ConfigError(f"{WHERE}.{key}={value!r}: {nearest(value, known)}")
-    if not 0 <= found.weight < float("inf"):
+    if not callable(found.weight) and not 0 <= found.weight < float("inf"):
         raise ConfigError(f"{WHERE}.weight={found.weight} must be 0 or more")
-    if not found.weight:
+    if not found.is_on:
         return found
     if config["step"] != "elbo":
         raise ConfigError(f"{WHERE} needs config.step='elbo'; set its weight to 0")

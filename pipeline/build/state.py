@@ -39,7 +39,7 @@ def mesh(config: Mapping[str, Any]) -> Mesh:
 def extras(config: Mapping[str, Any]) -> Extras:
     """Return what the state holds besides the model: a discriminator, parameters of the loss."""
     params = objective.trained_params(config["objective"])
-    of_latents = latent_adversarial_config(config).weight > 0
+    of_latents = latent_adversarial_config(config).is_on
     if (config["step"] == "elbo" and not of_latents) or not config["discriminator"]:
         has_norms = objective.spectral_weight(config["objective"]) is not None
         return Extras(params, spectral=has_norms, trainable=trainable(config))

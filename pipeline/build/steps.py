@@ -46,7 +46,7 @@ def step(
         check_objective(loss)
         return ImportanceWeightedStep(modeldef, loss, importance=importance, **common)
     adversary = latent_adversarial_config(config)
-    if adversary.weight:
+    if adversary.is_on:
         if loss.spectral is not None:
             raise ConfigError("objective.spectral and latent_adversarial exclude one another")
         create = extras(config).discriminator

@@ -265,6 +265,10 @@ def _metrics(workdir: Path, step: int, *, ema: bool) -> dict[str, Any] | None:
     public = [part for part in protocol if "data={" not in part]
     scalars = {each.name for each in catalogue.reported(result) if not each.per_layer}
     known = {key: value for key, value in result.items() if key in scalars or key in _CONTEXT}
+    for group, content in result.items():
+        if isinstance(content, dict) and group not in known:
+            figures = {k: v for k, v in content.items() if {k, f"{group}.{k}"} & scalars}
+            known |= {group: figures} if figures else {}
     return known | {"protocol": "; ".join(public)}
 
 

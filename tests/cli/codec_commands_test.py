@@ -16,10 +16,12 @@ from tiny_codec import images, tiny_codec
 
 from pipeline import Codec, cli
 from pipeline.cli import export
+from pipeline.codec import card
 from pipeline.codec.media import image_files
 from pipeline.core import grids
 from pipeline.distances.pixel_error import psnr
 from pipeline.distances.ssim import ssim
+from pipeline.storage.paths import as_path
 
 RECIPE = "configs/vdvae/cifar10.py:tiny"
 SIZE = 16
@@ -94,6 +96,19 @@ def test_export_pushes_to_a_hub(workdir, hub, tmp_path, monkeypatch, capsys):
     assert hub.repos["me/digits"] == files and "preview.png" in files and "me/digits" in hub.private
     for more in (["--push", "digits"], ["--push="]):
         assert cli.dispatch([*export, *more, "--out", str(tmp_path / "none")]) == 2
+
+
+def test_the_card_has_the_figures_of_nested_results(tmp_path):
+    factors = {"mig": 0.25, "mig_of_factor": {"shape": 0.1}, "num_examples": 300}
+    anomaly = {"auroc_mse": 0.75, "examples": {"mse": [0.1] * 300}}
+    result = {"psnr": 20.0, "factors": factors, "anomaly": anomaly, "num_examples": 300}
+    (tmp_path / "eval").mkdir()
+    result |= {"protocol": "EMA weights of step 7"}
+    (tmp_path / "eval" / "7.json").write_text(json.dumps(result))
+    metrics = export._metrics(as_path(str(tmp_path)), 7, ema=True)
+    assert metrics["factors"] == {"mig": 0.25} and metrics["anomaly"] == {"auroc_mse": 0.75}
+    text = card.render(tiny_codec("flat").config | {"metrics": metrics})
+    assert "| mutual information gap | 0.250 | higher |" in text and "0.750" in text
 
 
 def test_export_of_raw_weights_and_over_an_existing_folder(workdir, codec, tmp_path, capsys):

@@ -17,7 +17,7 @@ from pipeline.core.parameters import Arrays, ModelDef
 from pipeline.core.reduce import masked_mean
 from pipeline.core.types import Batch, Latent
 from pipeline.losses import latent_adversarial as losses
-from pipeline.losses.term import num_values
+from pipeline.losses.term import Weight, num_values, weight_at
 from pipeline.training.state.train_state import TrainState
 from pipeline.training.steps.elbo import NATS_TO_BITS, ElboStep
 from pipeline.training.steps.microbatches import accumulate, gather, key_of
@@ -31,14 +31,20 @@ class LatentAdversarialConfig:
     """Settings of the discriminator's part in the encoder's loss.
 
     Attributes:
-      weight: weight of the encoder's loss, in nats, next to the objective; 0 turns it off.
+      weight: weight of the encoder's loss, in nats, next to the objective: a number or a schedule;
+        the number 0 turns it off.
       reference: what the latents are compared with: "permuted" or "prior".
       loss: the encoder's: "density_ratio" or "fool".
     """
 
-    weight: float | int = 0.0
+    weight: Weight = 0.0
     reference: str = "permuted"
     loss: str = "density_ratio"
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether there is a discriminator of latents."""
+        return callable(self.weight) or self.weight > 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +127,7 @@ class LatentAdversarialStep(ElboStep):
     ) -> tuple[tuple[Arrays, Arrays], dict[str, Array], Arrays]:
         """Return the gradients of model and discriminator, metrics, and the other variables."""
         mask, dims, divisor = batch["mask"], num_values(batch), self.objective.divisor(batch)
-        judge, weight = state.discriminator, self.adversary.weight
+        judge, weight = state.discriminator, weight_at(self.adversary.weight, state.step)
         trained, fixed = self.update.trainable.split(state.params)
 
         def loss_of(trained: Arrays) -> tuple[Array, tuple[Array, dict[str, Array], Arrays]]:

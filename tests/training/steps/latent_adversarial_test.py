@@ -52,6 +52,8 @@ def test_one_and_eight_devices_are_the_same():
 
 def test_gradients_are_those_of_the_two_losses_with_the_other_side_detached():
     settings = factor_recipe()
+    schedule = dict(name="linear", start=0.0, end=2 * WEIGHT, steps=10)  # WEIGHT at step 5
+    settings["objective"]["latent_adversarial"]["weight"] = schedule
     mesh = meshes.create(devices=jax.devices()[:1])
     create, update, extras = (
         build.model_factory(settings),
@@ -60,6 +62,7 @@ def test_gradients_are_those_of_the_two_losses_with_the_other_side_detached():
     )
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, None, extras)
     state = states.initialize(create, update.optimizer, shapes, 0, extras)
+    state = dataclasses.replace(state, step=jnp.full_like(state.step, 5))
     step = build.step(settings, modeldef, mesh)
     judge = abstract(lambda: extras.discriminator(nnx.Rngs(0)))[0]
     batch, key = jax.tree.map(jnp.asarray, batch_of(0)), key_of(0, jnp.int32(0))
@@ -119,6 +122,7 @@ def test_settings_that_cannot_work_are_one_line(changes, message):
 def test_it_needs_the_elbo_and_a_discriminator_of_latents():
     settings = factor_recipe()
     for change, message in (
+        (dict(objective=dict(latent_adversarial=dict(weight=dict(name="linar")))), "'linar'"),
         (dict(step="adversarial"), r"needs config\.step='elbo'"),
         (dict(discriminator={}), r"name='mlp\.MLP'"),
         (dict(discriminator=dict(name="patchgan.PatchGAN2D")), r"name='mlp\.MLP'"),
