@@ -5,8 +5,9 @@ precision; pipeline.published has a file for each family of classes. Reading it 
 nor diffusers.
 """
 
+import contextlib
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -29,11 +30,13 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
     """
     (path,) = paths
     settings = diffusers_folder.settings(path)
-    family, released = describe(settings, str(pathlib.Path(path) / CONFIG))
+    file = str(pathlib.Path(path) / CONFIG)
+    family, released = describe(settings, file)
     model = released if model is None else model
     check_hidden_settings(model, released, family.HIDDEN, paths)
     tensors = diffusers_folder.load(path)
-    latents = family.read_statistics(settings, tensors)
+    with _named(file):
+        latents = family.read_statistics(settings, tensors)
     _, buffers = family.write_statistics(latents, published.complete(released))
     arrays = state_dict.convert(
         tensors, shapes_of(model), family.rule(model, tensors), path=path, ignored=buffers
@@ -47,8 +50,15 @@ def describe(settings: Mapping[str, Any], file: str) -> tuple[ModuleType, dict[s
     Raises:
       CheckpointError: it describes a network that we do not have; the message begins with `file`.
     """
-    try:
+    with _named(file):
         family = published.of_class(settings.get("_class_name"))
         return family, family.recipe(settings)
+
+
+@contextlib.contextmanager
+def _named(file: str) -> Iterator[None]:
+    """Put the name of the file in front of what is wrong with its settings."""
+    try:
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from None

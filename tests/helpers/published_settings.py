@@ -50,6 +50,10 @@ DC_AE_SANA = _SIZES | dict(
     scaling_factor=0.41407,
 )
 
+_WAN: dict[str, Any] = dict(
+    base_dim=8, z_dim=4, num_res_blocks=1, latents_mean=[0.5, 0.0, -1.0, 2.0], latents_std=[2.0] * 4
+)
+
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "AutoencoderKL": [
         dict(
@@ -133,5 +137,22 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             layers_per_block=1,
             norm_num_groups=2,
         )
+    ],
+    "AutoencoderKLQwenImage": [_WAN | dict(input_channels=3)],
+    "AutoencoderKLWan": [
+        _WAN,
+        _WAN
+        | dict(
+            decoder_base_dim=16,
+            z_dim=12,
+            is_residual=True,
+            in_channels=12,
+            out_channels=12,
+            patch_size=2,
+            scale_factor_spatial=16,
+            latents_mean=[0.25] * 12,
+            latents_std=[0.5] * 12,
+            clip_output=False,
+        ),
     ],
 }

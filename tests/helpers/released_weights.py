@@ -268,6 +268,44 @@ def wf_vae() -> dict[str, np.ndarray]:
     return made
 
 
+def wan() -> dict[str, np.ndarray]:
+    """Return a state dict of Wan 2.1's form with one block a level, two in the decoder."""
+    made = {}
+
+    def conv(name: str, i: int, o: int, *size: int) -> None:
+        made[f"{name}.weight"], made[f"{name}.bias"] = noise(o, i, *size), noise(o)
+
+    def block(name: str, i: int, o: int) -> None:
+        made[f"{name}.residual.0.gamma"] = noise(i, 1, 1, 1)
+        conv(f"{name}.residual.2", i, o, 3, 3, 3)
+        made[f"{name}.residual.3.gamma"] = noise(o, 1, 1, 1)
+        conv(f"{name}.residual.6", o, o, 3, 3, 3)
+        if i != o:
+            conv(f"{name}.shortcut", i, o, 1, 1, 1)
+
+    def ends(side: str, i: int, first: int, middle: int, last: int, o: int) -> None:
+        conv(f"{side}.conv1", i, first, 3, 3, 3)
+        block(f"{side}.middle.0", middle, middle), block(f"{side}.middle.2", middle, middle)
+        made[f"{side}.middle.1.norm.gamma"] = noise(middle, 1, 1)
+        conv(f"{side}.middle.1.to_qkv", middle, 3 * middle, 1, 1)
+        conv(f"{side}.middle.1.proj", middle, middle, 1, 1)
+        made[f"{side}.head.0.gamma"] = noise(last, 1, 1, 1)
+        conv(f"{side}.head.2", last, o, 3, 3, 3)
+
+    ends("encoder", 3, 4, 8, 8, 4), ends("decoder", 2, 8, 8, 4, 3)
+    block("encoder.downsamples.0", 4, 4), conv("encoder.downsamples.1.resample.1", 4, 4, 3, 3)
+    block("encoder.downsamples.2", 4, 8), conv("encoder.downsamples.3.resample.1", 8, 8, 3, 3)
+    conv("encoder.downsamples.3.time_conv", 8, 8, 3, 1, 1), block("encoder.downsamples.4", 8, 8)
+    for index, (i, o) in enumerate([(8, 8), (8, 8), (0, 0), (4, 8), (8, 8), (0, 0), (4, 4)]):
+        if o:
+            block(f"decoder.upsamples.{index}", i, o)
+        else:
+            conv(f"decoder.upsamples.{index}.resample.1", 8, 4, 3, 3)
+    conv("decoder.upsamples.2.time_conv", 8, 16, 3, 1, 1), block("decoder.upsamples.7", 4, 4)
+    conv("conv1", 4, 4, 1, 1, 1), conv("conv2", 2, 2, 1, 1, 1)
+    return made
+
+
 def write_wf_vae(where, given=None, **settings):
     """Write a folder as the authors' save_pretrained does; `settings` apply to config.json."""
     where.mkdir()
@@ -325,6 +363,7 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         "ltx": _ltx,
         "openai_vdvae": lambda: Sample(vdvae_tensors(), torch_files, HIERARCHY),
         "taesd": lambda: Sample(taesd(4, pool=False), taesd_files),
+        "wan": lambda: Sample(wan(), torch_files),
         "wf_vae": lambda: Sample(
             wf_vae(),
             lambda folder, given: [str(write_wf_vae(folder, given))],

@@ -1,0 +1,25 @@
+"""Recipes of published codecs state the published number of parameters.
+
+full_size_test.py builds each recipe and compares it with what its docstring states.
+"""
+
+import ast
+import pathlib
+
+import pytest
+
+from pipeline.cli.list import stated_parameters
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+# Learnable parameters of the class or of the authors' file.
+PUBLISHED = {
+    "qwen_image/vae": 126_892_531,
+    "wan/wan21": 126_892_531,
+    "wan/wan22": 704_688_668,
+}
+
+
+@pytest.mark.parametrize("recipe, count", PUBLISHED.items())
+def test_a_recipe_has_the_published_number_of_parameters(recipe, count):
+    text = ast.get_docstring(ast.parse((CONFIGS / f"{recipe}.py").read_text())) or ""
+    assert stated_parameters(text) == f"{count:,}"
