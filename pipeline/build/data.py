@@ -4,33 +4,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core import progress
-from pipeline.core.construct import check_arguments
+from pipeline.core.construct import check_arguments, default_arguments, find
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.modalities import MODALITIES
 from pipeline.data.videos.buckets import shapes_of
 
 
 def dataset_class(source: Any) -> Any:
-    """Return VideoData for sources of videos, ImageData for all others."""
+    """Return the dataset class of a source's modality, such as ImageData; ImageData for no source.
+
+    Raises:
+      ConfigError: there is no such source.
+    """
     from pipeline.data import sources
 
-    if isinstance(source, str) and sources.modality_of(source) == "video":
-        from pipeline.data.videos.video_data import VideoData
-
-        return VideoData
-    from pipeline.data.images.image_data import ImageData
-
-    return ImageData
+    modality = sources.modality_of(source) if isinstance(source, str) else "image"
+    plural = MODALITIES[modality].plural
+    name = f"{plural}.{modality}_data.{modality.title()}Data"
+    return find("pipeline.data", name, where="data.source")
 
 
 def dataset(config: Mapping[str, Any]) -> Any:
-    """Open the dataset that config.data describes: an ImageData or a VideoData.
+    """Open the dataset that config.data describes, such as an ImageData.
 
     Raises:
       ConfigError, DataError: it cannot be opened with these settings.
     """
     settings = config.get("data")
     if not isinstance(settings, Mapping):
-        raise ConfigError("config.data is missing: a dict with source and image_size")
+        raise ConfigError("config.data is missing: a dict with source and the size of examples")
     kind = dataset_class(settings.get("source"))
     check_arguments(kind, settings, where="data")
     with progress.task("opening the dataset"):
@@ -47,6 +49,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     check_arguments(dataset_class(settings.get("source")), settings, where="data")
 
 
+def height(settings: Mapping[str, Any]) -> int | None:
+    """Return the height of the images or clips of config.data; None for examples without pixels."""
+    modality = dataset_class(settings["source"]).modality
+    return settings["image_size"] if MODALITIES[modality].has_pixels else None
+
+
 def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int = 1) -> None:
     """Check that the dataset fits the batch and the model.
 
@@ -56,25 +64,9 @@ def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int =
     Raises:
       ConfigError, DataError: the message names the setting to change.
     """
-    height, _, channels = data.transform.shape
     model = config["model"]
-    if model.get("image_size", height) != height:
-        raise ConfigError(
-            f"model.image_size={model['image_size']}, but data.image_size={height}: make them equal"
-        )
-    if model.get("image_channels", 3) != channels:
-        raise ConfigError(
-            f"model.image_channels={model.get('image_channels', 3)}, but data.channels={channels}: "
-            "make them equal"
-        )
-    buckets = shapes_of(config["data"].get("buckets", ()))
-    key = "data.buckets" if buckets else "data.image_size"
-    for shape in buckets or [(height, height)]:
-        if any(side % spatial_factor for side in shape):
-            raise ConfigError(
-                f"{key}: {shape[0]}x{shape[1]} must be multiples of {spatial_factor}, the pixels "
-                f"per latent of {model['name']} along each side"
-            )
+    _check_sizes(model, data)
+    _check_multiples(config, spatial_factor)
     _check_classes(model, data)
     if config["batch_size"] > data.num_examples:
         raise DataError(
@@ -86,6 +78,32 @@ def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int =
             "there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or "
             "eval.every=0"
         )
+
+
+def _check_sizes(model: Mapping[str, Any], data: Any) -> None:
+    """Check that a model takes examples of the data's modality and size."""
+    kind: Any = find("pipeline.models", model["name"], where="model")
+    taken = getattr(kind, "modality", None)  # models of images and clips need not say it
+    if taken != (None if MODALITIES[data.modality].has_pixels else data.modality):
+        wanted = MODALITIES[taken].plural if taken else "images or clips"
+        raise ConfigError(f"model.name={model['name']!r} takes {wanted}, not {data.what}")
+    settings = default_arguments(kind) | dict(model)
+    for name, (key, value) in data.model_sizes.items():
+        if settings.get(name, value) != value:
+            raise ConfigError(f"model.{name}={settings[name]}, but {key}={value}: make them equal")
+
+
+def _check_multiples(config: Mapping[str, Any], spatial_factor: int) -> None:
+    """Check that a codec's latents divide the height and width of images and clips."""
+    buckets = shapes_of(config["data"].get("buckets", ()))
+    side = config["data"].get("image_size", spatial_factor)
+    key = "data.buckets" if buckets else "data.image_size"
+    for shape in buckets or [(side, side)]:
+        if any(side % spatial_factor for side in shape):
+            raise ConfigError(
+                f"{key}: {shape[0]}x{shape[1]} must be multiples of {spatial_factor}, the pixels "
+                f"per latent of {config['model']['name']} along each side"
+            )
 
 
 def _check_classes(model: Mapping[str, Any], data: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from pipeline.build import schema, stages
+from pipeline.build import data, schema, stages
+from pipeline.core.modalities import MODALITIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,7 @@ class StageOutline:
 
     Attributes:
       end: the run's step with which the stage ends.
+      height: of images and clips, in pixels; None for examples without pixels.
       batch: shape and dtype of each array of a batch, by name.
       remat: whether activations are recomputed; None if the model has no such setting.
       config: the stage's recipe, for `abstract_state` and `step`.
@@ -26,7 +28,7 @@ class StageOutline:
     end: int
     batch_size: int
     grad_accum_steps: int
-    image_size: int
+    height: int | None
     batch: Mapping[str, tuple[tuple[int, ...], Any]]
     remat: bool | None
     config: Mapping[str, Any]
@@ -70,23 +72,20 @@ def _stage_outline(stage: stages.Stage) -> StageOutline:
         end=stage.end,
         batch_size=config["batch_size"],
         grad_accum_steps=config["grad_accum_steps"],
-        image_size=config["data"]["image_size"],
-        batch=_batch(config),
+        height=data.height(config["data"]),
+        batch=batch_of(config),
         remat=arguments.get("remat"),
         config=config,
     )
 
 
-def _batch(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]]:
-    data, rows = config["data"], config["batch_size"]
-    frame = (data["image_size"], data["image_size"], data.get("channels", 3))
-    name, shape = (
-        ("video", (rows, data["num_frames"], *frame))
-        if "num_frames" in data
-        else ("image", (rows, *frame))
-    )
+def batch_of(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return shape and dtype of each array of a recipe's batch, by name; reads no data."""
+    settings, rows = config["data"], config["batch_size"]
+    kind = data.dataset_class(settings["source"])
+    example = kind.example_shape(settings)
     return {
-        name: (shape, np.uint8),
+        kind.modality: ((rows, *example), MODALITIES[kind.modality].dtype),
         "label": ((rows,), np.int32),
         "index": ((rows,), np.int32),
         "mask": ((rows,), np.float32),

@@ -147,8 +147,6 @@ def _check_sections(full: Mapping[str, Any], *, where: str = "config") -> None:
                 raise ConfigError(
                     f"{where}.{key}.{name} is not known: {nearest(name, DEFAULTS[key])}"
                 )
-    if "image_size" not in full["data"]:
-        raise ConfigError(f"{where}.data.image_size is missing")
     if not isinstance(full["model"].get("name"), str):
         raise ConfigError(
             f"{where}.model.name is missing: name a class of pipeline.models, or give the codec "

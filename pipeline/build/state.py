@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.sharding import AbstractMesh, Mesh
 
-from pipeline.build import init
+from pipeline.build import data, init
 from pipeline.build.discriminator import discriminator_factory
 from pipeline.build.latent_adversarial import latent_adversarial_config
 from pipeline.build.model import model_factory
@@ -30,7 +30,7 @@ def mesh(config: Mapping[str, Any]) -> Mesh:
     made = meshes.create(**config["mesh"])
     meshes.check_batch(made, config["batch_size"], grad_accum_steps=config["grad_accum_steps"])
     meshes.check_batch(made, config["eval"]["batch_size"], key="eval.batch_size")
-    meshes.check_height(made, config["data"]["image_size"])
+    meshes.check_height(made, data.height(config["data"]))
     for height, _ in shapes_of(config["data"].get("buckets", ())):
         meshes.check_height(made, height, key="data.buckets")
     return made

@@ -82,15 +82,16 @@ def _run(step: Any, state: Any, batch: Any, frozen: Any, steps: int) -> tuple[li
 
 def _batch(settings: dict[str, Any], rows: int) -> dict[str, np.ndarray]:
     """Return this process's rows of a random batch with the shapes of the recipe's data."""
-    data = settings["data"]
-    shape = (rows, data["image_size"], data["image_size"], data.get("channels", 3))
+    from pipeline.build.outline import batch_of
+
     random = np.random.default_rng(settings["seed"])
-    return {
-        "image": random.integers(0, 256, shape, np.uint8),
-        "label": np.full(rows, -1, np.int32),
-        "index": np.arange(rows, dtype=np.int32),
-        "mask": np.ones(rows, np.float32),
-    }
+    found = {"index": np.arange(rows, dtype=np.int32), "mask": np.ones(rows, np.float32)}
+    found["label"] = np.full(rows, -1, np.int32)
+    for name, ((_, *example), dtype) in batch_of(settings).items():
+        if name not in found:
+            values = random.integers(0, 256, (rows, *example))
+            found[name] = values.astype(dtype)
+    return found
 
 
 def _flops(step: Any) -> float | None:

@@ -125,11 +125,17 @@ def _flags() -> flags.FlagValues:
 
 
 def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
+    import jax
+
     from pipeline import build
     from pipeline.build.trained import load_for_inference
-    from pipeline.evaluators import classification, reconstruction
+    from pipeline.core import modalities
+    from pipeline.evaluators import classification, quality
 
     config, step, model = load_for_inference(workdir, values.step, ema=values.ema)
+    has_pixels = modalities.of_model(model).has_pixels
+    if not has_pixels:
+        eval_applications.refuse_pixels(values, config["model"]["name"])
     perceptual = frozen_networks.perceptual(values, config["objective"].get("perceptual"))
     data = build.dataset(config)
     eval_applications.check_data(values, data)
@@ -141,9 +147,10 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     if config.get("step", "elbo") == "elbo":
         with _batches(data, batch_size, values, "evaluating the ELBO") as batches:
             bounds = _bounds(model, batches, values, where)
-    with _batches(data, batch_size, values, "evaluating reconstructions") as batches:
-        quality = reconstruction.evaluate(
-            model, batches, features=features, **where, **_perceptual(perceptual)
+    of_pixels: Any = dict(features=features, **_perceptual(perceptual)) if has_pixels else {}
+    with _batches(data, batch_size, values, quality.doing(model)) as batches:
+        found = quality.evaluate(
+            model, batches, key=jax.random.key(values.seed), **where, **of_pixels
         )
     applications = eval_applications.evaluate(
         model, values, lambda what: _batches(data, batch_size, values, what), data, **where
@@ -154,7 +161,7 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
             classes = classification.evaluate(model, batches, **where)
     protocol = [
         *([bounds.pop("protocol")] if bounds else []),
-        quality.pop("protocol"),
+        found.pop("protocol"),
         *([catalogue.protocol(classes)] if classes else []),
         *([f"{perceptual.name}: {perceptual.detail}"] if perceptual else []),
         f"{'EMA' if values.ema else 'last'} weights of step {step}",
@@ -164,7 +171,7 @@ def _evaluate(workdir: str, values: flags.FlagValues) -> dict[str, Any]:
     about = dict(unreadable=list(data.unreadable), protocol="; ".join(protocol))
     seconds = round(time.monotonic() - began, 2)
     return (
-        dict(step=step, **bounds) | quality | classes | applications | about | dict(seconds=seconds)
+        dict(step=step, **bounds) | found | classes | applications | about | dict(seconds=seconds)
     )
 
 

@@ -38,6 +38,14 @@ def check(values: flags.FlagValues) -> None:
         raise ConfigError("--normal_labels needs --anomaly")
 
 
+def refuse_pixels(values: flags.FlagValues, model: str) -> None:
+    """Raise ConfigError for a flag that is for images and clips, of a model that has others."""
+    networks = ("perceptual.network", "perceptual.weights", "features.network")
+    given = [name for name in ("anomaly", "rate", "factors", *networks) if values[name].present]
+    if given:
+        raise ConfigError(f"--{given[0]} is for images and clips, and {model} takes neither")
+
+
 def check_data(values: flags.FlagValues, data: Any) -> None:
     """Raise ConfigError for a flag that this dataset does not serve, before minutes of work."""
     if values.factors:

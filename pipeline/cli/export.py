@@ -113,7 +113,7 @@ def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: owner
     if values.stats:
         codec.config["latents"] = _latent_stats(codec, config, values.stats)
     canvas, missing = None, ""
-    if PREVIEW in exporter.FILES:
+    if about["preview"] and PREVIEW in exporter.FILES:
         with progress.task("drawing the preview"):
             canvas, missing = _preview(codec, config, values.seed)
     _write(codec, out, exporter, owner, preview=canvas)
@@ -159,8 +159,7 @@ def describe(
     config: Mapping[str, Any], metadata: Mapping[str, Any], step: int, *, ema: bool
 ) -> dict[str, Any]:
     """Return what a codec's config.json takes from a run's, without paths of the machine."""
-    data, dataset = config["data"], metadata.get("dataset") or {}
-    size, channels = config["model"]["image_size"], config["model"].get("image_channels", 3)
+    data, dataset, examples = config["data"], metadata.get("dataset") or {}, _input(config)
     known = {key: dataset[key] for key in ("num_examples", "fingerprint") if dataset.get(key)}
     settings = {
         key: value for key, value in data.items() if key not in ("path", "eval_path", "num_workers")
@@ -177,10 +176,23 @@ def describe(
         "strata_version": __version__,
         "model": config["model"],
         "dtype": config["dtype"],
-        "input": {"image_shape": [size, size, channels], "bits": data.get("bits", 8)},
+        "input": examples,
         "training": training,
-        "preview": True,
+        "preview": "image_shape" in examples,
     }
+
+
+def _input(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a codec's config.json says of the examples."""
+    from pipeline.build import data as build_data
+    from pipeline.core.modalities import MODALITIES
+
+    model, data = config["model"], config["data"]
+    kind = build_data.dataset_class(data["source"])
+    if not MODALITIES[kind.modality].has_pixels:
+        return {"example_shape": list(kind.example_shape(data))}
+    size, channels = model["image_size"], model.get("image_channels", 3)
+    return {"image_shape": [size, size, channels], "bits": data.get("bits", 8)}
 
 
 def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:

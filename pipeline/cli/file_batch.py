@@ -61,8 +61,12 @@ def has_any_size(codec: Any, values: flags.FlagValues) -> bool:
       ConfigError: a flag is for the other kind of codec.
     """
     from pipeline.codec.any_size import AnySizeCodec
+    from pipeline.core import modalities
 
     free = isinstance(codec, AnySizeCodec)
+    modality = modalities.of_model(codec.modeldef.skeleton())
+    if not modality.has_pixels:
+        raise ConfigError(f"this codec is for {modality.plural}, not for files of images and clips")
     if free and "fit" in values and values["fit"].present:
         raise ConfigError(
             "--fit is for codecs of one size: this one takes any, and --tile cuts large frames"

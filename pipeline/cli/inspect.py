@@ -105,11 +105,20 @@ def of_config(config: Mapping[str, Any]) -> dict[str, Any]:
         "model": config["model"]["name"],
         "parameters": sum(parts.values()),
         "parts": parts,
-        "image_shape": [model.image_size, model.image_size, model.image_channels],
+        **_example(model),
         "stochastic_layers": model.num_layers,
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
         "latent_size": sum(math.prod(shape) for shape in model.latent_shapes),
     }
+
+
+def _example(model: Any) -> dict[str, Any]:
+    """Return the modality of a model's examples, and their shape; of a clip that of its frames."""
+    from pipeline.core import modalities
+
+    modality, shape = modalities.of_model(model), modalities.example_shape(model)
+    key, shown = ("image_shape", shape[-3:]) if modality.has_pixels else ("example_shape", shape)
+    return {"modality": modality.name, key: list(shown)}
 
 
 def of_workdir(workdir: str, step: int | None = None) -> dict[str, Any]:
@@ -168,9 +177,10 @@ def _print(result: Mapping[str, Any], json_path: str | None) -> None:
     table.add_row("parameters", f"{result['parameters']:,}")
     for part, count in result["parts"].items():
         table.add_row(f"  {part}", f"{count:,}")
-    table.add_row("image", _size(result["image_shape"]))
+    shape = result.get("image_shape", result.get("example_shape"))
+    table.add_row(result["modality"], _size(shape))
     table.add_row("stochastic layers", str(result["stochastic_layers"]))
-    table.add_row("latents, top first", f"{result['latent_size']:,} numbers per image")
+    table.add_row("latents, top first", f"{result['latent_size']:,} numbers per example")
     for shape, same in itertools.groupby(result["latent_shapes"]):
         table.add_row(f"  {_size(shape)}", str(len(list(same))))
     if "steps" in result:

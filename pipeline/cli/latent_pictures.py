@@ -10,6 +10,7 @@ from absl import flags
 from jaxtyping import UInt8
 
 from pipeline.cli import flags as cli_flags
+from pipeline.core import modalities
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.storage.paths import as_path
 
@@ -90,6 +91,9 @@ def draw(values: flags.FlagValues, rest: list[str]) -> tuple[Canvas, str, dict[s
       ConfigError, DataError: an example or the codec cannot be used.
     """
     codec, data, step = _codec_and_data(values)
+    modality = modalities.of_model(codec.modeldef.skeleton())
+    if not modality.has_pixels:
+        raise ConfigError(f"walks through latents show images and clips, not {modality.plural}")
     is_film = values.out.endswith(".mp4")
     num = values.num or (FRAMES if is_film and not _is_video(codec) else STILLS)
     given = [_example(codec, data, text, values.frames) for text in rest]

@@ -7,6 +7,7 @@ strata sample --workdir D --out grid.png --recognize [--json F]
 strata sample --workdir D --out grid.png --reconstruct [--num 8]
 strata sample --workdir D --out walk.png|walk.mp4 --interpolate A B [--along linear|slerp]
 strata sample --workdir D --out walk.png|walk.mp4 --traverse [A] [--dimensions 10]
+strata sample --workdir D --out draws.npy|draws.csv [--num 1000]
 
 With --label, a model that is conditioned on classes draws samples of them, in one row per class;
 -1 draws without a class. --guidance above 1 makes the classes more typical than the model has them,
@@ -28,14 +29,19 @@ squares are taken in the model's size, or numbers of held-out examples. A PNG sh
 to each other; an mp4 shows those of images in time, and clips side by side. --codec CODEC takes
 the place of --workdir here, and A is then a file. docs/cli.md says what a deviation is.
 
+Draws of a run on vectors are numbers; their histograms are written next to them, to draws.png.
+
 Example:
   strata sample --workdir runs/digits --out grid.png --num 64
 """
 
+import functools
+import importlib
 import math
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
@@ -56,8 +62,12 @@ def run(argv: list[str]) -> int:
     if not is_walk:
         cli_flags.required(values, "workdir")
     out = cli_flags.required(values, "out")
-    if not out.endswith((".png", ".mp4") if is_walk else ".png"):
-        raise ConfigError(f"--out {out} must be a .png{' or .mp4' if is_walk else ''} file")
+    other = _other_modality(values)
+    suffixes = other.SUFFIXES if other else (".png", ".mp4") if is_walk else (".png",)
+    if not out.endswith(suffixes):
+        raise ConfigError(f"--out {out} must be a {' or '.join(suffixes)} file")
+    if other:
+        return _write(values, *other.draw(values, rest, parse_temperatures(values.temperature)[0]))
     if values.label and values.reconstruct:
         raise ConfigError("--label is for samples: --reconstruct takes the images' own classes")
     if values.guidance is not None and not values.label:
@@ -65,7 +75,38 @@ def run(argv: list[str]) -> int:
     if values.recognize and values.reconstruct:
         raise ConfigError("--recognize is of samples: leave out --reconstruct")
     canvas, what, figures = latent_pictures.draw(values, rest) if is_walk else _drawn(values)
-    place, problem = _written(canvas, out, values.fps)
+    return _write(values, {out: functools.partial(_save, canvas, values.fps)}, what, figures)
+
+
+def _other_modality(values: flags.FlagValues) -> Any:
+    """Return the module that draws what is no image or clip, or None for these two."""
+    if not values.workdir:
+        return None
+    from pipeline.core.modalities import MODALITIES
+    from pipeline.data import sources
+    from pipeline.training import workdir
+
+    source = workdir.load(values.workdir)["data"].get("source")
+    modality = MODALITIES[sources.modality_of(source) if isinstance(source, str) else "image"]
+    if modality.has_pixels:
+        return None
+    return importlib.import_module(f"pipeline.cli.sample_{modality.plural}")
+
+
+def _write(
+    values: flags.FlagValues,
+    saves: Mapping[str, Callable[[pathlib.Path], None]],
+    what: str,
+    figures: Mapping[str, Any],
+) -> int:
+    """Write the files, of which the first is --out, and the figures.
+
+    Raises:
+      ConfigError: a file could not be written; what it holds is then in a temporary one.
+    """
+    written = [_written(save, out) for out, save in saves.items()]
+    place = written[0][0]
+    problem = "; ".join(problem for _, problem in written if problem)
     print(f"{what}: {place}", file=cli_flags.report_stream(values.json))
     try:
         cli_flags.write_json({"out": place, **figures}, values.json)
@@ -92,16 +133,18 @@ def _drawn(values: flags.FlagValues) -> tuple[Any, str, dict[str, Any]]:
     return canvas, f"{what} at step {step}", {"step": step, **figures}
 
 
-def _written(canvas: Any, out: str, fps: float) -> tuple[str, str]:
-    """Write a picture, to a temporary place if need be; return the place and what went wrong."""
+def _save(canvas: Any, fps: float, path: pathlib.Path) -> None:
+    """Write a picture or, of several, a film."""
     from pipeline.core import grids
 
-    def save(path: pathlib.Path) -> None:
-        if canvas.ndim == 4:
-            latent_pictures.save_film(path, canvas, fps)
-        else:
-            grids.save(path, canvas)
+    if canvas.ndim == 4:
+        latent_pictures.save_film(path, canvas, fps)
+    else:
+        grids.save(path, canvas)
 
+
+def _written(save: Callable[[pathlib.Path], None], out: str) -> tuple[str, str]:
+    """Write a file, to a temporary place if need be; return the place and what went wrong."""
     try:
         with transfer.written_file(out, name="--out") as file:
             save(file)
@@ -115,7 +158,8 @@ def _written(canvas: Any, out: str, fps: float) -> tuple[str, str]:
     except (OSError, ConfigError) as error:
         words = error.strerror if isinstance(error, OSError) else error
         return "not written", f"{reason}; nor can a temporary file be: {words}"
-    return kept, f"{reason}; the picture is in {kept}"
+    kind = "picture" if out.endswith((".png", ".mp4")) else "result"
+    return kept, f"{reason}; the {kind} is in {kept}"
 
 
 def parse_temperatures(texts: list[str]) -> tuple[float, ...]:
@@ -175,7 +219,9 @@ def parse_labels(texts: list[str], model: Any) -> list[int]:
 def _flags() -> flags.FlagValues:
     values = cli_flags.new()
     cli_flags.define_path(values, "workdir", "Folder of the run.")
-    cli_flags.define_path(values, "out", "PNG or mp4 file to write.", written="file")
+    cli_flags.define_path(
+        values, "out", "PNG or mp4 file to write; .npy or .csv of vectors.", written="file"
+    )
     flags.DEFINE_integer(
         "step", None, "Checkpoint; default: the newest.", flag_values=values, lower_bound=0
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.codec import folder
+from pipeline.core import modalities
 from pipeline.core.parameters import ModelDef
 from pipeline.storage import hub
 
@@ -17,7 +18,8 @@ class BaseCodec:
       modeldef, weights: the model taken apart (pipeline.core.parameters).
       config: the content of a codec folder's config.json.
       fingerprint: hash of the weights; two codecs with the same one code alike.
-      image_shape: (height, width, channels) of the model's images; the channels alone hold for a
+      example_shape: the shape of one of the model's examples.
+      image_shape: (height, width, channels) of images and clips; the channels alone hold for a
         codec of any size.
     """
 
@@ -31,16 +33,16 @@ class BaseCodec:
         model = modeldef.skeleton()
         self.config, self.fingerprint = dict(config), fingerprint
         self.modeldef, self.weights = modeldef, dict(weights)
-        self.image_shape: tuple[int, int, int] = (
-            model.image_size,
-            model.image_size,
-            model.image_channels,
-        )
+        self.example_shape: tuple[int, ...] = modalities.example_shape(model)
         # (parameters, other variables), as compiled functions take them.
         self._state = (
             {name: weights[name] for name in modeldef.param_names},
             {name: weights[name] for name in modeldef.other_names},
         )
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.example_shape[-3:]
 
     def save_pretrained(self, path: Any) -> None:
         """Write config.json, model.safetensors and a model card into a folder, which is created if

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.codec import streaming_contract
+from pipeline.codec import card_parts, streaming_contract
 from pipeline.metrics import catalogue
 from pipeline.metrics.catalogue import Metric
 
@@ -15,6 +15,8 @@ Config = Mapping[str, Any]  # the content of config.json
 
 def render(config: Config) -> str:
     """Return the card as Markdown with a YAML front matter, from the content of config.json."""
+    if "example_shape" in config.get("input", {}):
+        return "\n".join(filter(None, _other_parts(config)))
     any_size = "codec" in config
     summary = _any_size_summary if any_size else _fixed_size_summary
     usage = _any_size_usage if any_size else _fixed_size_usage
@@ -24,17 +26,30 @@ def render(config: Config) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def _other_parts(config: Config) -> list[str]:
+    """Return the parts of the card of a codec of neither images nor clips."""
+    summary, usage = (
+        card_parts.summary(config, _name(config)),
+        card_parts.usage(config, _LOADING),
+    )
+    parts = [_front_matter(config), summary, usage, _training(config), _evaluation(config)]
+    return [*parts, card_parts.limits()]
+
+
 def _front_matter(config: Config) -> str:
     """Return the YAML by which a hub sorts the codec."""
     is_video = config.get("codec", {}).get("is_video")
-    task = "video-reconstruction" if is_video else "image-reconstruction"
+    task = ["video-reconstruction" if is_video else "image-reconstruction"]
+    pipeline_tag = "video-to-video" if is_video else "image-to-image"
+    if "example_shape" in config.get("input", {}):
+        task, pipeline_tag = [], None
     network = config["model"].get("encoder", config["model"])["name"].split(".")[0]
     figures = catalogue.reported(config.get("metrics") or {})
     entries = {
         "license": config.get("license", "unknown"),
         "library_name": "strata",
-        "pipeline_tag": "video-to-video" if is_video else "image-to-image",
-        "tags": ["strata", "jax", "vae", task, network],
+        "pipeline_tag": pipeline_tag,
+        "tags": ["strata", "jax", "vae", *task, network],
         "datasets": config.get("datasets"),
         "metrics": [metric.name for metric in figures],
     }

@@ -30,10 +30,15 @@ def checked_latents(z: Any, what: str = "latents") -> Any:
     dtype = z.dtype
     if "float" not in str(dtype):
         raise DataError(f"{what} are {dtype}, but must be float, as encode gives them")
+    return checked_finite(z, what)
+
+
+def checked_finite(values: Any, what: str) -> Any:
+    """Return numbers if they are finite; `what` names them. Raises DataError if not."""
     # Under a caller's jit there are no values to check.
-    if not isinstance(z, Tracer) and not _is_finite(z):
+    if not isinstance(values, Tracer) and not _is_finite(values):
         raise DataError(f"{what} have values that are NaN or infinite")
-    return z
+    return values
 
 
 def _is_finite(z: Any) -> bool:

@@ -3,13 +3,13 @@ device.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, Shaped, UInt8
+from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from pipeline.backend.jit import jit
 from pipeline.codec.base import BaseCodec
@@ -44,6 +44,9 @@ class FixedSizeCodec(BaseCodec):
         or -1 where the class is unknown; without one all are unknown.
     """
 
+    # What a likelihood's mean or draw becomes.
+    _values: Callable[[Array], Array] = staticmethod(pixels.to_uint8)
+
     def __init__(
         self,
         modeldef: ModelDef,
@@ -61,13 +64,13 @@ class FixedSizeCodec(BaseCodec):
         self.bits: int = config.get("input", {}).get("bits", 8)
         self._infer = jit(functools.partial(_infer, modeldef, self.bits), what="the encoder")
         self._generate = jit(
-            functools.partial(_generate, modeldef),
+            functools.partial(_generate, modeldef, self._values),
             what="the decoder",
             static_argnames="temperature",
         )
         self._codes = jit(functools.partial(_codes, modeldef), what="the codebooks")
         self._draw = jit(
-            functools.partial(_draw, modeldef),
+            functools.partial(_draw, modeldef, self._values),
             what="sampling",
             static_argnames=("num", "temperature", "mean"),
         )
@@ -99,7 +102,7 @@ class FixedSizeCodec(BaseCodec):
         temperature: Temperature = 1.0,
         label: Any = None,
         guidance: float | int | None = None,
-    ) -> UInt8[Array, "b h w c"]:
+    ) -> Shaped[Array, "b ..."]:
         """Return the likelihood's mean given latents, as uint8 images.
 
         For a hierarchy, `z` may hold the first layers alone: the others are the means of their
@@ -119,7 +122,7 @@ class FixedSizeCodec(BaseCodec):
             temperature=_temperature(temperature, self.num_layers),
         )
 
-    def decode_indices(self, indices: Any, **settings: Any) -> UInt8[Array, "b h w c"]:
+    def decode_indices(self, indices: Any, **settings: Any) -> Shaped[Array, "b ..."]:
         """Return `decode` of the codes of indices, with its arguments.
 
         Indices are in the form of `FixedSizeEncoding.indices`, of all or of the first layers.
@@ -142,7 +145,7 @@ class FixedSizeCodec(BaseCodec):
 
     def reconstruct(
         self, images: Shaped[Array | np.ndarray, "..."], *, label: Any = None
-    ) -> UInt8[Array, "b h w c"]:
+    ) -> Shaped[Array, "b ..."]:
         """Return `decode` of the `mode` of `encode`: what a lossy codec gives back."""
         return self.decode(self.encode(images, label=label).mode(), label=label)
 
@@ -155,7 +158,7 @@ class FixedSizeCodec(BaseCodec):
         mean: bool = False,
         label: Any = None,
         guidance: float | int | None = None,
-    ) -> UInt8[Array, "num h w c"]:
+    ) -> Shaped[Array, "num ..."]:
         """Return images drawn from the prior; `mean` leaves out the pixels' noise.
 
         `temperature` multiplies the priors' deviations: one number, or one a layer.
@@ -301,6 +304,7 @@ def _codes(
 
 def _generate(
     modeldef: ModelDef,
+    values: Callable[[Array], Array],
     params: Any,
     model_state: Any,
     latents: tuple[Array, ...],
@@ -308,14 +312,15 @@ def _generate(
     condition: Mapping[str, Any],
     *,
     temperature: Any,
-) -> UInt8[Array, "b h w c"]:
+) -> Array:
     model = modeldef.merge(params, model_state)
     decoded = model.decode(latents, key=key, temperature=temperature, **condition)
-    return pixels.to_uint8(decoded.mean())
+    return values(decoded.mean())
 
 
 def _draw(
     modeldef: ModelDef,
+    values: Callable[[Array], Array],
     params: Any,
     model_state: Any,
     key: Any,
@@ -324,9 +329,9 @@ def _draw(
     num: int,
     temperature: Any,
     mean: bool,
-) -> UInt8[Array, "b h w c"]:
+) -> Shaped[Array, "b ..."]:
     latents_key, pixels_key = jax.random.split(key)
     likelihood = modeldef.merge(params, model_state).decode(
         (), num=num, key=latents_key, temperature=temperature, **condition
     )
-    return pixels.to_uint8(likelihood.mean() if mean else likelihood.sample(pixels_key))
+    return values(likelihood.mean() if mean else likelihood.sample(pixels_key))

@@ -11,8 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 import flax.struct
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-# A batch from pipeline.data: "image" uint8 [b h w c] or "video" uint8 [b t h w c], "label" int32
-# [b] (-1 where unknown), "index" int32 [b], the position in the dataset, and "mask" float32 [b] (0
+from pipeline.core import modalities
+
+# A batch from pipeline.data: examples under the name of their modality (pipeline.core.modalities),
+# "image" uint8 [b h w c], "video" uint8 [b t h w c] or "vector" float32 [b d]; "label" int32 [b]
+# (-1 where unknown), "index" int32 [b], the position in the dataset, and "mask" float32 [b] (0
 # marks padding of the last evaluation batch). In a training step a model also gets "step" int32 [],
 # for what changes over a run.
 Batch = dict[str, Any]
@@ -20,6 +23,11 @@ Batch = dict[str, Any]
 # Factor of the prior's standard deviations in generation: one for all stochastic layers, or one for
 # each, top first.
 Temperature = float | int | Float[Array, ""] | Sequence[float | int | Float[Array, ""]]
+
+
+def examples_of(batch: Batch) -> Any:
+    """Return the examples [b ...] of a batch of any modality, as NumPy or JAX arrays."""
+    return batch[modalities.of_batch(batch).name]
 
 
 def pixels_of(batch: Batch) -> Any:
@@ -62,9 +70,13 @@ class Latent:
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """The distribution p(x | z) over images; a pytree, so that jit can return it."""
+    """The distribution p(x | z) over examples; a pytree, so that jit can return it.
 
-    def log_prob(self, image: Shaped[Array, "b ..."]) -> Float[Array, " b"]:
+    What is said of images holds for clips; examples without pixels have their own values in place
+    of [-1, 1].
+    """
+
+    def log_prob(self, image: Shaped[Array, "b ..."], /) -> Float[Array, " b"]:
         """Return the log-probability of each uint8 image in nats, summed over its elements."""
         ...
 
@@ -76,7 +88,7 @@ class Likelihood(Protocol):
         """Return the expected images in [-1, 1]: the reconstruction."""
         ...
 
-    def target(self, image: Shaped[Array, "b ..."]) -> Float[Array, "b ..."]:
+    def target(self, image: Shaped[Array, "b ..."], /) -> Float[Array, "b ..."]:
         """Return uint8 images as a perfect mean() would show them, also for low bit depths."""
         ...
 

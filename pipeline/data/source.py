@@ -1,17 +1,22 @@
-"""The contract between a dataset and the loader: random access to images or to videos."""
+"""The contract between a dataset and the loader: random access to examples."""
 
 import math
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8
+from jaxtyping import Float32, Int, Int32, UInt8
 
 Pixels = tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, " n"]]
+Vectors = tuple[Float32[np.ndarray, "n d"], Int32[np.ndarray, " n"]]
 Item = TypeVar("Item", covariant=True)
 
 
 class Record(NamedTuple):
-    """One image: an encoded file's bytes or uint8 pixels [h w c] with c 1 or 3; its class or -1."""
+    """One image or vector, and its class or -1.
+
+    An image is an encoded file's bytes or uint8 pixels [h w c] with c 1 or 3, and a vector is
+    float32 [d].
+    """
 
     data: bytes | np.ndarray
     label: int
@@ -72,6 +77,22 @@ class ImageSource(Source[Record], Protocol):
 
     def gather(self, indices: Int[np.ndarray, " n"]) -> Pixels | None:
         """Return a new array of pixels, and labels, of several examples; None if `shape` is."""
+        ...
+
+
+@runtime_checkable
+class VectorSource(Source[Record], Protocol):
+    """Random access to vectors of finite numbers.
+
+    Attributes:
+      shape: (d,), of all vectors.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def gather(self, indices: Int[np.ndarray, " n"]) -> Vectors:
+        """Return a new array of several vectors, and their labels."""
         ...
 
 

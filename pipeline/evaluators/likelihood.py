@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pipeline.backend.jit import jit
 from pipeline.core.errors import DataError
 from pipeline.core.reduce import layer_rates
-from pipeline.core.types import Batch
+from pipeline.core.types import Batch, examples_of
 from pipeline.metrics import catalogue
 from pipeline.metrics.functions.active_units import ActiveUnits, UnitMoments
 from pipeline.metrics.functions.average import Averages, masked_sum
@@ -60,7 +60,7 @@ def evaluate(
     graph, state = nnx.split(model)
     averages, units, sums, dims = Averages(), [], None, 1
     for number, batch in enumerate(batches):
-        dims = math.prod(batch["image"].shape[1:])
+        dims = math.prod(examples_of(batch).shape[1:])
         batch = place(batch)
         batch_key = jax.random.fold_in(key, number)
         sums = _elbo_sums(graph, replicated, state, batch, jax.random.fold_in(batch_key, 0))
@@ -95,7 +95,7 @@ def _elbo_sums(
 ) -> _Sums:
     outputs = nnx.merge(graph, state)(batch, key=key, train=False)
     values = dict(
-        distortion=masked_sum(-outputs.recon.log_prob(batch["image"]), batch["mask"]),
+        distortion=masked_sum(-outputs.recon.log_prob(examples_of(batch)), batch["mask"]),
         layer_rates=masked_sum(layer_rates(outputs.latents), batch["mask"]),
     )
     count = masked_sum(jnp.ones_like(batch["mask"]), batch["mask"])
@@ -119,7 +119,7 @@ def _iwae_sum(
     if not num_samples:
         return {}
     # A loop on the host: XLA's CPU backend runs convolutions inside a compiled loop on one thread.
-    running = LogMeanExp.create(batch["image"].shape[0])
+    running = LogMeanExp.create(len(batch["mask"]))
     for sample in range(num_samples):
         running = _add_weight(graph, state, batch, jax.random.fold_in(key, sample), running)
     return {"iwae": _finish(replicated, running, batch["mask"])}
@@ -130,7 +130,7 @@ def _add_weight(
     graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp
 ) -> LogMeanExp:
     outputs = nnx.merge(graph, state)(batch, key=key, train=False)
-    return running.add(log_weight(outputs, batch["image"]))
+    return running.add(log_weight(outputs, examples_of(batch)))
 
 
 @functools.partial(jit, static_argnums=0, what="the evaluation of the importance-weighted bound")

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from pipeline.core import pixels
 from pipeline.core.schedules import Number, Schedule, Step
-from pipeline.core.types import Batch, Outputs, pixels_of
+from pipeline.core.types import Batch, Outputs, examples_of, pixels_of
 
 Frozen = Mapping[str, Array]
 Weight = Number | Schedule
@@ -68,10 +68,10 @@ def sum_of_example(x: Float[Array, "b ..."]) -> Float[Array, " b"]:
 
 def num_values(batch: Batch) -> int:
     """Return the number of values in an example of the batch."""
-    return math.prod(pixels_of(batch).shape[1:])
+    return math.prod(examples_of(batch).shape[1:])
 
 
 def num_frames(batch: Batch) -> int:
-    """Return the number of frames in an example of the batch; an image has one."""
-    shape = pixels_of(batch).shape
+    """Return the number of frames in an example of the batch, which is 1 but for clips."""
+    shape = examples_of(batch).shape
     return shape[1] if len(shape) == 5 else 1

@@ -21,7 +21,16 @@ from pipeline.core.construct import modules_of, nearest
 from pipeline.core.errors import ConfigError
 
 # What a metric is computed from, in the order in which reports list them.
-MODALITIES = ("likelihood", "image", "video", "latent", "codebook", "factors", "class")
+MODALITIES = (
+    "likelihood",
+    "image",
+    "video",
+    "vector",
+    "latent",
+    "codebook",
+    "factors",
+    "class",
+)
 _PACKAGE = "pipeline.metrics"
 _NOT_METRICS = ("catalogue", "functions")
 

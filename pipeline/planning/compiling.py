@@ -11,6 +11,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from pipeline.build.outline import RunOutline, StageOutline
+from pipeline.core.types import examples_of
 from pipeline.planning import loop_cost
 from pipeline.planning.collectives import collectives
 from pipeline.planning.lowering import batch_shapes, fingerprint, lower
@@ -83,7 +84,7 @@ def _about(stage: StageOutline, mesh: Mesh) -> dict[str, Any]:
     return {
         "stage": stage.number,
         "num_steps": stage.num_steps,
-        "batch_shape": list(next(batch[key].shape for key in ("video", "image") if key in batch)),
+        "batch_shape": list(examples_of(batch).shape),
     }
 
 

@@ -95,7 +95,7 @@ def _mesh(run: RunOutline, machine: Topology) -> AbstractMesh:
     mesh = meshes.abstract(**sizes)
     for stage in run.stages:
         meshes.check_batch(mesh, stage.batch_size, grad_accum_steps=stage.grad_accum_steps)
-        meshes.check_height(mesh, stage.image_size)
+        meshes.check_height(mesh, stage.height)
     return mesh
 
 

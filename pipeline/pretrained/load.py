@@ -6,12 +6,13 @@ from typing import Any
 from pipeline.codec import folder, places
 from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.fixed_size import FixedSizeCodec
+from pipeline.codec.vectors import VectorCodec
 from pipeline.core.parameters import ModelDef
 from pipeline.pretrained import imported
 from pipeline.storage.hub import Token
 
 # A model's `codec_kind` -> its codec.
-KINDS = {"fixed_size": FixedSizeCodec, "any_size": AnySizeCodec}
+KINDS = {"fixed_size": FixedSizeCodec, "any_size": AnySizeCodec, "vector": VectorCodec}
 
 
 class Codec:
@@ -21,8 +22,8 @@ class Codec:
     z = codec.encode(images).mode()
     images = codec.decode(z)
 
-    It is a FixedSizeCodec, whose images have the model's size, or an AnySizeCodec, of convolutional
-    models.
+    It is a FixedSizeCodec, whose images have the model's size, an AnySizeCodec, of convolutional
+    models, or the codec of another modality, such as a VectorCodec.
     """
 
     @staticmethod

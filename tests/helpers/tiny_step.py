@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from noise_batch import noise_batch
 
 from pipeline import build
 from pipeline.training.checkpoints.store import Checkpoints
@@ -40,17 +41,8 @@ def compiled(recipe: str, devices: int):
     where = sharding.batch_sharding(mesh)
 
     def batch(number: int) -> Any:
-        model = config["model"]
-        shape = (
-            config["batch_size"],
-            model["image_size"],
-            model["image_size"],
-            model.get("image_channels", 3),
-        )
-        image = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
-        index = np.arange(shape[0], dtype=np.int32)
-        about = dict(label=index % 3 - 1, index=index, mask=np.ones(shape[0], np.float32))
-        return sharding.place({"image": image, **about}, where)
+        noise = noise_batch(config, number)
+        return sharding.place(noise | {"label": noise["index"] % 3 - 1}, where)
 
     step = build.step(config, modeldef, mesh)
     program = program_of(step, shapes, batch(0))

@@ -12,7 +12,7 @@ from flax import nnx
 from tiny_codec import FLAT, HIERARCHY
 
 from pipeline import models
-from pipeline.core import parameters
+from pipeline.core import modalities, parameters
 from pipeline.core.construct import modules_of
 from pipeline.core.errors import ConfigError
 from pipeline.pretrained.load import KINDS
@@ -50,6 +50,7 @@ RECIPES = {
     "row_vae.RowVAE": dict(image_size=8, latent_channels=1, hidden=4, depth=1),
     "two_level_vae.TwoLevelVAE": dict(image_size=8, latent_dims=(3, 2), hidden=4),
     "vae.VAE": FLAT,
+    "vector_vae.VectorVAE": dict(num_features=3, latent_dim=2, hidden=(4,)),
     "vq_vae2.VQVAE2": dict(
         image_size=8, width=4, hidden=2, depth=0, latent_channels=2, bottleneck=dict(name="vq.VQ")
     ),
@@ -77,9 +78,8 @@ def abstract(name: str):
 def shapes_of(model, function):
     """Return the shapes of function(model, images or clips)."""
     modeldef, arrays, skeleton = model
-    frames = (skeleton.num_frames,) if skeleton.is_video else ()
-    side = skeleton.image_size
-    x = jax.ShapeDtypeStruct((BATCH, *frames, side, side, skeleton.image_channels), jnp.uint8)
+    shape, dtype = modalities.example_shape(skeleton), modalities.of_model(skeleton).dtype
+    x = jax.ShapeDtypeStruct((BATCH, *shape), dtype)
     return jax.eval_shape(lambda arrays, x: function(modeldef.merge(arrays, arrays), x), arrays, x)
 
 
@@ -100,7 +100,7 @@ def test_a_model_says_its_sizes_and_its_kind(model):
 
 def test_encode_call_and_decode_agree_on_shapes(model):
     def everything(model, x):
-        batch = {"video" if model.is_video else "image": x, "step": 0}
+        batch = {modalities.of_model(model).name: x, "step": 0}
         key = jax.random.key(0)
         latents, outputs = model.encode(x, key=key), model(batch, key=key, train=False)
         z = [latent.z for latent in latents]

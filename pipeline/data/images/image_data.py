@@ -1,7 +1,8 @@
 """The images of a run: config.data -> batches of uint8 [b h w c]."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Int32, UInt8, UInt64
@@ -76,7 +77,7 @@ class ImageData(Dataset):
     num_labelled: int = 0
     labelled_seed: int = 0
 
-    what = "images"
+    modality = "image"
 
     def __post_init__(self):
         self._check_limits()
@@ -111,8 +112,18 @@ class ImageData(Dataset):
         if self.eval_path:
             self._check_readable(self._held_out, self.eval_path)
 
+    @classmethod
+    def example_shape(cls, settings: Mapping[str, Any]) -> tuple[int, ...]:
+        return (settings["image_size"], settings["image_size"], settings.get("channels", 3))
+
+    @property
+    def model_sizes(self) -> dict[str, tuple[str, int]]:
+        return {
+            "image_size": ("data.image_size", self.image_size),
+            "image_channels": ("data.channels", self.channels),
+        }
+
     def some_labels(self) -> Int32[np.ndarray, " n"]:
-        """Return the labels of at least the first 1,000 training examples; -1 where unknown."""
         (examples,) = self._training.kinds
         source = examples.source
         return source.labels if isinstance(source, FewLabels) else labels_of(source, 1000)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, UInt8, UInt64
+from jaxtyping import Bool, Int, Int32, Shaped, UInt64
 
 from pipeline.core.errors import DataError
+from pipeline.core.modalities import MODALITIES
 from pipeline.data import randomness
 from pipeline.data.loading.mix import Mix
 from pipeline.data.shuffle import shuffled
@@ -38,11 +39,12 @@ class Draws(NamedTuple):
 
 @runtime_checkable
 class Examples(Protocol):
-    """Examples whose pixels all have one shape. Reading is thread-safe, and they can be pickled.
+    """Examples that all have one shape. Reading is thread-safe, and they can be pickled.
 
     Attributes:
-      key: key of the pixels in a batch: "image" or "video".
-      shape: shape of one example's pixels.
+      key: their modality (pipeline.core.modalities), which is their key in a batch and decides the
+        type of their values. "Pixels" below are the values of any modality.
+      shape: shape of one example.
     """
 
     @property
@@ -55,23 +57,23 @@ class Examples(Protocol):
 
     def gather(
         self, indices: Int[np.ndarray, " n"]
-    ) -> tuple[UInt8[np.ndarray, "n ..."], Int32[np.ndarray, " n"]] | None:
+    ) -> tuple[Shaped[np.ndarray, "n ..."], Int32[np.ndarray, " n"]] | None:
         """Return pixels and labels of several examples at once if that is faster, otherwise None.
 
         It also returns None if one of them is unreadable.
         """
         ...
 
-    def read(self, index: int, draws: Draws) -> tuple[UInt8[np.ndarray, "..."], int]:
+    def read(self, index: int, draws: Draws) -> tuple[Shaped[np.ndarray, "..."], int]:
         """Return pixels and label of one example. Raises Unreadable."""
         ...
 
     def finish(
         self,
-        pixels: UInt8[np.ndarray, "b ..."],
+        pixels: Shaped[np.ndarray, "b ..."],
         mirrored: Bool[np.ndarray, " b"],
         noise: UInt64[np.ndarray, " b"],
-    ) -> UInt8[np.ndarray, "b ..."]:
+    ) -> Shaped[np.ndarray, "b ..."]:
         """Finish a whole batch in place, for example mirror the examples that were drawn for it.
 
         `noise` is 64 random bits per example.
@@ -85,6 +87,11 @@ class Examples(Protocol):
     def name(self, index: int) -> str:
         """Return the name of one example for messages."""
         ...
+
+
+def dtype_of(examples: Examples) -> np.dtype:
+    """Return the type of the values of examples in a batch."""
+    return np.dtype(MODALITIES[examples.key].dtype)
 
 
 class TrainingBatches:
@@ -145,7 +152,7 @@ class TrainingBatches:
         skipped: Budget,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Read pixels and labels one by one; updates `example` where one had to be replaced."""
-        pixels = np.empty((len(example), *examples.shape), np.uint8)
+        pixels = np.empty((len(example), *examples.shape), dtype_of(examples))
         label = np.empty(len(example), np.int32)
         streams = (randomness.CROP_Y, randomness.CROP_X, randomness.START)
         draws = [randomness.draw(self.seed, stream, position).tolist() for stream in streams]
@@ -194,7 +201,7 @@ class EvaluationBatches:
         length = len(examples)
         example = np.full(len(position), -1, np.int32)
         example[mask] = [shuffled(_EVALUATION_SEED, p, length) for p in position[mask].tolist()]
-        pixels = np.zeros((len(example), *examples.shape), np.uint8)
+        pixels = np.zeros((len(example), *examples.shape), dtype_of(examples))
         label = np.full(len(example), -1, np.int32)
         skipped = Budget(len(example), "")
         loaded = examples.gather(example[mask])
@@ -218,7 +225,7 @@ class EvaluationBatches:
 def _fill(
     examples: Examples,
     example: Int[np.ndarray, " b"],
-    pixels: UInt8[np.ndarray, "b ..."],
+    pixels: Shaped[np.ndarray, "b ..."],
     label: Int[np.ndarray, " b"],
     mask: Bool[np.ndarray, " b"],
     skipped: Budget,

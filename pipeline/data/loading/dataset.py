@@ -1,10 +1,10 @@
-"""Batches of images or videos for training and evaluation, read ahead by Grain."""
+"""Batches of examples for training and evaluation, read ahead by Grain."""
 
 import hashlib
 import json
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,12 +12,15 @@ from absl import flags
 from jaxtyping import Int, Int32
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.labels import UNKNOWN
+from pipeline.core.modalities import MODALITIES
 from pipeline.data.loading.batches import (
     Draws,
     EvaluationBatches,
     Examples,
     Loaded,
     TrainingBatches,
+    dtype_of,
 )
 from pipeline.data.loading.mix import Mix
 from pipeline.data.loading.workers import end_with_parent
@@ -34,15 +37,18 @@ def digest(*settings: Any) -> str:
 class Dataset:
     """A training set, and a set held out for evaluation, as batches.
 
-    A subclass is a dataclass whose fields are the keys of config.data. It sets the attributes,
-    `_training`, and `_held_out` (empty if nothing is held out).
+    A subclass for a modality is a dataclass whose fields are the keys of config.data. It defines
+    `example_shape` and `model_sizes`, and sets the attributes, `_training`, and `_held_out` (empty
+    if nothing is held out).
 
     Attributes:
-      what: "images" or "videos", for messages.
+      modality: the name of the examples' modality (pipeline.core.modalities).
+      what: its plural, for messages.
       fingerprint: sha256 over the training examples and the settings that change their stream.
       classes: names of the labels, or empty.
     """
 
+    modality: ClassVar[str]
     what: ClassVar[str]
     source: str
     path: str
@@ -53,6 +59,23 @@ class Dataset:
     _budget: Budget
     _training: Mix[Any]
     _held_out: Sequence[Any]
+
+    def __init_subclass__(cls) -> None:
+        cls.what = MODALITIES[cls.modality].plural
+
+    @classmethod
+    def example_shape(cls, settings: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return the shape of one example that a recipe's config.data asks for; reads no data."""
+        raise NotImplementedError
+
+    @property
+    def model_sizes(self) -> dict[str, tuple[str, int]]:
+        """Return, by argument of a model, the key of config.data and the value it must have."""
+        raise NotImplementedError
+
+    def some_labels(self) -> Int32[np.ndarray, " n"]:
+        """Return the labels of at least the first 1,000 training examples; -1 where unknown."""
+        return np.full(1, UNKNOWN, np.int32)
 
     @property
     def where(self) -> str:
@@ -152,7 +175,7 @@ class Dataset:
         Raises:
           ConfigError: these are no images. DataError: an image that cannot be read.
         """
-        raise ConfigError("--original is for images: a clip is a part of its video")
+        raise ConfigError(f"--original is for images: this recipe has {self.what}")
 
     def eval_factors(
         self, indices: Int[np.ndarray, " n"]
@@ -252,7 +275,7 @@ def _read_ahead(
 
 def _largest(kinds: Sequence[Examples]) -> int:
     """Return the bytes of the largest example."""
-    return max(int(np.prod(examples.shape)) for examples in kinds)
+    return max(int(np.prod(each.shape)) * dtype_of(each).itemsize for each in kinds)
 
 
 def _portions(kinds: Sequence[Examples], count: int) -> list[tuple[Examples, int]]:

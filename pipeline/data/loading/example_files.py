@@ -9,6 +9,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.modalities import MODALITIES
+from pipeline.core.types import pixels_of
 from pipeline.data.loading.dataset import Dataset
 from pipeline.data.media.container import open_output
 
@@ -32,6 +34,8 @@ def write_examples(
         raise ConfigError(f"--split={split} must be train or eval")
     if num < 1:
         raise ConfigError(f"--num={num} must be at least 1")
+    if not MODALITIES[data.modality].has_pixels:
+        raise ConfigError(f"data examples writes images and clips: this recipe has {data.what}")
     folder = pathlib.Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -53,8 +57,7 @@ def _examples(data: Dataset, split: str, num: int, seed: int) -> Iterator[tuple[
     with batches:
         for _, batch in zip(range(num), batches, strict=False):
             if batch["mask"][0]:
-                pixels = batch["video"] if "video" in batch else batch["image"]
-                yield int(batch["index"][0]), pixels[0]
+                yield int(batch["index"][0]), pixels_of(batch)[0]
 
 
 def _write_clip(path: pathlib.Path, clip: UInt8[np.ndarray, "t h w 3"]) -> None:

@@ -14,6 +14,8 @@ from pipeline.data.source import (
     Pixels,
     Record,
     Source,
+    Vectors,
+    VectorSource,
     Video,
     VideoSource,
 )
@@ -48,16 +50,16 @@ class Subset(Generic[Item]):
         return file_of(self.source, self.index_of(index))
 
 
-class ImageSubset(Subset[Record]):
-    """A fixed random part of an ImageSource."""
+class ArraySubset(Subset[Record]):
+    """A fixed random part of an ImageSource or a VectorSource."""
 
-    source: ImageSource
+    source: ImageSource | VectorSource
 
     @property
-    def shape(self) -> tuple[int, int, int] | None:
+    def shape(self) -> tuple[int, ...] | None:
         return self.source.shape
 
-    def gather(self, indices: Int[np.ndarray, " n"]) -> Pixels | None:
+    def gather(self, indices: Int[np.ndarray, " n"]) -> Pixels | Vectors | None:
         return self.source.gather(
             np.array([self.index_of(int(index)) for index in indices], np.int64)
         )
@@ -87,6 +89,14 @@ class VideoSubset(Subset[Video]):
         return self.source.size(self.index_of(index))
 
 
+# The part of a source that serves what its modality's sources do.
+SUBSETS: dict[str, type[Subset]] = {
+    "image": ArraySubset,
+    "video": VideoSubset,
+    "vector": ArraySubset,
+}
+
+
 def open_splits(
     kind: str,
     path: str,
@@ -104,8 +114,8 @@ def open_splits(
 
     Args:
       kind, path: data.source and data.path.
-      modality: "image" or "video".
-      **settings: image_size and length, for sources that take them.
+      modality: a name of pipeline.core.modalities.
+      **settings: the sizes of examples, for sources that take them.
 
     Raises:
       ConfigError: a setting that cannot work.
@@ -126,7 +136,7 @@ def open_splits(
     count = _num_held_out(len(source), eval_fraction, path or kind)
     if not count:
         return source, None
-    subset = ImageSubset if modality == "image" else VideoSubset
+    subset = SUBSETS[modality]
     return subset(source, count, len(source)), subset(source, 0, count)
 
 

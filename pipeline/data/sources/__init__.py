@@ -1,13 +1,14 @@
-"""Sources of images and videos: one file each, found by the name that config.data.source gives it.
+"""Sources of examples: one file each, found by the name that config.data.source gives it.
 
 A file defines:
-  MODALITY: "image" or "video".
-  create: a class or function that returns an ImageSource or a VideoSource. It takes by name any of
-    these arguments that it needs:
+  MODALITY: a name of pipeline.core.modalities: "image", "video" or "vector".
+  create: a class or function that returns an ImageSource, a VideoSource or a VectorSource
+    (pipeline.data.source). It takes by name any of these arguments that it needs:
       path, key: the file or folder to read, and the setting that holds it, for messages.
       split: "train" or "eval", if the source has a division of its own.
       image_size: height and width of the examples, in pixels.
       length: number of consecutive frames that a clip spans.
+      num_features: number of values of a vector.
   SUFFIXES: optional; suffixes of the single files that it reads, by which `strata data pack` finds
     it.
 
@@ -23,13 +24,14 @@ from typing import Any
 
 from pipeline.core.construct import load, modules_of
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.modalities import MODALITIES
 from pipeline.storage.paths import as_path, is_remote
 
-ARGUMENTS = ("path", "key", "split", "image_size", "length")
+ARGUMENTS = ("path", "key", "split", "image_size", "length", "num_features")
 
 
 def modality_of(kind: str) -> str:
-    """Return the modality of a source, "image" or "video". Raises ConfigError if it is unknown."""
+    """Return the name of a source's modality. Raises ConfigError if the source is unknown."""
     return load(__name__, kind, where="data.source").MODALITY
 
 
@@ -57,21 +59,22 @@ def open_source(
     where: str = "data.source",
     **settings: Any,
 ) -> Any:
-    """Open the ImageSource or VideoSource `kind`; imports only what that kind needs.
+    """Open the source `kind`; imports only what that kind needs.
 
     Args:
       path: the file or folder, local or in a bucket; "" for a source that reads none.
-      modality: "image" or "video", which the source must have.
+      modality: the name of the modality that the source must have.
       key, where: the settings that hold path and kind, for messages.
-      **settings: split, image_size and length; a source is passed those that it takes.
+      **settings: split and the sizes of examples; a source is passed those that it takes.
 
     Raises:
-      ConfigError: an unknown source, one of the other modality, or a path where none is read.
+      ConfigError: an unknown source, one of another modality, or a path where none is read.
       DataError: the path cannot be read.
     """
     module = load(__name__, kind, where=where)
     if modality != module.MODALITY:
-        raise ConfigError(f"{where}={kind!r} is a source of {module.MODALITY}s, not {modality}s")
+        found, wanted = (MODALITIES[name].plural for name in (module.MODALITY, modality))
+        raise ConfigError(f"{where}={kind!r} is a source of {found}, not {wanted}")
     arguments = arguments_of(kind, where=where)
     if "path" in arguments and not path:
         raise ConfigError(f"{key} is missing: {where}={kind!r} reads from a path")

@@ -1,7 +1,7 @@
 """The videos of a run: config.data -> batches of uint8 [b t h w c]."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -93,7 +93,7 @@ class VideoData(Dataset):
     eval_path: str = ""
     eval_fraction: float | int = 0.05
 
-    what = "videos"
+    modality = "video"
 
     def __post_init__(self):
         self._check_limits()
@@ -122,6 +122,17 @@ class VideoData(Dataset):
     def num_examples(self) -> int:
         """Number of clips in the training set, without the images that are mixed in."""
         return self._num_clips
+
+    @classmethod
+    def example_shape(cls, settings: Mapping[str, Any]) -> tuple[int, ...]:
+        return (settings["num_frames"], settings["image_size"], settings["image_size"], 3)
+
+    @property
+    def model_sizes(self) -> dict[str, tuple[str, int]]:
+        return {
+            "image_size": ("data.image_size", self.image_size),
+            "image_channels": ("data.channels", 3),
+        }
 
     def _open(self) -> tuple[VideoSource, VideoSource | None]:
         """Open the videos for training, and those held out for evaluation."""

@@ -3,7 +3,7 @@
 from jaxtyping import Array, Float
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import Batch, Outputs, pixels_of
+from pipeline.core.types import Batch, Outputs, examples_of
 from pipeline.losses.term import Term, Weight
 
 
@@ -27,4 +27,4 @@ def negative_log_likelihood(outputs: Outputs, batch: Batch) -> Float[Array, " b"
         raise ConfigError(
             "objective.distortion: this model's output has no likelihood; use objective.l1 or l2"
         )
-    return -outputs.recon.log_prob(pixels_of(batch))
+    return -outputs.recon.log_prob(examples_of(batch))

@@ -10,8 +10,9 @@ from jaxtyping import UInt8
 
 from pipeline.backend.jit import jit
 from pipeline.core import grids, labels, progress
+from pipeline.core.modalities import MODALITIES
 from pipeline.core.types import Batch, pixels_of
-from pipeline.evaluators import classification, likelihood, reconstruction
+from pipeline.evaluators import classification, likelihood, quality, reconstruction
 from pipeline.metrics import catalogue
 from pipeline.training.monitoring.progress import Progress
 from pipeline.training.monitoring.writer import MetricWriter
@@ -45,7 +46,8 @@ class Reports:
     def evaluate(self, step: int, state: TrainState) -> dict[str, Any]:
         """Evaluate the held-out examples, or the first `num_examples`; log and return the metrics.
 
-        Reconstructions are always measured, and the ELBO where the model has a likelihood.
+        Reconstructions are measured, or what the modality has in their place, and the ELBO where
+        the model has a likelihood.
         """
         model = self._modeldef.merge(state.averaged, state.model_state)
         where: Any = dict(place=self._place, replicated=self._replicated)
@@ -53,8 +55,8 @@ class Reports:
         if self._options.likelihood:
             batches = self._batches("evaluating the ELBO")
             result |= likelihood.evaluate(model, batches, key=self._key, **where)
-        batches = self._batches("evaluating reconstructions")
-        result |= reconstruction.evaluate(model, batches, **where)
+        batches = self._batches(quality.doing(model))
+        result |= quality.evaluate(model, batches, key=self._key, **where)
         if hasattr(model, "classify"):
             result |= classification.evaluate(model, self._batches("evaluating classes"), **where)
         metrics = catalogue.reported(result)
@@ -74,7 +76,10 @@ class Reports:
 
         Samples are left out where the prior is not one to sample from; a model that takes labels
         shows one class after another. The first, middle and last frame of each clip are shown.
+        Examples without pixels have no pictures.
         """
+        if not MODALITIES[self._data.modality].has_pixels:
+            return
         num = self._options.num_samples
         batch = self._first_examples(num) if self._data.num_eval_examples else None
         images = None if batch is None else pixels_of(batch)

@@ -154,14 +154,18 @@ def check_batch(
         )
 
 
-def check_height(mesh: Mesh | AbstractMesh, height: int, *, key: str = "data.image_size") -> None:
-    """Check that images of this height can be split over `context`.
+def check_height(
+    mesh: Mesh | AbstractMesh, height: int | None, *, key: str = "data.image_size"
+) -> None:
+    """Check that images of this height can be split over `context`; None is of other examples.
 
     Raises:
       ConfigError: they cannot.
     """
     context = mesh.shape["context"]
-    if height % context:
+    if height is None and context > 1:
+        raise ConfigError(f"mesh.context={context} splits the height of images: set it to 1")
+    if height is not None and height % context:
         raise ConfigError(
             f"mesh.context={context} splits the height of images, and must divide {key}={height}"
         )

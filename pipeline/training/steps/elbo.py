@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from pipeline.core import parameters
+from pipeline.core.modalities import of_batch
 from pipeline.core.parameters import Arrays, ModelDef
 from pipeline.core.reduce import layer_rates, masked_mean
 from pipeline.core.types import Batch, Latent, Outputs
@@ -29,7 +30,7 @@ NATS_TO_BITS = 1 / math.log(2)
 class ElboStep:
     """(state, batch, frozen) -> (next state, metrics): pure, to be compiled with the state donated.
 
-    The loss is in nats per dimension of the image, or with objective.unit="image" in nats, summed
+    The loss is in nats per dimension of the example, or with objective.unit="image" in nats, summed
     over an example and averaged over the batch; with objective.spectral, norms of the weights are
     added. The noise of an example is a function of the seed, the step, the layer and the example's
     row in the batch.
@@ -138,7 +139,7 @@ class ElboStep:
         """
         step = before.step
         model = self.modeldef.merge(params, model_state)
-        inputs = {"image": batch["image"], "label": batch["label"], "step": step}
+        inputs = {name: batch[name] for name in (of_batch(batch).name, "label")} | {"step": step}
         outputs = model(inputs, key=key, train=True)
         losses = self.objective(outputs, batch, step, params, frozen)
         metrics = _bits(losses, outputs, batch)

@@ -16,9 +16,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from pipeline.core import labels
 from pipeline.core.errors import ConfigError
+from pipeline.core.modalities import of_batch
 from pipeline.core.parameters import Arrays
 from pipeline.core.reduce import layer_rates, masked_mean
-from pipeline.core.types import Batch, Latent, Outputs
+from pipeline.core.types import Batch, Latent, Outputs, examples_of
 from pipeline.losses.term import num_values
 from pipeline.losses.terms.distortion import negative_log_likelihood
 from pipeline.metrics.functions.importance import log_weight
@@ -69,7 +70,8 @@ class ImportanceWeightedStep(ElboStep):
         del frozen  # the terms of the bound have none
         mask, divisor = batch["mask"], self.objective.divisor(batch)
         # The samples of an example are neighbours, so that each device keeps its own examples.
-        images = jnp.repeat(batch["image"], self.importance.num_samples, axis=0)
+        name, x = of_batch(batch).name, examples_of(batch)
+        examples = jnp.repeat(x, self.importance.num_samples, axis=0)
         condition = labels.of_batch(self.modeldef.skeleton(), batch)
         repeated = {
             name: jnp.repeat(each, self.importance.num_samples, axis=0)
@@ -80,9 +82,7 @@ class ImportanceWeightedStep(ElboStep):
 
         def encode(trained: Arrays) -> tuple[Latent, ...]:
             model = self.modeldef.merge(trained | fixed, model_state)
-            draw = jax.vmap(
-                lambda key: model.encode(batch["image"], key=key, **condition), out_axes=1
-            )
+            draw = jax.vmap(lambda key: model.encode(x, key=key, **condition), out_axes=1)
             latents = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), draw(self._keys(key)))
             return _without_prior_gradient(latents)
 
@@ -93,8 +93,8 @@ class ImportanceWeightedStep(ElboStep):
             latents = _with_prior(model, self._stopped(latents))
             decoded = model.decode([latent.z for latent in latents], **repeated)
             outputs = Outputs(decoded, latents)
-            log_w = self._by_example(log_weight(outputs, images))
-            parts = jax.tree.map(self._by_example, _parts(outputs, {"image": images}))
+            log_w = self._by_example(log_weight(outputs, examples))
+            parts = jax.tree.map(self._by_example, _parts(outputs, {name: examples}))
             return -masked_mean(log_mean_exp(log_w), mask) / divisor, (log_w, parts)
 
         latents, pull = jax.vjp(encode, trained)

@@ -15,15 +15,22 @@ from video_files import write_video
 
 from pipeline.core.construct import load, modules_of, summaries
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.modalities import MODALITIES
 from pipeline.data import sources
 from pipeline.data.loading.splits import open_splits
 from pipeline.data.packing.pack import pack
 from pipeline.data.packing.pack_videos import pack_videos
-from pipeline.data.source import ImageSource, Record, Video, VideoSource
+from pipeline.data.source import ImageSource, Record, VectorSource, Video, VideoSource
 from pipeline.storage import transfer
 
 NAMES = modules_of(sources.__name__)
-SIZE, LENGTH = 16, 5
+SIZE, LENGTH, FEATURES = 16, 5, 3
+# The contract of a source and of an example, by modality.
+CONTRACTS = {
+    "image": (ImageSource, Record),
+    "video": (VideoSource, Video),
+    "vector": (VectorSource, Record),
+}
 DOCS = pathlib.Path(__file__).parents[3] / "docs" / "data.md"
 
 
@@ -38,6 +45,7 @@ def paths(tmp_path_factory):
         for file in sorted((root / "folder/cat").iterdir()):
             archive.write(file, file.name)
     np.save(root / "images.npy", np.zeros((4, SIZE, SIZE, 3), np.uint8))
+    np.save(root / "vectors.npy", np.arange(4 * FEATURES).reshape(4, FEATURES))
     for number in range(3):
         write_video(root / f"videos/{number}.mp4", frames=LENGTH)
     lines = [json.dumps({"path": f"videos/{number}.mp4"}) for number in range(3)]
@@ -52,6 +60,7 @@ def paths(tmp_path_factory):
         "videos": root / "videos",
         "video_list": root / "list.jsonl",
         "clips": root / "clips",
+        "vectors": root / "vectors.npy",
     }
 
 
@@ -64,6 +73,7 @@ def open_each(name: str, paths: dict[str, pathlib.Path]) -> tuple:
         eval_fraction=0.5,
         image_size=SIZE,
         length=LENGTH,
+        num_features=FEATURES,
     )
 
 
@@ -71,7 +81,7 @@ def open_each(name: str, paths: dict[str, pathlib.Path]) -> tuple:
 def test_a_source_says_what_it_is(name):
     module = load(sources.__name__, name, where="data.source")
     assert summaries(sources.__name__)[name].endswith(".")
-    assert module.MODALITY in ("image", "video")
+    assert module.MODALITY in MODALITIES
     arguments = sources.arguments_of(name)
     assert set(arguments) <= set(sources.ARGUMENTS)
     assert ("path" in arguments) == ("key" in arguments)
@@ -90,19 +100,21 @@ def test_a_source_is_found_by_its_suffixes_and_in_the_docs(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_source_gives_examples_of_its_modality(name, paths):
     train, held_out = open_each(name, paths)
-    image = sources.modality_of(name) == "image"
+    modality = sources.modality_of(name)
+    contract, kind = CONTRACTS[modality]
     for source in (train, held_out):
-        assert isinstance(source, ImageSource if image else VideoSource)
+        assert isinstance(source, contract)
         assert len(source) > 0 and isinstance(source.fingerprint, str)
         assert all(isinstance(label, str) for label in source.classes)
         example = source[len(source) - 1]
-        assert isinstance(example, Record if image else Video)
+        assert isinstance(example, kind)
         assert example.label == -1 or 0 <= example.label < max(1, len(source.classes))
         assert source.name(0)
-        if image and source.shape is not None:
+        if modality in ("image", "vector") and source.shape is not None:
             pixels, labels = source.gather(np.arange(2) % len(source))
             assert pixels.shape == (2, *source.shape) and labels.shape == (2,)
-        if not image:
+            assert pixels.dtype == MODALITIES[modality].dtype
+        if modality == "video":
             assert source.size(0) is None or len(source.size(0)) == 2
         again = pickle.loads(pickle.dumps(source))
         assert again.fingerprint == source.fingerprint
@@ -137,8 +149,9 @@ def test_a_path_is_required_where_one_is_read_and_refused_elsewhere(name, paths)
     message = r"data\.path is missing" if reads_path else r"takes no data\.path"
     with pytest.raises(ConfigError, match=message):
         sources.open_source(name, "" if reads_path else "/nowhere", modality=modality)
-    other = {"image": "video", "video": "image"}[modality]
-    with pytest.raises(ConfigError, match=f"is a source of {modality}s, not {other}s"):
+    other = next(each for each in MODALITIES if each != modality)
+    found, wanted = (MODALITIES[each].plural for each in (modality, other))
+    with pytest.raises(ConfigError, match=f"is a source of {found}, not {wanted}"):
         sources.open_source(name, "", modality=other)
 
 
