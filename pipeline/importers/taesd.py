@@ -1,11 +1,14 @@
 """TAESD of madebyollin/taesd, tiny autoencoders for diffusion latents; two files become a codec.
 
-The networks are in pipeline.networks.taesd. Each file is a sequence of numbered layers; tensors are
-named "encoder.3.weight" and so on here.
+The networks are in pipeline.networks.taesd. Each file is a sequence of numbered layers
+(pipeline.published.authors.taesd). One file with both, as `strata export --to single-file` writes
+it, is given twice.
 """
 
+import functools
+import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,27 +16,10 @@ import numpy as np
 
 from pipeline.core.errors import CheckpointError
 from pipeline.formats import state_dict
-from pipeline.formats.state_dict import Found, conv, no_rule, same
 from pipeline.importers import Imported, provenance, shapes_of
+from pipeline.published.authors import taesd as naming
 
 FILES = ("ENCODER", "DECODER")
-# Numbers of the layers in the files. In the decoder, 0 is the clamp, 2 a ReLU, and upsampling
-# counts.
-_PLACES = {
-    "encoder.conv_in": 0,
-    "encoder.downs.0": 2,
-    "encoder.downs.1": 6,
-    "encoder.downs.2": 10,
-    "encoder.conv_out": 14,
-    "decoder.conv_in": 1,
-    "decoder.ups.0": 7,
-    "decoder.ups.1": 12,
-    "decoder.ups.2": 17,
-    "decoder.conv_out": 19,
-}
-_FIRST_BLOCKS = {"encoder": (1, 3, 7, 11), "decoder": (3, 8, 13, 18)}
-_POOL = {"conv1": 0, "norm": 1, "conv2": 3}
-_LEAVES = {"kernel": ("weight", conv), "scale": ("weight", same), "bias": ("bias", same)}
 
 
 def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
@@ -52,16 +38,12 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
 def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the tensors of both files. Raises DataError if one is missing or damaged."""
     sides = zip(("encoder", "decoder"), paths)
-    return {
-        f"{side}.{name}": array
-        for side, path in sides
-        for name, array in state_dict.load(path).items()
-    }
+    return {name: array for side, path in sides for name, array in _tensors(path, side).items()}
 
 
 def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return config.model of the network in the files. Raises CheckpointError for another kind."""
-    last = tensors.get(f"encoder.{_PLACES['encoder.conv_out']}.weight")
+    last = tensors.get(f"encoder.{naming.conv_out(num_blocks=3)}.weight")
     if last is None:
         raise CheckpointError(
             f"{' and '.join(paths)}: the first file is not the encoder of a TAESD of 8x8 pixels"
@@ -84,26 +66,21 @@ def convert(
     pooled = any(".pool." in name for name in tensors)
     hint = f" (set model.encoder.pool={pooled} and model.decoder.pool={pooled})"
     hint = "" if pooled == any(".pool." in name for name in shapes) else hint
-    return state_dict.convert(tensors, shapes, _source, path=path, hint=hint)
+    blocks = {side: _num_blocks(shapes, side) for side in ("encoder", "decoder")}
+    rule = functools.partial(naming.source, blocks=blocks)
+    return state_dict.convert(tensors, shapes, rule, path=path, hint=hint)
 
 
-def _source(name: str) -> Found:
-    module, _, leaf = name.rpartition(".")
-    if leaf not in _LEAVES:
-        raise no_rule(name)
-    theirs, transform = _LEAVES[leaf]
-    return f"{_module(module, name)}.{theirs}", transform
+def _num_blocks(names: Iterable[str], side: str) -> int:
+    block = re.compile(rf"{side}\.stages\.1\.blocks\.(\d+)\.")
+    return len({found[1] for name in names if (found := block.match(name))})
 
 
-def _module(module: str, name: str) -> str:
-    side = module.partition(".")[0]
-    if module in _PLACES:
-        return f"{side}.{_PLACES[module]}"
-    found = re.fullmatch(
-        r"(encoder|decoder)\.stages\.(\d)\.blocks\.(\d)\.(?:convs\.(\d)|pool\.(\w+))", module
-    )
-    if not found or (found[5] and found[5] not in _POOL):
-        raise no_rule(name)
-    block = f"{side}.{_FIRST_BLOCKS[side][int(found[2])] + int(found[3])}"
-    # There is a ReLU between two convolutions.
-    return f"{block}.conv.{2 * int(found[4])}" if found[4] else f"{block}.pool.{_POOL[found[5]]}"
+def _tensors(path: str, side: str) -> dict[str, np.ndarray]:
+    """Return the tensors of one network, from a file of its own or from one of both."""
+    file = pathlib.Path(path)
+    is_safe = file.suffix == ".safetensors"
+    tensors = state_dict.load_safetensors(file) if is_safe else state_dict.load(path)
+    both = f"taesd_{side}."
+    own = {n.removeprefix(both): array for n, array in tensors.items() if n.startswith(both)}
+    return {f"{side}.{name}": array for name, array in (own or tensors).items()}

@@ -49,6 +49,13 @@ DC_AE_SANA = _SIZES | dict(
     upsample_block_type="interpolate",
     scaling_factor=0.41407,
 )
+TINY: dict[str, Any] = dict(
+    encoder_block_out_channels=[8] * 4,
+    decoder_block_out_channels=[8] * 4,
+    num_encoder_blocks=[1, 2, 2, 2],
+    num_decoder_blocks=[1, 1, 1, 1],
+    latent_channels=3,
+)
 
 _WAN: dict[str, Any] = dict(
     base_dim=8, z_dim=4, num_res_blocks=1, latents_mean=[0.5, 0.0, -1.0, 2.0], latents_std=[2.0] * 4
@@ -119,6 +126,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         ),
     ],
     "AutoencoderDC": [DC_AE_IN, DC_AE_SANA],
+    "AutoencoderTiny": [TINY, TINY | dict(scaling_factor=0.5, shift_factor=0.25)],
     "VQModel": [
         dict(
             block_out_channels=[8, 16],

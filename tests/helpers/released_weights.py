@@ -363,6 +363,7 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         "ltx": _ltx,
         "openai_vdvae": lambda: Sample(vdvae_tensors(), torch_files, HIERARCHY),
         "taesd": lambda: Sample(taesd(4, pool=False), taesd_files),
+        "taehv": lambda: Sample(taehv(), torch_files),
         "wan": lambda: Sample(wan(), torch_files),
         "wf_vae": lambda: Sample(
             wf_vae(),
@@ -371,6 +372,22 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         ),
     }
     return samples[importer]()
+
+
+def taehv(*, is_super: bool = False, **settings: Any) -> dict[str, np.ndarray]:
+    """Return the tensors of a narrow TAEHV; `settings` are its encoder's and its decoder's."""
+    decoder = dict(name=f"video.taehv{'_super' * is_super}.Decoder", channels=[8, 6, 4, 4])
+    model = published.complete(
+        {
+            "name": "autoencoder.Autoencoder",
+            "latent_channels": 5,
+            "encoder": dict(name="video.taehv.Encoder", width=4) | settings,
+            "bottleneck": {"name": "identity.Identity"},
+            "decoder": decoder | settings,
+        }
+    )
+    arrays = {name: noise(*shape.shape) for name, shape in importers.shapes_of(model).items()}
+    return state_dict.restore(arrays, authors.of_model(model).rule(model, ()))
 
 
 def _ltx() -> Sample:

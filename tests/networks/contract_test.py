@@ -35,6 +35,8 @@ SMALL: dict[str, dict[str, Any]] = {
         channels=(4, 8, 8, 8, 8),
         num_blocks=(1, 0, 0, 0, 1),
     ),
+    "video.taehv": dict(num_blocks=1),
+    "video.taehv_super": dict(num_blocks=1),
     "video.wan": dict(channels=(2, 4, 4, 4), num_blocks=1),
     "video.wan_residual": dict(channels=(2, 4, 4, 4), num_blocks=1),
     "video.magvit": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1, num_middle=1),
