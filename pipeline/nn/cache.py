@@ -17,8 +17,8 @@ class Memory:
     stream. So there are more places than frames, and `with_room` keeps their number a power of two.
     """
 
-    frames: Float[Array, "b n ..."]
-    count: Int[Array, ""]
+    frames: Any  # [b n ...]
+    count: Any  # int32 []
 
 
 CacheArrays = tuple[Array | Memory, ...]

@@ -13,7 +13,9 @@ framewise = Layout(
 
 
 def rule(
-    modules: Sequence[tuple[str, str]], kernels: Mapping[str, Layout], scale: Layout = same
+    modules: Sequence[tuple[str, str]],
+    kernels: Mapping[str, Layout],
+    scale: tuple[str, Layout] = ("weight", same),
 ) -> Callable[[str], tuple[str, Layout]]:
     """Return the rule of a network of convolutions and norms.
 
@@ -22,7 +24,7 @@ def rule(
         first one that matches a whole name holds.
       kernels: patterns of our modules whose kernels are not those of 3-D convolutions, and their
         layouts.
-      scale: the layout of the scales of norms.
+      scale: the name and the layout of the scales of norms.
     """
 
     def source(name: str) -> tuple[str, Layout]:
@@ -36,7 +38,7 @@ def rule(
         if leaf == "bias":
             return f"{found}.bias", same
         if leaf == "scale":
-            return f"{found}.weight", scale
+            return f"{found}.{scale[0]}", scale[1]
         layout = next(
             (each for part, each in kernels.items() if re.fullmatch(part, module)), conv3d
         )

@@ -163,4 +163,33 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             clip_output=False,
         ),
     ],
+    "AutoencoderKLHunyuanVideo": [
+        dict(
+            block_out_channels=[2, 4, 4, 4],
+            latent_channels=2,
+            layers_per_block=1,
+            norm_num_groups=2,
+            mid_block_add_attention=attention,
+        )
+        for attention in (True, False)
+    ],
+    "AutoencoderKLHunyuanVideo15": [
+        dict(
+            block_out_channels=[4, 8, 8],
+            latent_channels=2,
+            layers_per_block=1,
+            spatial_compression_ratio=4,
+            temporal_compression_ratio=2,
+        )
+    ],
+    "AutoencoderKLCogVideoX": [
+        dict(
+            block_out_channels=[2, 4, 4, 4],
+            latent_channels=2,
+            layers_per_block=1,
+            norm_num_groups=2,
+            scaling_factor=0.7,
+            invert_scale_latents=True,
+        )
+    ],
 }

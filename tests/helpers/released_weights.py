@@ -359,6 +359,7 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
             autoencoder_kl(), lambda folder, given: [str(write_diffusers(folder, given))]
         ),
         "disentangling_vae": lambda: Sample(burgess_tensors(), torch_files, MNIST),
+        "hunyuan_video": _hunyuan_video,
         "image_codec": _image_codec,
         "ltx": _ltx,
         "openai_vdvae": lambda: Sample(vdvae_tensors(), torch_files, HIERARCHY),
@@ -405,6 +406,22 @@ def _ltx() -> Sample:
         return [str(folder / "ltx.safetensors")]
 
     return Sample(tensors, write, ignored=lambda name: "per_channel_statistics" in name)
+
+
+def _hunyuan_video() -> Sample:
+    """Return HunyuanVideo's codec in the fewest channels that 32 groups have."""
+    settings = {"_class_name": "AutoencoderKLHunyuanVideo", "block_out_channels": [32] * 4}
+    settings |= {"latent_channels": 2, "layers_per_block": 1}
+    model = published.complete(published.of_class(settings["_class_name"]).recipe(settings))
+    arrays = {name: noise(*shape.shape) for name, shape in importers.shapes_of(model).items()}
+    tensors = state_dict.restore(arrays, authors.of_model(model).rule(model, ()))
+
+    def write(folder: pathlib.Path, given: Mapping[str, np.ndarray]) -> list[str]:
+        folder.mkdir()
+        safetensors.numpy.save_file(dict(given), folder / "vae.safetensors")
+        return [str(folder / "vae.safetensors")]
+
+    return Sample(tensors, write)
 
 
 def _image_codec() -> Sample:

@@ -14,7 +14,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from pipeline.core.errors import ConfigError
-from pipeline.networks.video.residual import Clip, ResBlock, ResidualDecoder, ResidualEncoder, Stage
+from pipeline.networks.video.residual import (
+    Blocks,
+    Clip,
+    ResBlock,
+    ResidualDecoder,
+    ResidualEncoder,
+    Stage,
+)
 from pipeline.nn.cache import CausalCache, starts_clip
 from pipeline.nn.conv3d import CausalConv3d
 from pipeline.nn.norm import GroupNorm
@@ -31,18 +38,6 @@ class Up(nnx.Module):
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         y = self.conv(nearest_upsample(x, 2), cache)
         return double_frames(y, first=starts_clip(cache)) if self.in_time else y
-
-
-class Blocks(nnx.Module):
-    """Residual blocks of one width."""
-
-    def __init__(self, blocks: Sequence[ResBlock]):
-        self.blocks = nnx.List(blocks)
-
-    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
-        for block in self.blocks:
-            x = block(x, cache)
-        return x
 
 
 class Layers:

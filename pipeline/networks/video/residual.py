@@ -84,6 +84,18 @@ class ResBlock(nnx.Module):
         return h + (x if self.shortcut is None else self.shortcut(x, cache))
 
 
+class Blocks(nnx.Module):
+    """Residual blocks of one width."""
+
+    def __init__(self, blocks: Sequence[ResBlock]):
+        self.blocks = nnx.List(blocks)
+
+    def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
+        for block in self.blocks:
+            x = block(x, cache)
+        return x
+
+
 class Middle(nnx.Module):
     """A residual block, attention within each frame, and a residual block."""
 
