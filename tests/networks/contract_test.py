@@ -39,6 +39,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "video.taehv_super": dict(num_blocks=1),
     "video.wan": dict(channels=(2, 4, 4, 4), num_blocks=1),
     "video.wan_residual": dict(channels=(2, 4, 4, 4), num_blocks=1),
+    "video.cogvideox": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
+    "video.hunyuan": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
+    "video.hunyuan_residual": dict(channels=(6, 12, 24), in_time=(False, True), num_blocks=1),
     "video.magvit": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1, num_middle=1),
     "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
@@ -94,7 +97,9 @@ def test_every_module_has_an_encoder_a_decoder_and_settings_here():
 def test_a_network_changes_the_size_by_its_factors(network):
     side, _, _, skeleton = network
     factor = 1 if side == "Encoder" else skeleton.spatial_factor
-    frames = 2 if side == "Encoder" else 1 + skeleton.temporal_factor
+    windows = getattr(skeleton, "windows", None)
+    frames = windows.num_frames(2) if windows else 1 + skeleton.temporal_factor
+    frames = 2 if side == "Encoder" else frames
     time = (frames,) if skeleton.is_video else ()
     y, aux = outputs_of(network)
     assert y.shape == (1, *time, 2 * factor, 4 * factor, skeleton.out_channels)

@@ -13,6 +13,10 @@ from pipeline.cli.list import stated_parameters
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 # Learnable parameters of the class or of the authors' file.
 PUBLISHED = {
+    "cogvideox/vae": 215_583_907,
+    "hunyuan_video/v10": 246_478_803,
+    "hunyuan_video/v15": 1_260_634_115,
+    "magvit/easyanimate": 244_375_507,
     "qwen_image/vae": 126_892_531,
     "wan/wan21": 126_892_531,
     "wan/wan22": 704_688_668,
