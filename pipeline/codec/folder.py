@@ -3,10 +3,11 @@
 It is strict: a folder loads whole, or not at all with a line that says what is wrong.
 """
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,11 +20,13 @@ from flax import nnx
 from pipeline import models
 from pipeline.codec import card, places, streaming_contract
 from pipeline.codec.places import CONFIG, WEIGHTS, Found
-from pipeline.core import parameters
+from pipeline.core import bounds, parameters
 from pipeline.core.errors import CheckpointError, ConfigError, StrataError, one_line
 from pipeline.core.parameters import Abstract, ModelDef
+from pipeline.formats import safetensors_header
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.formats.names import first_few
+from pipeline.formats.safetensors_header import Tensor
 from pipeline.storage import transfer
 from pipeline.storage.paths import as_path
 
@@ -63,9 +66,12 @@ def load(
     with found.named():
         config = _checked_config(found.config, root / CONFIG)
         config |= {} if dtype is None else {"dtype": dtype}
-        modeldef, shapes = _model(config, root / CONFIG)
+        header = _header(root / WEIGHTS)
+        bounds.check(config.get("model"), f"{root / CONFIG}: model")
+        limit = bounds.Bounds.of(header)
+        modeldef, shapes = _model(config, root / CONFIG, limit)
+        _check(header, shapes, root / WEIGHTS)
         weights = _read_weights(root / WEIGHTS)
-        _check(weights, shapes, root / WEIGHTS)
         digest = fingerprint_of(weights)
         recorded = config.get("weights_sha256")
         if recorded and digest != recorded:
@@ -152,15 +158,19 @@ def _facts(config: Mapping[str, Any], file: os.PathLike[str]) -> dict[str, Any]:
     }
 
 
-def _model(config: Mapping[str, Any], file: os.PathLike[str]) -> tuple[ModelDef, Abstract]:
+def _model(
+    config: Mapping[str, Any], file: os.PathLike[str], limit: bounds.Bounds | None = None
+) -> tuple[ModelDef, Abstract]:
+    """Return the model's definition and shapes; `limit` is for settings that a stranger wrote."""
     try:
         dtype = jnp.dtype(config["dtype"])
         recipe = config["model"]
         if not isinstance(recipe, Mapping):
             raise ConfigError(f"model={recipe!r} must be an object")
-        modeldef, params, model_state = parameters.abstract(
-            lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype)
-        )
+        with contextlib.nullcontext() if limit is None else limit.counted("model"):
+            modeldef, params, model_state = parameters.abstract(
+                lambda: models.create(recipe, rngs=nnx.Rngs(0), dtype=dtype)
+            )
     except KeyError as error:
         raise CheckpointError(f"{file} has no {error.args[0]!r}") from None
     except Exception as error:  # settings that no recipe has raise nearly anything in a model
@@ -170,8 +180,13 @@ def _model(config: Mapping[str, Any], file: os.PathLike[str]) -> tuple[ModelDef,
     return modeldef, params | model_state
 
 
+def _header(file: pathlib.Path) -> dict[str, Tensor]:
+    with _damage_reported(file):
+        return safetensors_header.read(file)
+
+
 def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
+    with _damage_reported(file):
         with safetensors.safe_open(file, "numpy") as opened:
             names = list(opened.keys())
         weights = {}
@@ -183,6 +198,13 @@ def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
                     name: opened.get_tensor(name) for name in names[first : first + _AT_ONCE]
                 }
         return weights
+
+
+@contextlib.contextmanager
+def _damage_reported(file: pathlib.Path) -> Iterator[None]:
+    """Turn errors of reading a file of weights into one line."""
+    try:
+        yield
     except FileNotFoundError:
         raise CheckpointError(
             f"{file.parent} is not a whole codec: it has no {file.name}"
@@ -194,18 +216,18 @@ def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
         ) from None
 
 
-def _check(weights: Mapping[str, np.ndarray], shapes: Abstract, file: pathlib.Path) -> None:
+def _check(weights: Mapping[str, Tensor], shapes: Abstract, file: pathlib.Path) -> None:
     problems = []
     missing, extra = sorted(shapes.keys() - weights.keys()), sorted(weights.keys() - shapes.keys())
     for what, names in (("missing", missing), ("unknown", extra)):
         if names:
             problems.append(f"{len(names)} {what} ({first_few(names)})")
     wrong = [
-        f"{name} is {array.dtype.name}{list(array.shape)}, not {shapes[name].dtype.name}"
+        f"{name} is {array.dtype}{list(array.shape)}, not {shapes[name].dtype.name}"
         f"{list(shapes[name].shape)}"
         for name, array in sorted(weights.items())
         if name in shapes
-        and (array.shape != shapes[name].shape or array.dtype != shapes[name].dtype)
+        and (array.shape != shapes[name].shape or array.dtype != shapes[name].dtype.name)
     ]
     if wrong:
         problems.append(f"{len(wrong)} of another shape or type ({first_few(wrong)})")

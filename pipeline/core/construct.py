@@ -60,23 +60,40 @@ def load(package: str, name: str, *, where: str) -> ModuleType:
 
 
 def find(package: str, name: str, *, where: str) -> Callable[..., Any]:
-    """Import `package`.`name`, where name is "module.Class"."""
+    """Import the class `package`.`name`, where name is "module.Class".
+
+    The class must be defined in the package: what a module imports from elsewhere is not found, nor
+    are functions and private names, because a recipe may come with a stranger's codec.
+
+    Raises:
+      ConfigError: there is no such class; the message names the nearest one.
+    """
     module_name, _, attribute = name.rpartition(".")
-    if not module_name or not all(part.isidentifier() for part in name.split(".")):
+    if not module_name or not all(_is_public(part) for part in name.split(".")):
         raise ConfigError(f"{where}.name={name!r} must be 'module.Name', a name in {package}")
     try:
         module = importlib.import_module(f"{package}.{module_name}")
     except ModuleNotFoundError as error:
-        if error.name != f"{package}.{module_name}":
+        if error.name is None or not f"{package}.{module_name}".startswith(error.name):
             raise
         raise ConfigError(
             f"{where}.name={name!r}: there is no module {package}.{module_name}, "
             f"{nearest(module_name, modules_of(package))}"
         ) from None
-    if not callable(getattr(module, attribute, None)):
-        public = [key for key, each in vars(module).items() if callable(each) and key[0] != "_"]
-        raise ConfigError(f"{where}.name={name!r}: {nearest(attribute, public)}")
-    return getattr(module, attribute)
+    classes = {key: each for key, each in vars(module).items() if _is_class_of(package, each)}
+    if attribute not in classes:
+        raise ConfigError(
+            f"{where}.name={name!r}: {nearest(attribute, filter(_is_public, classes))}"
+        )
+    return classes[attribute]
+
+
+def _is_public(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("_")
+
+
+def _is_class_of(package: str, value: Any) -> bool:
+    return isinstance(value, type) and value.__module__.startswith(f"{package}.")
 
 
 def check_arguments(

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from pipeline.core.errors import CheckpointError, DataError, one_line
-from pipeline.formats import torch_pickle
+from pipeline.formats import safetensors_header, torch_pickle
 from pipeline.formats.names import first_few
 
 # A tensor's name in the file, and the function that changes its layout to ours.
@@ -76,6 +76,7 @@ def load_safetensors(file: pathlib.Path) -> dict[str, np.ndarray]:
       DataError: the file is unreadable.
     """
     try:
+        safetensors_header.read(file)  # before memory is taken for what it says
         tensors = safetensors.numpy.load_file(file)
     except FileNotFoundError:
         raise DataError(

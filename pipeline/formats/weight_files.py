@@ -8,7 +8,7 @@ import safetensors
 import safetensors.numpy
 
 from pipeline.core.errors import ConfigError, DataError, one_line
-from pipeline.formats import torch_pickle
+from pipeline.formats import safetensors_header, torch_pickle
 from pipeline.storage import transfer
 
 TORCH = (".pth", ".pt", ".th", ".bin")
@@ -26,7 +26,7 @@ def load(path: str) -> dict[str, np.ndarray]:
       ConfigError: the extension is unknown, or h5py is not installed.
     """
     ending = os.path.splitext(path)[1].lower()
-    readers: dict[str, Any] = {".safetensors": safetensors.numpy.load_file}
+    readers: dict[str, Any] = {".safetensors": _load_safetensors}
     readers |= dict.fromkeys(TORCH, torch_pickle.load) | dict.fromkeys(HDF5, _load_hdf5)
     if ending not in readers:
         raise ConfigError(f"{path} must be a file of weights: {', '.join(readers)}")
@@ -40,6 +40,11 @@ def load(path: str) -> dict[str, np.ndarray]:
         raise DataError(
             f"{path} is not a {ending} file of weights, or is damaged: {reason}"
         ) from None
+
+
+def _load_safetensors(path: str) -> dict[str, np.ndarray]:
+    safetensors_header.read(path)  # before memory is taken for what it says
+    return safetensors.numpy.load_file(path)
 
 
 def _load_hdf5(path: str) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ A file defines:
     importer makes the model that the files describe, or raises ConfigError if they do not.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 from pipeline import models
-from pipeline.core import parameters
+from pipeline.core import bounds, parameters
 from pipeline.core.errors import ConfigError
 
 
@@ -46,11 +47,22 @@ def provenance(module: str, paths: Sequence[str]) -> str:
     return f"{module.rpartition('.')[2].replace('_', '-')}: {files}"
 
 
-def shapes_of(model: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+def shapes_of(
+    model: Mapping[str, Any], tensors: Mapping[str, Any] | None = None
+) -> dict[str, jax.ShapeDtypeStruct]:
     """Return the shapes of a model's parameters and other variables, such as running statistics,
     by name.
+
+    Args:
+      model: config.model.
+      tensors: those of the files, which bound a model that the files describe themselves.
+
+    Raises:
+      CheckpointError: the model is much larger than these tensors.
     """
-    _, shapes, others = parameters.abstract(lambda: models.create(model, rngs=nnx.Rngs(0)))
+    limit = None if tensors is None else bounds.Bounds.of(tensors)
+    with contextlib.nullcontext() if limit is None else limit.counted("config.json"):
+        _, shapes, others = parameters.abstract(lambda: models.create(model, rngs=nnx.Rngs(0)))
     return shapes | others
 
 

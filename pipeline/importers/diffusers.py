@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline import published
+from pipeline.core import bounds
 from pipeline.core.errors import CheckpointError
 from pipeline.formats import diffusers_folder, state_dict
 from pipeline.importers import Imported, check_hidden_settings, provenance, shapes_of
@@ -31,6 +32,7 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
     (path,) = paths
     settings = diffusers_folder.settings(path)
     file = str(pathlib.Path(path) / CONFIG)
+    bounds.check(settings, file)
     family, released = describe(settings, file)
     model = released if model is None else model
     check_hidden_settings(model, released, family.HIDDEN, paths)
@@ -39,7 +41,7 @@ def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Import
         latents = family.read_statistics(settings, tensors)
     _, buffers = family.write_statistics(latents, published.complete(released))
     arrays = state_dict.convert(
-        tensors, shapes_of(model), family.rule(model, tensors), path=path, ignored=buffers
+        tensors, shapes_of(model, tensors), family.rule(model, tensors), path=path, ignored=buffers
     )
     return Imported(model, arrays, latents, provenance(__name__, paths), settings)
 

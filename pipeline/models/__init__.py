@@ -22,9 +22,11 @@ def create(recipe: Mapping[str, Any], *, rngs: nnx.Rngs, dtype: Any = jnp.float3
     Raises:
       ConfigError: the recipe has impossible settings; the message names them.
     """
+    name = recipe.get("name") if isinstance(recipe, Mapping) else None
+    kind: Any = find("pipeline.models", name, where="model") if isinstance(name, str) else None
+    if kind is not None and not issubclass(kind, nnx.Module):
+        raise ConfigError(f"model.name={name!r} is not a model")
     model = construct("pipeline.models", recipe, where="model", rngs=rngs, dtype=dtype)
-    if not isinstance(model, nnx.Module):
-        raise ConfigError(f"model.name={recipe['name']!r} is not a model")
     leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model, nnx.Param))
     empty = [(path, leaf.shape) for path, leaf in leaves if 0 in leaf.shape]
     if empty:

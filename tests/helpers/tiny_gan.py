@@ -65,6 +65,7 @@ class TinyCodec(nnx.Module):
 # Recipes look models up in pipeline.models.
 _module = types.ModuleType("pipeline.models.tiny_codec")
 _module.TinyCodec = TinyCodec  # pyright: ignore
+TinyCodec.__module__ = _module.__name__  # only classes of the package are found
 sys.modules["pipeline.models.tiny_codec"] = _module
 
 
