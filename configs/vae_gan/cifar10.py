@@ -30,7 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.num_steps = 195_000
     config.batch_size = 64
     config.ema = 0.999
-    config.step = "adversarial"
+    config.step = "vae_gan"
 
     config.data.source = "records"
     config.data.path = ""
@@ -56,7 +56,6 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.adversarial.weight = 1e6
     config.objective.adversarial.adaptive = False
     config.objective.adversarial.start = 0
-    config.objective.adversarial.from_prior = True
 
     config.discriminator = ConfigDict()
     config.discriminator.name = "patchgan.PatchGAN2D"

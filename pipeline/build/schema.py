@@ -62,7 +62,7 @@ _FIXED_SECTIONS = (
 )
 _SECTIONS = ("data", "init", "model", "optimizer", "objective", "discriminator", "sharding")
 _SECTIONS += _FIXED_SECTIONS
-STEPS = ("elbo", "adversarial")
+STEPS = ("elbo", "adversarial", "vae_gan")
 
 
 def complete(config: ConfigDict) -> dict[str, Any]:

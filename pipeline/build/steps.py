@@ -20,6 +20,7 @@ from pipeline.training.steps.adversarial import AdversarialStep
 from pipeline.training.steps.elbo import ElboStep
 from pipeline.training.steps.importance_weighted import ImportanceWeightedStep
 from pipeline.training.steps.latent_adversarial import LatentAdversarialStep
+from pipeline.training.steps.vae_gan import VaeGanStep
 
 
 def step(
@@ -95,7 +96,8 @@ def _adversarial_step(
                 f"objective.adversarial.adaptive balances gradients at {layer}, which "
                 "config.trainable freezes; set adaptive=False"
             )
-    return AdversarialStep(
+    step = VaeGanStep if config["step"] == "vae_gan" else AdversarialStep
+    return step(
         modeldef,
         loss,
         discriminator=discriminator,

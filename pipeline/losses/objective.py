@@ -48,6 +48,7 @@ _RESERVED = ("adversarial", "importance", "latent_adversarial", "spectral")
 DEFAULTS: dict[str, dict[str, Any]] = {
     "elbo": {"distortion": {"weight": 1.0}, "rate": {"weight": 1.0}},
     "adversarial": {"l1": {"weight": 1.0}, "rate": {"weight": 1e-6}},
+    "vae_gan": {"discriminator_features": {"weight": 1.0}, "rate": {"weight": 1.0}},
 }
 
 

@@ -2,8 +2,8 @@
 
 Its rotation trick is on by default and is compared apart. Its moving averages start from counts of
 1 and are not divided by their weight: ours are given the weight 1, which decays to 1. Its FSQ
-stretches the range by 1 + eps where the paper shrinks it by 1 - eps, so that elements within 0.01 of
-the middle between two levels may differ; its LFQ has the first element as the highest bit.
+stretches the range by 1 + eps where the paper shrinks it by 1 - eps, so that elements within 0.01
+of the middle between two levels may differ; its LFQ has the first element as the highest bit.
 """
 
 import pytest

@@ -19,7 +19,8 @@ def discriminator_features(
         pair = outputs.aux.get("discriminator_features")
         if pair is None:
             raise ConfigError(
-                f"{where} needs config.step='adversarial' and a config.discriminator with features"
+                f"{where} needs config.step='vae_gan' or 'adversarial', and a config.discriminator "
+                "with features"
             )
         a, b = (each.astype(jnp.float32) for each in pair)
         return 0.5 * sum_of_example(jnp.square(a - b))

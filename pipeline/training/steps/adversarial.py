@@ -16,7 +16,7 @@ from pipeline.losses import adversarial
 from pipeline.losses.objective import Objective
 from pipeline.metrics.functions import codebook_usage
 from pipeline.training.state.train_state import TrainState
-from pipeline.training.steps import vae_gan
+from pipeline.training.steps import discriminator_features
 from pipeline.training.steps.gan_config import GanConfig
 from pipeline.training.steps.microbatches import accumulate, gather, key_of, masked_means
 from pipeline.training.update import Proposal, Update
@@ -212,7 +212,7 @@ class AdversarialStep:
             model = self.modeldef.merge(params, model_state)
             outputs = model(inputs, key=key, train=True)
             own = {name: params[name] for name in self.objective.params}
-            fakes = vae_gan.decoded_fakes(model, outputs, inputs, key) if self._from_prior else ()
+            fakes = self._decoded(model, outputs, inputs, key)
             return (outputs, own, fakes), parameters.split(model)[2]
 
         def losses_of(
@@ -256,15 +256,18 @@ class AdversarialStep:
         parts = _Gradients(gradients, discriminator_gradients, generator_gradients, nll_layer)
         return parts, metrics, model_state
 
-    @property
-    def _from_prior(self) -> bool:
-        return self.active and self.gan.from_prior
+    def _decoded(
+        self, model: Any, outputs: Outputs, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "b ..."], ...]:
+        """Return the fakes that are decoded apart; none, because they are the reconstructions."""
+        del model, outputs, batch, key
+        return ()
 
     def _with_features(self, outputs: Outputs, discriminator: Any, batch: Batch) -> Outputs:
-        if self.discriminator is None or not vae_gan.needs_features(self.objective):
+        if self.discriminator is None or not discriminator_features.needs_features(self.objective):
             return outputs
         judge = self.discriminator.merge(discriminator.params, discriminator.model_state)
-        return vae_gan.with_features(outputs, judge, batch)
+        return discriminator_features.with_features(outputs, judge, batch)
 
     @property
     def _balances_later(self) -> bool:

@@ -17,8 +17,6 @@ class GanConfig:
       r1: gamma of the penalty on the gradient at real examples; it is applied every `r1_every`
         steps, multiplied by `r1_every`.
       lecam: weight of LeCam's regularizer, whose running means decay by `lecam_decay`.
-      from_prior: train the decoder alone with the generator's loss, on reconstructions and on
-        images decoded from the prior alike (VAE-GAN, arXiv 1512.09300).
     """
 
     loss: str = "hinge"
@@ -32,4 +30,3 @@ class GanConfig:
     r1_every: int = 16
     lecam: float | int = 0.0
     lecam_decay: float | int = 0.999
-    from_prior: bool = False

@@ -17,10 +17,11 @@ from pipeline.training.state import sharding
 from pipeline.training.state import train_state as states
 
 CHANGES = dict(
+    step="vae_gan",
     objective=dict(
         discriminator_features=dict(weight=1.0),
         rate=dict(weight=1e-3),
-        adversarial=dict(loss="non_saturating", weight=1.0, adaptive=False, from_prior=True),
+        adversarial=dict(loss="non_saturating", weight=1.0, adaptive=False),
     ),
     optimizer=dict(name="adamw", learning_rate=1e-3, b1=0.5),
     model__noise=False,
