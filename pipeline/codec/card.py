@@ -43,7 +43,7 @@ def _front_matter(config: Config) -> str:
     pipeline_tag = "video-to-video" if is_video else "image-to-image"
     if "example_shape" in config.get("input", {}):
         task, pipeline_tag = [], None
-    network = config["model"].get("encoder", config["model"])["name"].split(".")[0]
+    network = config["model"].get("encoder", config["model"])["name"].split(".")[-2]
     figures = catalogue.reported(config.get("metrics") or {})
     entries = {
         "license": config.get("license", "unknown"),
@@ -122,7 +122,7 @@ def _name(config: Config) -> str:
     model = config["model"]
     # An autoencoder is called after its networks.
     name = (
-        model["encoder"]["name"].split(".")[0]
+        model["encoder"]["name"].split(".")[-2]  # "video.wan.Encoder"
         if "encoder" in model
         else model["name"].split(".")[-1]
     )
@@ -165,10 +165,11 @@ from pipeline import Codec
 codec = Codec.from_pretrained("path/to/this/folder")
 """
 _VIDEO_USAGE = """\
-z = codec.encode(video, chunk=8, tile=256).mode()  # video [b t h w 3], uint8, or float in [-1, 1]
-video = codec.decode(z, chunk=2, tile=256)         # uint8
+# video [b t h w 3], uint8, or float in [-1, 1]
+z = codec.encode(video, chunk={frames}, tile=256).mode()
+video = codec.decode(z, chunk={latents}, tile=256)  # uint8
 for frame in codec.decode_frames(codec.encode_frames(frames)):
-    ...                                            # any length, in constant memory
+    ...  # any length, a chunk at a time
 ```
 
 Files: `strata reconstruct --codec path/to/this/folder film.mp4 --out DIR`.
@@ -183,7 +184,12 @@ Files: `strata reconstruct --codec path/to/this/folder photo.jpg --out DIR`.
 
 
 def _any_size_usage(config: Config) -> str:
-    return _LOADING + (_VIDEO_USAGE if config["codec"]["is_video"] else _IMAGE_USAGE)
+    codec = config["codec"]
+    if not codec["is_video"]:
+        return _LOADING + _IMAGE_USAGE
+    factor = codec["temporal_factor"]
+    frames = codec["windows"]["stride"] if "windows" in codec else max(1, 8 // factor) * factor
+    return _LOADING + _VIDEO_USAGE.format(frames=frames, latents=frames // factor)
 
 
 def _fixed_size_usage(config: Config) -> str:

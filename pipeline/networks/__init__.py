@@ -19,8 +19,8 @@ Attributes of each:
   is_video: whether it takes clips.
   spatial_factor, temporal_factor: pixels (each way) and frames to a latent; 1 frame for images.
   causal: whether no output frame depends on a later input frame.
-  windows: optional; the fixed windows of time that the network was made for (pipeline.core.windows).
-    It is then called with one window at a time, and consecutive ones come with a `cache`.
+  windows: optional; fixed windows of time that belong to the network (pipeline.core.windows). It is
+    then called with one window at a time, and consecutive ones come with a `cache`.
   out_channels: channels of y.
 Attributes of a decoder:
   last_layer: name of the kernel at its output, for adaptive weights of a discriminator.

@@ -87,7 +87,7 @@ class Model(nnx.Module):
         False,
         False,
     )
-    spatial_factor, latent_channels, image_size, image_channels = 1, 3, 2, 3
+    spatial_factor, latent_channels, image_size, image_channels, num_frames = 1, 3, 2, 3, 9
 
     def __init__(self, windows: Windows):
         self.windows, self.temporal_factor = windows, windows.factor
