@@ -4,8 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from autoencoders import autoencoder
 from flax import nnx
 
+from pipeline import models
+from pipeline.codec import streaming_contract
+from pipeline.core import parameters
 from pipeline.core.errors import ConfigError
 from pipeline.networks.video import cogvideox
 from pipeline.networks.video.cogvideox import Layers, SpatialNorm, doubled, enlarged, halved
@@ -53,3 +57,35 @@ def test_another_number_of_widths_is_refused():
     settings = dict(in_channels=3, out_channels=4, groups=2, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="must have 4 widths, not 3"):
         cogvideox.Decoder(channels=(4, 4, 4), **settings)
+
+
+def recipe(**settings):
+    same = dict(channels=(4, 4, 4, 4), groups=2, num_blocks=1)
+    return autoencoder(
+        dict(name="video.cogvideox.Encoder", **same),
+        dict(name="video.cogvideox.Decoder", **same),
+        image_size=16,
+        **settings,
+    )
+
+
+def abstract(**settings):
+    return parameters.abstract(lambda: models.create(recipe(**settings), rngs=nnx.Rngs(0)))
+
+
+def test_the_model_has_the_windows_and_codes_whole_clips_in_them():
+    modeldef, params, _ = abstract(num_frames=17)
+    model = modeldef.skeleton()
+    assert model.windows is cogvideox.WINDOWS and model.latent_shapes == ((5, 2, 2, 4),)
+    facts = streaming_contract.facts(model)
+    assert facts["streaming"] == "D" and facts["lengths"] == "1 + 8k"
+
+    def both(params, clip):
+        (latent,) = modeldef.merge(params).encode(clip)
+        return latent.mean, modeldef.merge(params).decode((latent.mean,)).mean()
+
+    clip = jax.ShapeDtypeStruct((1, 17, 16, 16, 3), jnp.float32)
+    mean, again = jax.eval_shape(both, params, clip)
+    assert mean.shape == (1, 5, 2, 2, 4) and again.shape == clip.shape
+    with pytest.raises(ConfigError, match=r"num_frames=5 must be 1 \+ 8k"):
+        abstract(num_frames=5)
