@@ -201,12 +201,14 @@ def restore(
     for theirs, found in parts.items():
         if len(found) != counts[theirs]:
             raise ValueError(f"{theirs} is made of {counts[theirs]} parameters, not {len(found)}")
-    return {
+    tensors = {
         theirs: np.concatenate([found[index] for index in sorted(found)])
         if len(found) > 1
-        else np.asarray(found[0], order="C")
+        else found[0]
         for theirs, found in parts.items()
     }
+    # safetensors writes the memory as it lies.
+    return {theirs: np.asarray(tensor, order="C") for theirs, tensor in tensors.items()}
 
 
 # The tensor itself.
