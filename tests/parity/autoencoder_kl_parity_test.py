@@ -9,8 +9,10 @@ diffusers = pytest.importorskip("diffusers", reason="parity with diffusers needs
 
 import numpy as np  # noqa: E402
 import safetensors.numpy  # noqa: E402
+from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint  # noqa: E402
 
 from pipeline import Codec, cli  # noqa: E402
+from pipeline.exporters import single_file  # noqa: E402
 from pipeline.importers import diffusers as diffusers_importer  # noqa: E402
 
 pytestmark = pytest.mark.parity
@@ -110,3 +112,19 @@ def test_attention_by_its_old_names(tmp_path):
     compare(
         model, codec, np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
     )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_single_file_has_the_names_of_latent_diffusion(form, tmp_path):
+    model = create(form)
+    model.save_pretrained(tmp_path / "theirs")
+    codec = imported(tmp_path / "theirs", tmp_path / "codec")
+    (file,) = single_file.write(codec, tmp_path / "single")
+    tensors = {
+        name: torch.from_numpy(array) for name, array in safetensors.numpy.load_file(file).items()
+    }
+    back = convert_ldm_vae_checkpoint(tensors, dict(model.config))
+    expected = model.state_dict()
+    assert back.keys() == expected.keys()
+    for name, tensor in back.items():
+        assert torch.equal(tensor, expected[name]), name
