@@ -52,7 +52,8 @@ def test_a_model_imports_no_other_model():
 
 
 def test_no_folder_is_crowded():
-    assert not crowded_folders(ROOT / "pipeline", MOST_MODULES, exempt=["cli"])
+    # A source is one file that is found by its name, of which a recipe's data.source is the whole.
+    assert not crowded_folders(ROOT / "pipeline", MOST_MODULES, exempt=["cli", "data/sources"])
 
 
 @pytest.mark.parametrize("package", ["training", "planning"])

@@ -26,8 +26,8 @@ common = run_path(str(Path(__file__).parents[1] / "common.py"))
 def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` has fewer phases."""
     config = common["defaults"]()
-    config.num_steps = 10_000
-    config.batch_size = 256
+    config.num_steps = 4_000
+    config.batch_size = 128
     config.ema = 0.999
 
     config.data.source = "lognormal"

@@ -67,7 +67,14 @@ RANGES: dict[str, Range] = {
         ("divergence.spike_sigma", "watchdog.minutes", "preemption.grace_seconds"), _AMOUNT
     ),
     **dict.fromkeys(
-        ("data.image_size", "data.channels", "data.num_frames", "data.num_features"), _SIZE
+        (
+            "data.image_size",
+            "data.channels",
+            "data.num_frames",
+            "data.num_features",
+            "data.num_tokens",
+        ),
+        _SIZE,
     ),
     **dict.fromkeys(("data.stride", "data.clips_per_video", "data.bits"), _SIZE),
     **dict.fromkeys(("data.num_workers", "data.max_unreadable"), _COUNT),

@@ -190,7 +190,7 @@ def _input(config: Mapping[str, Any]) -> dict[str, Any]:
     model, data = config["model"], config["data"]
     kind = build_data.dataset_class(data["source"])
     if not MODALITIES[kind.modality].has_pixels:
-        return {"example_shape": list(kind.example_shape(data))}
+        return {"modality": kind.modality, "example_shape": list(kind.example_shape(data))}
     size, channels = model["image_size"], model.get("image_channels", 3)
     return {"image_shape": [size, size, channels], "bits": data.get("bits", 8)}
 

@@ -8,6 +8,7 @@ strata sample --workdir D --out grid.png --reconstruct [--num 8]
 strata sample --workdir D --out walk.png|walk.mp4 --interpolate A B [--along linear|slerp]
 strata sample --workdir D --out walk.png|walk.mp4 --traverse [A] [--dimensions 10]
 strata sample --workdir D --out draws.npy|draws.csv [--num 1000]
+strata sample --workdir D --out lines.txt [--mean | --reconstruct | --interpolate A B]
 
 With --label, a model that is conditioned on classes draws samples of them, in one row per class;
 -1 draws without a class. --guidance above 1 makes the classes more typical than the model has them,
@@ -30,6 +31,7 @@ to each other; an mp4 shows those of images in time, and clips side by side. --c
 the place of --workdir here, and A is then a file. docs/cli.md says what a deviation is.
 
 Draws of a run on vectors are numbers; their histograms are written next to them, to draws.png.
+Those of a run on text are sentences; A and B are then sentences, or numbers of held-out ones.
 
 Example:
   strata sample --workdir runs/digits --out grid.png --num 64

@@ -90,7 +90,7 @@ class FixedSizeCodec(BaseCodec):
         # coincide.
         return FixedSizeEncoding(
             self,
-            jnp.asarray(images, None if str(images.dtype) == "uint8" else jnp.float32),
+            jnp.asarray(images, None if jnp.dtype(images.dtype).kind in "iu" else jnp.float32),
             self._condition(label, len(images)),
         )
 

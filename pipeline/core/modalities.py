@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 
+# Tokens of text with a meaning of their own, the first of every vocabulary, and their number.
+PADDING, END, UNKNOWN = range(3)
+SPECIAL = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class Modality:
@@ -35,6 +39,7 @@ MODALITIES: dict[str, Modality] = {
         Modality("image", "images", np.uint8, has_pixels=True),
         Modality("video", "videos", np.uint8, has_pixels=True),
         Modality("vector", "vectors", np.float32, has_pixels=False),
+        Modality("text", "texts", np.int32, has_pixels=False),
     )
 }
 

@@ -38,6 +38,13 @@ class Video(NamedTuple):
     fps: float = 25.0
 
 
+class Line(NamedTuple):
+    """One line of text, and its class or -1."""
+
+    text: str
+    label: int
+
+
 @runtime_checkable
 class Source(Protocol[Item]):
     """Random access to examples. Reading is thread-safe, and a source can be pickled for a worker.
@@ -119,3 +126,8 @@ class VideoSource(Source[Video], Protocol):
     def size(self, index: int) -> tuple[int, int] | None:
         """Return the height and width, upright, if they are known without opening a file."""
         ...
+
+
+@runtime_checkable
+class TextSource(Source[Line], Protocol):
+    """Random access to lines of text."""

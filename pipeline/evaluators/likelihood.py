@@ -52,7 +52,8 @@ def evaluate(
       kl_per_layer_bits_per_dim, top first; active_units (over all layers, see
       metrics/functions/active_units.py) and active_units_per_layer, of Gaussian layers; likelihood,
       num_examples, protocol. With importance samples also iwae_bits_per_dim, iwae_nats and
-      num_importance_samples.
+      num_importance_samples. Of text a dimension is a token that is scored, ends of lines included;
+      "perplexity" and "iwae_perplexity" are exp of the nats of one.
 
     Raises:
       DataError: there are no examples.
@@ -60,7 +61,7 @@ def evaluate(
     graph, state = nnx.split(model)
     averages, units, sums, dims = Averages(), [], None, 1
     for number, batch in enumerate(batches):
-        dims = math.prod(examples_of(batch).shape[1:])
+        dims = math.prod(examples_of(batch).shape[1:])  # of text, only what is scored counts
         batch = place(batch)
         batch_key = jax.random.fold_in(key, number)
         sums = _elbo_sums(graph, replicated, state, batch, jax.random.fold_in(batch_key, 0))
@@ -71,7 +72,11 @@ def evaluate(
             layer.add(moments)
     if sums is None or not averages.count:
         raise DataError("evaluation: there is no example to evaluate on")
+    if "scored" in sums.values:
+        dims = float(averages.mean("scored"))
     report = _likelihood_report(averages, dims, num_importance_samples) | _units_report(units)
+    if "scored" in sums.values:
+        report |= _perplexities(report, dims)
     return report | _about(sums.likelihood, averages.count, report)
 
 
@@ -98,6 +103,9 @@ def _elbo_sums(
         distortion=masked_sum(-outputs.recon.log_prob(examples_of(batch)), batch["mask"]),
         layer_rates=masked_sum(layer_rates(outputs.latents), batch["mask"]),
     )
+    if hasattr(outputs.recon, "num_scored"):
+        scored = outputs.recon.num_scored(examples_of(batch))
+        values["scored"] = masked_sum(scored, batch["mask"])
     count = masked_sum(jnp.ones_like(batch["mask"]), batch["mask"])
     moments = [
         UnitMoments.of(latent, batch["mask"])
@@ -146,8 +154,18 @@ def _replicate(tree: Any, replicated: jax.sharding.Sharding | None) -> Any:
     return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, replicated), tree)
 
 
+def _perplexities(report: Mapping[str, Any], num_scored: float) -> dict[str, float]:
+    """Return exp of the nats of a token, for the ELBO and for the importance-weighted bound."""
+    names = {"nats": "perplexity", "iwae_nats": "iwae_perplexity"}
+    return {
+        to: math.exp(min(report[name] / num_scored, 700.0))
+        for name, to in names.items()
+        if name in report
+    }
+
+
 def _likelihood_report(
-    averages: Averages, dims: int, num_importance_samples: int
+    averages: Averages, dims: float | int, num_importance_samples: int
 ) -> dict[str, Any]:
     distortion, layers = averages.mean("distortion"), averages.mean("layer_rates")
     nats = float(distortion + layers.sum())

@@ -1,6 +1,7 @@
 """What is measured of a set besides the likelihood, which depends on the modality of the examples.
 
-Images and clips have reconstructions to look at; of vectors, the tails of draws are compared.
+Images and clips have reconstructions to look at; of vectors, the tails of draws are compared; and
+of text, how much of a sentence its latent gives back.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,11 +12,12 @@ from jaxtyping import PRNGKeyArray
 
 from pipeline.core import modalities
 from pipeline.core.types import Batch
-from pipeline.evaluators import reconstruction, tails
+from pipeline.evaluators import reconstruction, sentences, tails
 
 # what an evaluation of examples without pixels says while it runs, and its function
 _OTHERS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
     "vector": ("comparing draws", tails.evaluate),
+    "text": ("writing sentences again", sentences.evaluate),
 }
 
 

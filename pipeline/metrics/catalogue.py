@@ -26,6 +26,7 @@ MODALITIES = (
     "image",
     "video",
     "vector",
+    "text",
     "latent",
     "codebook",
     "factors",

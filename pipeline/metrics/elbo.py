@@ -15,6 +15,17 @@ METRICS = (
         in_summary=True,
     ),
     Metric(
+        name="perplexity",
+        label="perplexity",
+        unit="",
+        larger_is_better=False,
+        format=".2f",
+        protocol="exp of the negative ELBO of all sentences in nats over their tokens, ends of "
+        "lines included",
+        modality="likelihood",
+        in_summary=True,
+    ),
+    Metric(
         name="nats",
         label="negative ELBO",
         unit="nats",

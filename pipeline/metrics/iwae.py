@@ -25,4 +25,14 @@ METRICS = (
         option="num_importance_samples",
         restates="iwae_bits_per_dim",
     ),
+    Metric(
+        name="iwae_perplexity",
+        label="perplexity by the importance-weighted bound",
+        unit="",
+        larger_is_better=False,
+        format=".2f",
+        protocol="exp of the sum of iwae_nats over the number of tokens, ends of lines included",
+        modality="likelihood",
+        option="num_importance_samples",
+    ),
 )

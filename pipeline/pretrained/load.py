@@ -6,13 +6,19 @@ from typing import Any
 from pipeline.codec import folder, places
 from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.fixed_size import FixedSizeCodec
+from pipeline.codec.texts import TextCodec
 from pipeline.codec.vectors import VectorCodec
 from pipeline.core.parameters import ModelDef
 from pipeline.pretrained import imported
 from pipeline.storage.hub import Token
 
 # A model's `codec_kind` -> its codec.
-KINDS = {"fixed_size": FixedSizeCodec, "any_size": AnySizeCodec, "vector": VectorCodec}
+KINDS = {
+    "fixed_size": FixedSizeCodec,
+    "any_size": AnySizeCodec,
+    "vector": VectorCodec,
+    "text": TextCodec,
+}
 
 
 class Codec:

@@ -119,7 +119,11 @@ class Run:
         """Write what the folder says of a run that continues after step `start`; open the log."""
         with cluster_status.raise_on_all_processes("beginning"):
             if self.first_process:
-                self.folder.begin(self.spec.provenance.config, environment.describe())
+                self.folder.begin(
+                    self.spec.provenance.config,
+                    environment.describe(),
+                    self.spec.stages[0].data.run_files,
+                )
         self.skipped.adopt(self._listed, start, write=self.first_process)
         self.log.open(start)
 

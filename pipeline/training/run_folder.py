@@ -103,9 +103,20 @@ class RunFolder:
                 self._mend()
             self._spool.start()
 
-    def begin(self, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
-        """Write config.json and env.json, and take DONE away, for a run that goes on."""
+    def begin(
+        self,
+        config: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        files: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Write config.json, env.json and other files, and take DONE away, for a run that goes on.
+
+        Args:
+          files: content of JSON files of the data, such as its vocabulary, by name.
+        """
         workdirs.write_config(self.root, config)
+        for name, content in (files or {}).items():
+            workdirs.write_json(self.files / name, content)
         workdirs.write_json(self.files / "env.json", environment)
         (self.files / "DONE").unlink(missing_ok=True)
 

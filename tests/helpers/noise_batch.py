@@ -21,6 +21,8 @@ def noise_batch(settings: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndar
     def values(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         if dtype == np.uint8:
             return random.integers(0, 256, shape, dtype)
+        if dtype == np.int32:  # of text
+            return random.integers(0, settings["data"]["vocabulary_size"], shape, dtype)
         return random.lognormal(size=shape).astype(dtype)
 
     examples = {

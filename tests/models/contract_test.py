@@ -35,6 +35,7 @@ RECIPES = {
     "ladder_vae.HierarchicalVAE": LADDER,
     "ladder_vae.LadderVAE": LADDER,
     "nvae.NVAE": NVAE,
+    "text_vae.TextVAE": dict(num_tokens=4, vocabulary_size=6, embedding=2, width=3, latent_dim=2),
     "titok.TiTok": dict(
         image_size=8,
         num_tokens=3,
@@ -114,7 +115,8 @@ def test_encode_call_and_decode_agree_on_shapes(model):
         return x, found, again, means
 
     x, latents, again, means = shapes_of(model, everything)
-    assert all(mean.shape == x.shape and mean.dtype == jnp.float32 for mean in means)
+    dtype = jnp.int32 if x.dtype == jnp.int32 else jnp.float32  # text is written as tokens
+    assert all(mean.shape == x.shape and mean.dtype == dtype for mean in means)
     assert [z.shape for z, _, _ in again] == [z.shape for z, _, _ in latents]
     for (z, kl, indices), shape in zip(latents, model[2].latent_shapes, strict=True):
         assert z.shape == (BATCH, *shape)

@@ -73,6 +73,11 @@ class Dataset:
         """Return, by argument of a model, the key of config.data and the value it must have."""
         raise NotImplementedError
 
+    @property
+    def run_files(self) -> dict[str, Mapping[str, Any]]:
+        """Return the content of the JSON files that a run on this data keeps, by name."""
+        return {}
+
     def some_labels(self) -> Int32[np.ndarray, " n"]:
         """Return the labels of at least the first 1,000 training examples; -1 where unknown."""
         return np.full(1, UNKNOWN, np.int32)

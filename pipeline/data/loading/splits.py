@@ -94,6 +94,7 @@ SUBSETS: dict[str, type[Subset]] = {
     "image": ArraySubset,
     "video": VideoSubset,
     "vector": ArraySubset,
+    "text": Subset,
 }
 
 

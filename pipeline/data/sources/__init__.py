@@ -1,9 +1,9 @@
 """Sources of examples: one file each, found by the name that config.data.source gives it.
 
 A file defines:
-  MODALITY: a name of pipeline.core.modalities: "image", "video" or "vector".
-  create: a class or function that returns an ImageSource, a VideoSource or a VectorSource
-    (pipeline.data.source). It takes by name any of these arguments that it needs:
+  MODALITY: a name of pipeline.core.modalities: "image", "video", "vector" or "text".
+  create: a class or function that returns an ImageSource, a VideoSource, a VectorSource or a
+    TextSource (pipeline.data.source). It takes by name any of these arguments that it needs:
       path, key: the file or folder to read, and the setting that holds it, for messages.
       split: "train" or "eval", if the source has a division of its own.
       image_size: height and width of the examples, in pixels.

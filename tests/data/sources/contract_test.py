@@ -20,7 +20,15 @@ from pipeline.data import sources
 from pipeline.data.loading.splits import open_splits
 from pipeline.data.packing.pack import pack
 from pipeline.data.packing.pack_videos import pack_videos
-from pipeline.data.source import ImageSource, Record, VectorSource, Video, VideoSource
+from pipeline.data.source import (
+    ImageSource,
+    Line,
+    Record,
+    TextSource,
+    VectorSource,
+    Video,
+    VideoSource,
+)
 from pipeline.storage import transfer
 
 NAMES = modules_of(sources.__name__)
@@ -30,6 +38,7 @@ CONTRACTS = {
     "image": (ImageSource, Record),
     "video": (VideoSource, Video),
     "vector": (VectorSource, Record),
+    "text": (TextSource, Line),
 }
 DOCS = pathlib.Path(__file__).parents[3] / "docs" / "data.md"
 
@@ -46,6 +55,7 @@ def paths(tmp_path_factory):
             archive.write(file, file.name)
     np.save(root / "images.npy", np.zeros((4, SIZE, SIZE, 3), np.uint8))
     np.save(root / "vectors.npy", np.arange(4 * FEATURES).reshape(4, FEATURES))
+    (root / "lines.txt").write_text("a line\n\nand another\n")
     for number in range(3):
         write_video(root / f"videos/{number}.mp4", frames=LENGTH)
     lines = [json.dumps({"path": f"videos/{number}.mp4"}) for number in range(3)]
@@ -61,6 +71,7 @@ def paths(tmp_path_factory):
         "video_list": root / "list.jsonl",
         "clips": root / "clips",
         "vectors": root / "vectors.npy",
+        "lines": root / "lines.txt",
     }
 
 
