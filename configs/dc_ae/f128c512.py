@@ -1,11 +1,11 @@
-"""DC-AE f128c512 (arXiv 2410.10733): 1120.7M parameters, 128x128 pixels of an image to 512 numbers.
+"""DC-AE f128c512 (arXiv 2410.10733): 1,120,682,252 parameters, 128x128 pixels to 512 numbers.
 
     strata train --config configs/dc_ae/f128c512.py --workdir runs/dc_ae_f128c512 \\
         --config.data.path=data/imagenet \\
         --config.objective.perceptual.weights=vgg16-397923af.pth \\
         --config.objective.perceptual.heads=vgg.pth
 
-The network has 1,120,682,252 parameters: that of configs/dc_ae/f32c32.py with two resolutions
+The network is that of configs/dc_ae/f32c32.py with two resolutions
 more. The image size is ours; everything else is as there. We know of no figure to expect of this
 training. To import the authors' weights: strata import --from diffusers DIR --out CODEC.
 """

@@ -1,11 +1,11 @@
-"""DC-AE f32c32 (arXiv 2410.10733): 323.4M parameters, 32x32 pixels of an image to 32 numbers.
+"""DC-AE f32c32 (arXiv 2410.10733): 323,356,460 parameters, 32x32 pixels to 32 numbers.
 
     strata train --config configs/dc_ae/f32c32.py --workdir runs/dc_ae_f32c32 \\
         --config.data.path=data/imagenet \\
         --config.objective.perceptual.weights=vgg16-397923af.pth \\
         --config.objective.perceptual.heads=vgg.pth
 
-The network has 323,356,460 parameters. It is an autoencoder: nothing is paid for the rate of its
+It is an autoencoder: nothing is paid for the rate of its
 latents. The loss is L1 + LPIPS, and the authors add a discriminator last, for the decoder's head.
 Ours: the discriminator of configs/kl_f8/sd.py from step 200,000 on, for the whole decoder; AdamW at
 1e-4; batch 64; 250,000 steps. The paper's three phases (low resolution, high resolution for the

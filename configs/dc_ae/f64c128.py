@@ -1,11 +1,11 @@
-"""DC-AE f64c128 (arXiv 2410.10733): 676.9M parameters, 64x64 pixels of an image to 128 numbers.
+"""DC-AE f64c128 (arXiv 2410.10733): 676,896,140 parameters, 64x64 pixels to 128 numbers.
 
     strata train --config configs/dc_ae/f64c128.py --workdir runs/dc_ae_f64c128 \\
         --config.data.path=data/imagenet \\
         --config.objective.perceptual.weights=vgg16-397923af.pth \\
         --config.objective.perceptual.heads=vgg.pth
 
-The network has 676,896,140 parameters: that of configs/dc_ae/f32c32.py with one resolution
+The network is that of configs/dc_ae/f32c32.py with one resolution
 more. The image size is ours; everything else is as there. We know of no figure to expect of this
 training. To import the authors' weights: strata import --from diffusers DIR --out CODEC.
 """

@@ -1,4 +1,4 @@
-"""TAEHV (github.com/madebyollin/taehv): 11.3M parameters, 4x8x8 pixels of a clip to 16 numbers.
+"""TAEHV (github.com/madebyollin/taehv): 11,315,539 parameters, 4x8x8 pixels to 16 numbers.
 
     strata train --config configs/taehv/base.py --workdir runs/taehv \\
         --config.data.path=videos \\

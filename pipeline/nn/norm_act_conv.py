@@ -16,7 +16,7 @@ def norm_act_conv(
     conv: nnx.Module,
     x: Float[Array, "b *t h w c"],
     cache: CausalCache | None = None,
-) -> Float[Array, "b *t h2 w2 d"]:
+) -> Float[Array, "b *t2 h2 w2 d"]:
     """Return conv(silu(norm(x))), keeping only x for the backward pass.
 
     The backward pass recomputes the norm and the activation, which are cheap, but not the

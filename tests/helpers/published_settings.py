@@ -60,6 +60,16 @@ TINY: dict[str, Any] = dict(
 _WAN: dict[str, Any] = dict(
     base_dim=8, z_dim=4, num_res_blocks=1, latents_mean=[0.5, 0.0, -1.0, 2.0], latents_std=[2.0] * 4
 )
+_VIDTOK: dict[str, Any] = dict(ch=4, ch_mult=[1, 2, 2, 2], num_res_blocks=1, is_causal=True)
+VIDTOK_KL = _VIDTOK | dict(z_channels=4, regularizer="kl", double_z=True)
+VIDTOK_FSQ = _VIDTOK | dict(z_channels=3, regularizer="fsq", double_z=False, codebook_size=512)
+ALLEGRO: dict[str, Any] = dict(
+    block_out_channels=[4, 4, 8, 8],
+    latent_channels=3,
+    layers_per_block=1,
+    norm_num_groups=2,
+    sample_size=16,
+)
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "AutoencoderKL": [
@@ -127,6 +137,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "AutoencoderDC": [DC_AE_IN, DC_AE_SANA],
     "AutoencoderTiny": [TINY, TINY | dict(scaling_factor=0.5, shift_factor=0.25)],
+    "AutoencoderVidTok": [VIDTOK_KL, VIDTOK_FSQ],
+    "AutoencoderKLAllegro": [ALLEGRO],
     "VQModel": [
         dict(
             block_out_channels=[8, 16],

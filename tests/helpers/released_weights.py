@@ -17,6 +17,7 @@ from pipeline import importers, models, published
 from pipeline.codec import folder as codec_folder
 from pipeline.core import parameters
 from pipeline.formats import state_dict
+from pipeline.importers import iv_vae as iv_vae_importer
 from pipeline.published import authors
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -364,6 +365,7 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         "ltx": _ltx,
         "openai_vdvae": lambda: Sample(vdvae_tensors(), torch_files, HIERARCHY),
         "taesd": lambda: Sample(taesd(4, pool=False), taesd_files),
+        "iv_vae": lambda: Sample(iv_vae(), torch_files),
         "taehv": lambda: Sample(taehv(), torch_files),
         "wan": lambda: Sample(wan(), torch_files),
         "wf_vae": lambda: Sample(
@@ -373,6 +375,27 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         ),
     }
     return samples[importer]()
+
+
+def iv_vae() -> dict[str, np.ndarray]:
+    """Return the tensors of a narrow IV-VAE."""
+    model = {
+        "name": "autoencoder.Autoencoder",
+        "latent_channels": 4,
+        "quant_convs": True,
+        "encoder": dict(name="video.iv_vae.Encoder", width=2, num_blocks=1),
+        "bottleneck": {"name": "gaussian.Gaussian"},
+        "decoder": dict(name="video.iv_vae.Decoder", width=2, num_blocks=1),
+    }
+    arrays = {name: noise(*shape.shape) for name, shape in importers.shapes_of(model).items()}
+    tensors = state_dict.restore(arrays, iv_vae_importer.rule())
+    for name, parts in (("conv1", 4), ("conv2", 2)):
+        for leaf in ("weight", "bias"):
+            rows = np.split(tensors.pop(f"{name}.{leaf}"), parts)
+            halves = [np.concatenate(rows[half::2]) for half in range(2)]
+            deep = halves[1][..., None] if leaf == "weight" else halves[1]
+            tensors |= {f"{name}.conv_2d.{leaf}": halves[0], f"{name}.conv_3d.{leaf}": deep}
+    return tensors
 
 
 def taehv(*, is_super: bool = False, **settings: Any) -> dict[str, np.ndarray]:
