@@ -9,9 +9,8 @@ included in the model card. --stats measures mean and deviation of the latents o
 examples, for models of the latents (codecs of any size only). --push also uploads the folder to a
 hub, with the token of `hf auth login` or HF_TOKEN; a new repository is private with --private.
 
-Examples:
+Example:
   strata export --workdir runs/digits --out codec
-  strata export --codec codec --to diffusers --out vae
 """
 
 import shutil

@@ -71,8 +71,8 @@ class TimeDoubling(CausalConv3d):
         x = x.astype(self.dtype)
         head, rest = (x[:, :1], x[:, 1:]) if starts_clip(cache) else (x[:, :0], x)
         b, t, h, w, c = rest.shape
-        before = lambda rest: jnp.zeros((b, 2, h, w, c), rest.dtype)  # noqa: E731
-        joined = (cache or CausalCache()).prepend_context(rest, before, keep=2)
+        zeros = jnp.zeros((b, 2, h, w, c), rest.dtype)
+        joined = (cache or CausalCache()).prepend_context(rest, lambda _: zeros, keep=2)
         if not t:
             return head
         kernel, bias = (each[...].astype(self.dtype) for each in (self.kernel, self.bias))
