@@ -297,6 +297,7 @@ def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, A
     from pipeline import build
     from pipeline.codec.any_size import AnySizeCodec
     from pipeline.codec.latent_stats import measure
+    from pipeline.codec.scaling import frames_of
     from pipeline.core.types import pixels_of
 
     if not isinstance(codec, AnySizeCodec):
@@ -307,7 +308,9 @@ def _latent_stats(codec: Any, config: dict[str, Any], count: int) -> dict[str, A
     with build.dataset(config).train(rows, config["seed"]) as batches:
         number = -(-count // rows)
         steps = progress.track(range(number), "measuring latents", number, "batches")
-        return measure(codec, (pixels_of(next(batches)) for _ in steps))
+        per_frame = frames_of(codec.config.get("latents") or {}) > 0
+        clips = (pixels_of(next(batches)) for _ in steps)
+        return measure(codec, clips, per_frame=per_frame)
 
 
 def _preview(codec: Any, config: dict[str, Any], seed: int) -> tuple[Any, str]:

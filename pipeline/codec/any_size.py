@@ -24,6 +24,7 @@ from pipeline.backend.jit import jit
 from pipeline.codec.base import BaseCodec
 from pipeline.codec.checks import checked_latents, checked_values
 from pipeline.codec.encodings import AnySizeEncoding, CodeEncoding, checked_indices, no_codes
+from pipeline.codec.scaling import mean_and_deviation
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Choice, Tiles
 from pipeline.codec.tiling.chunks import Chunk
@@ -288,30 +289,28 @@ class AnySizeCodec(BaseCodec):
         )
 
     def normalize(
-        self, z: Float[Array | np.ndarray, "... d"]
+        self, z: Float[Array | np.ndarray, "... d"], *, first_frame: int = 0
     ) -> Float[Array | np.ndarray, "... d"]:
         """Return latents scaled to mean 0 and deviation 1 in each channel, for a model over them.
 
+        Some codecs, such as Cosmos, have statistics of each of the first latent frames. Then z is
+        [... t h w d], and frames beyond the last one with statistics take those of the last.
+
+        Args:
+          first_frame: index in its clip of the first latent frame of z, if z is a part of one.
+
         Raises:
-          DataError: the codec was exported without `--stats`.
+          DataError: the codec was exported without `--stats`, or z has no axis of time.
         """
-        mean, std = self._latent_stats()
+        mean, std = mean_and_deviation(self.config.get("latents"), z.shape, first_frame)
         return (z - mean) / std
 
     def denormalize(
-        self, z: Float[Array | np.ndarray, "... d"]
+        self, z: Float[Array | np.ndarray, "... d"], *, first_frame: int = 0
     ) -> Float[Array | np.ndarray, "... d"]:
         """Undo `normalize`."""
-        mean, std = self._latent_stats()
+        mean, std = mean_and_deviation(self.config.get("latents"), z.shape, first_frame)
         return z * std + mean
-
-    def _latent_stats(self) -> tuple[np.ndarray, np.ndarray]:
-        stats = self.config.get("latents")
-        if not isinstance(stats, Mapping) or not {"mean", "std"} <= stats.keys():
-            raise DataError(
-                "this codec has no statistics of its latents: strata export --stats measures them"
-            )
-        return np.asarray(stats["mean"], np.float32), np.asarray(stats["std"], np.float32)
 
     # Chunks of time
 

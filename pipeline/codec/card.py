@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.codec import card_parts, streaming_contract
+from pipeline.codec.scaling import frames_of
 from pipeline.metrics import catalogue
 from pipeline.metrics.catalogue import Metric
 
@@ -216,6 +217,11 @@ def _any_size_limits(config: Config) -> str:
             f"Lengths are padded to {lengths} frames with copies of the last and cropped back.",
             f"Streaming contract {codec['streaming']}. {streaming_contract.sentence(codec)}",
         ]
+    if frames := frames_of(config.get("latents") or {}):
+        lines.append(
+            f"`codec.normalize` uses statistics of each of the first {frames} latent frames; later "
+            "frames take those of the last."
+        )
     lines += [
         "Tiles are blended where they overlap; results differ slightly from those of whole frames.",
         "Pictures unlike those of its training come out worse.",

@@ -96,6 +96,39 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             sample_size=[16, 16],
         ),
     ],
+    "AutoencoderKLCosmos": [
+        dict(
+            latent_channels=4,
+            encoder_block_out_channels=[8, 8, 16, 16],
+            decode_block_out_channels=[8, 16, 16, 16],
+            num_layers=1,
+            patch_size=2,
+            spatial_compression_ratio=4,
+            temporal_compression_ratio=4,
+            # Of 3 latent frames, channel by channel.
+            latents_mean=[number / 8 for number in range(12)],
+            latents_std=[1 + number / 8 for number in range(12)],
+        ),
+        dict(
+            latent_channels=2,
+            encoder_block_out_channels=[4, 4, 4, 8],
+            decode_block_out_channels=[4, 4, 4, 8],
+            attention_resolutions=[8],
+            resolution=64,
+            num_layers=1,
+        ),
+    ],
+    "AutoencoderKLMochi": [
+        dict(
+            encoder_block_out_channels=[32] * 4,
+            decoder_block_out_channels=[32, 32, 32, 64],
+            layers_per_block=[1, 1, 2, 1, 1],
+            add_attention_block=[False, True, False, True, True],
+            latent_channels=4,
+            latents_mean=[0.5, -0.5, 0.25, 0.0],
+            latents_std=[2.0, 3.0, 1.0, 0.5],
+        )
+    ],
     "AutoencoderKLLTXVideo": [
         _LTX_OLD,
         _LTX_OLD | _LTX_UP | dict(decoder_inject_noise=[True, True, True, False]),

@@ -31,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "patch_resnet": dict(patch=2, channels=(4, 8)),
     "residual_stack": dict(width=8, hidden=4, depth=1),
     "taesd": dict(width=8, num_blocks=1),
+    "video.cosmos": dict(channels=(4, 4, 4, 4), num_blocks=1, patch=2, attention_levels=(1,)),
     "video.ltx": dict(
         channels=(4, 8, 8, 8, 8),
         num_blocks=(1, 0, 0, 0, 1),
@@ -46,6 +47,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "video.hunyuan": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
     "video.hunyuan_residual": dict(channels=(6, 12, 24), in_time=(False, True), num_blocks=1),
     "video.magvit": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1, num_middle=1),
+    "video.mochi": dict(channels=(32,) * 4, num_blocks=(1, 0, 0, 1, 1)),
     "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }
@@ -138,7 +140,7 @@ def first_chunk_of(network):
     def chunk(params, x):
         cache = CausalCache()
         y, _ = modeldef.merge(params)(x, cache=cache)
-        return y, cache.arrays()
+        return y, jax.tree.leaves(cache.arrays())
 
     return jax.eval_shape(chunk, params, x)
 

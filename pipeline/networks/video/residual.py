@@ -48,6 +48,7 @@ class Stage(NamedTuple):
       num_blocks: residual blocks.
       resample: makes the layer to the next resolution; None for the last one.
       shortcut: what is added to the output, a function (x, cache) of the input without parameters.
+      block: makes its residual blocks, (width, out); None for those of `Layers`.
     """
 
     width: int
@@ -55,6 +56,7 @@ class Stage(NamedTuple):
     num_blocks: int
     resample: Callable[[], Any] | None = None
     shortcut: Callable[[Clip, CausalCache | None], Clip] | None = None
+    block: Callable[[int, int], Any] | None = None
 
 
 class ResBlock(nnx.Module):
@@ -112,7 +114,8 @@ class Level(nnx.Module):
 
     def __init__(self, stage: Stage, resample: Any, make: Layers):
         widths = [stage.width] + [stage.out] * stage.num_blocks
-        self.blocks = nnx.List([make.block(i, o) for i, o in itertools.pairwise(widths)])
+        block = stage.block or make.block
+        self.blocks = nnx.List([block(i, o) for i, o in itertools.pairwise(widths)])
         self.resample, self.shortcut = resample, stage.shortcut
 
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
