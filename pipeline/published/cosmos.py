@@ -164,7 +164,7 @@ def read_statistics(
     """
     del tensors
     settings = _checked(settings)
-    lists = [settings.get(key) for key in ("latents_mean", "latents_std")]
+    lists: list[Any] = [settings.get(key) for key in ("latents_mean", "latents_std")]
     if None in lists:
         return {}
     channels = settings["latent_channels"]
@@ -246,7 +246,9 @@ def _resolutions(first: int, levels: int) -> list[int]:
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with the class's defaults. Raises CheckpointError for one we lack."""
-    settings = _DEFAULTS | {key: value for key, value in given.items() if value is not None}
+    settings: dict[str, Any] = _DEFAULTS | {
+        key: value for key, value in given.items() if value is not None
+    }
     check(settings, _KINDS)
     ratio = 2 * settings["patch_size"]
     check_fixed(

@@ -192,7 +192,7 @@ def _in_blocks(rest: str, name: str) -> tuple[str, Layout]:
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with the class's defaults. Raises CheckpointError for one we lack."""
-    settings = _DEFAULTS | {
+    settings: dict[str, Any] = _DEFAULTS | {
         key: value for key, value in given.items() if value is not None or key in _STATISTICS
     }
     if settings["latent_channels"] != _DEFAULTS["latent_channels"]:

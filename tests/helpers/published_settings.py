@@ -9,8 +9,8 @@ _DOWN, _UP = "DownEncoderBlock2D", "UpDecoderBlock2D"
 _LTX_OLD = dict(
     block_out_channels=[8, 16, 32, 32],
     decoder_block_out_channels=[8, 16, 32, 32],
-    layers_per_block=[1, 0, 0, 0, 1],
-    decoder_layers_per_block=[1, 0, 0, 0, 1],
+    layers_per_block=[1, 1, 1, 1, 1],
+    decoder_layers_per_block=[1, 1, 1, 1, 1],
     latent_channels=8,
 )
 _LTX_UP = dict(
@@ -136,7 +136,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         | dict(
             block_out_channels=[8, 16, 32, 64, 128],
             down_block_types=["LTXVideo095DownBlock3D"] * 4,
-            layers_per_block=[1, 0, 0, 0, 1],
+            layers_per_block=[1, 1, 1, 1, 1],
             spatio_temporal_scaling=[True] * 4,
             downsample_type=["spatial", "temporal", "spatiotemporal", "spatiotemporal"],
             decoder_inject_noise=[False] * 4,
@@ -148,16 +148,16 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         dict(
             block_out_channels=[8, 16, 32, 64],
             decoder_block_out_channels=[16, 32, 64],
-            layers_per_block=[1, 0, 0, 0, 1],
-            decoder_layers_per_block=[1, 0, 0, 1],
+            layers_per_block=[1, 1, 1, 1, 1],
+            decoder_layers_per_block=[1, 1, 1, 1],
             latent_channels=8,
             decoder_causal=False,
         ),
         dict(
             block_out_channels=[8, 16, 32, 32],
             decoder_block_out_channels=[8, 16, 16, 32],
-            layers_per_block=[1, 0, 0, 0, 1],
-            decoder_layers_per_block=[1, 0, 0, 0, 1],
+            layers_per_block=[1, 1, 1, 1, 1],
+            decoder_layers_per_block=[1, 1, 1, 1, 1],
             latent_channels=8,
             decoder_spatio_temporal_scaling=True,
             decoder_inject_noise=False,
