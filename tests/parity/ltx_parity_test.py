@@ -1,4 +1,4 @@
-"""LTX-Video and LTX-2 agree with diffusers' classes on random weights, and go back to their folders.
+"""LTX-Video and LTX-2 agree with diffusers' on random weights, and go back to their folders.
 
 The single files of the authors have the same tensors, and diffusers reads what we write.
 """
