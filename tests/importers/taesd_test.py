@@ -3,6 +3,7 @@
 import autoencoders
 import numpy as np
 import pytest
+import safetensors.numpy
 from flax import nnx
 from released_weights import taesd
 
@@ -38,3 +39,14 @@ def test_other_kinds_of_taesd_are_refused():
         taesd_importer.convert(taesd(32, True), shapes, path="a and b")
     with pytest.raises(CheckpointError, match="is not the encoder of a TAESD"):
         taesd_importer.recipe(["a", "b"], {})
+
+
+def test_one_file_of_both_networks_is_given_twice(tmp_path):
+    tensors = taesd(4, False)
+    file = tmp_path / "vae.safetensors"
+    safetensors.numpy.save_file({f"taesd_{name}": a for name, a in tensors.items()}, file)
+    assert taesd_importer.load([str(file)] * 2).keys() == tensors.keys()
+    imported = taesd_importer.read([str(file)] * 2)
+    np.testing.assert_array_equal(
+        imported.arrays["decoder.conv_out.bias"], tensors["decoder.19.bias"]
+    )
