@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.build.optimizer import trainable
+from pipeline.codec.latent_origin import encoder_digest
 from pipeline.core.construct import check_arguments, find, nearest
 from pipeline.core.errors import ConfigError
-from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.formats.names import first_few
 
 
@@ -124,8 +124,9 @@ def _chosen(arrays: Mapping[str, Any], patterns: Sequence[str], where: str) -> d
 def origin(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what a run's checkpoints record of the codec that it starts from; None without one.
 
-    "codec" is its name without the folders above it, "fingerprint" that of all its weights, and
-    "encoder_sha256" that of the arrays on which its latents depend, where its model says which.
+    "codec" is its name without the folders above it, "fingerprint" that of all its weights,
+    "encoder_sha256" that of the arrays on which its latents depend, where its model says which, and
+    "latents" the statistics of its latents, where it has them.
     """
     codec, patterns = of(config)
     if not codec:
@@ -136,25 +137,8 @@ def origin(config: Mapping[str, Any]) -> dict[str, Any] | None:
     if patterns:
         about["arrays"] = list(patterns)
     digest = encoder_digest(found.config["model"], found.weights)
-    return about | ({} if digest is None else {"encoder_sha256": digest})
-
-
-def encoder_digest(model: Mapping[str, Any], weights: Mapping[str, Any]) -> str | None:
-    """Return the fingerprint of the arrays on which a model's latents depend.
-
-    None for a model that does not say which they are (`encoder_parts`).
-    """
-    kind: Any = find("pipeline.models", model["name"], where="model")
-    parts = getattr(kind, "encoder_parts", None)
-    if parts is None:
-        return None
-    return fingerprint_of(
-        {
-            name: np.asarray(array)
-            for name, array in weights.items()
-            if name.partition(".")[0] in parts
-        }
-    )
+    about |= {} if digest is None else {"encoder_sha256": digest}
+    return about | ({"latents": found.config["latents"]} if found.config.get("latents") else {})
 
 
 def latent_warning(config: Mapping[str, Any], names: Sequence[str]) -> str:

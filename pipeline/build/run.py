@@ -7,7 +7,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from pipeline.build import data, init, stages, state, steps
+from pipeline.build import data, init, stages, state, steps, teacher
 from pipeline.core import chips
 from pipeline.formats.fingerprint import fingerprint_of
 from pipeline.training.provenance import Provenance
@@ -117,4 +117,6 @@ def _provenance(config: dict[str, Any], stage_runs: Sequence[StageRun]) -> Prove
         if len(prints) == 1
         else hashlib.sha256(" ".join(prints).encode()).hexdigest(),
     }
-    return Provenance(config, dataset, sorted(frozen) or None, init.origin(config))
+    return Provenance(
+        config, dataset, sorted(frozen) or None, init.origin(config), teacher.origin(config)
+    )

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from pipeline.build import data, init, limits, stages
+from pipeline.build import data, init, limits, stages, teacher
 from pipeline.build.discriminator import gan_config
 from pipeline.build.importance import importance_config
 from pipeline.build.latent_adversarial import latent_adversarial_config
@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "ema": 0.9999,
     "trainable": "",
     "init": {},
+    "teacher": {},
     "step": "elbo",
     "objective": {},  # objective.DEFAULTS of the step
     "discriminator": {},
@@ -60,7 +61,16 @@ _FIXED_SECTIONS = (
     "watchdog",
     "preemption",
 )
-_SECTIONS = ("data", "init", "model", "optimizer", "objective", "discriminator", "sharding")
+_SECTIONS = (
+    "data",
+    "init",
+    "teacher",
+    "model",
+    "optimizer",
+    "objective",
+    "discriminator",
+    "sharding",
+)
 _SECTIONS += _FIXED_SECTIONS
 STEPS = ("elbo", "adversarial", "vae_gan")
 
@@ -110,6 +120,7 @@ def _check_settings(config: Mapping[str, Any]) -> None:
     """Check names and types of the settings of what needs no model to be built."""
     data.check_settings(config["data"])
     init.of(config)
+    teacher.of(config)
     update(config)
     objective.check_keys(config["objective"])
     gan_config(config)
@@ -191,6 +202,7 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
         return data.dataset_class(plain(config).get("data", {}).get("source")), ()
     targets: dict[str, Any] = {
         "init": init.settings,
+        "teacher": teacher.settings,
         "optimizer": optimizer_update,
         "discriminator.optimizer": optimizer_update,
         "objective": objective.settings,

@@ -6,6 +6,8 @@ from typing import Any
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from pipeline.build import init
+from pipeline.build import teacher as teachers
 from pipeline.build.discriminator import gan_config, judges_latents
 from pipeline.build.importance import check_objective, importance_config
 from pipeline.build.latent_adversarial import latent_adversarial_config
@@ -96,10 +98,13 @@ def _adversarial_step(
                 f"objective.adversarial.adaptive balances gradients at {layer}, which "
                 "config.trainable freezes; set adaptive=False"
             )
+    teacher, arrays = teachers.create(config, modeldef)
+    common = {**common, "frozen": {**common["frozen"], **arrays}}
     step = VaeGanStep if config["step"] == "vae_gan" else AdversarialStep
     return step(
         modeldef,
         loss,
+        teacher=teacher,
         discriminator=discriminator,
         discriminator_update=discriminator_update(config) if discriminator is not None else None,
         gan=gan,
@@ -110,7 +115,5 @@ def _adversarial_step(
 
 def _load_codec(path: str) -> tuple[ModelDef, Any]:
     """Return the definition and the weights of the codec in a folder."""
-    from pipeline.codec import folder  # here, because it is slow to import and seldom needed
-
-    modeldef, weights, _, _ = folder.read(path)
-    return modeldef, weights
+    codec = init.read(path)
+    return codec.modeldef, codec.weights

@@ -88,6 +88,7 @@ def _export_codec(
 
 def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: ownership.Claim) -> None:
     from pipeline.build.trained import load_for_inference
+    from pipeline.codec import latent_origin
     from pipeline.core import parameters
     from pipeline.pretrained.load import Codec
     from pipeline.training.checkpoints.store import Checkpoints
@@ -107,6 +108,7 @@ def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: owner
         "latent_shapes": [list(shape) for shape in model.latent_shapes],
         "num_parameters": sum(array.size for array in params.values()),
         "metrics": _metrics(workdir, step, ema=not values.raw_weights),
+        **latent_origin.of_run(metadata, config["model"], weights),
     }
     codec = Codec.of(modeldef, weights, about)
     if values.stats:

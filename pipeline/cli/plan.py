@@ -78,6 +78,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         *_stages(result),
         "",
         f"per device   state        {_size(result['state_bytes_per_device'])}",
+        *_frozen(result),
         f"             temporary    {_size(result['temp_bytes_per_device'])}",
         f"             peak         {_size(result['total_bytes_per_device'])}{_verdict(result)}",
         *(f"               {change}" for change in result["advice"]),
@@ -90,6 +91,15 @@ def lines(result: Mapping[str, Any]) -> list[str]:
             f"{_size(entry['moved_bytes'])} sent"
         )
     return shown + ([] if result["estimate"] is None else ["", *_estimate(result["estimate"])])
+
+
+def _frozen(result: Mapping[str, Any]) -> list[str]:
+    if not result["frozen_parameters"]:
+        return []
+    return [
+        f"             saved        {_size(result['saved_state_bytes_per_device'])} of state: "
+        f"{result['frozen_parameters']:,} parameters are frozen and have no moments and no EMA"
+    ]
 
 
 def _stages(result: Mapping[str, Any]) -> list[str]:

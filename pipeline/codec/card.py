@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.codec import card_parts, streaming_contract
+from pipeline.codec import card_parts, latent_origin, streaming_contract
 from pipeline.codec.scaling import frames_of
 from pipeline.metrics import catalogue
 from pipeline.metrics.catalogue import Metric
@@ -23,6 +23,7 @@ def render(config: Config) -> str:
     usage = _any_size_usage if any_size else _fixed_size_usage
     limits = _any_size_limits if any_size else _fixed_size_limits
     parts = [_front_matter(config), summary(config), _preview(config), usage(config)]
+    parts += [_latents(config)]
     parts += [_training(config), _evaluation(config), limits(config)]
     return "\n".join(part for part in parts if part)
 
@@ -73,6 +74,11 @@ def _scalar(value: Any) -> str:
 
 def _preview(config: Config) -> str:
     return "![originals above reconstructions](preview.png)\n" if config.get("preview") else ""
+
+
+def _latents(config: Config) -> str:
+    sentence = latent_origin.sentence(config)
+    return f"## Latents\n\n{sentence}\n" if sentence else ""
 
 
 def _training(config: Config) -> str:

@@ -144,7 +144,8 @@ class Autoencoder(nnx.Module):
         """Return posterior and reconstruction.
 
         `aux` pairs each of the encoder's arrays with the decoder's, and in training has what a
-        discrete bottleneck gives to its loss terms.
+        discrete bottleneck gives to its loss terms. With batch["latent"], that is what is decoded:
+        the latents of another codec, from which a decoder learns to read them.
         """
         remat = self.remat and train
         h, of_encoder = self._features(jnp.asarray(pixels_of(batch)), remat=remat)
@@ -153,7 +154,8 @@ class Autoencoder(nnx.Module):
             latent, of_bottleneck = self.bottleneck.learn(h, key, batch.get("step", 0))
         else:
             latent = self.bottleneck(h, key)
-        recon, of_decoder = self._decode(latent.z, remat=remat, train=train)
+        z = batch.get("latent", latent.z)
+        recon, of_decoder = self._decode(z, remat=remat, train=train)
         aux = {name: tuple(zip(of_encoder[name], of_decoder[name])) for name in of_encoder}
         return Outputs(Reconstruction(recon), (latent,), aux | of_bottleneck)
 

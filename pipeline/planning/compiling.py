@@ -10,6 +10,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
+from pipeline import build
 from pipeline.build.outline import RunOutline, StageOutline
 from pipeline.core.types import examples_of
 from pipeline.planning import loop_cost
@@ -74,6 +75,7 @@ def compile_stages(
             numbers = {"state_bytes_per_device": device_bytes(shapes)} | _compiled(
                 stage, lowered, topology, mesh, quick
             )
+            numbers |= _frozen(stage, mesh, shapes)
             numbers["parameters"] = sum(math.prod(leaf.shape) for leaf in shapes.params.values())
         found.append(numbers | traced | _about(stage, mesh))
     return found
@@ -103,6 +105,18 @@ def _compiled(
         result["flops_per_device"] *= growth["flops"]
         result["accessed_bytes_per_device"] *= growth["bytes accessed"]
     return result
+
+
+def _frozen(stage: StageOutline, mesh: Mesh, shapes: TrainState) -> dict[str, int]:
+    """Return the number of frozen parameters, and the bytes of state that a device is spared."""
+    names = shapes.params.keys() - shapes.ema.keys()
+    if not names:
+        return {"frozen_parameters": 0, "saved_state_bytes_per_device": 0}
+    whole = build.abstract_state({**stage.config, "trainable": ""}, mesh)[1]
+    return {
+        "frozen_parameters": sum(math.prod(shapes.params[name].shape) for name in names),
+        "saved_state_bytes_per_device": device_bytes(whole) - device_bytes(shapes),
+    }
 
 
 def device_bytes(state: TrainState) -> int:

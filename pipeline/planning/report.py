@@ -17,7 +17,9 @@ from pipeline.training.state import mesh as meshes
 # Copied from the stage that needs the most memory to the plan as a whole.
 _FIGURES = (
     "parameters",
+    "frozen_parameters",
     "state_bytes_per_device",
+    "saved_state_bytes_per_device",
     "argument_bytes_per_device",
     "temp_bytes_per_device",
     "total_bytes_per_device",

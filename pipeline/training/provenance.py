@@ -17,6 +17,7 @@ class Provenance:
       config: the complete recipe; here it is only saved and compared.
       dataset: "source", "path", "num_examples" and "fingerprint".
       frozen: fingerprints of the frozen networks of the objective, or None if there are none.
+      teacher: the same of the codec that the run learns from, or None.
       origin: what identifies the codec that the run starts from (pipeline.build.init), or None.
     """
 
@@ -24,6 +25,7 @@ class Provenance:
     dataset: Mapping[str, Any]
     frozen: list[str] | None
     origin: Mapping[str, Any] | None = None
+    teacher: Mapping[str, Any] | None = None
 
     def metadata(self, skipped_batches: Sequence[int]) -> dict[str, Any]:
         """Return the JSON that a checkpoint holds besides its arrays."""
@@ -33,6 +35,7 @@ class Provenance:
             "skipped_batches": list(skipped_batches),
             "frozen": self.frozen,
             "origin": None if self.origin is None else dict(self.origin),
+            "teacher": None if self.teacher is None else dict(self.teacher),
         }
 
     def check_same(self, saved: Mapping[str, Any], where: str, *, force: bool) -> None:

@@ -30,6 +30,7 @@ FREE = (
     "watchdog",
     "preemption",
     "init.codec",
+    "teacher.codec",
     "data.path",
     "data.eval_path",
     "data.num_workers",

@@ -97,11 +97,17 @@ def case(seed=0):
             **codes_of(z),
             "class_bounds": z[:, 0, 0, 0],
             "class_log_q": jax.nn.log_softmax(z[:, 0, 0, 0]),
+            "teacher_features": (jax.random.normal(keys[1], (BATCH, 2, 2, 3)),),
         },
     )
     image = jax.random.randint(keys[1], shape, 0, 256).astype(jnp.uint8)
     label = jnp.array([2, -1, 0])
-    return outputs, {"image": image, "label": label, "mask": jnp.array([1.0, 1.0, 0.0])}
+    taught = {
+        "teacher_latent": 0.5 * z,
+        "teacher_image": jax.random.normal(keys[2], shape),
+        "teacher_features": (jax.random.normal(keys[2], (BATCH, 2, 2, 5)),),
+    }
+    return outputs, {"image": image, "label": label, "mask": jnp.array([1.0, 1.0, 0.0])} | taught
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,6 +14,8 @@ from pipeline.core.reduce import masked_mean
 from pipeline.core.types import Batch, Outputs, pixels_of
 from pipeline.losses import adversarial
 from pipeline.losses.objective import Objective
+from pipeline.losses.taps import tapped
+from pipeline.losses.teacher import FEATURES, LATENT, Teacher
 from pipeline.metrics.functions import codebook_usage
 from pipeline.training.state.train_state import TrainState
 from pipeline.training.steps import discriminator_features
@@ -73,7 +75,9 @@ class AdversarialStep:
       discriminator_update: how a gradient changes the discriminator.
       gan: settings of adversarial training.
       layer: name of the parameter whose gradients the adaptive weight compares.
-      frozen: arrays of the objective's frozen networks, to be placed on devices and passed in.
+      frozen: arrays of the objective's frozen networks and of the teacher, to be placed on devices
+        and passed in.
+      teacher: the codec that this one learns from, or None.
       active: whether this program trains the discriminator, see `variant`.
       penalized: whether this program applies the R1 penalty, see `variant`.
     """
@@ -89,6 +93,7 @@ class AdversarialStep:
     gan: GanConfig = dataclasses.field(default=GanConfig())
     layer: str = ""
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    teacher: Teacher | None = None
     active: bool = False
     penalized: bool = False
 
@@ -204,13 +209,23 @@ class AdversarialStep:
         mask, divisor = batch["mask"], self.objective.divisor(batch)
         inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
         inputs["step"] = state.step
+        taps: tuple[str, ...] = ()
+        if self.teacher is not None:
+            batch = batch | self.teacher(batch, frozen)
+            taps = self.teacher.student_layers
+            if self.teacher.decode_latents:
+                inputs["latent"] = batch[LATENT]
 
         trained, fixed = self.update.trainable.split(state.params)
 
         def forward(trained: Arrays) -> tuple[Any, Arrays]:
             params = trained | fixed
             model = self.modeldef.merge(params, model_state)
-            outputs = model(inputs, key=key, train=True)
+            with tapped(model, taps) as features:
+                outputs = model(inputs, key=key, train=True)
+            if taps:
+                compared = {FEATURES: tuple(features[name] for name in taps)}
+                outputs = dataclasses.replace(outputs, aux=outputs.aux | compared)
             own = {name: params[name] for name in self.objective.params}
             fakes = self._decoded(model, outputs, inputs, key)
             return (outputs, own, fakes), parameters.split(model)[2]
