@@ -52,6 +52,7 @@ from pipeline.cli import flags as cli_flags
 from pipeline.cli import latent_pictures
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.storage import transfer
+from pipeline.storage.paths import as_path
 
 
 def run(argv: list[str]) -> int:
@@ -82,8 +83,8 @@ def run(argv: list[str]) -> int:
 
 def _other_modality(values: flags.FlagValues) -> Any:
     """Return the module that draws what is no image or clip, or None for these two."""
-    if not values.workdir:
-        return None
+    if not values.workdir or not (as_path(values.workdir) / "config.json").exists():
+        return None  # the error for a folder without a run comes from what reads it
     from pipeline.core.modalities import MODALITIES
     from pipeline.data import sources
     from pipeline.training import workdir
