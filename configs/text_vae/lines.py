@@ -6,11 +6,11 @@
 
 The model has 728,304 parameters: an LSTM on either side, z in the decoder's first state and in each
 of its inputs, and word dropout. The weight of the KL rises over a third of the run. For the
-cyclical schedule of arXiv 1903.10145, set
+cyclical schedule of arXiv 1903.10145, the recipe takes
 
-    --config.objective.rate.weight.name=cyclical --config.objective.rate.weight.steps=3000
+    config.objective.rate = dict(weight=dict(name="cyclical", steps=3_000, cycles=4))
 
-and for free bits --config.objective.free_bits.nats=8 with --config.objective.rate.weight=0. The
+and for free bits, in place of the rate, config.objective.free_bits = dict(minimum=0.5). The
 sentences are those of Python's own manual; for your own, one on each line,
 
     --config.data.source=lines --config.data.path=sentences.txt
