@@ -75,7 +75,7 @@ def compile_stages(
             numbers = {"state_bytes_per_device": device_bytes(shapes)} | _compiled(
                 stage, lowered, topology, mesh, quick
             )
-            numbers |= _frozen(stage, mesh, shapes)
+            numbers |= frozen_figures(stage, mesh, shapes)
             numbers["parameters"] = sum(math.prod(leaf.shape) for leaf in shapes.params.values())
         found.append(numbers | traced | _about(stage, mesh))
     return found
@@ -107,7 +107,7 @@ def _compiled(
     return result
 
 
-def _frozen(stage: StageOutline, mesh: Mesh, shapes: TrainState) -> dict[str, int]:
+def frozen_figures(stage: StageOutline, mesh: Mesh, shapes: TrainState) -> dict[str, int]:
     """Return the number of frozen parameters, and the bytes of state that a device is spared."""
     names = shapes.params.keys() - shapes.ema.keys()
     if not names:

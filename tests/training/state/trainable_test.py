@@ -10,6 +10,7 @@ import tiny_run
 
 from pipeline import build
 from pipeline.core.errors import ConfigError
+from pipeline.planning import compiling
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
@@ -174,3 +175,11 @@ def test_a_frozen_last_layer_cannot_balance_a_discriminator(one):
     with pytest.raises(ConfigError, match="adaptive"):
         build.step(settings, one.modeldef, one.mesh)
     assert dataclasses.is_dataclass(build.update(settings))
+
+
+def test_the_plan_shows_the_bytes_of_state_that_freezing_saves(one):
+    """Two moments and an average of float32 for each frozen parameter, on one device."""
+    (stage,) = build.run_outline(one.settings).stages
+    figures = compiling.frozen_figures(stage, one.mesh, one.shapes)
+    count = sum(one.shapes.params[name].size for name in frozen(one))
+    assert figures == {"frozen_parameters": count, "saved_state_bytes_per_device": 12 * count}
