@@ -332,7 +332,7 @@ def test_a_step_that_does_not_fit_gets_advice(capsys):
 
 
 def test_advice_names_the_settings_that_save_memory():
-    stage = StageOutline(0, 10, 10, 32, 1, image_size=16, batch={}, remat=False, config={})
+    stage = StageOutline(0, 10, 10, 32, 1, height=16, batch={}, remat=False, config={})
     result = dict(
         mesh=dict(replica=1, fsdp=16, context=1), memory_bytes=100, state_bytes_per_device=60
     )
