@@ -83,6 +83,8 @@ def describe(path: pathlib.Path) -> dict[str, str]:
     try:
         config = recipes.load(os.fspath(path))
         found |= {"model": _model(config.get("model", {})), "data": _data(config.get("data", {}))}
+        if "init" in config and not found["model"]:
+            found |= {"model": "the codec's", "parameters": "the codec's"}
     except ConfigError as error:
         found |= {"data": "", "error": str(error)}
     return found | {"purpose": _without_parameters(purpose)}

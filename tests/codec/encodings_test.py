@@ -109,9 +109,10 @@ def test_a_codec_of_one_size_stores_the_indices_of_each_layer(tmp_path):
     assert [(layer.shape, layer.dtype) for layer in layers] == [((4, 4, 4), np.uint8)] * 2
     path = tmp_path / "x.safetensors"
     path.write_bytes(image_latents.pack(codec, layers, fitted))
-    loaded, tiling, _ = image_latents.unpack(path, codec)
+    stored = image_latents.unpack(path, codec)
     np.testing.assert_array_equal(
-        code_image.decode(codec, loaded, tiling), code_image.reconstruct(codec, fitted)
+        code_image.decode(codec, stored.latents, stored.tiling),
+        code_image.reconstruct(codec, fitted),
     )
     one, both = (codec.encode(IMAGES[:, :8, :8]).indices()[:count] for count in (1, 2))
     assert codec.decode_indices(one).shape == codec.decode_indices(both).shape

@@ -51,7 +51,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }
-CHANNELS, LATENTS = 2, 3
+CHANNELS, LATENTS = 2, 4
 
 
 @functools.cache
@@ -83,11 +83,9 @@ def network(request):
 
 
 def frames_of(skeleton, latents: int) -> int:
-    """Return the frames of latents: 1 + 4k of 1 + k, unless all frames of a window are alike."""
+    """Return the frames of latents: 1 + 4k of 1 + k, unless windows say otherwise."""
     windows = getattr(skeleton, "windows", None)
-    if windows is not None and not windows.first_apart:
-        return latents * skeleton.temporal_factor
-    return 1 + (latents - 1) * skeleton.temporal_factor
+    return windows.num_frames(latents) if windows else 1 + (latents - 1) * skeleton.temporal_factor
 
 
 def outputs_of(network, *, latents: int = 2, **settings):
@@ -110,9 +108,6 @@ def test_every_module_has_an_encoder_a_decoder_and_settings_here():
 def test_a_network_changes_the_size_by_its_factors(network):
     side, _, _, skeleton = network
     factor = 1 if side == "Encoder" else skeleton.spatial_factor
-    windows = getattr(skeleton, "windows", None)
-    frames = windows.num_frames(2) if windows else 1 + skeleton.temporal_factor
-    frames = 2 if side == "Encoder" else frames
     frames = 2 if side == "Encoder" else frames_of(skeleton, 2)
     time = (frames,) if skeleton.is_video else ()
     y, aux = outputs_of(network)

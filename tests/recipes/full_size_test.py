@@ -17,12 +17,15 @@ from flax import nnx
 from pipeline import build
 from pipeline.cli.list import stated_parameters
 from pipeline.core import parameters
+from pipeline.core.errors import ConfigError
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+# These take their model from the codec that they start from.
+OF_A_CODEC = ("distill/turbo.py", "finetune/decoder_image.py", "finetune/decoder_video.py")
 RECIPES = sorted(
     str(path.relative_to(CONFIGS))
     for path in CONFIGS.rglob("*.py")
-    if "get_config" in path.read_text()
+    if "get_config" in path.read_text() and str(path.relative_to(CONFIGS)) not in OF_A_CODEC
 )
 
 
@@ -52,6 +55,14 @@ def full_size(recipe: str) -> tuple[str, dict[str, Any], Built]:
 
 def sizes_of(arrays: parameters.Arrays) -> dict[str, int]:
     return {name: math.prod(array.shape) for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("recipe", OF_A_CODEC)
+def test_a_recipe_of_a_codec_asks_for_it(recipe):
+    found = runpy.run_path(str(CONFIGS / recipe))
+    assert f"configs/{recipe}" in found["__doc__"], "the docstring has no command"
+    with pytest.raises(ConfigError, match=r"--config\.init\.codec=CODEC"):
+        build.complete(found["get_config"]())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -31,7 +31,7 @@ def test_the_logged_metrics_are_the_ones_to_choose_by():
     writer, progress = Mock(spec=MetricWriter), Mock(spec=Progress)
     mesh = meshes.create(devices=jax.devices()[:1])
     reports = Reports(stage, 0, mesh, writer, progress, on_batch=lambda: None)
-    scalars = reports.evaluate(7, Mock(spec=TrainState, ema=params, model_state={}))
+    scalars = reports.evaluate(7, Mock(spec=TrainState, averaged=params, model_state={}))
     writer.scalars.assert_called_once_with(7, "eval", scalars)
     directed = {
         metric.name: metric for metric in catalogue.entries() if metric.larger_is_better is not None
@@ -42,6 +42,7 @@ def test_the_logged_metrics_are_the_ones_to_choose_by():
         if metric.in_training
         and metric.modality in ("likelihood", "image")
         and metric.sides[0] <= SIZE <= (metric.sides[1] or SIZE)
+        and name != "perplexity"  # needs words
     }
     assert {"bits_per_dim", "psnr", "ms_ssim_2_scales"} <= expected
     assert directed.keys() & scalars.keys() == expected
