@@ -51,8 +51,7 @@ def get_config(arg: str = "") -> ConfigDict:
 def tiny(config: ConfigDict) -> ConfigDict:
     """Shrink to seconds on a CPU; without a teacher and a discriminator."""
     config = sd["tiny"](config)
-    for term in ("teacher_latents", "teacher_images"):
-        config.objective[term].weight = 0.0
+    config.objective.teacher_latents.weight = config.objective.teacher_images.weight = 0.0
     config.objective.l1.weight = 1.0
     config.objective.adversarial.weight = 0.0
     return config
