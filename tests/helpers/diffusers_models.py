@@ -15,15 +15,15 @@ import torch
 from pipeline import Codec, cli
 from pipeline.codec.any_size import AnySizeCodec
 from pipeline.exporters import diffusers as exporter
+from pipeline.formats.diffusers_folder import CONFIG, WEIGHTS
 
 TOLERANCE = 1e-4  # of the standard deviation of what is compared
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def perturb(model: torch.nn.Module) -> torch.nn.Module:
-    """Move all parameters and running statistics away from constants, so that each one matters."""
+    """Move all parameters and saved buffers away from constants, so that each one matters."""
     with torch.no_grad():
-        for tensor in (*model.parameters(), *model.buffers()):
+        for tensor in model.state_dict().values():
             if tensor.is_floating_point() and (tensor.ndim < 2 or tensor.std() == 0):
                 tensor.add_(0.2 * torch.randn_like(tensor))
         for name, buffer in model.named_buffers():
@@ -61,18 +61,15 @@ def check_export(model: Any, codec: AnySizeCodec, folder: pathlib.Path) -> None:
     """Check that the codec's export is the folder that it was imported from, and that the class
     loads it. `folder` is the one given to `imported`.
     """
-    exporter.write(codec, folder / "again")
-    before, after = (
-        safetensors.numpy.load_file(folder / place / WEIGHTS) for place in ("theirs", "again")
-    )
+    theirs, again = folder / "theirs", folder / "again"
+    exporter.write(codec, again)
+    before, after = (safetensors.numpy.load_file(each / WEIGHTS) for each in (theirs, again))
     assert before.keys() == after.keys()
     for name, tensor in before.items():
         np.testing.assert_array_equal(after[name], tensor, err_msg=name)
-    settings = [
-        json.loads((folder / place / "config.json").read_text()) for place in ("theirs", "again")
-    ]
+    settings = [json.loads((each / CONFIG).read_text()) for each in (theirs, again)]
     assert settings[0] == settings[1]
-    _, report = type(model).from_pretrained(folder / "again", output_loading_info=True)
+    _, report = type(model).from_pretrained(again, output_loading_info=True)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 

@@ -1,27 +1,22 @@
 """Comparison of a video codec of diffusers with the one that we import from its folder."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
+import diffusers_models
 import jax
 import numpy as np
-import safetensors.numpy
 import torch
 
-from pipeline import Codec, cli
 from pipeline.codec.any_size import AnySizeCodec
-from pipeline.exporters import diffusers as exporter
-from pipeline.formats.diffusers_folder import CONFIG, WEIGHTS
 
-# Of the standard deviation of what is compared, in float32.
-TOLERANCE = 1e-4
+close = diffusers_models.check_close
 
 
 @dataclasses.dataclass
 class Pair:
-    """A codec of diffusers, its folder, and ours that was imported from it."""
+    """A codec of diffusers, the folder that it is saved in, and ours that was imported from it."""
 
     theirs: Any
     folder: pathlib.Path
@@ -30,16 +25,8 @@ class Pair:
 
 def pair(kind: Any, settings: dict[str, Any], folder: pathlib.Path) -> Pair:
     """Return the class with small settings and weights that all matter, saved and imported."""
-    torch.manual_seed(0)
-    model = kind(**settings).eval()
-    with torch.no_grad():  # what starts at ones and zeros too
-        for parameter in model.parameters():
-            if parameter.std() == 0 or parameter.numel() == 1 or parameter.ndim == 1:
-                parameter.add_(0.3 * torch.randn_like(parameter))
-    model.save_pretrained(folder / "theirs")
-    command = ["import", "--from", "diffusers", str(folder / "theirs"), "--out"]
-    assert cli.dispatch([*command, str(folder / "ours")]) == 0
-    return Pair(model, folder / "theirs", Codec.from_pretrained(folder / "ours", dtype="float32"))
+    model = diffusers_models.create(kind.__name__, **settings)
+    return Pair(model, folder, diffusers_models.imported(model, folder))
 
 
 def clip(frames: int, height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -78,13 +65,6 @@ def decoded(codec: AnySizeCodec, z: Any) -> np.ndarray:
     return np.asarray(jax.jit(decode)(codec.weights, z))
 
 
-def close(ours: Any, theirs: np.ndarray, tolerance: float = TOLERANCE) -> None:
-    assert ours.shape == theirs.shape
-    difference = float(np.abs(np.asarray(ours) - theirs).max() / theirs.std())
-    print(f"{theirs.shape}: {difference:.1e} of the standard deviation")
-    assert difference < tolerance
-
-
 def latents_like(mean: np.ndarray) -> np.ndarray:
     """Return latents of deviation 1: those of a random encoder are nearly all the same."""
     return np.random.default_rng(1).normal(size=mean.shape).astype(np.float32)
@@ -100,17 +80,9 @@ def compare(both: Pair, x: np.ndarray) -> None:
     close(decoded(both.ours, z), frames_of(both.theirs, z))
 
 
-def check_export(both: Pair, out: pathlib.Path) -> None:
+def check_export(both: Pair) -> None:
     """Check that an export has the same tensors and settings, and that the class loads it."""
-    exporter.write(both.ours, out)
-    before, after = (safetensors.numpy.load_file(each / WEIGHTS) for each in (both.folder, out))
-    assert before.keys() == after.keys()
-    for name, tensor in before.items():
-        np.testing.assert_array_equal(after[name], tensor)
-    assert json.loads((out / CONFIG).read_text()) == json.loads((both.folder / CONFIG).read_text())
-    again, wrong = type(both.theirs).from_pretrained(out, output_loading_info=True)
-    assert not wrong["missing_keys"] and not wrong["unexpected_keys"]
-    assert again.config["_class_name"] == both.theirs.config["_class_name"]
+    diffusers_models.check_export(both.theirs, both.ours, both.folder)
 
 
 def check_exact_streaming(codec: AnySizeCodec, x: np.ndarray) -> None:

@@ -41,5 +41,5 @@ def test_latents_and_frames_as_diffusers(both, frames):
     close(decoded(both.ours, mean), frames_first)
 
 
-def test_the_export_is_the_folder_again(both, tmp_path):
-    check_export(both, tmp_path)
+def test_the_export_is_the_folder_again(both):
+    check_export(both)

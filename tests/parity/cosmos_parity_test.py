@@ -67,5 +67,5 @@ def test_latents_are_normalized_frame_by_frame(both):
     np.testing.assert_allclose(both.ours.denormalize(both.ours.normalize(z)), z, atol=1e-5)
 
 
-def test_the_export_is_the_folder_again(both, tmp_path):
-    check_export(both, tmp_path)
+def test_the_export_is_the_folder_again(both):
+    check_export(both)

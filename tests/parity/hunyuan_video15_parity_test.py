@@ -36,7 +36,7 @@ def test_an_illegal_length_is_padded_and_cut_back(both):
     np.testing.assert_array_equal(encoding.mean, both.ours.encode(padded).mean)
 
 
-def test_the_export_is_the_folder_again(both, tmp_path):
-    check_export(both, tmp_path)
+def test_the_export_is_the_folder_again(both):
+    check_export(both)
     z = np.ones((1, 1, 2, 2, 8), np.float32)
     np.testing.assert_allclose(both.ours.normalize(z), 1.03682 * z, rtol=1e-6)

@@ -46,7 +46,7 @@ def test_chunks_and_prefixes_differ_because_norms_see_all_frames(both):
     assert difference.max() > 10
 
 
-def test_the_export_is_the_folder_again(both, tmp_path):
-    check_export(both, tmp_path)
+def test_the_export_is_the_folder_again(both):
+    check_export(both)
     z = np.ones((1, 1, 2, 2, 4), np.float32)
     np.testing.assert_allclose(both.ours.normalize(z), 0.476986 * z, rtol=1e-6)

@@ -39,7 +39,7 @@ def test_an_illegal_length_is_padded_and_cut_back(both):
     assert both.ours.decode(encoding.mode(), size=encoding.size).shape == x.shape
 
 
-def test_the_export_is_the_folder_again(both, tmp_path):
-    check_export(both, tmp_path)
+def test_the_export_is_the_folder_again(both):
+    check_export(both)
     z = np.ones((1, 1, 2, 2, 4), np.float32)
     np.testing.assert_allclose(both.ours.normalize(z), 0.7125 * z, rtol=1e-6)

@@ -51,8 +51,8 @@ def test_latents_and_frames_as_diffusers(kl):
     np.testing.assert_allclose(image, np.asarray(encoding.mean)[:, :1], atol=1e-5)
 
 
-def test_the_export_is_the_folder_again(kl, tmp_path):
-    check_export(kl, tmp_path)
+def test_the_export_is_the_folder_again(kl):
+    check_export(kl)
 
 
 def test_codes_as_diffusers(tmp_path):
