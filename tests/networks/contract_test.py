@@ -43,6 +43,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "video.iv_vae": dict(width=2, num_blocks=1),
     "video.wan": dict(channels=(2, 4, 4, 4), num_blocks=1),
     "video.wan_residual": dict(channels=(2, 4, 4, 4), num_blocks=1),
+    "video.wan_separable": dict(channels=(2, 4, 4, 4), num_blocks=1),
     "video.cogvideox": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
     "video.hunyuan": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
     "video.hunyuan_residual": dict(channels=(6, 12, 24), in_time=(False, True), num_blocks=1),

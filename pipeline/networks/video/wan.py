@@ -119,9 +119,12 @@ class Layers:
         settings: Any = dict(time_padding="zeros", key=self.rngs.params(), dtype=self.dtype)
         return CausalConv3d(width, out, kernel_size, **settings)
 
+    def pointwise(self, width: int, out: int) -> CausalConv3d:
+        return self.conv(width, out, kernel_size=1)
+
     def block(self, width: int, out: int) -> ResBlock:
-        shortcut = functools.partial(self.conv, kernel_size=1)
-        return ResBlock(width, out, norm=self.norm, conv=self.conv, shortcut=shortcut)
+        conv, shortcut = self.conv, self.pointwise
+        return ResBlock(width, out, norm=self.norm, conv=conv, shortcut=shortcut)
 
     def middle(self, width: int) -> Middle:
         settings: Any = dict(rngs=self.rngs, dtype=self.dtype)
@@ -145,6 +148,7 @@ class Encoder(ResidualEncoder):
     """
 
     causal = True
+    layers = Layers  # a family with other layers names its own
 
     def __init__(
         self,
@@ -157,8 +161,8 @@ class Encoder(ResidualEncoder):
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        check_levels("video.wan.Encoder", channels, in_time)
-        make = Layers(rngs=rngs, dtype=dtype)
+        check_levels(name_of(self), channels, in_time)
+        make = self.layers(rngs=rngs, dtype=dtype)
         self.spatial_factor, self.temporal_factor = 2 ** len(in_time), 2 ** sum(in_time)
         downs = [make.down(out, halves) for out, halves in zip(channels, in_time)]
         pairs = itertools.pairwise([channels[0], *channels])
@@ -174,6 +178,7 @@ class Decoder(ResidualDecoder):
     """
 
     causal = True
+    layers = Layers  # a family with other layers names its own
 
     def __init__(
         self,
@@ -186,13 +191,13 @@ class Decoder(ResidualDecoder):
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
     ):
-        check_levels("video.wan.Decoder", channels, in_time)
+        check_levels(name_of(self), channels, in_time)
         if any(width % 2 for width in channels[1:]):
             raise ConfigError(
-                f"video.wan.Decoder: channels={tuple(channels)} must be even after the first, as a "
+                f"{name_of(self)}: channels={tuple(channels)} must be even after the first, as a "
                 "doubling of the frame halves them"
             )
-        make = Layers(rngs=rngs, dtype=dtype)
+        make = self.layers(rngs=rngs, dtype=dtype)
         self.spatial_factor, self.temporal_factor = 2 ** len(in_time), 2 ** sum(in_time)
         outs = list(reversed(channels))
         widths = [outs[0], *(out // 2 for out in outs[:-1])]
@@ -201,6 +206,12 @@ class Decoder(ResidualDecoder):
             Stage(width, out, num_blocks, up) for width, out, up in zip(widths, outs, [*ups, None])
         ]
         super().__init__(make, stages, in_channels, out_channels)
+
+
+def name_of(network: nnx.Module) -> str:
+    """Return the name by which recipes find a network, such as "video.wan.Decoder"."""
+    kind = type(network)
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("pipeline.networks.")
 
 
 def check_levels(name: str, channels: Sequence[int], in_time: Sequence[bool]) -> None:
