@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from train_run import train
 
 from pipeline import Codec, build, models
+from pipeline.build import init
 from pipeline.cli import dispatch
 from pipeline.codec import folder
 from pipeline.core import parameters
@@ -144,6 +145,22 @@ def test_some_arrays_of_a_codec_start_another_model(codec):
         state.params["encoder.conv_in.kernel"], before.weights["encoder.conv_in.kernel"]
     )
     assert state.params["decoder.conv_in.kernel"].shape[-1] == 8
+
+
+def test_a_run_starts_from_a_codec_on_a_hub(codec, hub):
+    files = {each.name: each.read_bytes() for each in pathlib.Path(codec).iterdir()}
+    hub.repos["somebody/first"] = files
+    config = build.complete(finetune("somebody/first"))
+    assert config["model"]["encoder"] == MODEL["encoder"]
+    params = build.run_spec(config).initial_state().params
+    found = Codec.from_pretrained(codec)
+    assert params.keys() == found.weights.keys()
+    for name, array in found.weights.items():
+        np.testing.assert_array_equal(params[name], array)
+    about = init.origin(config)
+    assert about is not None
+    assert (about["codec"], about["fingerprint"]) == ("first", found.fingerprint)
+    assert sorted(hub.downloaded()) == ["config.json", "model.safetensors"], "each of them once"
 
 
 @pytest.mark.parametrize(
