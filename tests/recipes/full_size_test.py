@@ -21,7 +21,12 @@ from pipeline.core.errors import ConfigError
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 # These take their model from the codec that they start from.
-OF_A_CODEC = ("distill/turbo.py", "finetune/decoder_image.py", "finetune/decoder_video.py")
+OF_A_CODEC = (
+    "distill/turbo.py",
+    "distill/turbo_video.py",
+    "finetune/decoder_image.py",
+    "finetune/decoder_video.py",
+)
 RECIPES = sorted(
     str(path.relative_to(CONFIGS))
     for path in CONFIGS.rglob("*.py")

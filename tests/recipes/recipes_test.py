@@ -116,6 +116,7 @@ SLOW = {
     "m2/mnist.py": "trained in tests/training/steps/labels_test.py",
     "kl_f8/sd.py": "traced below, and its network's gradient is in tests/networks",
     "distill/taehv.py": "trained with a teacher in tests/training/distill_video_test.py",
+    "distill/turbo_video.py": "taehv.py with a frozen encoder",
     "taesd/taef2.py": "traced below, and its network is in tests/networks",
     "vae/realnvp.py": "traced below, and glow.py has its couplings",
     **{name_of(path): "a published codec" for path in RECIPES if path.parent.name in PUBLISHED},

@@ -1,10 +1,11 @@
-"""Distilling a codec of clips into a TAEHV, from the recipe to an exported folder."""
+"""Distilling a codec of clips: into a TAEHV, and its decoder alone."""
 
 import json
 import pathlib
 import runpy
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -73,3 +74,28 @@ def test_a_teacher_of_other_channels_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="latent_channels 3, and the student 2") as caught:
         build.run_spec(build.complete(student(wan(tmp_path / "wide", latent_channels=3))))
     assert "\n" not in str(caught.value)
+
+
+def test_a_small_decoder_learns_from_the_latents_of_the_same_encoder(teacher):
+    config = config_of("distill/turbo_video")
+    decoder = config.model.decoder.to_dict()
+    config.model.image_size, config.model.num_frames = 16, 5
+    config.init.codec = config.teacher.codec = teacher
+    config.data = config_of("distill/taehv", "tiny").data
+    config.objective.perceptual.weight = 0.0
+    config.dtype, config.mesh = "float32", dict(fsdp=1)
+    spec = build.run_spec(build.complete(config))
+    assert spec.notes == [], "the latents stay as they are"
+    step, shapes = spec.stages[0].step, spec.shapes
+    learned = {name for name in shapes.params if not name.startswith("encoder.")}
+    taken = Codec.from_pretrained(teacher).weights
+    assert decoder["name"] == "video.wan_separable.Decoder"
+    assert shapes.params["decoder.conv_in.kernel"].shape == (3, 3, 3, 2, 192)
+    assert any(".depthwise." in name for name in learned)
+    assert {n for n in taken if n.startswith("encoder.")} == shapes.params.keys() - learned
+    batch = {
+        "image": np.zeros((8, 5, 16, 16, 3), np.uint8),
+        "mask": np.ones(8, np.float32),
+    }
+    _, metrics = jax.eval_shape(step.program(step.variant(0)), shapes, batch, step.frozen)
+    assert "teacher_images" in metrics

@@ -1,5 +1,8 @@
 """A small network of Wan's form: its size, its shapes and its causality."""
 
+import pathlib
+import runpy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +34,16 @@ def test_blocks_are_smaller_and_all_else_is_wans():
     expected = sum(27 * i * o + o for i, o in pairs)
     assert sum(whole.values()) - sum(others.values()) == expected
     assert (sum(own.values()), sum(whole.values())) == (6_897_123, 73_295_331)
+
+
+def test_the_decoder_of_the_recipe_has_the_size_that_it_states():
+    path = pathlib.Path(__file__).parents[3] / "configs/distill/turbo_video.py"
+    found = runpy.run_path(str(path))
+    settings = found["get_config"]().model.decoder.to_dict()
+    assert settings.pop("name") == "video.wan_separable.Decoder"
+    assert (
+        f"{sum(sizes(wan_separable.Decoder, **settings).values()):,} parameters" in found["__doc__"]
+    )
 
 
 def test_a_decoder_is_causal_and_gives_a_clip_chunk_by_chunk():
