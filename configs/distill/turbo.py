@@ -27,7 +27,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.teacher_latents.weight = 0.0
     if arg == "tiny":
         return config
-    config.init = dict(codec="", arrays=("^encoder", "^quant_conv", "^bottleneck"))
+    config.init = dict(codec="", arrays=("^(encoder|quant_conv|bottleneck)",))
     config.model = ConfigDict()
     config.model.decoder = dict(name="taesd.Decoder", width=48, num_blocks=2)
     return config

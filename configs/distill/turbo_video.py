@@ -28,7 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective.teacher_latents.weight = 0.0
     if arg == "tiny":
         return config
-    config.init = dict(codec="", arrays=("^encoder", "^quant_conv", "^bottleneck"))
+    config.init = dict(codec="", arrays=("^(encoder|quant_conv|bottleneck)",))
     config.model = ConfigDict()
     config.model.decoder = ConfigDict()
     config.model.decoder.name = "video.wan_separable.Decoder"

@@ -86,13 +86,15 @@ def test_a_small_decoder_learns_from_the_latents_of_the_same_encoder(teacher):
     config.dtype, config.mesh = "float32", dict(fsdp=1)
     spec = build.run_spec(build.complete(config))
     assert spec.notes == [], "the latents stay as they are"
-    step, shapes = spec.stages[0].step, spec.shapes
+    step, shapes, params = spec.stages[0].step, spec.shapes, spec.initial_state().params
     learned = {name for name in shapes.params if not name.startswith("encoder.")}
     taken = Codec.from_pretrained(teacher).weights
     assert decoder["name"] == "video.wan_separable.Decoder"
     assert shapes.params["decoder.conv_in.kernel"].shape == (3, 3, 3, 2, 192)
     assert any(".depthwise." in name for name in learned)
     assert {n for n in taken if n.startswith("encoder.")} == shapes.params.keys() - learned
+    for name in shapes.params.keys() - learned:
+        np.testing.assert_array_equal(params[name], taken[name])
     batch = {
         "image": np.zeros((8, 5, 16, 16, 3), np.uint8),
         "mask": np.ones(8, np.float32),
