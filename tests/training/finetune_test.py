@@ -138,7 +138,8 @@ def test_a_run_takes_the_model_of_its_codec(codec):
 
 def test_some_arrays_of_a_codec_start_another_model(codec):
     decoder = dict(name="taesd.Decoder", width=8, num_blocks=1)
-    config = finetune(codec, model=dict(decoder=decoder), init__arrays=("^encoder",))
+    turbo = runpy.run_path(str(CONFIGS / "distill/turbo.py"))["get_config"]()
+    config = finetune(codec, model=dict(decoder=decoder), init__arrays=turbo.init.arrays)
     spec = build.run_spec(build.complete(config))
     state, before = spec.initial_state(), Codec.from_pretrained(codec)
     np.testing.assert_array_equal(
