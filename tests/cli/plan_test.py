@@ -16,7 +16,7 @@ from pipeline.build.outline import StageOutline
 from pipeline.cli import dispatch
 from pipeline.cli import plan as plan_command
 from pipeline.core.errors import ConfigError
-from pipeline.planning import child, compiling, report, topology
+from pipeline.planning import child, compiling, programs, report, topology
 from pipeline.training.state import mesh as meshes
 from pipeline.training.state import sharding
 
@@ -107,9 +107,9 @@ def get_config(arg=""):
 def test_stages_with_the_same_program_are_compiled_once(capsys, tmp_path, monkeypatch):
     file, compiled = tmp_path / "staged.py", []
     file.write_text(IN_STAGES)
-    compile_one = compiling._compile
+    compile_one = programs.compiled_for
     monkeypatch.setattr(
-        compiling, "_compile", lambda *given: compiled.append(1) or compile_one(*given)
+        programs, "compiled_for", lambda *given: compiled.append(1) or compile_one(*given)
     )
     arguments = ["plan", "--config", str(file), "--topology", "cpu:2"]
     assert dispatch([*arguments, "--json", "-"]) == 0
@@ -322,7 +322,7 @@ def test_missing_libtpu_is_reported_with_the_command_to_install_it(capsys, monke
     ],
 )
 def test_the_memory_that_a_program_needs_is_read_from_the_compilers_error(message, needed):
-    assert compiling.needed_bytes(message) == pytest.approx(needed)
+    assert programs.needed_bytes(message) == pytest.approx(needed)
 
 
 @needs_libtpu
