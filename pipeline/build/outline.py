@@ -1,4 +1,4 @@
-"""Sizes of a complete recipe's stages, to plan a run on devices that need not exist."""
+"""Sizes of a recipe's stages, and of coding a clip, to plan them on devices that need not exist."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -90,3 +90,31 @@ def batch_of(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]
         "index": ((rows,), np.int32),
         "mask": ((rows,), np.float32),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecOutline:
+    """What is coded, and by which codec.
+
+    Attributes:
+      model, dtype: name of the model, and dtype of its computation.
+      decodes: whether latents become frames; otherwise frames become latents.
+      size: frames, height and width in pixels; frames are 1 for an image.
+      chunk: frames at a time after the first; None for the whole clip.
+      config: a complete recipe, or the config.json of a codec, for `abstract_codec`.
+    """
+
+    model: str
+    dtype: str
+    decodes: bool
+    size: tuple[int, int, int]
+    chunk: int | None
+    config: Mapping[str, Any]
+
+
+def codec_outline(
+    config: Mapping[str, Any], *, decodes: bool, size: tuple[int, int, int], chunk: int | None
+) -> CodecOutline:
+    """Return the outline of coding a clip of `size` by a complete recipe's or a codec's model."""
+    model = config["model"]["name"]
+    return CodecOutline(model, config["dtype"], decodes, size, chunk, config)

@@ -1,8 +1,11 @@
-"""Compile a recipe's training step for machines you do not have, and report what the run needs.
+"""Compile a recipe's training step, or a codec, for machines you do not have; report what it needs.
 
 strata plan --config F[:arg] --topology v5p:4x4x4 [--mesh replica=1,fsdp=64,context=1]
             [--config.a.b=v ...] [--quick] [--utilisation 0.4] [--preemptions_per_day 1]
             [--save_seconds 5] [--json F]
+strata plan (--config F[:arg] | --codec D [--dtype bfloat16])
+            (--decode | --encode) FRAMESxHEIGHTxWIDTH [--chunk FRAMES]
+            --topology v6e:2x2 [--quick] [--utilisation 0.4] [--json F]
 
 Topologies: TPU slices as v4:2x2x2, v5e:4x4, v5p:4x4x4 and v6e:16x16, several slices as
 2*v5e:16x16; cpu:8; and h100:8 on a machine that has such a GPU.
@@ -13,8 +16,14 @@ compiled once per distinct program; memory is the maximum over stages, and days 
 Compilation takes minutes: with --quick the compiler optimises less, and memory is an upper bound.
 It runs in a process of its own, whose output is kept in a file if it fails.
 
+With --decode or --encode, the programs are those with which the codec codes one clip, or an image
+(HEIGHTxWIDTH), on one chip: a codec runs on one, and every chip of a topology codes clips of its
+own. With --chunk, memory is that of the largest chunk with its cache.
+
 Example:
   strata plan --config configs/vdvae/cifar10.py --topology v5e:4x4 --quick
+  strata plan --config configs/wan/wan21.py --decode 81x720x1280 --chunk 8 \\
+      --topology v6e:2x2
 """
 
 import math
@@ -24,6 +33,8 @@ from typing import Any
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
+from pipeline.cli import plan_codec
+from pipeline.cli.plan_text import number, size, verdict
 from pipeline.core.errors import ConfigError
 
 
@@ -43,6 +54,7 @@ def run(argv: list[str]) -> int:
     flags.DEFINE_float(
         "save_seconds", 5.0, "Seconds that a checkpoint blocks the loop.", flag_values=values
     )
+    plan_codec.define(values)
     cli_flags.define_json(values)
     rest = cli_flags.parse(values, argv, __doc__)
     if rest is None:
@@ -50,6 +62,8 @@ def run(argv: list[str]) -> int:
     if rest:
         raise ConfigError(f"there is no argument {rest[0]!r}: see strata plan --help")
     description = cli_flags.required(values, "topology")
+    if plan_codec.is_asked(values):
+        return plan_codec.run(values, description)
 
     from pipeline import build
     from pipeline.planning.report import plan
@@ -77,18 +91,18 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         f"{', with less optimisation (--quick)' if result['quick'] else ''}",
         *_stages(result),
         "",
-        f"per device   state        {_size(result['state_bytes_per_device'])}",
+        f"per device   state        {size(result['state_bytes_per_device'])}",
         *_frozen(result),
-        f"             temporary    {_size(result['temp_bytes_per_device'])}",
-        f"             peak         {_size(result['total_bytes_per_device'])}{_verdict(result)}",
+        f"             temporary    {size(result['temp_bytes_per_device'])}",
+        f"             peak         {size(result['total_bytes_per_device'])}{verdict(result)}",
         *(f"               {change}" for change in result["advice"]),
-        f"             FLOPs        {_number(result['flops_per_device'])} per step",
-        f"             accessed     {_size(result['accessed_bytes_per_device'])} per step",
+        f"             FLOPs        {number(result['flops_per_device'])} per step",
+        f"             accessed     {size(result['accessed_bytes_per_device'])} per step",
     ]
     for kind, entry in (result["collectives"] or {}).items():
         shown.append(
-            f"             {kind:<20} {entry['count']:>6}, {_size(entry['bytes'])} in total, "
-            f"{_size(entry['moved_bytes'])} sent"
+            f"             {kind:<20} {entry['count']:>6}, {size(entry['bytes'])} in total, "
+            f"{size(entry['moved_bytes'])} sent"
         )
     return shown + ([] if result["estimate"] is None else ["", *_estimate(result["estimate"])])
 
@@ -97,7 +111,7 @@ def _frozen(result: Mapping[str, Any]) -> list[str]:
     if not result["frozen_parameters"]:
         return []
     return [
-        f"             saved        {_size(result['saved_state_bytes_per_device'])} of state: "
+        f"             saved        {size(result['saved_state_bytes_per_device'])} of state: "
         f"{result['frozen_parameters']:,} parameters are frozen and have no moments and no EMA"
     ]
 
@@ -118,7 +132,7 @@ def _stages(result: Mapping[str, Any]) -> list[str]:
         verdict = {None: "", True: ": fits", False: ": DOES NOT FIT"}[stage["fits"]]
         shown.append(
             f"stage {stage['stage']}    {stage['num_steps']:,} steps of {batch}, "
-            f"{_size(stage['total_bytes_per_device'])} per device{verdict}{seconds}{same}"
+            f"{size(stage['total_bytes_per_device'])} per device{verdict}{seconds}{same}"
         )
     return [
         *shown,
@@ -152,24 +166,3 @@ def _estimate(given: Mapping[str, Any]) -> list[str]:
         f"        {given['lost_steps_at_best']:,} with one every "
         f"{given['best_checkpoint_every']:,} steps, the minimum: {INTERVAL_FORMULA}",
     ]
-
-
-def _verdict(result: Mapping[str, Any]) -> str:
-    if result["fits"] is None:
-        return ""
-    of = f" of {_size(result['memory_bytes'])}"
-    return f"{of}: fits" if result["fits"] else f"{of}: DOES NOT FIT; try:"
-
-
-def _size(count: int | float | None) -> str:
-    if count is None:
-        return "unknown"
-    unit, name = next(
-        ((2**power, name) for power, name in ((30, "GiB"), (20, "MiB")) if count >= 2**power),
-        (1024, "KiB"),
-    )
-    return f"{count / unit:.2f} {name}"
-
-
-def _number(count: int | float | None) -> str:
-    return "unknown" if count is None else f"{count:.4g}"

@@ -94,8 +94,13 @@ def with_room(arrays: CacheArrays | None) -> CacheArrays | None:
     return tuple(_with_room(each) if isinstance(each, Memory) else each for each in arrays)
 
 
+def places_for(count: int) -> int:
+    """Return the number of places of a memory of so many frames: the next power of two."""
+    return 1 << (count - 1).bit_length()
+
+
 def _with_room(memory: Memory) -> Memory:
-    places, found = 1 << (int(memory.count) - 1).bit_length(), memory.frames.shape[1]
+    places, found = places_for(int(memory.count)), memory.frames.shape[1]
     if places <= found:
         return Memory(memory.frames[:, :places], memory.count)
     widths = [(0, places - found) if axis == 1 else (0, 0) for axis in range(memory.frames.ndim)]

@@ -1,4 +1,6 @@
-"""Compile a run's steps in a process of its own: a compiler that aborts ends only that process.
+"""Compile a run's steps, or a codec's programs, in a process of their own.
+
+A compiler that aborts then ends only that process.
 
 Compilers are C++ that may abort on an input that they do not expect, or be killed when memory runs
 out. Their output goes to a file, which is kept if they fail.
@@ -15,10 +17,10 @@ import sys
 import tempfile
 from typing import Any
 
-from pipeline.build.outline import RunOutline
+from pipeline.build.outline import CodecOutline, RunOutline
 from pipeline.core import errors, progress
 from pipeline.core.errors import ConfigError, StrataError
-from pipeline.planning import compiling
+from pipeline.planning import codec_compiling, compiling
 from pipeline.planning import topology as topologies
 from pipeline.planning.topology import Topology
 
@@ -35,16 +37,32 @@ def compile_stages(run: RunOutline, topology: Topology, *, quick: bool) -> list[
       ConfigError: what that function raises, or the compiler failed; the message has the reason and
         the file with its output.
     """
+    return _elsewhere(run, topology, quick, "the training step")
+
+
+def compile_codec(outline: CodecOutline, topology: Topology, *, quick: bool) -> dict[str, Any]:
+    """Return what `pipeline.planning.codec_compiling.compile_codec` does, from another process.
+
+    Raises:
+      ConfigError: as `compile_stages`.
+    """
+    return _elsewhere(outline, topology, quick, "the decoder" if outline.decodes else "the encoder")
+
+
+def _elsewhere(
+    outline: RunOutline | CodecOutline, topology: Topology, quick: bool, what: str
+) -> Any:
+    """Return what `_figures` does in another process; `what` is compiled."""
     root = str(pathlib.Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     handle, log = tempfile.mkstemp(prefix="strata-plan-", suffix=".log")
     with tempfile.TemporaryDirectory(prefix="strata-") as folder, os.fdopen(handle, "wb") as output:
         result = pathlib.Path(folder) / "result.json"
-        with progress.task(f"compiling the training step for {topology.name}"):
+        with progress.task(f"compiling {what} for {topology.name}"):
             ended = subprocess.run(
                 [sys.executable, "-m", "pipeline.planning.child", str(result)],
-                input=pickle.dumps((run, topology, quick)),
+                input=pickle.dumps((outline, topology, quick)),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
@@ -58,7 +76,7 @@ def compile_stages(run: RunOutline, topology: Topology, *, quick: bool) -> list[
     os.unlink(log)
     if "error" in found:
         raise getattr(errors, found["error"])(found["text"])
-    return found["stages"]
+    return found["figures"]
 
 
 def _ending(code: int) -> str:
@@ -75,14 +93,18 @@ def _cause(log: pathlib.Path) -> str:
     return (found[-1] if found else lines[-1])[:300] if lines else "it said nothing"
 
 
+def _figures(outline: RunOutline | CodecOutline, topology: Topology, quick: bool) -> Any:
+    devices = topologies.devices(topology)
+    if isinstance(outline, CodecOutline):
+        return codec_compiling.compile_codec(outline, topology, devices, quick=quick)
+    return compiling.compile_stages(outline, topology, devices, quick=quick)
+
+
 def main() -> None:
     """Compile what standard input describes, and write the figures to the file of `argv[1]`."""
-    run, topology, quick = pickle.load(sys.stdin.buffer)
+    outline, topology, quick = pickle.load(sys.stdin.buffer)
     try:
-        devices = topologies.devices(topology)
-        found: dict[str, Any] = {
-            "stages": compiling.compile_stages(run, topology, devices, quick=quick)
-        }
+        found: dict[str, Any] = {"figures": _figures(outline, topology, quick)}
     except StrataError as error:
         found = {"error": type(error).__name__, "text": str(error)}
     file = pathlib.Path(sys.argv[1])

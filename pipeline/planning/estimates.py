@@ -11,6 +11,7 @@ STEP_FORMULA = (
     "max(FLOPs / (peak x utilisation), bytes / memory bandwidth) "
     "+ collective bytes / link bandwidth"
 )
+CODEC_FORMULA = "sum over pieces of max(FLOPs / (peak x utilisation), bytes / memory bandwidth)"
 INTERVAL_FORMULA = "sqrt(2 x save seconds x mean seconds between preemptions)"
 
 
