@@ -26,24 +26,29 @@ SMALL = dict(
     sample_size=32,
 )
 # The forms of Stable Diffusion and of its version 3, whose 16 channels have no convolutions around
-# them.
+# them, and of latent diffusion's f16 and VA-VAE, whose lowest resolution attends.
 FORMS = {
     "sd": SMALL,
     "sd3": SMALL
     | dict(latent_channels=16, use_quant_conv=False, use_post_quant_conv=False)
     | dict(scaling_factor=1.5305, shift_factor=0.0609),
+    "f16": SMALL
+    | dict(block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1)
+    | dict(
+        down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+        up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
+    ),
 }
 
 
 def create(form):
     torch.manual_seed(0)
-    settings = FORMS[form]
-    blocks = len(settings["block_out_channels"])
-    model = diffusers.AutoencoderKL(
+    blocks = len(FORMS[form]["block_out_channels"])
+    plain = dict(
         down_block_types=("DownEncoderBlock2D",) * blocks,
         up_block_types=("UpDecoderBlock2D",) * blocks,
-        **settings,
     )
+    model = diffusers.AutoencoderKL(**(plain | FORMS[form]))
     with torch.no_grad():  # norms too, which start at ones and zeros
         for name, parameter in model.named_parameters():
             if "norm" in name:
@@ -76,7 +81,7 @@ def test_encode_and_decode_as_diffusers(form, tmp_path):
     assert codec.config["num_parameters"] == sum(p.numel() for p in model.parameters())
     rng = np.random.default_rng(0)
     compare(model, codec, rng.uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32))
-    # Any multiple of the factor, which is 4 here, whatever the size that the file names.
+    # Any multiple of the factor, at most 4 here, whatever the size that the file names.
     compare(model, codec, rng.uniform(-1, 1, (1, 20, 44, 3)).astype(np.float32))
 
 
@@ -114,7 +119,7 @@ def test_attention_by_its_old_names(tmp_path):
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["sd", "sd3"])  # diffusers cannot convert attention of a level
 def test_the_single_file_has_the_names_of_latent_diffusion(form, tmp_path):
     model = create(form)
     model.save_pretrained(tmp_path / "theirs")

@@ -31,6 +31,7 @@ VQGAN = [
     f"vqgan/{name}.py"
     for name in ("f16_1024", "f16_16384", "vq_f4", "vq_f4_noattn", "vq_f8", "vq_f8_n256", "vq_f16")
 ]
+KL = ["kl/f4.py", "kl/f16_d16.py", "kl/f32_d64.py", "va_vae/f16d32.py"]
 # Folders of recipes of other people's published codecs: their networks are compared with the
 # authors' in tests/parity, their parameters counted in published_test.py, and they are trained by
 # -m slow. `:tiny` keeps every mechanism, which takes many small operations.
@@ -61,7 +62,7 @@ MORE_INSTRUCTIONS = {
     "kl_f8/sd.py": 54_000,
     "kl_f8/sd3.py": 54_000,
     "rq_vae/f32.py": 27_000,
-    **dict.fromkeys(VQGAN, 25_000),
+    **dict.fromkeys([*VQGAN, *KL], 25_000),
     "quickstart/digits.py": 37_000,
     "vdvae/cifar10.py": 37_000,
     "vdvae/ffhq1024.py": 37_000,
@@ -87,6 +88,7 @@ RECIPES = sorted(
 SLOW = {
     "kl_f8/sd3.py": "sd.py with more channels of latents and without their convolutions",
     "taesd/taesd.py": "taef2.py without pooling",
+    "va_vae/f16d32.py": "kl/f16_d16.py with another rate",
     **{
         name_of(path): "one is traced below, and tests/networks has its gradients"
         for path in RECIPES
