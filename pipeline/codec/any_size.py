@@ -14,7 +14,7 @@ in time. Tiles are blended where they overlap; what that changes is measured in 
 
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,14 @@ from jaxtyping import Array, Float, Shaped, UInt8
 
 from pipeline.backend.jit import jit
 from pipeline.codec.base import BaseCodec
-from pipeline.codec.checks import checked_latents, checked_values
+from pipeline.codec.checks import checked_batch_of_latents, checked_images
 from pipeline.codec.encodings import AnySizeEncoding, CodeEncoding, checked_indices, no_codes
 from pipeline.codec.scaling import mean_and_deviation
 from pipeline.codec.tiling import chunks, padding
-from pipeline.codec.tiling.blend import Blend, Choice, Tiles
 from pipeline.codec.tiling.chunks import Chunk
-from pipeline.codec.tiling.coding import coded
-from pipeline.codec.tiling.cuts import decoder_cuts, encoder_cuts
-from pipeline.codec.tiling.parts import codes_part, decode_part, encode_part, to_uint8
+from pipeline.codec.tiling.parts import codes_part, to_uint8
+from pipeline.codec.tiling.side import Side, decoder, encoder
+from pipeline.codec.tiling.sizes import Sizes
 from pipeline.codec.tiling.streams import Frames, LatentStream, crop_frames, single_latents
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
@@ -73,20 +72,18 @@ class AnySizeCodec(BaseCodec):
         self.latent_channels: int = model.latent_channels
         self.num_codes: int = getattr(model, "num_codes", 0)
         self.codes_per_position: int = getattr(model, "codes_per_position", 1)
-        of_time: Any = dict(windows=self.windows, factor=self.temporal_factor)
-        self._encoder_cuts = encoder_cuts(causal=self.encoder_causal, **of_time)
-        self._decoder_cuts = decoder_cuts(causal=self.decoder_causal, **of_time)
-        self.frames_step: int = self._encoder_cuts.step
-        self.latents_step: int = self._decoder_cuts.step
+        self._sizes = Sizes(
+            self.is_video,
+            self.spatial_factor,
+            self.temporal_factor,
+            self.latent_channels,
+            self.windows,
+        )
+        self._encoder = encoder(modeldef, model, self._sizes, has_codes=bool(self.num_codes))
+        self._decoder = decoder(modeldef, model, self._sizes)
+        self.frames_step: int = self._encoder.cuts.step
+        self.latents_step: int = self._decoder.cuts.step
         self._codes = jit(functools.partial(codes_part, modeldef), what="the codebook")
-        self._encode_part = jit(
-            functools.partial(encode_part, modeldef, self._encoder_cuts.carries),
-            what="the encoder",
-        )
-        self._decode_part = jit(
-            functools.partial(decode_part, modeldef, self._decoder_cuts.carries),
-            what="the decoder",
-        )
 
     def encode(
         self,
@@ -106,16 +103,17 @@ class AnySizeCodec(BaseCodec):
         Raises:
           DataError: the codec does not take images of this shape or type, or such a chunk or tile.
         """
-        x, tile = self._checked(images), self._checked_tile(tile)
+        side, channels = self._encoder, self.image_shape[2]
+        x = checked_images(images, channels, is_video=self.is_video)
+        chunk, tile = side.checked_chunk(chunk), side.checked_tile(tile)
         size = tuple(x.shape[1:-1])
-        x, padding_note = self._padded(x)
+        x, padding_note = self._sizes.pad(x)
         if padding_note:
             warnings.warn(
                 f"encode: {padding_note}; decode(z, size={size}) cuts back to what was there",
                 stacklevel=2,
             )
-        pieces = self._encoder_cuts.pieces(x, self._encode_chunk(chunk))
-        parts = list(self._encode_stream(pieces, tile))
+        parts = list(side.coded(self._state, side.cuts.pieces(x, chunk), tile))
         arrays = (
             parts[0] if len(parts) == 1 else [np.concatenate(part, axis=1) for part in zip(*parts)]
         )
@@ -144,14 +142,16 @@ class AnySizeCodec(BaseCodec):
           DataError: the latents do not fit the codec or are not finite floats, or it takes no such
             chunk, tile or size.
         """
-        z, tile = self._checked_z(z), self._checked_tile(tile)
+        side = self._decoder
+        z = checked_batch_of_latents(z, self.latent_channels, is_video=self.is_video)
+        chunk, tile = side.checked_chunk(chunk), side.checked_tile(tile)
         wanted = padding.checked_size(size, is_video=self.is_video)
-        frames, (height, width) = self._num_frames(z.shape[1]), z.shape[-3:-1]
+        frames, (height, width) = self._sizes.num_frames(z.shape[1]), z.shape[-3:-1]
         padding.refuse_larger(
             wanted, (frames, height * self.spatial_factor, width * self.spatial_factor)
         )
-        pieces = self._decoder_cuts.pieces(z, self._decode_chunk(chunk))
-        parts = list(self._decode_stream(pieces, tile))
+        pieces = side.cuts.pieces(z, chunk)
+        parts = [to_uint8(frames) for (frames,) in side.coded(self._state, pieces, tile)]
         decoded = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return decoded if size is None else padding.crop(decoded, wanted)
 
@@ -180,16 +180,7 @@ class AnySizeCodec(BaseCodec):
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the shape (t, h, w, d) of the latents of a clip, or of an image with frames=1."""
-        if self.windows is not None:
-            frames = self.windows.num_latents(self.windows.padded(frames))
-        elif self.is_video:
-            frames = 1 + -(-(frames - 1) // self.temporal_factor)
-        return (
-            frames,
-            -(-height // self.spatial_factor),
-            -(-width // self.spatial_factor),
-            self.latent_channels,
-        )
+        return self._sizes.latent_shape(frames, height, width)
 
     def reconstruct(self, images: Shaped[Array | np.ndarray, "..."], **parts: int | None) -> Any:
         """Return `decode` of the `mode` of `encode`, in the size of the images.
@@ -222,8 +213,8 @@ class AnySizeCodec(BaseCodec):
           DataError: a chunk or tile that cannot be; as the latents come, frames that the codec does
             not take or that change their size, or no frames.
         """
-        chunk = self._stream_chunk(chunk, self._encode_chunk)
-        cuts, tile = self._encoder_cuts, self._checked_tile(tile)
+        side, cuts = self._encoder, self._encoder.cuts
+        chunk, tile = _stream_chunk(side, chunk), side.checked_tile(tile)
         chunk = cuts.step if cuts.fixed else chunk
         taken = Frames(frames, self.image_shape[2])
 
@@ -240,7 +231,7 @@ class AnySizeCodec(BaseCodec):
                 return arrays[0]
             return _indices(arrays) if indices else self.latents_of(_indices(arrays))
 
-        stream = self._encode_stream(clips, tile)
+        stream = side.coded(self._state, clips, tile)
         return LatentStream(taken, (np.asarray(latents(arrays)[0]) for arrays in stream))
 
     def decode_frames(
@@ -263,8 +254,8 @@ class AnySizeCodec(BaseCodec):
             the codec's or not finite floats, that change their size or are too few for `size`, or
             none.
         """
-        chunk = self._stream_chunk(chunk, self._decode_chunk)
-        cuts, tile = self._decoder_cuts, self._checked_tile(tile)
+        side, cuts = self._decoder, self._decoder.cuts
+        chunk, tile = _stream_chunk(side, chunk), side.checked_tile(tile)
         wanted = padding.checked_size(size, is_video=True)
         single = single_latents(latents, self.latent_channels)
 
@@ -273,7 +264,8 @@ class AnySizeCodec(BaseCodec):
             return cuts.default_chunk(height, width, tile=tile)
 
         groups = cuts.groups(single, chunk, usual)
-        stream = self._decode_stream((np.stack(group)[None] for group in groups), tile)
+        pieces = (np.stack(group)[None] for group in groups)
+        stream = (to_uint8(part) for (part,) in side.coded(self._state, pieces, tile))
         decoded = (frame for part in stream for frame in np.asarray(part[0]))
         return crop_frames(
             decoded, wanted, latents if size is None and isinstance(latents, LatentStream) else None
@@ -312,94 +304,14 @@ class AnySizeCodec(BaseCodec):
         mean, std = mean_and_deviation(self.config.get("latents"), z.shape, first_frame)
         return z * std + mean
 
-    # Chunks of time
-
-    def _stream_chunk(self, chunk: Any, checked: Callable[[Any], int | None]) -> Chunk:
-        """Return the chunk of a stream, "auto" too; images have no time, and raise DataError."""
-        if self.is_video:
-            return chunk if isinstance(chunk, str) and chunk == "auto" else checked(chunk)
-        return checked(chunk if chunk is not None else "auto")
-
-    def _encode_chunk(self, chunk: Any) -> int | None:
-        step = self.frames_step
-        if chunk is not None and not (self.is_video and padding.is_chunk(chunk, step)):
-            kind = (
-                f"a whole number that is a multiple of {step}"
-                if self.is_video
-                else "not for a codec of images"
-            )
-            raise DataError(
-                f"encode: chunk={chunk!r} (frames at a time after the first one) must be {kind}"
-            )
-        return chunk
-
-    def _decode_chunk(self, chunk: Any) -> int | None:
-        step = self.latents_step
-        if chunk is not None and not (self.is_video and padding.is_chunk(chunk, step)):
-            multiple = "1 or more" if step == 1 else f"a multiple of {step}"
-            kind = f"a whole number, {multiple}" if self.is_video else "not for a codec of images"
-            raise DataError(f"decode: chunk={chunk!r} (latent frames at a time) must be {kind}")
-        return chunk
-
-    def _checked_tile(self, tile: Any) -> int | None:
-        factor = self.spatial_factor
-        if tile is not None and not padding.is_tile(tile, factor):
-            kind = f"a whole number that is a multiple of {factor}, and at least {2 * factor}"
-            raise DataError(f"tile={tile!r} (pixels) must be {kind}")
-        return tile
-
-    def _encode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[tuple[Any, ...]]:
-        """Yield (mean, logvar), or (indices,) of codes, of each chunk of one clip or image."""
-
-        def blends(tiles: Tiles) -> list[Any]:
-            return [Choice(tiles)] if self.num_codes else [Blend(tiles, 1), Blend(tiles, 1)]
-
-        part = functools.partial(self._encode_part, *self._state)
-        factor = self.spatial_factor
-        side = None if tile is None else tile // factor
-        cuts = self._encoder_cuts
-        return coded(part, pieces, cuts, side=side, factor=factor, blends=blends)
-
-    def _decode_stream(self, pieces: Iterable[Any], tile: int | None) -> Iterator[Any]:
-        """Yield uint8 frames of each chunk of latents of one clip or image."""
-
-        def part(cache: Any, z: Any) -> tuple[tuple[Any, ...], Any]:
-            frames, cache = self._decode_part(*self._state, cache, z)
-            return (frames,), cache
-
-        def blends(tiles: Tiles) -> list[Any]:
-            return [Blend(tiles, self.spatial_factor)]
-
-        side = None if tile is None else tile // self.spatial_factor
-        cuts = self._decoder_cuts
-        for (frames,) in coded(part, pieces, cuts, side=side, factor=1, blends=blends):
-            yield to_uint8(frames)
-
-    # Sizes
-
-    def _num_frames(self, latents: int) -> int:
-        """Return the number of frames that latents decode to."""
-        if self.windows is not None:
-            return self.windows.num_frames(latents)
-        return 1 + self.temporal_factor * (latents - 1)
-
-    def _padded(self, x: Any, before: int = 0) -> tuple[Any, str]:
-        """Return images or clips of a size that the codec takes, and a message; see padding.pad."""
-        return padding.pad(
-            x,
-            spatial_factor=self.spatial_factor,
-            temporal_factor=self.temporal_factor,
-            windows=self.windows,
-            before=before,
-        )
-
     def _clip_of(self, frames: list[Any], taken: int) -> np.ndarray:
         """Return a batch of one clip from the next frames, filled to the codec's factors.
 
         `taken` is the number of frames up to and including these.
         """
-        x = self._checked(np.stack(frames)[None])
-        x, padding_note = self._padded(x, before=taken - len(frames))
+        x = np.stack(frames)[None]
+        x = checked_images(x, self.image_shape[2], is_video=self.is_video)
+        x, padding_note = self._sizes.pad(x, before=taken - len(frames))
         if padding_note:
             advice = (
                 "decode_frames of this iterator, or with its size=, cuts back to what was there"
@@ -407,38 +319,12 @@ class AnySizeCodec(BaseCodec):
             warnings.warn(f"encode_frames: {padding_note}; {advice}", stacklevel=2)
         return x
 
-    def _checked(self, images: Any) -> Any:
-        shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
-        letters = "batch frames height width" if self.is_video else "batch height width"
-        expected = f"[{letters} {self.image_shape[2]}]"
-        if shape is None or dtype is None:
-            raise DataError(f"encode takes an array {expected}, not {type(images).__name__}")
-        if len(shape) != 4 + self.is_video or shape[-1] != self.image_shape[2] or 0 in shape:
-            advice = (
-                "; one image is a clip of one frame, images[:, None]"
-                if self.is_video and len(shape) == 4
-                else ""
-            )
-            raise DataError(
-                f"images have shape {list(shape)}, and this codec takes {expected}{advice}"
-            )
-        return checked_values(images)
 
-    def _checked_z(self, z: Any) -> Any:
-        (z,) = z if isinstance(z, tuple | list) and len(z) == 1 else (z,)
-        shape = getattr(z, "shape", None)
-        letters = "batch frames height width" if self.is_video else "batch height width"
-        if (
-            shape is None
-            or len(shape) != 4 + self.is_video
-            or shape[-1] != self.latent_channels
-            or 0 in shape
-        ):
-            found = type(z).__name__ if shape is None else list(shape)
-            raise DataError(
-                f"latents are {found}, and this codec takes [{letters} {self.latent_channels}]"
-            )
-        return checked_latents(z)
+def _stream_chunk(side: Side, chunk: Any) -> Chunk:
+    """Return the chunk of a stream, "auto" too; images have no time, and raise DataError."""
+    if side.is_video and isinstance(chunk, str) and chunk == "auto":
+        return chunk
+    return side.checked_chunk(chunk if chunk is not None or side.is_video else "auto")
 
 
 def _indices(arrays: Any) -> Any:

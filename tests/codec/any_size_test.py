@@ -53,7 +53,7 @@ def float_frames(codec, z, plan):
     """Return what codec.decode computes, chunk by chunk, before it is rounded."""
     parts, cache = [], None
     for chunk in np.split(np.asarray(z), np.cumsum(plan)[:-1], axis=1):
-        frames, cache = codec._decode_part(*codec._state, cache, chunk)
+        (frames,), cache = codec._decoder.program(*codec._state, cache, chunk)
         parts.append(np.asarray(frames))
     return np.concatenate(parts, axis=1)
 

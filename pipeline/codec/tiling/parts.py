@@ -40,13 +40,13 @@ def decode_part(
     model_state: Any,
     arrays: CacheArrays | None,
     z: Array,
-) -> tuple[Array, CacheArrays | None]:
-    """Return float frames and the cache for the next chunk, which is None as in `encode_part`."""
+) -> tuple[tuple[Array], CacheArrays | None]:
+    """Return (float frames,) and the cache for the next chunk, None as in `encode_part`."""
     model = modeldef.merge(params, model_state)
     if not remembers:
-        return model.decode((z,)).mean(), None
+        return (model.decode((z,)).mean(),), None
     cache = CausalCache(arrays)
-    return model.decode((z,), cache=cache).mean(), cache.arrays()
+    return (model.decode((z,), cache=cache).mean(),), cache.arrays()
 
 
 def codes_part(modeldef: ModelDef, params: Any, model_state: Any, indices: Array) -> Array:
