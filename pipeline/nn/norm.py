@@ -106,18 +106,22 @@ class BatchNorm(CurrentBatchNorm):
     """Batch normalization with running statistics.
 
     The running variance follows a batch's unbiased variance, as torch's does.
+
+    Attributes:
+      frozen: whether it normalizes by the running statistics in training too, and keeps them.
     """
 
     def __init__(self, features: int, *, eps: float = 1e-5):
         super().__init__(features, eps=eps)
         self.mean = nnx.BatchStat(jnp.zeros((features,), jnp.float32))
         self.variance = nnx.BatchStat(jnp.ones((features,), jnp.float32))
+        self.frozen = False
 
     def __call__(
         self, x: Float[Array, "b h w c"], momentum: Momentum = None
     ) -> Float[Array, "b h w c"]:
         y = x.astype(jnp.float32)
-        if momentum is None:
+        if momentum is None or self.frozen:
             mean, variance = self.mean[...], self.variance[...]
         else:
             count = y.size // y.shape[-1]

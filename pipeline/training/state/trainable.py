@@ -1,6 +1,8 @@
 """Which arrays of a model a run trains, by regular expressions on their names.
 
-A frozen array has no gradient, no moments in the optimizer's state, no EMA and no update.
+A frozen array has no gradient, no moments in the optimizer's state, no EMA and no update, and a
+frozen batch normalization works as in evaluation, or else the frozen part would give other values
+than the codec that it comes from.
 """
 
 import dataclasses
@@ -9,8 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from flax import nnx
+
 from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
+from pipeline.nn.norm import BatchNorm
 
 # Names of what is trained with a model and belongs to the objective.
 OBJECTIVE = "objective."
@@ -35,6 +40,13 @@ class Trainable:
         """Return the trained arrays, and the frozen ones."""
         trained = {name: array for name, array in arrays.items() if self.trains(name)}
         return trained, {name: array for name, array in arrays.items() if name not in trained}
+
+    def held(self, model: Any) -> Any:
+        """Return a new model whose frozen normalizations use their running statistics."""
+        for path, node in nnx.iter_graph(model):
+            if isinstance(node, BatchNorm):
+                node.frozen = not self.trains(".".join(map(str, (*path, "scale"))))
+        return model
 
     def check(self, names: Iterable[str]) -> None:
         """Check that each pattern is found in a name of the model's arrays.

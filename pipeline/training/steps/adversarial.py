@@ -220,7 +220,7 @@ class AdversarialStep:
 
         def forward(trained: Arrays) -> tuple[Any, Arrays]:
             params = trained | fixed
-            model = self.modeldef.merge(params, model_state)
+            model = self.update.trainable.held(self.modeldef.merge(params, model_state))
             with tapped(model, taps) as features:
                 outputs = model(inputs, key=key, train=True)
             if taps:

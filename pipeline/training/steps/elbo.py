@@ -138,7 +138,7 @@ class ElboStep:
           before: the state before the step.
         """
         step = before.step
-        model = self.modeldef.merge(params, model_state)
+        model = self.update.trainable.held(self.modeldef.merge(params, model_state))
         inputs = {name: batch[name] for name in (of_batch(batch).name, "label")} | {"step": step}
         outputs = model(inputs, key=key, train=True)
         losses = self.objective(outputs, batch, step, params, frozen)

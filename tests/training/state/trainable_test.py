@@ -144,6 +144,24 @@ def test_every_kind_of_step_trains_a_part():
     assert state.ema.keys() == {name for name in shapes.params if "decoder" in name}
 
 
+@pytest.mark.parametrize("trainable, frozen", [("^generator.out", True), ("", False)])
+def test_a_frozen_batch_norm_works_as_in_evaluation(trainable, frozen):
+    """The loss of an example then depends on no other example of its batch."""
+    model = dict(name="ladder_vae.LadderVAE", image_size=8, latent_dims=(3, 2), widths=(8, 4))
+    settings = tiny_run.tiny(trainable=trainable, model=model)
+    mesh = meshes.create(devices=jax.devices()[:1])
+    modeldef, shapes = build.abstract_state(settings, mesh)
+    step = jax.jit(build.step(settings, modeldef, mesh))
+    one, other = tiny_run.batch_of(0), tiny_run.batch_of(1)
+    one["mask"] = other["mask"] = np.eye(8, dtype=np.float32)[0]
+    other["image"][0] = one["image"][0]
+    state = build.initial_state(settings, shapes)
+    (after, first), (_, second) = step(state, one), step(state, other)
+    assert np.isclose(first["loss"], second["loss"], rtol=1e-6) == frozen
+    for name, array in state.model_state.items():
+        assert np.array_equal(array, after.model_state[name]) == frozen, name
+
+
 def test_patterns_that_find_nothing_name_the_nearest():
     names = ["encoder.conv.kernel", "decoder.conv.kernel", "decoder.up.0.kernel"]
     assert Trainable(("up",)).split(dict.fromkeys(names))[0].keys() == {"decoder.up.0.kernel"}
