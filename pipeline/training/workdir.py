@@ -36,6 +36,8 @@ FREE = (
     "data.num_workers",
     "data.max_unreadable",
 )
+# Keys that runs made before them lack, with the value that such a run has had.
+ADDED = {"trainable": ""}
 # What commands that only read a run take from its config.
 _READ = {
     **dict.fromkeys(("checkpoint", "data", "eval", "model", "objective", "optimizer"), dict),
@@ -151,7 +153,7 @@ def refuse_changes(
 
 def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Return "key: old -> new" for each difference in a key that may not change."""
-    old, new = _flatten(saved), _flatten(json.loads(json.dumps(config)))
+    old, new = ADDED | _flatten(saved), ADDED | _flatten(json.loads(json.dumps(config)))
     return [
         f"{key}: {old.get(key, 'absent')!r} -> {new.get(key, 'absent')!r}"
         for key in sorted(old.keys() | new.keys())

@@ -3,8 +3,10 @@
 import pytest
 from tiny_run import tiny
 
+from pipeline.build.schema import DEFAULTS
 from pipeline.core.errors import ConfigError
 from pipeline.training.provenance import Provenance
+from pipeline.training.workdir import ADDED
 
 DATASET = {"source": "digits", "path": "/a", "num_examples": 7, "fingerprint": "f"}
 
@@ -17,6 +19,16 @@ def test_metadata_is_what_a_checkpoint_holds():
     found = saved()
     assert found["dataset"] == DATASET and found["skipped_batches"] == [3]
     assert found["frozen"] == ["net"] and found["config"]["batch_size"] == 8
+
+
+def test_a_run_made_before_a_key_existed_is_the_same_run():
+    for key, value in ADDED.items():
+        old = {name: each for name, each in saved()["config"].items() if name != key}
+        assert tiny()[key] == value == DEFAULTS[key]
+        Provenance(tiny(), DATASET, ["net"]).check_same(saved(config=old), "5", force=False)
+        changed = Provenance(tiny(**{key: "decoder"}), DATASET, ["net"])
+        with pytest.raises(ConfigError, match=f"{key}: '{value}' -> 'decoder'"):
+            changed.check_same(saved(config=old), "5", force=False)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class RunLog:
         self.say(
             f"{spec.name}: {count:,} parameters, {discriminator}"
             f"{spec.stages[0].data.num_examples:,} examples, mesh {sizes}{processes}, "
-            f"{f'resuming after step {start}' if start else 'from scratch'}{stage}"
+            f"{f'resuming after step {start}' if start else _beginning(spec)}{stage}"
             f"{'; compiling' if compiling else ''}"
         )
 
@@ -134,6 +134,17 @@ def few(numbers: list[int], most: int = 16) -> str:
     """Return the first `most` numbers as text, and how many more there are."""
     more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
     return ", ".join(map(str, numbers[:most])) + more
+
+
+def _beginning(spec: RunSpec) -> str:
+    """Return what a new run starts from."""
+    origin = spec.provenance.origin
+    if origin is None:
+        return "from scratch"
+    some = "arrays" in origin
+    what = f"the arrays {', '.join(origin['arrays'])} of codec" if some else "codec"
+    rest = ", the others from scratch" if some else ""
+    return f"from {what} {origin['codec']} (sha256 {origin['fingerprint'][:12]}){rest}"
 
 
 def _num_parameters(state: Any) -> int:
