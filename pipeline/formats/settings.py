@@ -26,6 +26,9 @@ def _is_number(value: Any) -> bool:
 
 
 COUNT = Kind(_is_count, "a whole number above 0")
+COUNT_OR_0 = Kind(
+    lambda value: _is_count(value) or (type(value) is int and value == 0), "a whole number"
+)
 NUMBER = Kind(_is_number, "a finite number")
 POSITIVE = Kind(lambda value: _is_number(value) and value > 0, "a finite number above 0")
 FLAG = Kind(lambda value: isinstance(value, bool), "true or false")

@@ -20,6 +20,7 @@ from pipeline.importers import Imported, provenance, shapes_of
 from pipeline.published.authors import taesd as naming
 
 FILES = ("ENCODER", "DECODER")
+_PUBLISHED = (1, 3, 3, 3)
 
 
 def read(paths: Sequence[str], model: Mapping[str, Any] | None = None) -> Imported:
@@ -43,19 +44,27 @@ def load(paths: Sequence[str]) -> dict[str, np.ndarray]:
 
 def recipe(paths: Sequence[str], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return config.model of the network in the files. Raises CheckpointError for another kind."""
-    last = tensors.get(f"encoder.{naming.conv_out(num_blocks=3)}.weight")
-    if last is None:
-        raise CheckpointError(
-            f"{' and '.join(paths)}: the first file is not the encoder of a TAESD of 8x8 pixels"
-        )
-    pool = any(".pool." in name for name in tensors)
+    own: dict[str, dict[str, Any]] = {}
+    for side, conv_in in (("encoder", 0), ("decoder", 1)):
+        counts = naming.blocks_in(_layers(tensors, side))
+        first = tensors.get(f"{side}.{conv_in}.weight")
+        if len(counts) != 4 or first is None:
+            raise CheckpointError(
+                f"{' and '.join(paths)}: the file given for it is not the {side} of a TAESD of 8x8 "
+                "pixels"
+            )
+        counts = counts if side == "encoder" else counts[::-1]
+        pool = any(".pool." in name for name in tensors)
+        own[side] = {"pool": pool} | ({} if len(first) == 64 else {"width": len(first)})
+        own[side] |= {} if counts == _PUBLISHED else {"num_blocks": counts}
+    last = max(_layers(tensors, "encoder"))
     return {
         "name": "autoencoder.Autoencoder",
         "image_size": 256,
-        "latent_channels": len(last),
-        "encoder": {"name": "taesd.Encoder", "pool": pool},
+        "latent_channels": len(tensors[f"encoder.{last}.weight"]),
+        "encoder": {"name": "taesd.Encoder", **own["encoder"]},
         "bottleneck": {"name": "identity.Identity"},
-        "decoder": {"name": "taesd.Decoder", "pool": pool},
+        "decoder": {"name": "taesd.Decoder", **own["decoder"]},
     }
 
 
@@ -71,9 +80,25 @@ def convert(
     return state_dict.convert(tensors, shapes, rule, path=path, hint=hint)
 
 
-def _num_blocks(names: Iterable[str], side: str) -> int:
-    block = re.compile(rf"{side}\.stages\.1\.blocks\.(\d+)\.")
-    return len({found[1] for name in names if (found := block.match(name))})
+def _layers(tensors: Iterable[str], side: str) -> dict[int, bool]:
+    """Return the numbers of a network's layers, and whether each is a block."""
+    layers: dict[int, bool] = {}
+    for name in tensors:
+        if found := re.match(rf"{side}\.(\d{{1,4}})\.((?:conv|pool)\.)?", name):
+            number = int(found[1])
+            layers[number] = layers.get(number, False) or found[2] is not None
+    return layers
+
+
+def _num_blocks(names: Iterable[str], side: str) -> tuple[int, ...]:
+    """Return the number of blocks at each resolution of ours, the image's first."""
+    blocks = {
+        found.groups()
+        for name in names
+        if (found := re.match(rf"{side}\.stages\.(\d)\.blocks\.(\d+)\.", name))
+    }
+    counts = tuple(sum(stage == str(number) for stage, _ in blocks) for number in range(4))
+    return counts if side == "encoder" else counts[::-1]
 
 
 def _tensors(path: str, side: str) -> dict[str, np.ndarray]:

@@ -6,17 +6,36 @@ The layers match the author's network one by one, so that its weights fit: `stra
 taesd ENCODER DECODER`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from pipeline.core.errors import ConfigError
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.norm import GroupNorm
 from pipeline.nn.remat import run
 
 Map = Float[Array, "b _ _ _"]
+
+
+def blocks_of(num_blocks: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the number of blocks at each of the four resolutions, the image's first.
+
+    A single number is that of the three lower ones, and the image's has one block.
+
+    Raises:
+      ConfigError: there are not four numbers, or one is negative.
+    """
+    counts = (1, *[num_blocks] * 3) if isinstance(num_blocks, int) else tuple(num_blocks)
+    if len(counts) != 4 or min(counts) < 0:
+        raise ConfigError(
+            f"num_blocks={num_blocks!r} of TAESD must be a number of blocks, or one for each of "
+            "its 4 resolutions, the image's first"
+        )
+    return counts
 
 
 class Pool(nnx.Module):
@@ -73,8 +92,9 @@ class Encoder(nnx.Module):
     """Images [b h w c] in [-1, 1] -> features of an eighth of their height and width.
 
     Args:
-      width, num_blocks: channels throughout, and blocks at each resolution but the image's; 64 and
-        3 are the author's.
+      width: channels throughout; 64 is the author's.
+      num_blocks: blocks at each resolution but the image's, which has one; 3 is the author's. Or a
+        number for each of the four resolutions, the image's first: the blocks there cost the most.
       pool: whether blocks at the lowest resolution see the whole image's statistics, as in the form
         for FLUX.2.
     """
@@ -87,7 +107,7 @@ class Encoder(nnx.Module):
         in_channels: int,
         out_channels: int,
         width: int = 64,
-        num_blocks: int = 3,
+        num_blocks: int | Sequence[int] = 3,
         pool: bool = False,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
@@ -96,8 +116,9 @@ class Encoder(nnx.Module):
         same: Any = dict(rngs=rngs, dtype=dtype)
         self.conv_in = _conv(in_channels, width, rngs, dtype)
         self.downs = nnx.List([_halving(width, rngs, dtype) for _ in range(3)])
-        later = [Stage(width, num_blocks, last and pool, **same) for last in (False, False, True)]
-        self.stages = nnx.List([Stage(width, 1, **same), *later])
+        *early, last = blocks_of(num_blocks)
+        stages = [Stage(width, count, **same) for count in early]
+        self.stages = nnx.List([*stages, Stage(width, last, pool, **same)])
         self.conv_out = _conv(width, out_channels, rngs, dtype)
 
     def __call__(self, x: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
@@ -121,7 +142,7 @@ class Decoder(nnx.Module):
         in_channels: int,
         out_channels: int,
         width: int = 64,
-        num_blocks: int = 3,
+        num_blocks: int | Sequence[int] = 3,
         pool: bool = False,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
@@ -129,8 +150,9 @@ class Decoder(nnx.Module):
         self.out_channels = out_channels
         same: Any = dict(rngs=rngs, dtype=dtype)
         self.conv_in = _conv(in_channels, width, rngs, dtype)
-        early = [Stage(width, num_blocks, first and pool, **same) for first in (True, False, False)]
-        self.stages = nnx.List([*early, Stage(width, 1, **same)])
+        *later, first = blocks_of(num_blocks)
+        stages = [Stage(width, count, **same) for count in reversed(later)]
+        self.stages = nnx.List([Stage(width, first, pool, **same), *stages])
         self.ups = nnx.List(
             [
                 UpsamplingConv(width, width, bias_scale=None, key=rngs.params(), dtype=dtype)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import CheckpointError
-from pipeline.formats.settings import COUNT, check, check_fixed, list_of
+from pipeline.formats.settings import COUNT, COUNT_OR_0, check, check_fixed, list_of
 from pipeline.formats.state_dict import Layout
+from pipeline.networks.taesd import blocks_of
 from pipeline.published import _scaling
 from pipeline.published.authors import taesd as naming
 
@@ -42,9 +43,9 @@ def recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
         "image_size": 256,
         "image_channels": settings["in_channels"],
         "latent_channels": settings["latent_channels"],
-        "encoder": {"name": "taesd.Encoder", "num_blocks": encoder[1], **same},
+        "encoder": {"name": "taesd.Encoder", "num_blocks": _shortest(encoder), **same},
         "bottleneck": {"name": "identity.Identity"},
-        "decoder": {"name": "taesd.Decoder", "num_blocks": decoder[0], **same},
+        "decoder": {"name": "taesd.Decoder", "num_blocks": _shortest(decoder[::-1]), **same},
     }
 
 
@@ -59,8 +60,8 @@ def settings(model: Mapping[str, Any]) -> dict[str, Any] | None:
         "out_channels": model["image_channels"],
         "encoder_block_out_channels": [encoder["width"]] * 4,
         "decoder_block_out_channels": [decoder["width"]] * 4,
-        "num_encoder_blocks": [1, *[encoder["num_blocks"]] * 3],
-        "num_decoder_blocks": [*[decoder["num_blocks"]] * 3, 1],
+        "num_encoder_blocks": list(blocks_of(encoder["num_blocks"])),
+        "num_decoder_blocks": list(blocks_of(decoder["num_blocks"]))[::-1],
         "latent_channels": model["latent_channels"],
         **_FIXED,
     }
@@ -108,18 +109,17 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     check(settings, dict.fromkeys(("in_channels", "out_channels", "latent_channels"), COUNT))
     lists = ("encoder_block_out_channels", "decoder_block_out_channels")
     blocks = ("num_encoder_blocks", "num_decoder_blocks")
-    check(settings, dict.fromkeys((*lists, *blocks), list_of(COUNT, 4)))
+    check(settings, dict.fromkeys(lists, list_of(COUNT, 4)))
+    check(settings, dict.fromkeys(blocks, list_of(COUNT_OR_0, 4)))
     check_fixed(settings, _FIXED | {"out_channels": settings["in_channels"]})
     if len({width for key in lists for width in settings[key]}) > 1:
         raise CheckpointError(
             f"{lists[0]}={settings[lists[0]]} and {lists[1]}={settings[lists[1]]} have several "
             "widths, and our network has one"
         )
-    first, *down = settings[blocks[0]]
-    *up, last = settings[blocks[1]]
-    if first != 1 or last != 1 or len(set(down)) > 1 or len(set(up)) > 1:
-        raise CheckpointError(
-            f"{blocks[0]}={settings[blocks[0]]} and {blocks[1]}={settings[blocks[1]]} must be "
-            "[1, n, n, n] and [m, m, m, 1]"
-        )
     return settings
+
+
+def _shortest(counts: list[int]) -> int | list[int]:
+    """Return the number of blocks at the three lower resolutions, or one for each, if need be."""
+    return counts[1] if list(blocks_of(counts[1])) == counts else counts

@@ -53,7 +53,7 @@ TINY: dict[str, Any] = dict(
     encoder_block_out_channels=[8] * 4,
     decoder_block_out_channels=[8] * 4,
     num_encoder_blocks=[1, 2, 2, 2],
-    num_decoder_blocks=[1, 1, 1, 1],
+    num_decoder_blocks=[2, 1, 1, 0],
     latent_channels=3,
 )
 

@@ -5,13 +5,14 @@ ComfyUI gives them.
 """
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pipeline import models
 from pipeline.formats.state_dict import Layout, conv, no_rule, same
+from pipeline.networks.taesd import blocks_of
 
 ENCODERS = ("taesd.Encoder",)
 _POOL = {"conv1": 0, "norm": 1, "conv2": 3}
@@ -22,7 +23,7 @@ def rule(model: Mapping[str, Any], names: Container[str]) -> Callable[[str], tup
     """Return the rule for the names of both networks in one file."""
     del names
     given = models.settings(model)
-    blocks = {side: given.get(f"{side}.num_blocks", 3) for side in ("encoder", "decoder")}
+    blocks = {s: blocks_of(given.get(f"{s}.num_blocks", 3)) for s in ("encoder", "decoder")}
 
     def in_one_file(name: str) -> tuple[str, Layout]:
         theirs, layout = source(name, blocks)
@@ -31,11 +32,12 @@ def rule(model: Mapping[str, Any], names: Container[str]) -> Callable[[str], tup
     return in_one_file
 
 
-def source(name: str, blocks: Mapping[str, int]) -> tuple[str, Layout]:
+def source(name: str, blocks: Mapping[str, Sequence[int]]) -> tuple[str, Layout]:
     """Return the tensor of a parameter of ours, such as "encoder.3.conv.0.weight".
 
     Args:
-      blocks: the number of blocks at each resolution of the encoder and of the decoder.
+      blocks: the number of blocks at each resolution of the encoder and of the decoder, the image's
+        first.
     """
     module, _, leaf = name.rpartition(".")
     if leaf not in _LEAVES:
@@ -44,39 +46,49 @@ def source(name: str, blocks: Mapping[str, int]) -> tuple[str, Layout]:
     return f"{_module(module, name, blocks)}.{theirs}", layout
 
 
+def blocks_in(numbers: Mapping[int, bool]) -> tuple[int, ...]:
+    """Return how many blocks there are between two convolutions, in the order of the layers.
+
+    Args:
+      numbers: of the layers with tensors; true for a block and false for a convolution.
+    """
+    counts: list[int] = []
+    for _, is_block in sorted(numbers.items()):
+        if is_block and counts:
+            counts[-1] += 1
+        elif not is_block:
+            counts.append(0)
+    return tuple(counts[:-1])
+
+
 def buffers(model: Mapping[str, Any], latents: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return nothing: latents are those of the teacher, whose settings have the scaling."""
     del model, latents
     return {}
 
 
-def conv_out(num_blocks: int) -> int:
-    """Return the number of the encoder's last layer."""
-    return 2 + 3 * (num_blocks + 1)
-
-
-def _module(module: str, name: str, blocks: Mapping[str, int]) -> str:
+def _module(module: str, name: str, blocks: Mapping[str, Sequence[int]]) -> str:
     side, _, rest = module.partition(".")
     if side not in blocks:
         raise no_rule(name)
-    is_encoder, count = side == "encoder", blocks[side]
     # The decoder begins with a clamp, and has a ReLU after the first convolution; a convolution
     # comes before the blocks of a resolution in the encoder, and after them, behind the upsampling,
     # in the decoder.
-    stride = count + 1 if is_encoder else count + 2
+    is_encoder = side == "encoder"
+    counts, conv_in = (blocks[side], 0) if is_encoder else (blocks[side][::-1], 1)
+    skipped = 1 if is_encoder else 2  # layers between the blocks of two resolutions
+    firsts = [conv_in + skipped]
+    for count in counts:
+        firsts.append(firsts[-1] + count + skipped)
     if rest == "conv_in":
-        return f"{side}.{0 if is_encoder else 1}"
+        return f"{side}.{conv_in}"
     if rest == "conv_out":
-        return f"{side}.{conv_out(count) if is_encoder else 4 + 3 * stride}"
-    if found := re.fullmatch(r"downs\.(\d)", rest):
-        return f"{side}.{2 + int(found[1]) * stride}"
-    if found := re.fullmatch(r"ups\.(\d)", rest):
-        return f"{side}.{4 + int(found[1]) * stride + count}"
-    found = re.fullmatch(r"stages\.(\d)\.blocks\.(\d+)\.(?:convs\.(\d)|pool\.(\w+))", rest)
+        return f"{side}.{firsts[-1] - skipped}"
+    if found := re.fullmatch(r"(downs|ups)\.([012])", rest):
+        return f"{side}.{firsts[int(found[2]) + 1] - 1}"
+    found = re.fullmatch(r"stages\.([0-3])\.blocks\.(\d+)\.(?:convs\.(\d)|pool\.(\w+))", rest)
     if not found or (found[4] and found[4] not in _POOL):
         raise no_rule(name)
-    stage = int(found[1])
-    first = 3 + stage * stride if not is_encoder else 3 + (stage - 1) * stride if stage else 1
-    block = f"{side}.{first + int(found[2])}"
+    block = f"{side}.{firsts[int(found[1])] + int(found[2])}"
     # There is a ReLU between two convolutions.
     return f"{block}.conv.{2 * int(found[3])}" if found[3] else f"{block}.pool.{_POOL[found[4]]}"
