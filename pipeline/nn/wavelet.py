@@ -52,6 +52,15 @@ def inverse_haar_2d(bands: Float[Array, "... h w c4"]) -> Float[Array, "... h2 w
     return _synthesize(bands, (bands.ndim - 3, bands.ndim - 2), BANDS_2D, 0.5)
 
 
+def haar_pyramid(x: Float[Array, "... h w c"], levels: int) -> list[Float[Array, "... _ _ c4"]]:
+    """Return the bands over height and width of x, then those of its low band, `levels` times."""
+    channels, found = x.shape[-1], []
+    for _ in range(levels):
+        found.append(haar_2d(x))
+        x = found[-1][..., :channels]
+    return found
+
+
 def _analyze(
     x: Array, axes: Sequence[int], bands: Sequence[tuple[int, ...]], scale: float
 ) -> Array:

@@ -20,13 +20,17 @@ MODULES = tuple(
     for name in (prefix + module for module in modules_of(folder))
     if name not in ("video", "video.residual")  # a folder, and what networks are made of
 )
-# Settings of small networks; every module has an entry.
+# Settings of small networks; every module has an entry, or one for each side.
 SMALL: dict[str, dict[str, Any]] = {
     "causal_patch_resnet": dict(patch=2, channels=(4, 8)),
     "cv_vae": dict(channels=(4, 4, 8, 8), groups=2, num_blocks=1),
     "dc_ae": dict(channels=(4, 12), depths=(0, 1), attention_levels=(1,), head_dim=4),
     "gdn": dict(width=4),
     "ldm": dict(channels=(8, 16), groups=4, num_blocks=1),
+    "lite_vae": dict(
+        Encoder=dict(levels=2, widths=(8, 8), depth=1, joint_widths=(8,), joint_depth=1),
+        Decoder=dict(channels=(8, 8, 8), num_blocks=1),
+    ),
     "maskgit_vqgan": dict(channels=(8, 16), groups=4, num_blocks=1),
     "patch_resnet": dict(patch=2, channels=(4, 8)),
     "residual_stack": dict(width=8, hidden=4, depth=1),
@@ -59,7 +63,7 @@ CHANNELS, LATENTS = 2, 4
 def built(module: str, side: str):
     """Return side, definition, shapes of the parameters, and the network without arrays."""
     inputs, outputs = (CHANNELS, LATENTS) if side == "Encoder" else (LATENTS, CHANNELS)
-    recipe = dict(name=f"{module}.{side}") | SMALL[module]
+    recipe = dict(name=f"{module}.{side}") | SMALL[module].get(side, SMALL[module])
     modeldef, params, rest = parameters.abstract(
         lambda: construct(
             "pipeline.networks",

@@ -77,3 +77,16 @@ def test_wf_vaes_rounded_filters_do_not_invert_exactly():
 def test_odd_height_is_an_error():
     with pytest.raises(ValueError, match="axis 2 is odd"):
         haar_3d(jnp.zeros((1, 1, 3, 4, 1)))
+
+
+def test_a_pyramid_keeps_energy_and_doubles_a_constant():
+    x = jax.random.normal(jax.random.key(0), (2, 16, 24, 3))
+    bands = jax.jit(wavelet.haar_pyramid, static_argnums=1)(x, 3)
+    assert [each.shape[1:] for each in bands] == [(8, 12, 12), (4, 6, 12), (2, 3, 12)]
+    # All high bands, and the low one of the last level, are an orthonormal transform of the image.
+    energy = sum(jnp.square(each[..., 3:]).sum() for each in bands)
+    energy += jnp.square(bands[-1][..., :3]).sum()
+    np.testing.assert_allclose(energy, jnp.square(x).sum(), rtol=1e-5)
+    for level, each in enumerate(wavelet.haar_pyramid(jnp.full((1, 8, 8, 1), 0.5), 3), start=1):
+        np.testing.assert_allclose(each[..., 0], 0.5 * 2**level)
+        assert not each[..., 1:].any()
