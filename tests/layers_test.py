@@ -14,7 +14,7 @@ LINES = [
     "storage",
     "backend",
     "nn",
-    "distributions formats distances",
+    "distributions formats distances diffusion",
     "frozen",
     "networks flows discriminators data quantization conditioning",
     "codebooks priors",
