@@ -17,7 +17,7 @@ LINES = [
     "distributions formats distances diffusion",
     "frozen",
     "networks flows discriminators data quantization conditioning",
-    "codebooks priors",
+    "codebooks priors denoisers",
     "bottlenecks",
     "models losses metrics",
     "codec evaluators reporting",
