@@ -19,7 +19,7 @@ LINES = [
     "networks flows discriminators data quantization conditioning",
     "codebooks priors denoisers",
     "bottlenecks",
-    "models losses metrics",
+    "models losses metrics regularizers",
     "codec evaluators reporting",
     "published",
     "importers exporters",

@@ -1,4 +1,6 @@
-"""config.model -> a function that creates the model, or its codec without weights."""
+"""config.model -> a function that creates the model, or its codec without weights; what is done to
+its latents in training (config.regularizers).
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +11,10 @@ from flax import nnx
 from pipeline import models
 from pipeline.codec.any_size import AnySizeCodec
 from pipeline.core import parameters
+from pipeline.core.construct import find
 from pipeline.core.errors import ConfigError
+from pipeline.regularizers import create as regularizers
+from pipeline.regularizers.base import Regularizers
 
 # config.dtype: the dtype of activations; parameters are float32 in either.
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -42,3 +47,25 @@ def abstract_codec(config: Mapping[str, Any]) -> AnySizeCodec:
             "a fixed size: without them, strata plan has the figures of its training step"
         )
     return AnySizeCodec(modeldef, params | model_state, config)
+
+
+def regularizers_of(config: Mapping[str, Any]) -> Regularizers:
+    """Return the regularizers of config.regularizers.
+
+    Raises:
+      ConfigError: a mistake, or a step or a model that has no place for them.
+    """
+    channels = config["model"].get("latent_channels", 0)
+    found = regularizers.create(config.get("regularizers", {}), latent_channels=channels)
+    if not found.parts:
+        return found
+    where = f"config.regularizers.{found.parts[0][0]}"
+    if config["step"] == "elbo":
+        raise ConfigError(f"{where} needs config.step='adversarial', also without a GAN")
+    kind: Any = find("pipeline.models", str(config["model"]["name"]), where="model")
+    if not getattr(kind, "regularizes_latents", False):
+        raise ConfigError(
+            f"{where}: {config['model']['name']} has no place for regularizers of its latents; "
+            "autoencoder.Autoencoder has"
+        )
+    return found

@@ -9,11 +9,12 @@ from pipeline.build import data, init, limits, stages, teacher
 from pipeline.build.discriminator import gan_config
 from pipeline.build.importance import importance_config
 from pipeline.build.latent_adversarial import latent_adversarial_config
-from pipeline.build.model import DTYPES
+from pipeline.build.model import DTYPES, regularizers_of
 from pipeline.build.optimizer import discriminator_update, optimizer_update, update
 from pipeline.core.construct import accepts, default_arguments, find, nearest
 from pipeline.core.errors import ConfigError, one_line
 from pipeline.losses import objective
+from pipeline.regularizers import create as regularizers
 from pipeline.training.steps.gan_config import GanConfig
 from pipeline.training.steps.importance_weighted import ImportanceConfig
 from pipeline.training.steps.latent_adversarial import LatentAdversarialConfig
@@ -28,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "trainable": "",
     "init": {},
     "teacher": {},
+    "regularizers": {},
     "step": "elbo",
     "objective": {},  # objective.DEFAULTS of the step
     "discriminator": {},
@@ -65,6 +67,7 @@ _SECTIONS = (
     "data",
     "init",
     "teacher",
+    "regularizers",
     "model",
     "optimizer",
     "objective",
@@ -121,6 +124,7 @@ def _check_settings(config: Mapping[str, Any]) -> None:
     data.check_settings(config["data"])
     init.of(config)
     teacher.of(config)
+    regularizers_of(config)
     update(config)
     objective.check_keys(config["objective"])
     gan_config(config)
@@ -177,6 +181,8 @@ def defaults(config: ConfigDict, section: str) -> dict[str, Any]:
             "importance": default_arguments(ImportanceConfig),
             "latent_adversarial": default_arguments(LatentAdversarialConfig),
         }
+    if section == "regularizers":
+        return regularizers.default_keys()
     found = _target(config, section)
     if found is None:
         return DEFAULTS.get(section, {})
@@ -215,6 +221,9 @@ def _target(config: ConfigDict, section: str) -> tuple[Callable[..., Any], tuple
     if section.startswith("objective."):
         term = objective.arguments_of(section.removeprefix("objective."))
         return None if term is None else (term, objective.SUPPLIED)
+    if section.startswith("regularizers."):
+        part = regularizers.arguments_of(section.removeprefix("regularizers."))
+        return None if part is None else (part, regularizers.SUPPLIED)
     if section in ("model", "discriminator"):
         package = {"model": "pipeline.models", "discriminator": "pipeline.discriminators"}[section]
         recipe = plain(config)

@@ -8,7 +8,7 @@ from jax.sharding import AbstractMesh, Mesh
 from pipeline.build import data, init
 from pipeline.build.discriminator import discriminator_factory
 from pipeline.build.latent_adversarial import latent_adversarial_config
-from pipeline.build.model import model_factory
+from pipeline.build.model import model_factory, regularizers_of
 from pipeline.build.optimizer import discriminator_update, trainable, update
 from pipeline.core import progress
 from pipeline.core.parameters import ModelDef
@@ -38,7 +38,9 @@ def mesh(config: Mapping[str, Any]) -> Mesh:
 
 def extras(config: Mapping[str, Any]) -> Extras:
     """Return what the state holds besides the model: a discriminator, parameters of the loss."""
-    params = objective.trained_params(config["objective"])
+    channels = config["model"].get("latent_channels", 0)
+    params = objective.trained_params(config["objective"], channels)
+    params |= regularizers_of(config).params
     of_latents = latent_adversarial_config(config).is_on
     if (config["step"] == "elbo" and not of_latents) or not config["discriminator"]:
         has_norms = objective.spectral_weight(config["objective"]) is not None

@@ -11,9 +11,11 @@ from pipeline.build import teacher as teachers
 from pipeline.build.discriminator import gan_config, judges_latents
 from pipeline.build.importance import check_objective, importance_config
 from pipeline.build.latent_adversarial import latent_adversarial_config
-from pipeline.build.optimizer import discriminator_update, update
+from pipeline.build.model import regularizers_of
+from pipeline.build.optimizer import discriminator_update, trainable, update
 from pipeline.build.state import extras
 from pipeline.core import parameters
+from pipeline.core.construct import nearest
 from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import ModelDef
 from pipeline.losses import objective
@@ -42,8 +44,12 @@ def step(
         grad_accum_steps=config["grad_accum_steps"],
         gather=gather,
     )
-    loss, frozen = objective.create(config["objective"], load_codec=_load_codec)
+    channels = config["model"].get("latent_channels", 0)
+    loss, frozen = objective.create(
+        config["objective"], load_codec=_load_codec, latent_channels=channels
+    )
     common["frozen"] = frozen
+    _check_balances(config, loss, modeldef)
     importance = importance_config(config)
     if importance.num_samples:
         check_objective(loss)
@@ -105,12 +111,38 @@ def _adversarial_step(
         modeldef,
         loss,
         teacher=teacher,
+        regularizers=regularizers_of(config),
         discriminator=discriminator,
         discriminator_update=discriminator_update(config) if discriminator is not None else None,
         gan=gan,
         layer=layer,
         **common,
     )
+
+
+def _check_balances(config: Mapping[str, Any], loss: Objective, modeldef: ModelDef) -> None:
+    """Raise ConfigError for a term that reads layers or gradients that the step does not give."""
+    for name in dict.fromkeys([*loss.balances, *(n for n, term in loss.terms if term.layers)]):
+        if config["step"] == "elbo" or latent_adversarial_config(config).is_on:
+            raise ConfigError(
+                f"objective.{name} needs config.step='adversarial', also without a GAN"
+            )
+    for name, layer in loss.balances.items():
+        if config["grad_accum_steps"] > 1:
+            raise ConfigError(
+                f"objective.{name} balances gradients of a whole batch: set its adaptive=False, or "
+                "grad_accum_steps=1"
+            )
+        if layer not in modeldef.param_names:
+            raise ConfigError(
+                f"objective.{name} balances gradients at {layer!r}, which is no parameter of the "
+                f"model: {nearest(layer, modeldef.param_names)[:300]}"
+            )
+        if not trainable(config).trains(layer):
+            raise ConfigError(
+                f"objective.{name} balances gradients at {layer}, which config.trainable freezes; "
+                "set its adaptive=False"
+            )
 
 
 def _load_codec(path: str) -> tuple[ModelDef, Any]:

@@ -38,7 +38,8 @@ from pipeline.distributions.continuous import clip_logvar
 from pipeline.losses.term import Frozen, Term, Weight, num_frames, num_values, weight_at
 
 TERMS = "pipeline.losses.terms"
-LOGVAR = "objective.logvar"  # Name of the learned log-variance among the parameters.
+PREFIX = "objective."
+LOGVAR = f"{PREFIX}logvar"  # Name of the learned log-variance among the parameters.
 UNITS = ("dimension", "image")
 # Arguments of terms that the caller of `create` supplies, and keys that are no terms.
 SUPPLIED = ("where", "load_codec")
@@ -59,6 +60,8 @@ class Losses:
     Attributes:
       likelihood: sum of the terms that measure the reconstruction [b].
       others: every other term [b], weighted, in the order of the recipe.
+      balanced: terms [b] that are not in `others`, because the step balances their gradients,
+        weighted, by the parameter at which it does so and the name of the term.
       values: every term's unweighted value [b], by name.
       logged: what to log, by name: [b] or [b l] in nats per value of the example, or scalars.
     """
@@ -67,10 +70,11 @@ class Losses:
     others: tuple[Float[Array, " b"], ...]
     values: dict[str, Float[Array, " b"]]
     logged: dict[str, Array]
+    balanced: dict[tuple[str, str], Float[Array, " b"]] = flax.struct.field(default_factory=dict)
 
     @property
     def total(self) -> Float[Array, " b"]:
-        """The loss of each example."""
+        """The loss of each example, without the terms that are balanced."""
         return sum(self.others, self.likelihood)
 
     @property
@@ -94,6 +98,7 @@ class Objective:
       spectral: weight of the spectral norms of the model's convolutions in nats of an image
         (`pipeline.losses.spectral`); None without them.
       has_penalty: whether the recipe names the term "penalty", even with the weight 0.
+      trained: arrays of terms that are trained with the model, and their first values, by name.
     """
 
     terms: tuple[tuple[str, Term], ...]
@@ -102,11 +107,22 @@ class Objective:
     logvar: Number | None = 0.0
     spectral: Weight | None = None
     has_penalty: bool = False
+    trained: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def params(self) -> dict[str, float]:
+    def params(self) -> dict[str, Any]:
         """Parameters that are trained with the model's, and their first values."""
-        return {LOGVAR: 0.0} if self.logvar is None else {}
+        return ({LOGVAR: 0.0} if self.logvar is None else {}) | dict(self.trained)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers of the codec whose outputs a term reads."""
+        return tuple(dict.fromkeys(layer for _, term in self.terms for layer in term.layers))
+
+    @property
+    def balances(self) -> dict[str, str]:
+        """The parameter at which each term that is balanced is so, by the name of the term."""
+        return {name: term.balance for name, term in self.terms if term.balance}
 
     @property
     def likelihood_names(self) -> list[str]:
@@ -149,12 +165,18 @@ class Objective:
         values, n, frames = {}, num_values(batch), num_frames(batch)
         likelihood: Array | None = None
         others: list[Array] = []
+        balanced: dict[tuple[str, str], Array] = {}
         logged: dict[str, Array] = {}
         for name, term in self.terms:
-            value = term.value(outputs, batch, step, _without_prefix(name, frozen or {}))
+            own = _without_prefix(name, frozen or {}) | _without_prefix(
+                f"{PREFIX}{name}", params or {}
+            )
+            value = term.value(outputs, batch, step, own)
             weight = weight_at(term.weight, step)
             weighted = (weight * (n // frames) if term.per_value else weight) * value
-            if not term.likelihood:
+            if term.balance:
+                balanced[term.balance, name] = weighted
+            elif not term.likelihood:
                 others.append(weighted)
             else:
                 likelihood = weighted if likelihood is None else likelihood + weighted
@@ -174,7 +196,7 @@ class Objective:
             likelihood = _scaled(likelihood, logvar, n)
         if self.per_frame:
             likelihood = likelihood / frames
-        return Losses(likelihood, tuple(others), values, logged)
+        return Losses(likelihood, tuple(others), values, logged, balanced)
 
     def _check_penalty(self, outputs: Outputs) -> None:
         if "penalty" in outputs.aux and not self.has_penalty:
@@ -188,11 +210,13 @@ def create(
     recipe: Mapping[str, Any],
     *,
     load_codec: Callable[[str], tuple[Any, Mapping[str, Any]]] | None = None,
+    latent_channels: int = 0,
     where: str = "objective",
 ) -> tuple[Objective, dict[str, Any]]:
     """Return the objective that a recipe asks for, and the arrays of its frozen networks by name.
 
-    `load_codec(folder)` returns the definition of a codec and its weights. The recipe's key
+    `load_codec(folder)` returns the definition of a codec and its weights, and `latent_channels`
+    are the model's. The recipe's key
     "adversarial" is not read here: it configures training against a discriminator. Neither are
     "latent_adversarial", which does so for one of latents, and "importance", which configures
     training on the importance-weighted bound.
@@ -220,6 +244,7 @@ def create(
             tuple(terms.items()),
             spectral=spectral_weight(recipe, where=where),
             has_penalty="penalty" in names,
+            trained=_trained(recipe, latent_channels),
             **settings(**options, where=where),
         ),
         frozen,
@@ -256,9 +281,29 @@ def spectral_weight(recipe: Mapping[str, Any], *, where: str = "objective") -> W
     return spectral(**_resolved(spectral, given, f"{where}.spectral"))
 
 
-def trained_params(recipe: Mapping[str, Any]) -> dict[str, float]:
-    """Return the parameters that a recipe's objective trains, without creating its terms."""
-    return {LOGVAR: 0.0} if recipe.get("logvar") == "learned" else {}
+def trained_params(recipe: Mapping[str, Any], latent_channels: int = 0) -> dict[str, Any]:
+    """Return the parameters that a recipe's objective trains, and their first values.
+
+    Terms are not created, so that no file is read.
+    """
+    own = {LOGVAR: 0.0} if recipe.get("logvar") == "learned" else {}
+    return own | _trained(recipe, latent_channels)
+
+
+def _trained(recipe: Mapping[str, Any], latent_channels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, package in packages().items():
+        given = recipe.get(name)
+        if given is None:
+            continue
+        trained = getattr(load(package, name, where=""), "trained", None)
+        function: Any = arguments_of(name)
+        arguments = default_arguments(function) | _resolved(function, given, name)
+        if trained is None or (not callable(arguments["weight"]) and arguments["weight"] == 0):
+            continue
+        values = trained(arguments, latent_channels)
+        found |= {f"{PREFIX}{name}.{key}": value for key, value in values.items()}
+    return found
 
 
 def packages() -> dict[str, str]:

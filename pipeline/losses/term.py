@@ -14,6 +14,8 @@ from pipeline.core.types import Batch, Outputs, examples_of, pixels_of
 
 Frozen = Mapping[str, Array]
 Weight = Number | Schedule
+# Key of a batch's images or clips as a regularizer of latents wants them reconstructed.
+TARGET = "target"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,8 +25,9 @@ class Term:
     Attributes:
       value: `value(outputs, batch, step, frozen)` returns one value per example [b], unweighted and
         summed over the example, in nats where it is a likelihood. `step` may be traced; `frozen`
-        holds the term's own arrays below. A mean over the batch that the value depends on is
-        masked by batch["mask"].
+        holds the term's own arrays below, and those that are trained with the codec, whose first
+        values the function `trained` of the term's module returns. A mean over the batch that the
+        value depends on is masked by batch["mask"].
       weight: a number, or a schedule of the step.
       log_name: metric under which the value is logged, divided by the number of values of the
         example (by its number of frames with `per_value`); empty for a price of the KL, because
@@ -34,6 +37,10 @@ class Term:
       per_value: whether the value is a distance of whole frames, summed over frames, that counts
         once for each value of a frame, so that terms keep their proportion at any resolution.
       charges_kl: whether the term is a price of the KL, of which an objective has at most one.
+      balance: name of a parameter of the codec, such as "encoder.conv_out.kernel". The weight is
+        then multiplied by the ratio of the norms of two gradients by that parameter, the
+        likelihood's over this term's (pipeline.losses.adversarial.adaptive_weight).
+      layers: names of layers of the codec whose outputs the value reads in outputs.aux["layers"].
       frozen: arrays that are never trained, by name; passed to compiled functions as arguments.
       log: `log(value, batch, step)` returns what to log in place of the above: named values of
         each example [b], or scalars.
@@ -45,6 +52,8 @@ class Term:
     likelihood: bool = False
     per_value: bool = False
     charges_kl: bool = False
+    balance: str = ""
+    layers: tuple[str, ...] = ()
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     log: Callable[[Float[Array, " b"], Batch, Step], dict[str, Array]] | None = None
 
@@ -57,8 +66,12 @@ def weight_at(weight: Weight, step: Step) -> Number | Float[Array, ""]:
 def recon_and_target(
     outputs: Outputs, batch: Batch
 ) -> tuple[Float[Array, "b *t h w c"], Float[Array, "b *t h w c"]]:
-    """Return the reconstruction and the images or clips of a batch, float32 in [-1, 1]."""
-    return outputs.recon.mean().astype(jnp.float32), pixels.to_float(pixels_of(batch))
+    """Return the reconstruction and its target, float32 in [-1, 1].
+
+    The target is the batch's images or clips, or what a regularizer has made of them.
+    """
+    target = batch[TARGET] if TARGET in batch else pixels_of(batch)
+    return outputs.recon.mean().astype(jnp.float32), pixels.to_float(target)
 
 
 def sum_of_example(x: Float[Array, "b ..."]) -> Float[Array, " b"]:
@@ -67,8 +80,8 @@ def sum_of_example(x: Float[Array, "b ..."]) -> Float[Array, " b"]:
 
 
 def num_values(batch: Batch) -> int:
-    """Return the number of values in an example of the batch."""
-    return math.prod(examples_of(batch).shape[1:])
+    """Return the number of values in an example of the batch, as it is to be reconstructed."""
+    return math.prod(batch.get(TARGET, examples_of(batch)).shape[1:])
 
 
 def num_frames(batch: Batch) -> int:

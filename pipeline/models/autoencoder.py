@@ -56,6 +56,7 @@ class Autoencoder(nnx.Module):
     """
 
     codec_kind, num_layers = "any_size", 1
+    regularizes_latents = True
     # The parts on whose arrays the latents depend.
     encoder_parts = ("encoder", "quant_conv", "bottleneck")
     # Settings that are recipes themselves, and the package in which each finds its name.
@@ -145,7 +146,8 @@ class Autoencoder(nnx.Module):
 
         `aux` pairs each of the encoder's arrays with the decoder's, and in training has what a
         discrete bottleneck gives to its loss terms. With batch["latent"], that is what is decoded:
-        the latents of another codec, from which a decoder learns to read them.
+        the latents of another codec, from which a decoder learns to read them. batch["regularize"]
+        is a function of the latents whose result the decoder gets (pipeline.regularizers).
         """
         remat = self.remat and train
         h, of_encoder = self._features(jnp.asarray(pixels_of(batch)), remat=remat)
@@ -155,6 +157,7 @@ class Autoencoder(nnx.Module):
         else:
             latent = self.bottleneck(h, key)
         z = batch.get("latent", latent.z)
+        z = batch["regularize"](z) if "regularize" in batch else z
         recon, of_decoder = self._decode(z, remat=remat, train=train)
         aux = {name: tuple(zip(of_encoder[name], of_decoder[name])) for name in of_encoder}
         return Outputs(Reconstruction(recon), (latent,), aux | of_bottleneck)

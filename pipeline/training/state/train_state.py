@@ -59,8 +59,8 @@ class Extras:
     """Contents of the training state besides the model.
 
     Attributes:
-      params: scalars of the objective that are trained with the model's parameters: initial value
-        by name; names begin with "objective.".
+      params: numbers and arrays of the objective that are trained with the model's parameters:
+        initial value by name; names begin with "objective.".
       discriminator: creates the discriminator from its random streams.
       discriminator_state: running values that belong to the discriminator: initial value by name.
       spectral: whether model_state holds a direction for each of the model's convolutions
@@ -68,7 +68,7 @@ class Extras:
       trainable: which arrays of the model are trained.
     """
 
-    params: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     discriminator: Callable[[nnx.Rngs], nnx.Module] | None = None
     discriminator_optimizer: optax.GradientTransformation | None = None
     discriminator_state: Mapping[str, float | int] = dataclasses.field(default_factory=dict)
@@ -80,7 +80,7 @@ class Extras:
         if self.discriminator is None:
             return None
         _, params, model_state = parameters.split(self.discriminator(nnx.Rngs(key)))
-        return params, model_state | _scalars(self.discriminator_state)
+        return params, model_state | _arrays(self.discriminator_state)
 
 
 NONE = Extras()
@@ -138,7 +138,7 @@ def abstract(
     def start(params: Arrays, model_state: Arrays) -> TrainState:
         discriminator = extras.make_discriminator(jax.random.key(0))
         return fresh(
-            params | _scalars(extras.params),
+            params | _arrays(extras.params),
             model_state,
             optimizer,
             _fresh_discriminator(discriminator, extras),
@@ -212,7 +212,9 @@ def from_weights(
         out_shardings=shardings,
         donate_argnums=(0, 1),
     )
-    weights = dict(params) | {name: np.float32(value) for name, value in extras.params.items()}
+    weights = dict(params) | {
+        name: np.asarray(value, np.float32) for name, value in extras.params.items()
+    }
     state = start(
         _place(weights, shapes.params),
         _place(spectral.completed(model_state, shapes.model_state), shapes.model_state),
@@ -263,8 +265,8 @@ def _place(arrays: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, ja
     return placed
 
 
-def _scalars(values: Mapping[str, float | int]) -> Arrays:
-    return {name: jnp.full((), value, jnp.float32) for name, value in values.items()}
+def _arrays(values: Mapping[str, Any]) -> Arrays:
+    return {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
 
 
 def _host() -> jax.Device:

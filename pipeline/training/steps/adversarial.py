@@ -15,11 +15,15 @@ from pipeline.core.types import Batch, Outputs, pixels_of
 from pipeline.losses import adversarial
 from pipeline.losses.objective import Objective
 from pipeline.losses.taps import tapped
-from pipeline.losses.teacher import FEATURES, LATENT, Teacher
+from pipeline.losses.teacher import LATENT, Teacher
+from pipeline.losses.term import TARGET, recon_and_target
 from pipeline.metrics.functions import codebook_usage
+from pipeline.regularizers.base import Regularizers
 from pipeline.training.state.train_state import TrainState
-from pipeline.training.steps import discriminator_features
+from pipeline.training.steps import balance, discriminator_features
+from pipeline.training.steps.discriminator_loss import discriminator_loss
 from pipeline.training.steps.gan_config import GanConfig
+from pipeline.training.steps.layer_outputs import with_layers
 from pipeline.training.steps.microbatches import accumulate, gather, key_of, masked_means
 from pipeline.training.update import Proposal, Update
 
@@ -78,6 +82,7 @@ class AdversarialStep:
       frozen: arrays of the objective's frozen networks and of the teacher, to be placed on devices
         and passed in.
       teacher: the codec that this one learns from, or None.
+      regularizers: what is done to latents before they are decoded.
       active: whether this program trains the discriminator, see `variant`.
       penalized: whether this program applies the R1 penalty, see `variant`.
     """
@@ -94,6 +99,7 @@ class AdversarialStep:
     layer: str = ""
     frozen: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     teacher: Teacher | None = None
+    regularizers: Regularizers = dataclasses.field(default=Regularizers())
     active: bool = False
     penalized: bool = False
 
@@ -106,8 +112,12 @@ class AdversarialStep:
         """Return which program a step of the run, from 1 on, takes.
 
         It is "generator_only" up to gan.start, then "adversarial", or "adversarial_r1" in a step
-        with the R1 penalty.
+        with the R1 penalty; and after a slash what the regularizers choose for the step.
         """
+        chosen = self.regularizers.variant(self.seed, step)
+        return f"{self._phase(step)}/{chosen}" if chosen else self._phase(step)
+
+    def _phase(self, step: int) -> str:
         gan = self.gan
         if self.discriminator is None or gan.weight == 0 or step <= gan.start:
             return "generator_only"
@@ -115,8 +125,12 @@ class AdversarialStep:
 
     def program(self, variant: str) -> "AdversarialStep":
         """Return the step to compile for a variant."""
+        phase, _, chosen = variant.partition("/")
         return dataclasses.replace(
-            self, active=variant != "generator_only", penalized=variant == "adversarial_r1"
+            self,
+            active=phase != "generator_only",
+            penalized=phase == "adversarial_r1",
+            regularizers=self.regularizers.program(chosen),
         )
 
     def console_summary(self, values: Mapping[str, Any]) -> str:
@@ -209,10 +223,13 @@ class AdversarialStep:
         mask, divisor = batch["mask"], self.objective.divisor(batch)
         inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
         inputs["step"] = state.step
-        taps: tuple[str, ...] = ()
+        of_teacher = self.teacher.student_layers if self.teacher is not None else ()
+        taps = self.objective.layers + of_teacher
+        if self.regularizers.changes_images:
+            images = pixels.to_float(pixels_of(batch))
+            batch = batch | {TARGET: self.regularizers.images(images, key)}
         if self.teacher is not None:
             batch = batch | self.teacher(batch, frozen)
-            taps = self.teacher.student_layers
             if self.teacher.decode_latents:
                 inputs["latent"] = batch[LATENT]
 
@@ -221,31 +238,41 @@ class AdversarialStep:
         def forward(trained: Arrays) -> tuple[Any, Arrays]:
             params = trained | fixed
             model = self.update.trainable.held(self.modeldef.merge(params, model_state))
+            if self.regularizers.parts:
+                inputs["regularize"] = lambda z: self.regularizers.latents(z, key, params)
             with tapped(model, taps) as features:
                 outputs = model(inputs, key=key, train=True)
             if taps:
-                compared = {FEATURES: tuple(features[name] for name in taps)}
-                outputs = dataclasses.replace(outputs, aux=outputs.aux | compared)
+                outputs = with_layers(
+                    outputs, features, of_terms=self.objective.layers, of_teacher=of_teacher
+                )
             own = {name: params[name] for name in self.objective.params}
             fakes = self._decoded(model, outputs, inputs, key)
             return (outputs, own, fakes), parameters.split(model)[2]
 
         def losses_of(
             outputs: Outputs, own: Arrays, fakes: tuple[Array, ...]
-        ) -> tuple[tuple[Array, Array], dict[str, Array]]:
+        ) -> tuple[tuple[Array, Array, dict[Any, Array]], dict[str, Array]]:
             del fakes
             outputs = self._with_features(outputs, state.discriminator, batch)
             losses = self.objective(outputs, batch, state.step, own, frozen)
+            balanced = {name: masked_mean(term, mask) for name, term in losses.balanced.items()}
             parts = masked_mean(losses.likelihood, mask), masked_mean(losses.regularizer, mask)
-            return parts, masked_means(losses.logged, mask)
+            return (*parts, balanced), masked_means(losses.logged, mask)
 
         found, pull, model_state = jax.vjp(forward, trained, has_aux=True)
         outputs, own, fakes = found
-        (nll, rest), pull_losses, metrics = jax.vjp(losses_of, *found, has_aux=True)
+        (nll, rest, balanced), pull_losses, metrics = jax.vjp(losses_of, *found, has_aux=True)
         one, zero = jnp.ones_like(nll), jnp.zeros_like(nll)
+        nothing = dict.fromkeys(balanced, zero)
+        ratios = balance.weights(
+            lambda share, others: pull(pull_losses((share * one, zero, others)))[0], tuple(balanced)
+        )
+        metrics |= {f"{name}_balance": ratio for (_, name), ratio in ratios.items()}
+        rest = sum((ratios[name] * term for name, term in balanced.items()), rest)
         metrics["loss"] = (nll + rest) / divisor
         metrics |= codebook_usage.of_layers(codebook_usage.count_layers(outputs.latents, mask))
-        cotangent = pull_losses((one, one))
+        cotangent = pull_losses((one, one, ratios))
         discriminator_gradients: Arrays = {}
         generator_gradients, nll_layer = {}, None
         if self.active:
@@ -255,14 +282,17 @@ class AdversarialStep:
             metrics["generator"] = generator
             if self._balances_later:
                 (generator_gradients,) = pull(of_generator)
-                nll_layer = pull(pull_losses((one, zero)))[0][self.layer]
+                nll_layer = pull(pull_losses((one, zero, nothing)))[0][self.layer]
             else:
                 weight = self._adversarial_weight(
-                    state.discriminator, pull, lambda: pull_losses((one, zero)), of_generator
+                    state.discriminator,
+                    pull,
+                    lambda: pull_losses((one, zero, nothing)),
+                    of_generator,
                 )
                 cotangent = jax.tree.map(lambda a, b: _add(a, b, weight), cotangent, of_generator)
                 metrics["adversarial_weight"] = weight
-            real = pixels.to_float(pixels_of(batch))
+            _, real = recon_and_target(outputs, batch)
             discriminator_gradients, report = self._discriminator_gradients(
                 state.discriminator, real, jax.lax.stop_gradient(fakes), mask
             )
@@ -361,32 +391,18 @@ class AdversarialStep:
     def _discriminator_gradients(
         self, discriminator: TrainState, real: Array, fakes: tuple[Array, ...], mask: Array
     ) -> tuple[Arrays, dict[str, Array]]:
-        gan, model_state = self.gan, discriminator.model_state
-
         def loss_of(params: Arrays) -> tuple[Array, dict[str, Array]]:
-            logits = [self._discriminate(params, model_state, x) for x in (real, *fakes)]
-            if len(fakes) > 1:  # an example's fakes share its weight
-                logits = [logits[0], jnp.stack(logits[1:], axis=1)]
-            loss = masked_mean(adversarial.DISCRIMINATOR[gan.loss](*logits), mask)
-            report = {"discriminator": loss}
-            report |= {
-                f"{kind}_logits": _mean(each, mask) for kind, each in zip(("real", "fake"), logits)
-            }
-            if gan.lecam:
-                means = [model_state[f"lecam.{kind}"] for kind in ("real", "fake")]
-                report["lecam"] = masked_mean(adversarial.lecam(*logits, *means), mask)
-                loss = loss + gan.lecam * report["lecam"]
-            if self.penalized:
-                penalty = adversarial.r1(lambda x: self._discriminate(params, model_state, x), real)
-                report["r1"] = masked_mean(penalty, mask)
-                loss = loss + gan.r1_every * 0.5 * gan.r1 * report["r1"]
-            return loss, report
+            return discriminator_loss(
+                lambda x: self._discriminate(params, discriminator.model_state, x),
+                discriminator.model_state,
+                self.gan,
+                real,
+                fakes,
+                mask,
+                penalized=self.penalized,
+            )
 
         return jax.grad(loss_of, has_aux=True)(discriminator.params)
-
-
-def _mean(logits: Array, mask: Array) -> Float[Array, ""]:
-    return masked_mean(logits.reshape(logits.shape[0], -1).mean(axis=-1), mask)
 
 
 def _add(a: Array, b: Array, weight: Array) -> Array:

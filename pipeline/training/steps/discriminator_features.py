@@ -5,11 +5,9 @@ VAE-GAN (arXiv 1512.09300, eq. 7) measures reconstructions in this way.
 
 from typing import Any
 
-import jax.numpy as jnp
-
-from pipeline.core import pixels
-from pipeline.core.types import Batch, Outputs, pixels_of
+from pipeline.core.types import Batch, Outputs
 from pipeline.losses.objective import Objective
+from pipeline.losses.term import recon_and_target
 
 FEATURES = "discriminator_features"  # the term that takes them, and their name in `aux`
 
@@ -23,6 +21,6 @@ def with_features(outputs: Outputs, discriminator: Any, batch: Batch) -> Outputs
     """Return the outputs with the features of the reconstructions and the images in `aux`."""
     if not hasattr(discriminator, "features"):
         return outputs  # the term says what is missing
-    recon, x = outputs.recon.mean().astype(jnp.float32), pixels.to_float(pixels_of(batch))
+    recon, x = recon_and_target(outputs, batch)
     pair = discriminator.features(recon), discriminator.features(x)
     return Outputs(outputs.recon, outputs.latents, {**outputs.aux, FEATURES: pair})
