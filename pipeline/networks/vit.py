@@ -8,7 +8,6 @@ tanh, as those of the only public code (enhancing-transformers).
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -17,6 +16,8 @@ from pipeline.nn import init
 from pipeline.nn.attention import attend_to_all
 from pipeline.nn.norm import LayerNorm
 from pipeline.nn.remat import run
+from pipeline.nn.tokens.patches import from_patches, to_patches
+from pipeline.nn.tokens.sincos import sincos_grid
 
 Map = Float[Array, "b _ _ _"]
 Tokens = Float[Array, "b n c"]
@@ -54,7 +55,7 @@ class Transformer(nnx.Module):
 
     def __call__(self, x: Map, remat: bool) -> Map:
         b, h, w, c = x.shape
-        tokens = (x + positions(h, w, c).astype(x.dtype)).reshape(b, h * w, c)
+        tokens = (x + sincos_grid(h, w, c).astype(x.dtype)).reshape(b, h * w, c)
         for block in self.blocks:
             tokens = run(block, tokens, remat=remat)
         return self.norm(tokens).reshape(b, h, w, c)
@@ -90,10 +91,7 @@ class Encoder(nnx.Module):
         self.project = _linear(width, out_channels, rngs, dtype)
 
     def __call__(self, x: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
-        b, h, w, c = x.shape
-        p = self.spatial_factor
-        x = x.reshape(b, h // p, p, w // p, p, c).swapaxes(2, 3)
-        x = self.embed(x.reshape(b, h // p, w // p, p * p * c))
+        x = self.embed(to_patches(x, self.spatial_factor))
         return self.project(self.transformer(x, remat)), {}
 
 
@@ -131,26 +129,7 @@ class Decoder(nnx.Module):
     def __call__(self, z: Map, *, remat: bool = False) -> tuple[Map, dict[str, Any]]:
         x = self.transformer(self.project(z), remat)
         x = (x.astype(self.dtype) @ self.to_pixels[...].astype(self.dtype)).astype(jnp.float32)
-        b, h, w, _ = x.shape
-        p, c = self.spatial_factor, self.out_channels
-        x = x.reshape(b, h, w, p, p, c).swapaxes(2, 3).reshape(b, h * p, w * p, c)
-        return x + self.bias[...], {}
-
-
-def positions(height: int, width: int, channels: int) -> Float[Array, "h w c"]:
-    """Return sines and cosines of the column in the first half of the channels, then of the row.
-
-    Frequencies fall from 1 to nearly 1/10,000 (arXiv 1706.03762, section 3.5).
-    """
-    frequencies = 10_000.0 ** -(np.arange(channels // 4) / (channels // 4))
-
-    def waves(length: int) -> np.ndarray:
-        angles = np.outer(np.arange(length), frequencies)
-        return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
-
-    columns = np.broadcast_to(waves(width)[None], (height, width, channels // 2))
-    rows = np.broadcast_to(waves(height)[:, None], (height, width, channels // 2))
-    return jnp.asarray(np.concatenate([columns, rows], axis=-1), jnp.float32)
+        return from_patches(x, self.spatial_factor) + self.bias[...], {}
 
 
 def _linear(

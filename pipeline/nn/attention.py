@@ -51,9 +51,16 @@ def attend_to_all(qkv: Float[Array, "b n c3"], heads: int) -> Float[Array, "b n 
     """
     b, n, width = qkv.shape
     query, key, value = jnp.split(qkv.reshape(b, n, 3 * heads, -1), 3, axis=2)
+    return attend_heads(query, key, value).reshape(b, n, width // 3)
+
+
+def attend_heads(
+    query: Float[Array, "b q h c"], key: Float[Array, "b k h c"], value: Float[Array, "b k h c"]
+) -> Float[Array, "b q h c"]:
+    """Return softmax(q k^T / sqrt(c)) v of each of h heads, with a float32 softmax."""
     scores = jnp.einsum("bqhc,bkhc->bhqk", query, key, preferred_element_type=jnp.float32)
     weights = jax.nn.softmax(scores * query.shape[-1] ** -0.5).astype(value.dtype)
-    return jnp.einsum("bhqk,bkhc->bqhc", weights, value).reshape(b, n, width // 3)
+    return jnp.einsum("bhqk,bkhc->bqhc", weights, value)
 
 
 def attend(

@@ -24,15 +24,23 @@ Momentum = Any
 
 
 class LayerNorm(nnx.Module):
-    """Normalization over the channels of each pixel (1607.06450), then a scale and a shift."""
+    """Normalization over the channels of each pixel (1607.06450), then a scale and a shift.
 
-    def __init__(self, features: int, *, eps: float = 1e-6):
-        self.scale = nnx.Param(jnp.ones((features,), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros((features,), jnp.float32))
+    Args:
+      affine: whether there are a scale and a shift.
+    """
+
+    def __init__(self, features: int, *, eps: float = 1e-6, affine: bool = True):
+        self.scale = nnx.Param(jnp.ones((features,), jnp.float32)) if affine else None
+        self.bias = nnx.Param(jnp.zeros((features,), jnp.float32)) if affine else None
         self.eps = eps
 
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
-        y: Any = _layer_norm(self.eps, x.astype(jnp.float32), self.scale[...], self.bias[...])
+        if self.scale is None or self.bias is None:
+            scale, bias = jnp.ones(x.shape[-1:]), jnp.zeros(x.shape[-1:])
+        else:
+            scale, bias = self.scale[...], self.bias[...]
+        y: Any = _layer_norm(self.eps, x.astype(jnp.float32), scale, bias)
         return y.astype(x.dtype)
 
 

@@ -15,6 +15,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.nn import init
 from pipeline.nn.attention import attend_to_all
 from pipeline.nn.norm import LayerNorm
+from pipeline.nn.tokens.patches import to_patches
 
 Tokens = Float[Array, "b n c"]
 _EPS = 1e-5  # of layer norms, torch's default
@@ -112,9 +113,8 @@ class TokenEncoder(nnx.Module):
         self, x: Float[Array, "b h w c"], tokens: Float[Array, "n width"]
     ) -> Float[Array, "b n d"]:
         """Return the features; `tokens` are the model's learned queries, equal for all images."""
-        (b, h, w, c), p = x.shape, self.patch
-        x = x.reshape(b, h // p, p, w // p, p, c).swapaxes(2, 3).reshape(b, -1, p * p * c)
-        x = self.embed(x)
+        b = len(x)
+        x = self.embed(to_patches(x, self.patch).reshape(b, -1, x.shape[-1] * self.patch**2))
         tokens = jnp.broadcast_to(tokens, (b, *tokens.shape)).astype(x.dtype)
         _, tokens = self.sequence(x, tokens)
         tokens = self.sequence.norm_out(tokens)
