@@ -47,7 +47,9 @@ def test_constructor_takes_channels_of_the_input_random_state_and_dtype(kind):
 @every_kind
 def test_clips_or_latents_get_float32_logits_with_a_gradient(kind):
     taken = inspect.signature(kind.__init__).parameters
-    narrow = {k: v for k, v in (("channels", 4), ("hidden", (8,))) if k in taken}
+    narrow = {
+        k: v for k, v in (("channels", 4), ("hidden", (8,)), ("image_size", 32)) if k in taken
+    }
     model = kind(in_channels=1, rngs=nnx.Rngs(0), dtype=jnp.bfloat16, **narrow)
     shape = (2, 1) if getattr(kind, "of_latents", False) else (2, 5, 32, 32, 1)
     clips = jax.random.uniform(jax.random.key(0), shape, minval=-1)

@@ -41,7 +41,5 @@ def _blur_axis(x: Array, axis: int, deviation: float | int) -> Array:
     weights = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / deviation))
     padding = [(radius, radius) if a == axis else (0, 0) for a in range(x.ndim)]
     padded, size = jnp.pad(x, padding, mode="edge"), x.shape[axis]
-    return sum(
-        float(weight) * lax.slice_in_dim(padded, start, start + size, axis=axis)
-        for start, weight in enumerate(weights / weights.sum())
-    )
+    shifted = [lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(len(weights))]
+    return jnp.stack(shifted, axis=-1) @ jnp.asarray(weights / weights.sum(), x.dtype)
