@@ -87,10 +87,16 @@ class _PatchGAN(nnx.Module):
 
     def features(self, x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t2 h2 w2 d"]:
         """Return the features from which the last layer makes the logits."""
+        return _PatchGAN.layers(self, x)[-1]
+
+    def layers(self, x: Float[Array, "b *t h w c"]) -> list[Array]:
+        """Return the features of all hidden layers, in order."""
+        found = []
         for layer, norm in zip(list(self.convs)[:-1], list(self.norms)[:-1]):
             x = layer(x)
             x = jax.nn.leaky_relu(x if norm is None else norm(x), _SLOPE)
-        return x
+            found.append(x)
+        return found
 
     def _logits(self, x: Array) -> Array:
         return self.convs[-1](_PatchGAN.features(self, x)).astype(jnp.float32)[..., 0]
@@ -126,8 +132,12 @@ class PatchGAN2D(_PatchGAN):
 
     def features(self, x: Float[Array, "b *t h w c"]) -> Float[Array, "b *t h2 w2 d"]:
         """Return the features from which the last layer makes the logits."""
-        y = super().features(x.reshape(-1, *x.shape[-3:]))
-        return y.reshape(*x.shape[:-3], *y.shape[1:])
+        return self.layers(x)[-1]
+
+    def layers(self, x: Float[Array, "b *t h w c"]) -> list[Array]:
+        """Return the features of all hidden layers, in order."""
+        found = super().layers(x.reshape(-1, *x.shape[-3:]))
+        return [y.reshape(*x.shape[:-3], *y.shape[1:]) for y in found]
 
 
 class PatchGAN3D(_PatchGAN):

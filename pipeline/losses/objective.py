@@ -61,7 +61,7 @@ class Losses:
       likelihood: sum of the terms that measure the reconstruction [b].
       others: every other term [b], weighted, in the order of the recipe.
       balanced: terms [b] that are not in `others`, because the step balances their gradients,
-        weighted, by the parameter at which it does so and the name of the term.
+        unweighted, by the parameter at which it does so and the name of the term.
       values: every term's unweighted value [b], by name.
       logged: what to log, by name: [b] or [b l] in nats per value of the example, or scalars.
     """
@@ -119,6 +119,14 @@ class Objective:
         """Layers of the codec whose outputs a term reads."""
         return tuple(dict.fromkeys(layer for _, term in self.terms for layer in term.layers))
 
+    def balance_weights(self, step: Step) -> dict[tuple[str, str], Any]:
+        """Return the weight of each balanced term, which multiplies its ratio of gradients."""
+        return {
+            (term.balance, name): weight_at(term.weight, step)
+            for name, term in self.terms
+            if term.balance
+        }
+
     @property
     def balances(self) -> dict[str, str]:
         """The parameter at which each term that is balanced is so, by the name of the term."""
@@ -175,7 +183,7 @@ class Objective:
             weight = weight_at(term.weight, step)
             weighted = (weight * (n // frames) if term.per_value else weight) * value
             if term.balance:
-                balanced[term.balance, name] = weighted
+                balanced[term.balance, name] = value
             elif not term.likelihood:
                 others.append(weighted)
             else:

@@ -1,7 +1,9 @@
 """The contract of the loss terms: each file of the folder is constructed, called and checked."""
 
+import dataclasses
 import functools
 import inspect
+import types
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +18,11 @@ from pipeline.distributions.continuous import Bernoulli
 from pipeline.losses import objective
 from pipeline.losses.term import Term, weight_at
 from pipeline.losses.terms import deep_features, perceptual
+from pipeline.losses.terms.features import gram
 
 NAMES = sorted(objective.packages())
 SIZE, BATCH = 24, 3
+OF_MAPS = ("local_correlation",)  # terms that compare the positions of latents
 
 
 class ImageDecoder(nnx.Module):
@@ -51,6 +55,16 @@ def small_networks(monkeypatch):
         return Distance(), {"scale": jnp.float32(2.0)}
 
     monkeypatch.setattr(perceptual.lpips, "create", create)
+
+    class Vgg16:
+        source, trunk = (
+            "",
+            types.SimpleNamespace(features=lambda weights, x: [weights["scale"] * x]),
+        )
+        convert = staticmethod(lambda tensors, path: {"scale": jnp.float32(2.0)})
+        scale = staticmethod(lambda x: x)
+
+    monkeypatch.setitem(gram.lpips.NETWORKS, "vgg16", Vgg16)
     monkeypatch.setattr(deep_features.weight_files, "load", lambda path: {})
     for name, function in (
         ("convert_start", lambda tensors, path: {"scale": jnp.float32(2.0)}),
@@ -76,17 +90,21 @@ def create(name: str, weight=1.0) -> Term:
 def codes_of(z):
     """Return what a discrete bottleneck gives to its loss terms."""
     pairs = {"vectors": (z,), "codes": (z + 0.5,), "soft_codes": z - 0.5}
-    logits = {"bit_logits": z, "code_logits": 0.01 * z, "proxy_logits": z.reshape(BATCH, 1, 1, 3)}
-    features = {"discriminator_features": (z, jnp.zeros_like(z))}
+    logits = {"bit_logits": z, "code_logits": 0.01 * z, "proxy_logits": z[:, 0, :1, :1]}
+    features = {
+        "discriminator_features": (z, jnp.zeros_like(z)),
+        "discriminator_layers": ([z, z], [jnp.zeros_like(z), 2 * z]),
+    }
     return {**pairs, **logits, **features}
 
 
 @functools.cache
-def case(seed=0):
+def case(name="", seed=0):
     """Return outputs and a batch with everything that a term may need."""
     keys = jax.random.split(jax.random.key(seed), 4)
     shape = (BATCH, SIZE, SIZE, 3)
-    z = jax.random.normal(keys[0], (BATCH, 1, 1, 1, 3))
+    side = 2 if name in OF_MAPS else 1
+    z = jax.random.normal(keys[0], (BATCH, 1, side, side, 3))
     bands = [(jax.random.normal(keys[1], (BATCH, 4)), jax.random.normal(keys[2], (BATCH, 4)))]
     outputs = Outputs(
         Bernoulli(0.3 * jax.random.normal(keys[3], shape)),
@@ -113,7 +131,7 @@ def case(seed=0):
 @pytest.mark.parametrize("name", NAMES)
 def test_one_finite_value_an_example_with_a_finite_gradient(name):
     term = create(name)
-    outputs, batch = case()
+    outputs, batch = case(name)
 
     @jax.jit
     def value_and_gradient(outputs, step, frozen):
@@ -133,10 +151,10 @@ def test_one_finite_value_an_example_with_a_finite_gradient(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_weight_is_a_number_or_a_schedule(name):
-    outputs, batch = case()
+    outputs, batch = case(name)
 
     def loss(weight):
-        term = create(name, weight)
+        term = dataclasses.replace(create(name, weight), balance="")
         others = () if term.likelihood else (("l1", create("l1")),)
         found = objective.Objective(((name, term), *others), has_penalty=True)
         frozen = {f"{name}.{key}": value for key, value in term.frozen.items()}

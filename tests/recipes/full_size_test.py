@@ -24,6 +24,7 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 OF_A_CODEC = (
     "distill/turbo.py",
     "distill/turbo_video.py",
+    "eq_vae/kl_f8.py",
     "finetune/decoder_image.py",
     "finetune/decoder_video.py",
 )

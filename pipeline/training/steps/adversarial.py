@@ -266,9 +266,10 @@ class AdversarialStep:
         one, zero = jnp.ones_like(nll), jnp.zeros_like(nll)
         nothing = dict.fromkeys(balanced, zero)
         ratios = balance.weights(
-            lambda share, others: pull(pull_losses((share * one, zero, others)))[0], tuple(balanced)
+            lambda share, others: pull(pull_losses((share * one, zero, others)))[0],
+            self.objective.balance_weights(state.step),
         )
-        metrics |= {f"{name}_balance": ratio for (_, name), ratio in ratios.items()}
+        metrics |= {f"{name}_balanced_weight": ratio for (_, name), ratio in ratios.items()}
         rest = sum((ratios[name] * term for name, term in balanced.items()), rest)
         metrics["loss"] = (nll + rest) / divisor
         metrics |= codebook_usage.of_layers(codebook_usage.count_layers(outputs.latents, mask))

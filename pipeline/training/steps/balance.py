@@ -14,18 +14,20 @@ HIGHEST = 1e8  # of the ratio, as in the authors' code
 Pull = Callable[[float, Mapping[tuple[str, str], Array]], Arrays]
 
 
-def weights(pull: Pull, names: tuple[tuple[str, str], ...]) -> dict[tuple[str, str], Array]:
-    """Return ||grad likelihood|| / ||grad term|| of each balanced term, by its own parameter.
+def weights(
+    pull: Pull, chosen: Mapping[tuple[str, str], Array | float | int]
+) -> dict[tuple[str, str], Array]:
+    """Return each chosen weight times ||grad likelihood|| / ||grad term||.
 
     Args:
       pull: gives gradients; XLA drops everything in them except the path to the parameter.
-      names: the parameter and the name of each term.
+      chosen: the weights, by the parameter at which to compare, and the name of the term.
     """
-    zeros = {name: jnp.zeros(()) for name in names}
+    zeros = {name: jnp.zeros(()) for name in chosen}
     found: dict[tuple[str, str], Float[Array, ""]] = {}
-    for name in names:
+    for name, weight in chosen.items():
         layer, _ = name
-        found[name] = adversarial.adaptive_weight(
+        found[name] = weight * adversarial.adaptive_weight(
             pull(1.0, zeros)[layer],
             pull(0.0, zeros | {name: jnp.ones(())})[layer],
             highest=HIGHEST,

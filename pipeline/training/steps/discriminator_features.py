@@ -9,18 +9,21 @@ from pipeline.core.types import Batch, Outputs
 from pipeline.losses.objective import Objective
 from pipeline.losses.term import recon_and_target
 
-FEATURES = "discriminator_features"  # the term that takes them, and their name in `aux`
+# Terms that take features of the last hidden layer, and those of all layers.
+FEATURES, MATCHING = "discriminator_features", "feature_matching"
 
 
 def needs_features(objective: Objective) -> bool:
     """Return whether a term of the objective compares the discriminator's features."""
-    return any(name == FEATURES for name, _ in objective.terms)
+    return any(name in (FEATURES, MATCHING) for name, _ in objective.terms)
 
 
 def with_features(outputs: Outputs, discriminator: Any, batch: Batch) -> Outputs:
     """Return the outputs with the features of the reconstructions and the images in `aux`."""
-    if not hasattr(discriminator, "features"):
-        return outputs  # the term says what is missing
     recon, x = recon_and_target(outputs, batch)
-    pair = discriminator.features(recon), discriminator.features(x)
-    return Outputs(outputs.recon, outputs.latents, {**outputs.aux, FEATURES: pair})
+    found: dict[str, Any] = {}  # where one is missing, the term says so
+    if hasattr(discriminator, "features"):
+        found[FEATURES] = discriminator.features(recon), discriminator.features(x)
+    if hasattr(discriminator, "layers"):
+        found["discriminator_layers"] = discriminator.layers(recon), discriminator.layers(x)
+    return Outputs(outputs.recon, outputs.latents, {**outputs.aux, **found})

@@ -15,10 +15,11 @@ from pipeline.training.state import sharding
 from pipeline.training.state import train_state as states
 
 
-def recipe(**regularizers):
-    """Return a codec of two small networks, with these regularizers."""
+def recipe(objective=None, **regularizers):
+    """Return a codec of two small networks, with these regularizers and further terms."""
     config = tiny_gan.recipe()
-    config.discriminator, config.objective = ConfigDict(), ConfigDict(dict(l1={}))
+    config.discriminator = ConfigDict()
+    config.objective = ConfigDict(dict(l1={}) | (objective or {}))
     config.model = ConfigDict(
         dict(
             name="autoencoder.Autoencoder",
@@ -31,6 +32,12 @@ def recipe(**regularizers):
     )
     config.regularizers = ConfigDict(regularizers)
     return build.complete(config)
+
+
+def layers_of(config):
+    """Return the names of the parameters of the encoder."""
+    modeldef, _ = build.abstract_state(config, meshes.create(devices=jax.devices()[:1]))
+    return [name for name in modeldef.param_names if name.startswith("encoder")]
 
 
 def run(config, number: int = 1):
@@ -81,6 +88,38 @@ def test_steps_that_differ_in_shape_are_programs_of_their_own():
     step: Any = build.step(config, build.abstract_state(config, mesh)[0], mesh)
     assert {step.variant(n) for n in range(1, 30)} == {"generator_only/1", "generator_only/0.5x"}
     assert step.program("generator_only/0.5x").regularizers.chosen == ("0.5x",)
+
+
+def test_the_gradient_of_a_balanced_term_has_a_share_of_the_likelihoods_norm():
+    """Steps of descent (Adam with a large eps) differ by the gradient of the term alone."""
+    kernel = next(name for name in layers_of(recipe()) if name.endswith("kernel"))
+    term = dict(weight=0.1, threshold=2.0, window=(1, 2, 2), kernel=kernel)
+    configs = (
+        recipe(),
+        recipe(dict(local_correlation=term)),
+        recipe(dict(local_correlation=term | dict(adaptive=False, weight=1.0))),
+    )
+    params = []
+    for config in configs:
+        config["optimizer"] = dict(name="adamw", b1=0.0, b2=0.0, eps=1e6, learning_rate=1e6)
+        before, after, metrics = run(config)
+        params.append(np.asarray(after.params[kernel]))
+        found = metrics.get("local_correlation_balanced_weight", None) or 0
+        params.append(found)
+    plain, _, both, weight, fixed, _ = params
+    of_nll, of_both = before.params[kernel] - plain, plain - both
+    assert np.linalg.norm(of_both) / np.linalg.norm(of_nll) == pytest.approx(0.1, rel=1e-2)
+    np.testing.assert_allclose(of_both, weight * (plain - fixed), rtol=0.05, atol=1e-6)
+
+
+def test_what_cannot_be_balanced_is_named():
+    mesh = meshes.create(devices=jax.devices()[:1])
+    config = recipe(dict(local_correlation=dict(kernel="encoder.convv.kernel")))
+    with pytest.raises(ConfigError, match="is no parameter of the model: did you mean"):
+        build.step(config, build.abstract_state(config, mesh)[0], mesh)
+    config["grad_accum_steps"] = 2
+    with pytest.raises(ConfigError, match="set its adaptive=False, or grad_accum_steps=1"):
+        build.step(config, build.abstract_state(config, mesh)[0], mesh)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Terms that compare images by features of networks."""
