@@ -15,14 +15,14 @@ from pipeline.core import parameters
 from pipeline.core.construct import load
 from pipeline.core.types import Latent, Outputs
 from pipeline.distributions.continuous import Bernoulli
-from pipeline.losses import objective
+from pipeline.losses import alignment, objective
 from pipeline.losses.term import Term, weight_at
 from pipeline.losses.terms import deep_features, perceptual
 from pipeline.losses.terms.features import gram
 
 NAMES = sorted(objective.packages())
 SIZE, BATCH = 24, 3
-OF_MAPS = ("local_correlation",)  # terms that compare the positions of latents
+OF_MAPS = ("local_correlation", "vf", "repa")  # terms that compare the positions of latents
 
 
 class ImageDecoder(nnx.Module):
@@ -64,6 +64,13 @@ def small_networks(monkeypatch):
         convert = staticmethod(lambda tensors, path: {"scale": jnp.float32(2.0)})
         scale = staticmethod(lambda x: x)
 
+    class Teacher:
+        def __call__(self, weights, images):
+            patches = jnp.tile(weights["scale"] * images[:, ::12, ::12, :1] / 255, 4)
+            return types.SimpleNamespace(patches=patches + jnp.arange(4))
+
+    teacher = lambda recipe, where: (Teacher(), {"scale": jnp.float32(2.0)})  # noqa: E731
+    monkeypatch.setattr(alignment, "create_teacher", teacher)
     monkeypatch.setitem(gram.lpips.NETWORKS, "vgg16", Vgg16)
     monkeypatch.setattr(deep_features.weight_files, "load", lambda path: {})
     for name, function in (
@@ -82,9 +89,18 @@ def create(name: str, weight=1.0) -> Term:
         "weights": "file",
         "load_codec": lambda path: (modeldef, params),
         "num_examples": 10,
+        "teacher_channels": 4,
+        "targets": {"hog": {"name": "hog"}, "dinov2": {"name": "dinov2"}},
     }
     taken = inspect.signature(function).parameters
-    return function(weight=weight, **{key: required[key] for key in required if key in taken})
+    arguments = {key: required[key] for key in required if key in taken}
+    term = function(weight=weight, **arguments)
+    module = load(objective.packages()[name], name, where="name")
+    if not hasattr(module, "trained"):
+        return term
+    arguments = objective.default_arguments(function) | arguments
+    own = {key: jnp.asarray(value) for key, value in module.trained(arguments, 3).items()}
+    return dataclasses.replace(term, frozen={**term.frozen, **own})
 
 
 def codes_of(z):
@@ -113,6 +129,11 @@ def case(name="", seed=0):
             "wavelets": bands,
             "penalty": jnp.square(z).sum(axis=(1, 2, 3, 4)),
             **codes_of(z),
+            "predictions": {
+                "hog": jax.random.normal(keys[1], (BATCH, 4, 108)),
+                "dinov2": jax.random.normal(keys[2], (BATCH, 4, 4)),
+            },
+            "patch_mask": jnp.array([[1.0, 0, 0, 1]] * BATCH),
             "class_bounds": z[:, 0, 0, 0],
             "class_log_q": jax.nn.log_softmax(z[:, 0, 0, 0]),
             "teacher_features": (jax.random.normal(keys[1], (BATCH, 2, 2, 3)),),

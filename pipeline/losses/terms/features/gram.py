@@ -38,7 +38,8 @@ def gram(*, weights: str = "", weight: Weight = 1.0, where: str = "objective.gra
     def value(outputs, batch, step, frozen):
         recon, x = recon_and_target(outputs, batch)
         pairs = zip(maps_of(frozen, recon), maps_of(frozen, x))
-        return sum(distance(a, b) for a, b in pairs).reshape(len(x), -1).sum(axis=1)
+        errors = [distance(a, b) for a, b in pairs]
+        return sum(errors[1:], errors[0]).reshape(len(x), -1).sum(axis=1)
 
     return Term(value, weight, log_name="gram", likelihood=True, per_value=True, frozen=arrays)
 
