@@ -23,6 +23,7 @@ from absl import flags
 
 from pipeline import __version__
 from pipeline.cli import flags as cli_flags
+from pipeline.cli import opened
 from pipeline.core import progress
 from pipeline.core.construct import load
 from pipeline.core.errors import ConfigError, StrataError
@@ -101,7 +102,8 @@ def _export_run(out: Path, exporter: Any, values: flags.FlagValues, owner: owner
     )
     modeldef, params, model_state = parameters.split(model)
     weights = params | model_state
-    about = describe(config, metadata, step, ema=not values.raw_weights)
+    examples = opened.input_of(config, workdir)
+    about = describe(config, metadata, step, examples, ema=not values.raw_weights)
     about |= {
         "license": values.license,
         "datasets": values.datasets or _datasets(config["data"]),
@@ -157,10 +159,18 @@ def _datasets(data: Mapping[str, Any]) -> list[str]:
 
 
 def describe(
-    config: Mapping[str, Any], metadata: Mapping[str, Any], step: int, *, ema: bool
+    config: Mapping[str, Any],
+    metadata: Mapping[str, Any],
+    step: int,
+    examples: Mapping[str, Any],
+    *,
+    ema: bool,
 ) -> dict[str, Any]:
-    """Return what a codec's config.json takes from a run's, without paths of the machine."""
-    data, dataset, examples = config["data"], metadata.get("dataset") or {}, _input(config)
+    """Return what a codec's config.json takes from a run's, without paths of the machine.
+
+    `examples` is its `input` (pipeline.cli.opened.input_of).
+    """
+    data, dataset = config["data"], metadata.get("dataset") or {}
     known = {key: dataset[key] for key in ("num_examples", "fingerprint") if dataset.get(key)}
     settings = {
         key: value for key, value in data.items() if key not in ("path", "eval_path", "num_workers")
@@ -181,19 +191,6 @@ def describe(
         "training": training,
         "preview": "image_shape" in examples,
     }
-
-
-def _input(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a codec's config.json says of the examples."""
-    from pipeline.build import data as build_data
-    from pipeline.core.modalities import MODALITIES
-
-    model, data = config["model"], config["data"]
-    kind = build_data.dataset_class(data["source"])
-    if not MODALITIES[kind.modality].has_pixels:
-        return {"modality": kind.modality, "example_shape": list(kind.example_shape(data))}
-    size, channels = model["image_size"], model.get("image_channels", 3)
-    return {"image_shape": [size, size, channels], "bits": data.get("bits", 8)}
 
 
 def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from absl import flags
 from jaxtyping import UInt8
 
 from pipeline.cli import flags as cli_flags
+from pipeline.cli import opened
 from pipeline.core import modalities
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.storage.paths import as_path
@@ -26,7 +27,10 @@ Canvas = UInt8[np.ndarray, "*t height width 3"]
 def define(values: flags.FlagValues) -> None:
     """Define --traverse, --interpolate and the flags that are theirs alone."""
     cli_flags.define_path(
-        values, "codec", "Codec in place of a run, for these two: a folder, or OWNER/NAME on a hub."
+        values,
+        "codec",
+        "Codec in place of a run: a folder, or OWNER/NAME on a hub. For images and clips, it takes "
+        "--interpolate or --traverse.",
     )
     flags.DEFINE_bool(
         "interpolate",
@@ -59,8 +63,6 @@ def check(values: flags.FlagValues, rest: list[str]) -> bool:
     if values.interpolate and values.traverse:
         raise ConfigError("--interpolate and --traverse are two pictures: give one of them")
     if not values.interpolate and not values.traverse:
-        if values.codec:
-            raise ConfigError("--codec is for --interpolate and --traverse: give --workdir")
         if rest:
             raise ConfigError(f"there is no argument {rest[0]!r}: see strata sample --help")
         return False
@@ -90,10 +92,13 @@ def draw(values: flags.FlagValues, rest: list[str]) -> tuple[Canvas, str, dict[s
     Raises:
       ConfigError, DataError: an example or the codec cannot be used.
     """
-    codec, data, step = _codec_and_data(values)
+    from pipeline import build
+
+    codec, config, step = opened.codec_of(values)
     modality = modalities.of_model(codec.modeldef.skeleton())
     if not modality.has_pixels:
         raise ConfigError(f"walks through latents show images and clips, not {modality.plural}")
+    data = None if config is None else build.dataset(config)
     is_film = values.out.endswith(".mp4")
     num = values.num or (FRAMES if is_film and not _is_video(codec) else STILLS)
     given = [_example(codec, data, text, values.frames) for text in rest]
@@ -120,22 +125,6 @@ def save_film(
     with VideoWriter(path, Timing(1 / rate, rate)) as writer:
         for number, frame in enumerate(frames):
             writer.write(frame, number)
-
-
-def _codec_and_data(values: flags.FlagValues) -> tuple[Any, Any, int | None]:
-    """Return the codec, the run's dataset (None for a codec's folder), and the run's step."""
-    from pipeline.pretrained.load import Codec
-
-    if values.codec:
-        return Codec.from_pretrained(values.codec), None, None
-    from pipeline import build
-    from pipeline.build.trained import load_for_inference
-    from pipeline.core import parameters
-
-    config, step, model = load_for_inference(values.workdir, values.step)
-    modeldef, params, model_state = parameters.split(model)
-    about = {"model": config["model"], "input": {"bits": config["data"].get("bits", 8)}}
-    return Codec.of(modeldef, params | model_state, about), build.dataset(config), step
 
 
 def _is_video(codec: Any) -> bool:

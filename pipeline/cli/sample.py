@@ -9,6 +9,7 @@ strata sample --workdir D --out walk.png|walk.mp4 --interpolate A B [--along lin
 strata sample --workdir D --out walk.png|walk.mp4 --traverse [A] [--dimensions 10]
 strata sample --workdir D --out draws.npy|draws.csv [--num 1000]
 strata sample --workdir D --out lines.txt [--mean | --reconstruct | --interpolate A B]
+strata sample --codec CODEC --out draws.npy|draws.csv|lines.txt [--mean | --interpolate A B]
 
 With --label, a model that is conditioned on classes draws samples of them, in one row per class;
 -1 draws without a class. --guidance above 1 makes the classes more typical than the model has them,
@@ -32,6 +33,7 @@ the place of --workdir here, and A is then a file. docs/cli.md says what a devia
 
 Draws of a run on vectors are numbers; their histograms are written next to them, to draws.png.
 Those of a run on text are sentences; A and B are then sentences, or numbers of held-out ones.
+Both are drawn from a --codec as well.
 
 Example:
   strata sample --workdir runs/digits --out grid.png --num 64
@@ -62,10 +64,14 @@ def run(argv: list[str]) -> int:
     if rest is None:
         return 0
     is_walk = latent_pictures.check(values, rest)
-    if not is_walk:
+    if values.codec and values.workdir:
+        raise ConfigError("--workdir and --codec are two models: give one of them")
+    if not values.codec:
         cli_flags.required(values, "workdir")
     out = cli_flags.required(values, "out")
     other = _other_modality(values)
+    if values.codec and not is_walk and not other:
+        raise ConfigError("--codec is for --interpolate and --traverse: give --workdir")
     suffixes = other.SUFFIXES if other else (".png", ".mp4") if is_walk else (".png",)
     if not out.endswith(suffixes):
         raise ConfigError(f"--out {out} must be a {' or '.join(suffixes)} file")
@@ -83,17 +89,27 @@ def run(argv: list[str]) -> int:
 
 def _other_modality(values: flags.FlagValues) -> Any:
     """Return the module that draws what is no image or clip, or None for these two."""
-    if not values.workdir or not (as_path(values.workdir) / "config.json").exists():
-        return None  # the error for a folder without a run comes from what reads it
     from pipeline.core.modalities import MODALITIES
+
+    modality = MODALITIES.get(_modality_name(values), MODALITIES["image"])
+    if modality.has_pixels:
+        return None
+    return importlib.import_module(f"pipeline.cli.sample_{modality.plural}")
+
+
+def _modality_name(values: flags.FlagValues) -> Any:
+    if values.codec:
+        from pipeline.codec import places
+
+        examples = places.find(values.codec, with_weights=False).config.get("input")
+        return str(examples.get("modality")) if isinstance(examples, Mapping) else None
+    if not (as_path(values.workdir) / "config.json").exists():
+        return None  # the error for a folder without a run comes from what reads it
     from pipeline.data import sources
     from pipeline.training import workdir
 
     source = workdir.load(values.workdir)["data"].get("source")
-    modality = MODALITIES[sources.modality_of(source) if isinstance(source, str) else "image"]
-    if modality.has_pixels:
-        return None
-    return importlib.import_module(f"pipeline.cli.sample_{modality.plural}")
+    return sources.modality_of(source) if isinstance(source, str) else None
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""`strata sample` of a run on vectors: draws as numbers, and their histograms."""
+"""`strata sample` of a model of vectors: draws as numbers, and their histograms."""
 
 import pathlib
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float
 
+from pipeline.cli import opened
 from pipeline.core.errors import ConfigError, StrataError
 
 SUFFIXES = (".npy", ".csv")
@@ -29,21 +30,20 @@ def draw(
     del rest
     for name in _NOT_HERE:
         if values[name].value:
-            raise ConfigError(f"--{name} is for images and clips, and this run has vectors")
+            raise ConfigError(f"--{name} is for images and clips, and this model has vectors")
     import jax
 
-    from pipeline.build.trained import load_for_inference
     from pipeline.core import grids
     from pipeline.core.histograms import histograms
 
-    config, step, model = load_for_inference(values.workdir, values.step)
+    codec, config, step = opened.codec_of(values)
     num = 1_000 if values.num is None else values.num
-    of_latents, of_values = jax.random.split(jax.random.key(values.seed))
-    likelihood = model.decode((), num=num, key=of_latents, temperature=temperature)
-    drawn = np.asarray(likelihood.mean() if values.mean else likelihood.sample(of_values))
+    drawn = np.asarray(
+        codec.sample(num, jax.random.key(values.seed), temperature, mean=values.mean)
+    )
     sets, missing = {"samples": drawn}, ""
     try:
-        sets = {"data": _held_out(config, num), **sets}
+        sets = sets if config is None else {"data": _held_out(config, num), **sets}
     except StrataError as error:
         missing = f" (without held-out vectors: {error})"
     picture = str(pathlib.PurePosixPath(values.out).with_suffix(".png"))
@@ -54,7 +54,8 @@ def draw(
         picture: lambda path: grids.save(path, histograms(sets)),
     }
     figures = {"num": num, "what": "samples", "step": step, "picture": picture}
-    return saves, f"{num} samples at step {step}{missing}", figures
+    source = f"of {values.codec}" if step is None else f"at step {step}"
+    return saves, f"{num} samples {source}{missing}", figures
 
 
 def _held_out(config: dict[str, Any], num: int) -> Float[np.ndarray, "n d"]:

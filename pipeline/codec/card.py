@@ -35,7 +35,7 @@ def _other_parts(config: Config) -> list[str]:
         card_parts.usage(config, _LOADING),
     )
     parts = [_front_matter(config), summary, usage, _training(config), _evaluation(config)]
-    return [*parts, card_parts.limits()]
+    return [*parts, card_parts.limits(config)]
 
 
 def _front_matter(config: Config) -> str:

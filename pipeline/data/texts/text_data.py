@@ -13,7 +13,7 @@ from pipeline.data.loading.dataset import Dataset, digest
 from pipeline.data.loading.mix import Mix
 from pipeline.data.loading.splits import open_splits
 from pipeline.data.source import TextSource
-from pipeline.data.texts.vocabulary import Vocabulary
+from pipeline.data.texts.vocabulary import FILE, Vocabulary
 
 
 @dataclasses.dataclass(eq=False)
@@ -90,7 +90,7 @@ class TextData(Dataset):
 
     @property
     def run_files(self) -> dict[str, Mapping[str, Any]]:
-        return {"vocabulary.json": self.tokens.to_json()}
+        return {FILE: self.tokens.to_json()}
 
 
 class TextExamples:

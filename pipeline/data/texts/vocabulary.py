@@ -9,7 +9,10 @@ from jaxtyping import Int, Int32
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.modalities import END, PADDING, SPECIAL, UNKNOWN
+from pipeline.storage import small_files
+from pipeline.storage.paths import Path
 
+FILE = "vocabulary.json"  # of a run
 KINDS = ("words", "bytes")
 _BYTES = 256
 _SHOWN_UNKNOWN = "<unk>"
@@ -46,16 +49,27 @@ class Vocabulary:
         ordered = sorted(counts, key=lambda word: (-counts[word], word))
         return Vocabulary(kind, ordered[: size - SPECIAL])
 
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return SPECIAL + (_BYTES if self.kind == "bytes" else len(self.words))
+
     def encode(self, line: str, num_tokens: int) -> Int32[np.ndarray, " n"]:
         """Return the tokens of a line, its end and padding; a long line is cut without an end."""
+        return self.padded(self.tokens_of(line), num_tokens)
+
+    def tokens_of(self, line: str) -> list[int]:
+        """Return the tokens of a whole line, with its end."""
         if self.kind == "bytes":
-            found = [byte + SPECIAL for byte in line.encode()]
-        else:
-            found = [self._tokens.get(word, UNKNOWN) for word in line.split()]
-        found = [*found, END][:num_tokens]
-        tokens = np.full(num_tokens, PADDING, np.int32)
-        tokens[: len(found)] = found
-        return tokens
+            return [*(byte + SPECIAL for byte in line.encode()), END]
+        return [*(self._tokens.get(word, UNKNOWN) for word in line.split()), END]
+
+    @staticmethod
+    def padded(tokens: Sequence[int], num_tokens: int) -> Int32[np.ndarray, " n"]:
+        """Return tokens cut or padded to their number."""
+        found = np.full(num_tokens, PADDING, np.int32)
+        found[: len(tokens)] = tokens[:num_tokens]
+        return found
 
     def decode(self, tokens: Int[np.ndarray, " n"]) -> str:
         """Return the text of tokens up to the end of the line."""
@@ -80,4 +94,12 @@ class Vocabulary:
         words = content.get("words") if isinstance(content, Mapping) else None
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise DataError(f"{where} holds no vocabulary")
-        return Vocabulary(str(content.get("kind")), words)
+        if content.get("kind") not in KINDS or len(set(words)) < len(words):
+            raise DataError(f"{where} is damaged: of an unknown kind, or with a word twice")
+        return Vocabulary(content["kind"], words)
+
+    @staticmethod
+    def read(path: Path) -> "Vocabulary":
+        """Return the vocabulary that a run keeps in a file. Raises DataError: it holds none."""
+        content = small_files.content_of(path, lambda content: isinstance(content, dict))
+        return Vocabulary.from_json(content, str(path))

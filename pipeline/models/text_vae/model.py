@@ -190,6 +190,7 @@ class TextVAE(nnx.Module):
         if vocabulary_size <= SPECIAL:
             raise ConfigError(f"model.vocabulary_size={vocabulary_size} must be above {SPECIAL}")
         self.example_shape, self.word_dropout = (num_tokens,), word_dropout
+        self.vocabulary_size = vocabulary_size
         self.num_layers, self.latent_shapes = 1, ((latent_dim,),)
         sizes = (vocabulary_size, embedding, width, latent_dim)
         self.encoder = Encoder(*sizes, rngs=rngs, dtype=dtype)
