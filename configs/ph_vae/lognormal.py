@@ -12,7 +12,7 @@ when the loss stops falling, and ours by a cosine. The vectors are 8 lognormal n
 lognormal_gaussian.py, the same network with a normal distribution of each number.
 
 For your own numbers, set config.data.source = "vectors", a path, and the number of features of data
-and model. A phase-type likelihood is for numbers of at least 0.
+and model. A phase-type likelihood is for numbers of at least 0; others are refused.
 """
 
 from pathlib import Path

@@ -1,5 +1,6 @@
 """config.data -> the dataset, and the check that it fits the rest of the recipe."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from pipeline.core.construct import check_arguments, default_arguments, find
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.modalities import MODALITIES
 from pipeline.data.videos.buckets import shapes_of
+from pipeline.distributions import vector_heads
 
 
 def dataset_class(source: Any) -> Any:
@@ -68,6 +70,7 @@ def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int =
     _check_sizes(model, data)
     _check_multiples(config, spatial_factor)
     _check_classes(model, data)
+    _check_values(model, data)
     if config["batch_size"] > data.num_examples:
         raise DataError(
             f"there are {data.num_examples} training examples, fewer than "
@@ -91,6 +94,20 @@ def _check_sizes(model: Mapping[str, Any], data: Any) -> None:
     for name, (key, value) in data.model_sizes.items():
         if settings.get(name, value) != value:
             raise ConfigError(f"model.{name}={settings[name]}, but {key}={value}: make them equal")
+
+
+def _check_values(model: Mapping[str, Any], data: Any) -> None:
+    """Check that the likelihood has a density for each number of vectors."""
+    if data.modality != "vector":
+        return
+    kind: Any = find("pipeline.models", model["name"], where="model")
+    likelihood = (default_arguments(kind) | dict(model))["likelihood"]
+    least = vector_heads.least(likelihood)
+    if math.isfinite(least) and (name := data.first_below(least)):
+        raise DataError(
+            f"{name} has a number below {least:g}, for which model.likelihood={likelihood} has no "
+            "density: shift the data, or set model.likelihood='gaussian'"
+        )
 
 
 def _check_multiples(config: Mapping[str, Any], spatial_factor: int) -> None:

@@ -22,7 +22,7 @@ _TINY = 1e-30
 class PhaseType:
     """Vectors of independent numbers, each with a distribution of m phases.
 
-    Numbers below 0 have no density: their log-probability is that of 0.
+    Numbers below 0 have no density: the log-probability of their vectors is -inf.
 
     Attributes:
       log_alpha: log-probabilities of the first phase.
@@ -34,7 +34,8 @@ class PhaseType:
 
     def log_prob(self, x: Float[Array, "b d"]) -> Float[Array, " b"]:
         """Return the log-density of each vector, in nats."""
-        return log_density(jnp.maximum(x, 0.0), self.log_alpha, self.rates).sum(axis=-1)
+        log_p = log_density(jnp.maximum(x, 0.0), self.log_alpha, self.rates)
+        return jnp.where(x < 0, -jnp.inf, log_p).sum(axis=-1)
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "b d"]:
         """Draw vectors."""

@@ -1,10 +1,11 @@
 """Likelihood heads of vectors, which turn a network's last features into p(x | z).
 
-A head says how many features it needs (`num_outputs`) and maps [b num_outputs] to a likelihood of
-vectors [b d]. Recipes name one, as they do for images: likelihood="gaussian", or
-dict(name="phase_type", num_phases=15).
+A head says how many features it needs (`num_outputs`), which number is the least that has a density
+(`LEAST`), and maps [b num_outputs] to a likelihood of vectors [b d]. Recipes name one, as they do
+for images: likelihood="gaussian", or dict(name="phase_type", num_phases=15).
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,8 @@ class VectorGaussian:
 class GaussianHead(nnx.Module):
     """VectorGaussian with a location and a deviation from the network for each number."""
 
+    LEAST = -math.inf
+
     def __init__(self, num_features: int):
         self.num_outputs = 2 * num_features
 
@@ -63,6 +66,8 @@ class PhaseTypeHead(nnx.Module):
 
     The rates are sums of softplus of the network's outputs (arXiv 2603.01800).
     """
+
+    LEAST = 0.0
 
     def __init__(self, num_features: int, *, num_phases: int = 15):
         if num_phases < 1:
@@ -87,11 +92,26 @@ def create(
     Raises:
       ConfigError: an unknown name or key, or an invalid value.
     """
+    head, arguments = _head(recipe, where)
+    check_arguments(head, arguments, where=where, given=("num_features",))
+    return head(num_features, **arguments)
+
+
+def least(recipe: str | Mapping[str, Any], *, where: str = "model.likelihood") -> float:
+    """Return the least number that has a density under the likelihood that a recipe names.
+
+    Raises:
+      ConfigError: an unknown name.
+    """
+    return _head(recipe, where)[0].LEAST
+
+
+def _head(recipe: str | Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
+    """Return the head that a recipe names, and its arguments."""
     arguments = {"name": recipe} if isinstance(recipe, str) else dict(recipe)
     name = arguments.pop("name", None)
     if name not in HEADS:
         raise ConfigError(
             f"{where}.name={name!r} is not a likelihood of vectors: {nearest(str(name), HEADS)}"
         )
-    check_arguments(HEADS[name], arguments, where=where, given=("num_features",))
-    return HEADS[name](num_features, **arguments)
+    return HEADS[name], arguments

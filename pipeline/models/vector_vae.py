@@ -71,6 +71,7 @@ class VectorVAE(nnx.Module):
         self.example_shape = (num_features,)
         self.num_layers, self.latent_shapes = 1, ((latent_dim,),)
         self.head = vector_heads.create(likelihood, num_features)
+        self.least_value = vector_heads.least(likelihood)
         same: Any = dict(rngs=rngs, dtype=dtype)
         self.encoder = Layers((num_features, *hidden), 2 * latent_dim, **same)
         self.decoder = Layers((latent_dim, *reversed(hidden)), self.head.num_outputs, **same)

@@ -47,3 +47,12 @@ def test_a_folder_gives_the_same_numbers(codec, tmp_path):
 def test_other_inputs_are_refused(codec, x, message):
     with pytest.raises(DataError, match=message):
         codec.encode(x)
+
+
+def test_numbers_without_a_density_are_refused():
+    recipe = RECIPE | dict(likelihood=dict(name="phase_type", num_phases=2))
+    modeldef, params, state = parameters.split(models.create(recipe, rngs=nnx.Rngs(0)))
+    codec = Codec.of(modeldef, params | state, {"model": recipe, "input": {"example_shape": [3]}})
+    assert codec.encode(np.zeros((1, 3))).mode().shape == (1, 2)
+    with pytest.raises(DataError, match="a value of -2, but this codec's numbers are at least 0"):
+        codec.encode(np.array([[1.0, -2.0, 0.0]]))

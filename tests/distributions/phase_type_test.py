@@ -82,3 +82,15 @@ def test_draws_have_the_mean():
     assert draws.shape == (20_000, 2) and abs(float(gap)) < 1e-5
     np.testing.assert_allclose(mean, 0.883333, atol=1e-5)
     assert abs(draws.mean() - 0.883333) < 0.02
+
+
+def test_numbers_below_zero_have_no_density():
+    x = jnp.array([[1.0, -0.5], [1.0, 0.5]])
+
+    def log_prob(rates):
+        parts = jnp.broadcast_to(jnp.log(ALPHA), (2, 2, 3)), jnp.broadcast_to(rates, (2, 2, 3))
+        return PhaseType(*parts).log_prob(x)
+
+    both = jax.jit(lambda rates: (log_prob(rates), jax.jacrev(log_prob)(rates)))
+    found, gradients = both(jnp.asarray(RATES))
+    assert found[0] == -jnp.inf and np.isfinite(found[1]) and np.isfinite(gradients).all()

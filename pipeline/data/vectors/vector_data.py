@@ -14,6 +14,8 @@ from pipeline.data.loading.mix import Mix
 from pipeline.data.loading.splits import open_splits
 from pipeline.data.source import Vectors, VectorSource
 
+_AT_ONCE = 65_536  # vectors that are read to look at their values
+
 
 @dataclasses.dataclass(eq=False)
 class VectorData(Dataset):
@@ -70,6 +72,18 @@ class VectorData(Dataset):
     @classmethod
     def example_shape(cls, settings: Mapping[str, Any]) -> tuple[int, ...]:
         return (settings["num_features"],)
+
+    def first_below(self, least: float) -> str:
+        """Return the name of the first vector with a value below `least`, or an empty string."""
+        for examples in (*self._training.kinds, *self._held_out):
+            source = examples.source
+            for start in range(0, len(source), _AT_ONCE):
+                stop = min(start + _AT_ONCE, len(source))
+                values, _ = source.gather(np.arange(start, stop))
+                wrong = np.flatnonzero((values < least).any(axis=1))
+                if wrong.size:
+                    return source.name(start + int(wrong[0]))
+        return ""
 
     @property
     def model_sizes(self) -> dict[str, tuple[str, int]]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.build.data import check_dataset
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.sources import lognormal
 from pipeline.data.vectors.vector_data import VectorData
@@ -69,3 +70,16 @@ def test_another_number_of_values_is_refused(tmp_path):
         VectorData("vectors", str(tmp_path / "b.npy"), num_features=2)
     with pytest.raises(ConfigError, match="is a source of images, not vectors"):
         VectorData("digits", num_features=2)
+
+
+def test_numbers_without_a_density_are_refused_at_the_start(tmp_path):
+    path = tmp_path / "numbers.csv"
+    path.write_text("1,2\n" * 30 + "1,-2\n" + "3,0\n" * 9)
+    data = VectorData("vectors", str(path), num_features=2, eval_fraction=0.2)
+    assert data.first_below(-2.0) == "" and data.first_below(0.0) == f"{path}[30]"
+    model = dict(name="vector_vae.VectorVAE", num_features=2)
+    config = dict(data={}, batch_size=4, eval=dict(every=1), model=model)
+    check_dataset(config, data)  # a Gaussian has a density everywhere
+    config["model"] = model | dict(likelihood="phase_type")
+    with pytest.raises(DataError, match=r"numbers.csv\[30\] has a number below 0"):
+        check_dataset(config, data)
