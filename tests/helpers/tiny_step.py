@@ -19,9 +19,9 @@ from pipeline.training.state import train_state as states
 RECIPES = pathlib.Path(__file__).parents[2] / "configs"
 
 
-def settings(recipe: str) -> dict[str, Any]:
-    """Return the complete recipe configs/`recipe`:tiny."""
-    return build.complete(runpy.run_path(str(RECIPES / recipe))["get_config"]("tiny"))
+def settings(recipe: str, arg: str = "tiny") -> dict[str, Any]:
+    """Return the complete recipe configs/`recipe`, by default its `:tiny`."""
+    return build.complete(runpy.run_path(str(RECIPES / recipe))["get_config"](arg))
 
 
 def program_of(step: Any, shapes: Any, batch: Any, number: int = 0) -> jax.stages.Compiled:

@@ -100,6 +100,8 @@ SLOW = {
         if name_of(path).startswith("nvae/")
     },
     "ph_vae/lognormal_gaussian.py": "lognormal.py with a likelihood of tests/models",
+    "text_vae/lines_cyclical.py": "lines.py with another schedule",
+    "text_vae/lines_free_bits.py": "lines.py with a term of tests/losses",
     "dip_vae/dsprites.py": "beta_tcvae/dsprites.py with another term",
     "factor_vae/dsprites.py": "trained in tests/training/steps/latent_adversarial_test.py",
     "cv_vae/sd21.py": "traced below, and its network is in tests/networks",
