@@ -107,6 +107,7 @@ def codes_of(z):
     """Return what a discrete bottleneck gives to its loss terms."""
     pairs = {"vectors": (z,), "codes": (z + 0.5,), "soft_codes": z - 0.5}
     logits = {"bit_logits": z, "code_logits": 0.01 * z, "proxy_logits": z[:, 0, :1, :1]}
+    logits["code_cosines"] = 0.01 * z[:, 0]
     features = {
         "discriminator_features": (z, jnp.zeros_like(z)),
         "discriminator_layers": ([z, z], [jnp.zeros_like(z), 2 * z]),

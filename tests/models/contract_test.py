@@ -21,6 +21,8 @@ LADDER = dict(image_size=8, latent_dims=(3, 2), widths=(8, 4))
 HQ = dict(image_size=8, image_channels=1, width=4, depth=1, num_codes=4, dim=2)
 IAF = dict(image_size=8, width=4, zdim=2, likelihood=dict(name="logistic_mixture", num_mixtures=1))
 NVAE = dict(image_size=8, channels=4, groups=(1, 1), latent_dim=2, cells=1, blocks=(1,))
+TRANSFORMER = dict(width=8, depth=1, heads=2)
+TOKENS = dict(image_size=8, patch=4, num_tokens=3, encoder=TRANSFORMER, decoder=TRANSFORMER)
 # At least one small recipe of each class; a codec has one for each family of networks.
 RECIPES = {
     "autoencoder.Autoencoder, ldm": ldm(),
@@ -48,6 +50,9 @@ RECIPES = {
         bottleneck=dict(name="vq.VQ"),
         pixel_decoder=dict(name="maskgit_vqgan.Decoder", channels=(4, 4), num_blocks=1, groups=2),
     ),
+    "titok.TiTokKL": TOKENS,
+    "titok.MAETok": TOKENS,
+    "titok.ScaledTokens": TOKENS,
     "row_vae.RowVAE": dict(image_size=8, latent_channels=1, hidden=4, depth=1),
     "two_level_vae.TwoLevelVAE": dict(image_size=8, latent_dims=(3, 2), hidden=4),
     "vae.VAE": FLAT,

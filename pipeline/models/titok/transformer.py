@@ -43,7 +43,15 @@ class Block(nnx.Module):
 
 
 class Sequence(nnx.Module):
-    """A class token, patches and the latent's tokens, with positions, through `depth` blocks."""
+    """A class token, patches and the latent's tokens, with positions, through `depth` blocks.
+
+    Attributes:
+      block: class of the blocks, made from (width, heads).
+      eps: of the norms.
+    """
+
+    block: Any = Block
+    eps = _EPS
 
     def __init__(
         self,
@@ -61,9 +69,15 @@ class Sequence(nnx.Module):
         self.class_token = learned(rngs, (1, width))
         self.positions = learned(rngs, (num_patches + 1, width))
         self.token_positions = learned(rngs, (num_tokens, width))
-        self.norm_in = LayerNorm(width, eps=_EPS)
-        self.blocks = nnx.List([Block(width, heads, rngs=rngs, dtype=dtype) for _ in range(depth)])
-        self.norm_out = LayerNorm(width, eps=_EPS)
+        self.norm_in = self.first_norm(width)
+        self.blocks = nnx.List(
+            [self.block(width, heads, rngs=rngs, dtype=dtype) for _ in range(depth)]
+        )
+        self.norm_out = LayerNorm(width, eps=self.eps)
+
+    def first_norm(self, width: int) -> LayerNorm | None:
+        """Return the norm before the first block."""
+        return LayerNorm(width, eps=self.eps)
 
     def __call__(
         self, patches: Float[Array, "b n c"], tokens: Float[Array, "b m c"]
@@ -73,7 +87,8 @@ class Sequence(nnx.Module):
         first = jnp.broadcast_to(self.class_token[...], (b, 1, width)).astype(patches.dtype)
         x = jnp.concatenate([first, patches], axis=1) + self.positions[...].astype(patches.dtype)
         tokens = tokens + self.token_positions[...].astype(tokens.dtype)
-        x = self.norm_in(jnp.concatenate([x, tokens], axis=1))
+        x = jnp.concatenate([x, tokens], axis=1)
+        x = x if self.norm_in is None else self.norm_in(x)
         for block in self.blocks:
             x = block(x)
         return x[:, 1 : 1 + n], x[:, 1 + n :]
@@ -87,7 +102,12 @@ class TokenEncoder(nnx.Module):
       patch: pixels along each side of a patch.
       untransposed: read the features of the tokens as [width, n] without transposing them from
         [n, width] before the last layer, as the released models do: it mixes tokens and channels.
+
+    Attributes:
+      sequence_class: class of the transformer.
     """
+
+    sequence_class: type[Sequence] = Sequence
 
     def __init__(
         self,
@@ -106,15 +126,27 @@ class TokenEncoder(nnx.Module):
     ):
         self.patch, self.untransposed = patch, untransposed
         self.embed = linear(in_channels * patch**2, width, rngs, dtype)
-        self.sequence = Sequence(side**2, num_tokens, width, depth, heads, rngs=rngs, dtype=dtype)
+        self.sequence = self.sequence_class(
+            side**2, num_tokens, width, depth, heads, rngs=rngs, dtype=dtype
+        )
         self.project = linear(width, out_channels, rngs, dtype)
 
     def __call__(
         self, x: Float[Array, "b h w c"], tokens: Float[Array, "n width"]
     ) -> Float[Array, "b n d"]:
         """Return the features; `tokens` are the model's learned queries, equal for all images."""
+        return self.read(self.embed_patches(x), tokens)
+
+    def embed_patches(self, x: Float[Array, "b h w c"]) -> Float[Array, "b m width"]:
+        """Return the embedding of each patch, in the order of rows."""
+        patches = to_patches(x, self.patch)
+        return self.embed(patches.reshape(len(x), -1, x.shape[-1] * self.patch**2))
+
+    def read(
+        self, x: Float[Array, "b m width"], tokens: Float[Array, "n width"]
+    ) -> Float[Array, "b n d"]:
+        """Return the features of the tokens after they have attended to the embedded patches."""
         b = len(x)
-        x = self.embed(to_patches(x, self.patch).reshape(b, -1, x.shape[-1] * self.patch**2))
         tokens = jnp.broadcast_to(tokens, (b, *tokens.shape)).astype(x.dtype)
         _, tokens = self.sequence(x, tokens)
         tokens = self.sequence.norm_out(tokens)
