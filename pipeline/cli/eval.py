@@ -4,6 +4,7 @@ strata eval --workdir D [--step N] [--num_importance_samples K] [--num_examples 
             [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
             [--features.network N --features.weights FILE]
             [--anomaly [--normal_labels 3,5]] [--rate] [--factors]
+            [--latents [--teacher.name N --teacher.weights FILE]]
 
 LPIPS is measured with the files of a perceptual network, given here or in the recipe's
 objective.perceptual. The Frechet distance is named for its network: rfid for Inception v3 and fvd
@@ -17,6 +18,10 @@ code, and the distortion after each number of layers.
 --factors compares the posterior means with the factors that the images were made from, which the
 source knows (dsprites). Two thirds of the examples train the classifiers; DCI takes minutes for
 15,000 examples.
+
+--latents measures what a generative model will meet: where the power of the latents is, how they
+follow a change of scale and a rotation of the images, how evenly images change between two of them,
+their bits, a linear probe of the labels, and the alignment with a frozen encoder.
 
 The result is also written to D/eval/<step>.json.
 

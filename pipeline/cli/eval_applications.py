@@ -1,4 +1,6 @@
-"""Flags of `strata eval` for what a model is used for: anomaly detection, compression, factors."""
+"""Flags of `strata eval` for what a model is used for: anomaly detection, compression, factors,
+and what a generative model can learn of its latents.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from pipeline.cli import flags as cli_flags
 from pipeline.core.errors import ConfigError
 
 # what is shown while it runs -> batches
@@ -14,7 +17,7 @@ Open = Callable[[str], AbstractContextManager[Any]]
 
 
 def define(values: flags.FlagValues) -> None:
-    """Define --anomaly, --normal_labels, --rate and --factors."""
+    """Define the flags of this file."""
     flags.DEFINE_bool("anomaly", False, "Score every example.", flag_values=values)
     flags.DEFINE_list(
         "normal_labels",
@@ -29,6 +32,23 @@ def define(values: flags.FlagValues) -> None:
         "Measure how well the posterior means separate the factors of the images.",
         flag_values=values,
     )
+    flags.DEFINE_bool(
+        "latents",
+        False,
+        "Measure the latents: spectrum, equivariance, interpolation, bits, linear probe.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "teacher.name", "", "Frozen encoder for the alignment of --latents.", flag_values=values
+    )
+    cli_flags.define_path(values, "teacher.weights", "Its folder or file of weights.")
+    flags.DEFINE_integer(
+        "teacher.size",
+        0,
+        "Side in pixels to which images are resized for it; 0 keeps their size.",
+        flag_values=values,
+        lower_bound=0,
+    )
 
 
 def check(values: flags.FlagValues) -> None:
@@ -36,12 +56,16 @@ def check(values: flags.FlagValues) -> None:
     _normal_labels(values)
     if values.normal_labels is not None and not values.anomaly:
         raise ConfigError("--normal_labels needs --anomaly")
+    for name in ("teacher.name", "teacher.weights", "teacher.size"):
+        if values[name].present and not values.latents:
+            raise ConfigError(f"--{name} needs --latents")
 
 
 def refuse_pixels(values: flags.FlagValues, model: str) -> None:
     """Raise ConfigError for a flag that is for images and clips, of a model that has others."""
     networks = ("perceptual.network", "perceptual.weights", "features.network")
-    given = [name for name in ("anomaly", "rate", "factors", *networks) if values[name].present]
+    flagged = ("anomaly", "rate", "factors", "latents", *networks)
+    given = [name for name in flagged if values[name].present]
     if given:
         raise ConfigError(f"--{given[0]} is for images and clips, and {model} takes neither")
 
@@ -65,10 +89,10 @@ def _normal_labels(values: flags.FlagValues) -> tuple[int, ...]:
 def evaluate(
     model: Any, values: flags.FlagValues, opened: Open, data: Any, **where: Any
 ) -> dict[str, Any]:
-    """Return the results "anomaly", "coding" and "factors" of the flags that are given."""
+    """Return the results "anomaly", "coding", "factors" and "latents" of the flags given."""
     import jax
 
-    from pipeline.evaluators import anomaly, factors, rate
+    from pipeline.evaluators import anomaly, factors, latents, rate
 
     key, results = jax.random.key(values.seed), {}
     if values.anomaly:
@@ -87,7 +111,22 @@ def evaluate(
     if values.factors:
         with opened("encoding") as batches:
             results["factors"] = factors.evaluate(model, batches, data.eval_factors, **where)
+    if values.latents:
+        with opened("measuring the latents") as batches:
+            found = latents.evaluate(model, batches, teacher=_teacher(values), **where)
+            results["latents"] = found
     return results
+
+
+def _teacher(values: flags.FlagValues) -> Any:
+    """Return the frozen encoder of --teacher.* with its arrays, or None."""
+    from pipeline.frozen import encoder
+
+    name = values["teacher.name"].value
+    if not name:
+        return None
+    weights, size = (values[f"teacher.{key}"].value for key in ("weights", "size"))
+    return encoder.create(name=name, weights=weights or "", size=size, where="--teacher")
 
 
 def tables(result: Mapping[str, Any]) -> Iterator[Any]:
