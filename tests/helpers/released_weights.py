@@ -362,6 +362,7 @@ def sample_of(importer: str, monkeypatch: Any) -> Sample:
         "disentangling_vae": lambda: Sample(burgess_tensors(), torch_files, MNIST),
         "hunyuan_video": _hunyuan_video,
         "image_codec": _image_codec,
+        "ldm": _ldm,
         "ltx": _ltx,
         "openai_vdvae": lambda: Sample(vdvae_tensors(), torch_files, HIERARCHY),
         "taesd": lambda: Sample(taesd(4, pool=False), taesd_files),
@@ -443,6 +444,25 @@ def _hunyuan_video() -> Sample:
         folder.mkdir()
         safetensors.numpy.save_file(dict(given), folder / "vae.safetensors")
         return [str(folder / "vae.safetensors")]
+
+    return Sample(tensors, write)
+
+
+def _ldm() -> Sample:
+    """Return Stable Diffusion's autoencoder inside a checkpoint, in the fewest channels."""
+    model = autoencoders.ldm(quant_convs=True, channels=(32, 64), num_blocks=1, groups=32)
+    arrays = {name: noise(*shape.shape) for name, shape in importers.shapes_of(model).items()}
+    tensors = state_dict.restore(arrays, authors.of_model(model).rule(model, ()))
+    others = {
+        "model.diffusion_model.out.2.bias": noise(4),
+        "first_stage_model.loss.logvar": noise(1),
+    }
+
+    def write(folder: pathlib.Path, given: Mapping[str, np.ndarray]) -> list[str]:
+        folder.mkdir()
+        inside = {f"first_stage_model.{name}": array for name, array in given.items()}
+        safetensors.numpy.save_file(inside | others, folder / "sd.safetensors")
+        return [str(folder / "sd.safetensors")]
 
     return Sample(tensors, write)
 
