@@ -1,10 +1,11 @@
-"""Compare a step that trains the decoder alone with one that trains everything: time and memory.
+"""Compare steps that train the decoder alone with one that trains everything: time and memory.
 
     python benchmarks/decoder_only_step.py [--config configs/taesd/taef2.py] [--size 64] [--batch 2]
 
-Both are the generator's step of a recipe without a perceptual term. It prints a JSON row with the
-seconds of each, the median of interleaved repeats, the bytes of the state and of XLA's temporaries,
-and the ratios of the decoder-only step to the full one.
+One computes the output of the frozen encoder, and one gets it from config.latent_cache. All are the
+generator's step of a recipe without a perceptual term. It prints a JSON row with the seconds of
+each, the median of interleaved repeats, the bytes of the state and of XLA's temporaries, and the
+ratios to the full step, and of the step with the cache to the one without.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from pipeline.training.state import sharding
 class Step:
     """A compiled step and its state."""
 
-    def __init__(self, recipe: str, trainable: str, size: int, batch: int):
+    def __init__(self, recipe: str, trainable: str, size: int, batch: int, *, cached: bool):
         config = run_path(recipe)["get_config"]()
         config.trainable = trainable
         config.objective.perceptual.weight = 0.0
@@ -38,7 +39,12 @@ class Step:
         numbers = np.arange(batch, dtype=np.int32)
         about = dict(label=numbers, index=numbers, mask=np.ones(batch, np.float32))
         where = sharding.batch_sharding(mesh)
-        self.batch = sharding.place({"image": images, **about}, where)
+        rows = {"image": images, **about}
+        if cached:
+            params, others = self.state.params, self.state.model_state
+            encode = jax.jit(lambda params, x: modeldef.merge(params, others).encoded(x))
+            rows["encoded"] = np.asarray(encode(params, images))
+        self.batch = sharding.place(rows, where)
         step = build.step(settings, modeldef, mesh)
         program = step.program(step.variant(1))
         self.program = sharding.lower_step(program, shapes, self.batch, step.frozen).compile()
@@ -62,19 +68,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     given = parser.parse_args()
     same = (given.size, given.batch)
-    steps = {name: Step(given.config, name, *same) for name in ("", "decoder")}
+    kinds = {"full": "", "decoder_only": "decoder", "cached": "decoder"}
+    steps = {
+        name: Step(given.config, trained, *same, cached=name == "cached")
+        for name, trained in kinds.items()
+    }
     times = [{name: step.seconds() for name, step in steps.items()} for _ in range(given.repeats)]
     row: dict = {"config": given.config, "size": given.size, "batch": given.batch}
     seconds = {name: float(np.median([each[name] for each in times[1:]])) for name in steps}
-    for name, label in (("", "full"), ("decoder", "decoder_only")):
-        row[label] = {
+    for name in steps:
+        row[name] = {
             "seconds": round(seconds[name], 3),
             "state_bytes": steps[name].state_bytes,
             "temp_bytes": steps[name].temp_bytes,
         }
-    row["ratios"] = {
-        key: round(row["decoder_only"][key] / row["full"][key], 3) for key in row["full"]
-    }
+    for one, other in (("decoder_only", "full"), ("cached", "full"), ("cached", "decoder_only")):
+        row[f"{one} / {other}"] = {
+            key: round(row[one][key] / row[other][key], 3) for key in row["full"]
+        }
     print(json.dumps(row))
 
 

@@ -1,15 +1,26 @@
-"""config.data -> the dataset, and the check that it fits the rest of the recipe."""
+"""config.data -> the dataset, and the check that it fits the rest of the recipe.
+
+config.latent_cache is a folder, filled before the first step, in which the outputs of a frozen
+encoder for config.data are kept; any run with the same encoder and the same config.data reads it.
+"""
 
 import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.build.optimizer import trainable
 from pipeline.core import progress
 from pipeline.core.construct import check_arguments, default_arguments, find
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.modalities import MODALITIES
+from pipeline.core.parameters import ModelDef
 from pipeline.data.videos.buckets import shapes_of
 from pipeline.distributions import vector_heads
+from pipeline.storage.paths import is_remote
+from pipeline.training.latent_cache import LatentCache, divisor
+
+_CACHE = "config.latent_cache"
 
 
 def dataset_class(source: Any) -> Any:
@@ -81,6 +92,34 @@ def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int =
             "there is nothing to evaluate on: set data.eval_path or data.eval_fraction, or "
             "eval.every=0"
         )
+
+
+def latent_cache(config: Mapping[str, Any], modeldef: ModelDef, data: Any) -> LatentCache | None:
+    """Return the cache of a run, or None in a run without one.
+
+    Raises:
+      ConfigError: the run trains its encoder, draws new crops in every step, or is of another kind.
+    """
+    folder = config["latent_cache"]
+    if not folder:
+        return None
+    if is_remote(folder):
+        raise ConfigError(f"{_CACHE}={folder!r} must be a folder on this machine")
+    if config["step"] != "adversarial" or config["stages"]:
+        raise ConfigError(f"{_CACHE} needs config.step='adversarial' and a run of one stage")
+    model = modeldef.skeleton()
+    parts = getattr(model, "encoder_parts", ())
+    if not hasattr(model, "encoded"):
+        raise ConfigError(f"{_CACHE}: {config['model']['name']} has no encoder that runs apart")
+    trained = trainable(config)
+    names = [name for name in modeldef.param_names if name.partition(".")[0] in parts]
+    if any(trained.trains(name) for name in names):
+        raise ConfigError(f"{_CACHE} needs a frozen encoder: set config.trainable='decoder'")
+    try:
+        crops = data.fixed_crops(divisor(config["batch_size"]))
+    except ConfigError as error:
+        raise ConfigError(f"{_CACHE}: {error}") from None
+    return LatentCache(pathlib.Path(folder), modeldef, parts, crops, data.fingerprint)
 
 
 def _check_sizes(model: Mapping[str, Any], data: Any) -> None:

@@ -38,7 +38,9 @@ def run_spec(config: dict[str, Any]) -> RunSpec:
         shapes = state.abstract_state(config, mesh)[1]
         stage_runs = _stage_runs(config, mesh, shapes)
         provenance = _provenance(config, stage_runs)
-        warning = init.latent_warning(config, stage_runs[0].modeldef.param_names)
+        first = stage_runs[0]
+        cache = data.latent_cache(config, first.modeldef, first.data)
+        warning = init.latent_warning(config, first.modeldef.param_names)
     device_kind, seed = mesh.devices.flat[0].device_kind, config["seed"]
     return RunSpec(
         name=config["model"]["name"],
@@ -59,6 +61,7 @@ def run_spec(config: dict[str, Any]) -> RunSpec:
         ),
         began=began,
         notes=[warning] if warning else [],
+        latent_cache=cache,
     )
 
 

@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "ema": 0.9999,
     "trainable": "",
     "init": {},
+    "latent_cache": "",
     "teacher": {},
     "regularizers": {},
     "step": "elbo",

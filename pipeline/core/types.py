@@ -16,8 +16,10 @@ from pipeline.core import modalities
 # A batch from pipeline.data: examples under the name of their modality (pipeline.core.modalities),
 # "image" uint8 [b h w c], "video" uint8 [b t h w c], "vector" float32 [b d] or "text" int32 [b n]
 # of tokens; "label" int32 [b] (-1 where unknown), "index" int32 [b], the position in
-# the dataset, and "mask" float32 [b] (0 marks padding of the last evaluation batch). In a training
-# step a model also gets "step" int32 [], for what changes over a run.
+# the dataset, and "mask" float32 [b] (0 marks padding of the last evaluation batch). Training on
+# fixed crops has "crop" int32 [b], the number of an example's crop, and with a latent cache
+# "encoded" [b ...], the encoder's output. In a training step a model also gets "step" int32 [], for
+# what changes over a run.
 Batch = dict[str, Any]
 
 # Factor of the prior's standard deviations in generation: one for all stochastic layers, or one for

@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt64
 # The purpose of a draw. The numbers are part of the stream: changing one changes every run.
 ORDER, CROP_Y, CROP_X, FLIP, HELD_OUT, REPLACEMENT = range(6)
 # From 1000 on, because attempts at a replacement use REPLACEMENT + attempt.
-START, MIX, MOTION, NOISE, LABELLED, VALUES = range(1000, 1006)
+START, MIX, MOTION, NOISE, LABELLED, VALUES, CROP = range(1000, 1007)
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15

@@ -137,6 +137,10 @@ class Autoencoder(nnx.Module):
         h, _ = self._features(images, cache=cache)
         return (self.bottleneck(h, layer_key(key, 0)),)
 
+    def encoded(self, images: Shaped[Array, "b *t h w c"]) -> Float[Array, "b *t2 h2 w2 d"]:
+        """Return what the bottleneck takes, the parameters of the posterior of most codecs."""
+        return self._features(images)[0]
+
     # decode(latents, *, num, key, temperature, cache); `cache` is as in encode, and the decoder
     # must be causal for it.
     decode = hierarchy.decode
@@ -147,10 +151,14 @@ class Autoencoder(nnx.Module):
         `aux` pairs each of the encoder's arrays with the decoder's, and in training has what a
         discrete bottleneck gives to its loss terms. With batch["latent"], that is what is decoded:
         the latents of another codec, from which a decoder learns to read them. batch["regularize"]
-        is a function of the latents whose result the decoder gets (pipeline.regularizers).
+        is a function of the latents whose result the decoder gets (pipeline.regularizers). With
+        batch["encoded"], what `encoded` gives for the images, the encoder does not run.
         """
         remat = self.remat and train
-        h, of_encoder = self._features(jnp.asarray(pixels_of(batch)), remat=remat)
+        if "encoded" in batch:
+            h, of_encoder = batch["encoded"], {}
+        else:
+            h, of_encoder = self._features(jnp.asarray(pixels_of(batch)), remat=remat)
         key, of_bottleneck = layer_key(key, 0), {}
         if train and hasattr(self.bottleneck, "learn"):
             latent, of_bottleneck = self.bottleneck.learn(h, key, batch.get("step", 0))

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 import jax
 import numpy as np
 
+from pipeline.training.latent_cache import Encoded
 from pipeline.training.monitoring.divergence import batch_number
 from pipeline.training.run_spec import RunSpec
 from pipeline.training.runtime.phases import Phases
@@ -13,12 +14,16 @@ from pipeline.training.state import sharding
 
 
 def feed(
-    spec: RunSpec, start: int, skipped: Sequence[int], phases: Phases
+    spec: RunSpec,
+    start: int,
+    skipped: Sequence[int],
+    phases: Phases,
+    encoded: Encoded | None = None,
 ) -> Generator[tuple[dict[str, jax.Array], np.ndarray], None, None]:
     """Yield (batch on the devices, indices of this process's examples) from step start + 1 on.
 
     Each stage reads its own dataset; the numbering of batches continues across stages. Batches in
-    `skipped` (sorted) are left out.
+    `skipped` (sorted) are left out. With `encoded`, a batch has the encoder's outputs too.
     """
     placement = sharding.batch_sharding(spec.mesh)
     step = start
@@ -30,6 +35,8 @@ def feed(
             for number in itertools.count(first):
                 with phases("data"):
                     batch = next(batches)
+                    if encoded is not None:
+                        batch = batch | {"encoded": encoded.of(batch)}
                 if number not in skipped:
                     yield sharding.place(batch, placement), batch["index"]
                     step += 1

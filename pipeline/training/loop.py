@@ -14,6 +14,7 @@ from pipeline.core.errors import Diverged, Preempted
 from pipeline.training import workdir as workdirs
 from pipeline.training.checkpoints.store import Checkpoints
 from pipeline.training.feed import feed
+from pipeline.training.latent_cache import Encoded
 from pipeline.training.monitoring.divergence import Judge, RollBack, Skipped
 from pipeline.training.monitoring.evaluation import Reports
 from pipeline.training.monitoring.frozen_arrays import FrozenArrays
@@ -139,7 +140,7 @@ class Run:
         frozen = FrozenArrays(state, spec.mesh)
         for line in filter(None, (*spec.notes, frozen.describe())):
             self.log.say(line)
-        batches = feed(spec, start, self.skipped.batches, self.phases)
+        batches = feed(spec, start, self.skipped.batches, self.phases, self._encoded(state))
         with contextlib.closing(batches):
             batch, examples = next(batches)
             self.programs(start + 1, state, batch)
@@ -156,6 +157,15 @@ class Run:
             log.drain()
         if confirmed := frozen.confirm(state):
             self.log.say(confirmed)
+
+    def _encoded(self, state: TrainState) -> Encoded | None:
+        """Return the outputs of a frozen encoder, in a run that keeps them."""
+        if self.spec.latent_cache is None:
+            return None
+        with self.phases("data"):
+            return self.spec.latent_cache.open(
+                state, self.spec.mesh, say=self.log.say, alive=self._alive
+            )
 
     def _entered(self, step: int, state: TrainState) -> TrainState:
         """Return the state before a step: with a new discriminator if its stage starts with one."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jax.sharding import Mesh
 
 from pipeline.core.parameters import ModelDef
+from pipeline.training.latent_cache import LatentCache
 from pipeline.training.provenance import Provenance
 from pipeline.training.state.train_state import TrainState
 from pipeline.training.steps.adversarial import AdversarialStep
@@ -109,6 +110,7 @@ class RunSpec:
       stages: in order, without gaps from step 0 on.
       began: time.monotonic() when set-up began; goodput counts from here.
       notes: lines to show when the run begins.
+      latent_cache: where the outputs of a frozen encoder are kept; None to compute them.
     """
 
     name: str
@@ -125,6 +127,7 @@ class RunSpec:
     runtime: RuntimeOptions
     began: float
     notes: Sequence[str] = ()
+    latent_cache: LatentCache | None = None
 
     @property
     def num_steps(self) -> int:

@@ -30,6 +30,7 @@ FREE = (
     "watchdog",
     "preemption",
     "init.codec",
+    "latent_cache",
     "teacher.codec",
     "data.path",
     "data.eval_path",

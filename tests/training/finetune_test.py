@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from autoencoders import taesd
+from codec_runs import CONFIGS, recipe
 from flax import nnx
 from ml_collections import ConfigDict
 from train_run import train
@@ -21,7 +22,6 @@ from pipeline.core import parameters
 from pipeline.core.errors import ConfigError
 from pipeline.losses.teacher import PREFIX, Teacher
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 MODEL = taesd(width=4, num_blocks=1, image_size=8, image_channels=1)
 STATISTICS = dict(mean=[0.0] * 4, std=[1.0] * 4, shift=0.0, scale=1.0)
 
@@ -35,23 +35,6 @@ def codec(tmp_path_factory) -> str:
     about |= dict(license="mit", num_parameters=1, latents=STATISTICS)
     folder.write(path, about, params)
     return str(path)
-
-
-def recipe(name: str, **changes) -> ConfigDict:
-    """Return the `:tiny` mode of a recipe on digits; objective__l1=... changes a key of a part."""
-    config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]("tiny")
-    config.data = dict(source="digits", image_size=8, channels=1)
-    config.discriminator.channels = 4
-    config.checkpoint.every = 4
-    config.eval.every = config.sample.every = 0
-    for key, value in changes.items():
-        *path, last = key.split("__")
-        node = config
-        for part in path:
-            node = node[part]
-        with node.unlocked(), node.ignore_type():
-            node[last] = value
-    return config
 
 
 def finetune(codec: str, **changes) -> ConfigDict:

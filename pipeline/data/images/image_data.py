@@ -37,6 +37,8 @@ class ImageData(Dataset):
       resize: "shrink" scales the largest square down to image_size and counts smaller images as
         unreadable; "fit" also enlarges them; "none" crops image_size pixels without scaling.
       flip: mirror at random, in training.
+      num_crops: number of fixed crops, each mirrored or not, of which training shows one whenever
+        it shows an image; 0 draws a new crop each time.
       bits: bit depth kept, 1..8; values stay in 0..255 with their lower bits zero.
       binarize: each value becomes 255 with probability value / 255, otherwise 0. Training draws
         anew whenever it shows an image; evaluation always draws the same.
@@ -76,6 +78,7 @@ class ImageData(Dataset):
     eval_fraction: float | int = 0.05
     num_labelled: int = 0
     labelled_seed: int = 0
+    num_crops: int = 0
 
     modality = "image"
 
@@ -152,8 +155,9 @@ class ImageData(Dataset):
             self.flip,
             self.bits,
         )
-        # Only if it is set, so that the fingerprints of datasets older than this key stay the same.
-        return (*settings, "binarize") if self.binarize else settings
+        # Only if they are set, so that the fingerprints of datasets older than a key stay the same.
+        settings = (*settings, "binarize") if self.binarize else settings
+        return (*settings, f"num_crops={self.num_crops}") if self.num_crops else settings
 
 
 class ImageExamples:

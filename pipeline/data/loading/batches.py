@@ -16,6 +16,7 @@ from pipeline.data.unreadable import Budget, Unreadable, few, file_of
 # Consecutive unreadable replacements before a run stops: far more than chance in a usable dataset.
 _ATTEMPTS = 200
 _EVALUATION_SEED = 0
+_CROPS_SEED = 0  # of fixed crops, which are the same in every run
 
 
 class Loaded(NamedTuple):
@@ -101,6 +102,10 @@ class TrainingBatches:
     has example shuffled(seed, m * batch_size + row); its crop, start, flip and noise are drawn at
     position p = k * batch_size + row. An unreadable example is replaced by one drawn at (p,
     attempt). This process reads `rows`.
+
+    With `num_crops` above 0 each example has that many fixed crops, starts and flips, and p draws
+    which of them is shown: "crop" in the batch. Crop c of the example at place i of the dataset is
+    drawn at i * num_crops + c, in every run alike.
     """
 
     def __init__(
@@ -113,9 +118,11 @@ class TrainingBatches:
         start_step: int,
         max_unreadable: int,
         what: str,
+        num_crops: int = 0,
     ):
         self.mix, self.seed, self.max_unreadable, self.what = mix, seed, max_unreadable, what
         self.batch_size, self.rows, self.start_step = batch_size, rows, start_step
+        self.num_crops = num_crops
 
     def __len__(self) -> int:
         return 1 << 48  # Grain needs a length; no run is that long
@@ -129,20 +136,32 @@ class TrainingBatches:
         example = np.array([shuffled(self.seed, p, length) for p in order.tolist()], np.int32)
         skipped = Budget(self.max_unreadable, self.what)
         pixels, label = examples.gather(example) or self._read(examples, position, example, skipped)
-        mirrored = (randomness.draw(self.seed, randomness.FLIP, position) >> np.uint64(63)).astype(
-            bool
-        )
-        pixels = examples.finish(
-            pixels, mirrored, randomness.draw(self.seed, randomness.NOISE, position)
-        )
-        mask = np.ones(len(example), np.float32)
+        seed, drawn_at = self._drawn_at(examples, position, example)
         batch = {
-            examples.key: pixels,
+            examples.key: _finished(examples, pixels, seed, drawn_at),
             "label": label,
             "index": examples.places(example),
-            "mask": mask,
+            "mask": np.ones(len(example), np.float32),
         }
+        if self.num_crops:
+            batch["crop"] = self._crops(position)
         return Loaded(batch, tuple(skipped.found.items()))
+
+    def _crops(self, position: Int[np.ndarray, " b"]) -> Int32[np.ndarray, " b"]:
+        bits = randomness.draw(self.seed, randomness.CROP, position).tolist()
+        return np.array([randomness.below(each, self.num_crops) for each in bits], np.int32)
+
+    def _drawn_at(
+        self,
+        examples: Examples,
+        position: Int[np.ndarray, " b"],
+        example: Int[np.ndarray, " b"],
+    ) -> tuple[int, Int[np.ndarray, " b"]]:
+        """Return the seed and the positions at which crops and flips of a batch are drawn."""
+        if not self.num_crops:
+            return self.seed, position
+        slots = examples.places(example).astype(np.int64) * self.num_crops
+        return _CROPS_SEED, slots + self._crops(position)
 
     def _read(
         self,
@@ -154,10 +173,8 @@ class TrainingBatches:
         """Read pixels and labels one by one; updates `example` where one had to be replaced."""
         pixels = np.empty((len(example), *examples.shape), dtype_of(examples))
         label = np.empty(len(example), np.int32)
-        streams = (randomness.CROP_Y, randomness.CROP_X, randomness.START)
-        draws = [randomness.draw(self.seed, stream, position).tolist() for stream in streams]
-        for row in range(len(example)):
-            drawn = Draws(*(bits[row] for bits in draws))
+        draws = _draws(*self._drawn_at(examples, position, example))
+        for row, drawn in enumerate(draws):
             for attempt in range(_ATTEMPTS):
                 try:
                     pixels[row], label[row] = examples.read(int(example[row]), drawn)
@@ -167,6 +184,8 @@ class TrainingBatches:
                     stream = randomness.REPLACEMENT + attempt
                     bits = randomness.draw(self.seed, stream, position[row : row + 1])[0]
                     example[row] = randomness.below(int(bits), len(examples))
+                    one = slice(row, row + 1)
+                    (drawn,) = _draws(*self._drawn_at(examples, position[one], example[one]))
             else:
                 raise DataError(
                     f"none of {_ATTEMPTS} {self.what} drawn in a row can be used: "
@@ -220,6 +239,55 @@ class EvaluationBatches:
             "mask": mask,
         }
         return Loaded(batch, tuple(skipped.found.items()))
+
+
+class CropBatches:
+    """Random access to batches of the fixed crops of all examples, in the order of their slots.
+
+    Crop c of the example at place i has the slot i * num_crops + c. A batch holds `batch_size`
+    slots; the last one is padded with mask 0. An unreadable example is padding too.
+    """
+
+    def __init__(self, examples: Examples, *, batch_size: int, num_crops: int):
+        self.examples, self.batch_size, self.num_crops = examples, batch_size, num_crops
+
+    @property
+    def num_slots(self) -> int:
+        """Number of crops of all examples."""
+        return len(self.examples) * self.num_crops
+
+    def __len__(self) -> int:
+        return -(-self.num_slots // self.batch_size)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        slots = np.arange(self.batch_size) + int(index) * self.batch_size
+        mask = (slots < self.num_slots).astype(np.float32)
+        examples = self.examples
+        pixels = np.zeros((self.batch_size, *examples.shape), dtype_of(examples))
+        for row, drawn in enumerate(_draws(_CROPS_SEED, slots)):
+            if not mask[row]:
+                continue
+            try:
+                pixels[row] = examples.read(int(slots[row]) // self.num_crops, drawn)[0]
+            except Unreadable:
+                mask[row] = 0
+        return {examples.key: _finished(examples, pixels, _CROPS_SEED, slots), "mask": mask}
+
+
+def _draws(seed: int, position: Int[np.ndarray, " b"]) -> list[Draws]:
+    streams = (randomness.CROP_Y, randomness.CROP_X, randomness.START)
+    bits = [randomness.draw(seed, stream, position).tolist() for stream in streams]
+    return [Draws(*row) for row in zip(*bits, strict=True)]
+
+
+def _finished(
+    examples: Examples,
+    pixels: Shaped[np.ndarray, "b ..."],
+    seed: int,
+    position: Int[np.ndarray, " b"],
+) -> Shaped[np.ndarray, "b ..."]:
+    mirrored = (randomness.draw(seed, randomness.FLIP, position) >> np.uint64(63)).astype(bool)
+    return examples.finish(pixels, mirrored, randomness.draw(seed, randomness.NOISE, position))
 
 
 def _fill(

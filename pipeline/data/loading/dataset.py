@@ -15,6 +15,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.labels import UNKNOWN
 from pipeline.core.modalities import MODALITIES
 from pipeline.data.loading.batches import (
+    CropBatches,
     Draws,
     EvaluationBatches,
     Examples,
@@ -59,6 +60,7 @@ class Dataset:
     _budget: Budget
     _training: Mix[Any]
     _held_out: Sequence[Any]
+    num_crops: int = 0  # fixed crops of each example; 0 draws a new one whenever it is shown
 
     def __init_subclass__(cls) -> None:
         cls.what = MODALITIES[cls.modality].plural
@@ -91,6 +93,8 @@ class Dataset:
         """Check the settings of workers and unreadable examples, and start counting the latter."""
         if self.num_workers < 0:
             raise ConfigError(f"data.num_workers={self.num_workers} must be 0 or more")
+        if self.num_crops < 0:
+            raise ConfigError(f"data.num_crops={self.num_crops} must be 0 or more")
         if self.max_unreadable < 0:
             raise ConfigError(f"data.max_unreadable={self.max_unreadable} must be 0 or more")
         self._budget = Budget(self.max_unreadable, self.what)
@@ -140,10 +144,27 @@ class Dataset:
             start_step=start_step,
             max_unreadable=self.max_unreadable,
             what=self.what,
+            num_crops=self.num_crops,
         )
         return Batches(
             self, _read_ahead(batches, len(rows) * _largest(self._training.kinds), self.num_workers)
         )
+
+    def fixed_crops(self, batch_size: int) -> CropBatches:
+        """Return all fixed crops of the training examples, as batches.
+
+        Raises:
+          ConfigError: there are none, or examples have several shapes.
+        """
+        if not self.num_crops:
+            raise ConfigError(
+                "every step draws new crops: set data.num_crops, the number of fixed crops of each "
+                "example; 1 is enough with data.crop='center' and data.flip=False"
+            )
+        if len(self._training.kinds) != 1:
+            raise ConfigError("data.buckets and data.image_fraction have crops of several shapes")
+        (examples,) = self._training.kinds
+        return CropBatches(examples, batch_size=batch_size, num_crops=self.num_crops)
 
     def evaluate(
         self,

@@ -52,6 +52,8 @@ class VideoData(Dataset):
       resize: "shrink" scales the largest such crop down and counts smaller videos as unreadable;
         "fit" also enlarges them; "none" crops without scaling.
       flip: mirror at random, in training; a whole clip at once.
+      num_crops: number of fixed crops of each example, with their starts and flips, of which
+        training shows one whenever it shows a video; 0 draws a new clip each time.
       image_fraction: share of training batches that are single frames, [b 1 h w 3].
       image_source, image_path: a source of images for these; without it they are frames of the
         videos.
@@ -92,6 +94,7 @@ class VideoData(Dataset):
     max_unreadable: int = 10
     eval_path: str = ""
     eval_fraction: float | int = 0.05
+    num_crops: int = 0
 
     modality = "video"
 
@@ -222,6 +225,8 @@ class VideoData(Dataset):
             self.crop,
             self.resize,
             self.flip,
+            # Only if it is set, so that older datasets keep their fingerprints.
+            *([f"num_crops={self.num_crops}"] if self.num_crops else []),
         ]
 
 

@@ -221,7 +221,8 @@ class AdversarialStep:
     ) -> tuple[_Gradients, dict[str, Array], Arrays]:
         """Return the gradients, metrics, and the model's other variables."""
         mask, divisor = batch["mask"], self.objective.divisor(batch)
-        inputs = {name: batch[name] for name in ("image", "video", "label") if name in batch}
+        names = ("image", "video", "label", "encoded")
+        inputs = {name: batch[name] for name in names if name in batch}
         inputs["step"] = state.step
         of_teacher = self.teacher.student_layers if self.teacher is not None else ()
         taps = self.objective.layers + of_teacher
