@@ -39,14 +39,15 @@ _DTYPES = {
 
 
 def load(path: str) -> dict[str, np.ndarray]:
-    """Return the tensors by name; those under the key "state_dict" if there is one.
+    """Return the tensors by name; those under the key "state_dict" or "model" if there is one.
 
     Raises:
       ERRORS: the file has another format, or holds other things than tensors.
     """
     content = read(path)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     if not isinstance(content, dict) or not content:
         raise ValueError("it holds no tensors by name")
     odd = [name for name, array in content.items() if not isinstance(array, np.ndarray)]

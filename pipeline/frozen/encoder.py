@@ -200,3 +200,42 @@ def convert(
         ignored=[name for name in tensors if chosen.ignores(name)],
     )
     return modeldef, arrays
+
+
+def arrays_for(name: str, path: str, network: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the arrays of a file for a network of these settings, a part of some model.
+
+    A last norm without scale and shift leaves the file's out, and a mask token is 0 if the file has
+    none.
+
+    Raises:
+      DataError, CheckpointError: the file is missing, damaged or another network's.
+    """
+    family: Any = load(ENCODERS, name, where="name")
+    try:
+        tensors, _, _ = encoder_files.read(path)
+    except DataError as error:
+        raise DataError(f"{error}; weights of {name}: {family.SOURCE}") from None
+    chosen, prefix = naming.choose(family.NAMINGS, tensors, path)
+    tensors = naming.without_prefix(tensors, prefix)
+    key = jax.random.key(0)
+    _, shapes, _ = abstract(lambda: family.create(**network, key=key))
+    absent = {}
+    if "mask_token.vectors" in shapes:
+        theirs, _ = chosen.source("mask_token.vectors", shapes["mask_token.vectors"].shape)
+        if theirs not in tensors:
+            absent = {
+                "mask_token.vectors": np.zeros(shapes["mask_token.vectors"].shape, np.float32)
+            }
+    ignored = [each for each in tensors if chosen.ignores(each)]
+    if "norm.scale" not in shapes:
+        ignored += [chosen.source(f"norm.{leaf}", ())[0] for leaf in ("scale", "bias")]
+    found = state_dict.convert(
+        tensors,
+        {key: shape for key, shape in shapes.items() if key not in absent},
+        lambda name: chosen.source(name, shapes[name].shape),
+        path=path,
+        hint=" (config.model.encoder.network)",
+        ignored=ignored,
+    )
+    return found | absent

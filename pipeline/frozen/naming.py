@@ -102,3 +102,12 @@ def _vectors(shape: Sequence[int], axes: int) -> Layout:
     ours = tuple(shape)
     theirs = (1,) * (axes - len(ours)) + ours[-min(axes, len(ours)) :]
     return Layout(lambda tensor: tensor.reshape(ours), lambda array: array.reshape(theirs))
+
+
+BLOCK = r"blocks\.(\d+)\."  # our names of the modules of a block
+
+
+def fused_attention(module: str, theirs: str) -> tuple[tuple[str, str, int, int], ...]:
+    """Return the entries of queries, keys and values of a module of ours that are one tensor."""
+    parts = ("query", "key", "value")
+    return tuple((rf"{module}\.{part}", theirs, index, 3) for index, part in enumerate(parts))

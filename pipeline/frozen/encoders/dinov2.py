@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from pipeline.formats.names import numbered
-from pipeline.frozen.naming import Naming
+from pipeline.frozen.naming import BLOCK, Naming, fused_attention
 from pipeline.frozen.preprocessing import Preprocessing
 from pipeline.nn.init import layer_factory
 from pipeline.nn.norm import LayerNorm
@@ -35,25 +35,25 @@ MODEL_TYPES = ("dinov2", "dinov2_with_registers")
 PREPROCESSING = Preprocessing()
 _HEAD = 64  # channels of a head in every published model
 _EPS = 1e-6
-_BLOCK = r"blocks\.(\d+)\."
 
 _TOKENS = (
     (r"class_token\.vectors", "embeddings.cls_token", 3),
+    (r"mask_token\.vectors", "embeddings.mask_token", 2),
     (r"registers\.vectors", "embeddings.register_tokens", 3),
     (r"positions\.table", "embeddings.position_embeddings", 3),
-    (_BLOCK + r"scale([12])\.scale", r"encoder.layer.\1.layer_scale\2.lambda1", 1),
+    (BLOCK + r"scale([12])\.scale", r"encoder.layer.\1.layer_scale\2.lambda1", 1),
 )
 _MODULES = (
     ("embed", "embeddings.patch_embeddings.projection"),
     ("norm", "layernorm"),
-    (_BLOCK + "norm([12])", r"encoder.layer.\1.norm\2"),
-    (_BLOCK + r"mlp\.wide", r"encoder.layer.\1.mlp.fc1"),
-    (_BLOCK + r"mlp\.back", r"encoder.layer.\1.mlp.fc2"),
-    (_BLOCK + r"mlp\.down", r"encoder.layer.\1.mlp.weights_out"),
+    (BLOCK + "norm([12])", r"encoder.layer.\1.norm\2"),
+    (BLOCK + r"mlp\.wide", r"encoder.layer.\1.mlp.fc1"),
+    (BLOCK + r"mlp\.back", r"encoder.layer.\1.mlp.fc2"),
+    (BLOCK + r"mlp\.down", r"encoder.layer.\1.mlp.weights_out"),
 )
 _GATED = (
-    (_BLOCK + r"mlp\.gate", r"encoder.layer.\1.mlp.weights_in.", 0, 2),
-    (_BLOCK + r"mlp\.up", r"encoder.layer.\1.mlp.weights_in.", 1, 2),
+    (BLOCK + r"mlp\.gate", r"encoder.layer.\1.mlp.weights_in.", 0, 2),
+    (BLOCK + r"mlp\.up", r"encoder.layer.\1.mlp.weights_in.", 1, 2),
 )
 # transformers' modules since version 5, and its files.
 MODULES = Naming(
@@ -61,8 +61,8 @@ MODULES = Naming(
     names=_TOKENS,
     modules=(
         *_MODULES,
-        (_BLOCK + r"attention\.([qkv])\w*", r"encoder.layer.\1.attention.\2_proj"),
-        (_BLOCK + r"attention\.out", r"encoder.layer.\1.attention.o_proj"),
+        (BLOCK + r"attention\.([qkv])\w*", r"encoder.layer.\1.attention.\2_proj"),
+        (BLOCK + r"attention\.out", r"encoder.layer.\1.attention.o_proj"),
     ),
     fused=_GATED,
     ignored=r"embeddings\.mask_token",
@@ -72,8 +72,8 @@ FILES = Naming(
     names=_TOKENS,
     modules=(
         *_MODULES,
-        (_BLOCK + r"attention\.out", r"encoder.layer.\1.attention.output.dense"),
-        (_BLOCK + r"attention\.(\w+)", r"encoder.layer.\1.attention.attention.\2"),
+        (BLOCK + r"attention\.out", r"encoder.layer.\1.attention.output.dense"),
+        (BLOCK + r"attention\.(\w+)", r"encoder.layer.\1.attention.attention.\2"),
     ),
     fused=_GATED,
     ignored=r"embeddings\.mask_token",
@@ -85,23 +85,21 @@ AUTHORS = Naming(
         (r"class_token\.vectors", "cls_token", 3),
         (r"registers\.vectors", "register_tokens", 3),
         (r"positions\.table", "pos_embed", 3),
-        (_BLOCK + r"scale([12])\.scale", r"blocks.\1.ls\2.gamma", 1),
+        (BLOCK + r"scale([12])\.scale", r"blocks.\1.ls\2.gamma", 1),
     ),
     modules=(
         ("embed", "patch_embed.proj"),
         ("norm", "norm"),
-        (_BLOCK + "norm([12])", r"blocks.\1.norm\2"),
-        (_BLOCK + r"attention\.out", r"blocks.\1.attn.proj"),
-        (_BLOCK + r"mlp\.wide", r"blocks.\1.mlp.fc1"),
-        (_BLOCK + r"mlp\.back", r"blocks.\1.mlp.fc2"),
-        (_BLOCK + r"mlp\.down", r"blocks.\1.mlp.w3"),
+        (BLOCK + "norm([12])", r"blocks.\1.norm\2"),
+        (BLOCK + r"attention\.out", r"blocks.\1.attn.proj"),
+        (BLOCK + r"mlp\.wide", r"blocks.\1.mlp.fc1"),
+        (BLOCK + r"mlp\.back", r"blocks.\1.mlp.fc2"),
+        (BLOCK + r"mlp\.down", r"blocks.\1.mlp.w3"),
     ),
     fused=(
-        (_BLOCK + r"attention\.query", r"blocks.\1.attn.qkv.", 0, 3),
-        (_BLOCK + r"attention\.key", r"blocks.\1.attn.qkv.", 1, 3),
-        (_BLOCK + r"attention\.value", r"blocks.\1.attn.qkv.", 2, 3),
-        (_BLOCK + r"mlp\.gate", r"blocks.\1.mlp.w12.", 0, 2),
-        (_BLOCK + r"mlp\.up", r"blocks.\1.mlp.w12.", 1, 2),
+        *fused_attention(BLOCK + "attention", r"blocks.\1.attn.qkv."),
+        (BLOCK + r"mlp\.gate", r"blocks.\1.mlp.w12.", 0, 2),
+        (BLOCK + r"mlp\.up", r"blocks.\1.mlp.w12.", 1, 2),
     ),
     ignored="mask_token",
     prefixes=("", "teacher.backbone."),
@@ -144,6 +142,7 @@ def create(
     registers: int = 0,
     gated: bool = False,
     affine: bool = True,
+    masks: bool = False,
     key: PRNGKeyArray,
     dtype: Any = jnp.float32,
 ) -> VisionTransformer:
@@ -154,6 +153,7 @@ def create(
       side: patches along each side of the grid of positions.
       registers: number of register tokens.
       affine: whether the last norm has a scale and a shift.
+      masks: whether there is a mask token, which only training has a use for.
     """
     make = layer_factory(key, dtype)
 
@@ -173,8 +173,9 @@ def create(
         make(Linear, patch**2 * 3, width),
         [block() for _ in range(depth)],
         patch=patch,
-        norm=norm() if affine else LayerNorm(width, eps=_EPS, affine=False),
+        norm=LayerNorm(width, eps=_EPS, affine=affine),
         class_token=make(ExtraTokens, 1, width),
+        mask_token=make(ExtraTokens, 1, width) if masks else None,
         registers=make(ExtraTokens, registers, width) if registers else None,
         positions=make(
             LearnedPositions,

@@ -5,16 +5,20 @@ import numpy as np
 from jaxtyping import Array, Float
 
 
-def sincos_grid(height: int, width: int, channels: int) -> Float[Array, "h w c"]:
+def sincos_grid(
+    height: int, width: int, channels: int, *, extent: float | None = None
+) -> Float[Array, "h w c"]:
     """Return sines and cosines of the column in the first half of the channels, then of the row.
 
     Frequencies fall from 1 to nearly 1/10,000. MAE (arXiv 2111.06377) and ViT-VQGAN have this
-    order.
+    order. With `extent`, positions along each axis are scaled to run from 0 to below it, whatever
+    the size of the grid; else they are the numbers of rows and columns.
     """
     frequencies = 10_000.0 ** -(np.arange(channels // 4) / (channels // 4))
 
     def waves(length: int) -> np.ndarray:
-        angles = np.outer(np.arange(length), frequencies)
+        places = np.arange(length) * (1 if extent is None else extent / length)
+        angles = np.outer(places, frequencies)
         return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
 
     columns = np.broadcast_to(waves(width)[None], (height, width, channels // 2))

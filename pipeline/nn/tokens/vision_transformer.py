@@ -41,6 +41,7 @@ class VisionTransformer(nnx.Module):
       patch: pixels along each side of a patch.
       norm: the norm of all tokens after the blocks; None without.
       class_token: ExtraTokens of one class token, the first; None without.
+      mask_token: ExtraTokens of one token, which takes the place of masked patches; None without.
       registers: ExtraTokens between the class token and the patches, which have no positions.
       positions: learned positions of the class token and the patches; None without.
       turns: returns the rotations of height x width patches (rotary positions); None without.
@@ -57,6 +58,7 @@ class VisionTransformer(nnx.Module):
         patch: int,
         norm: nnx.Module | None,
         class_token: nnx.Module | None = None,
+        mask_token: nnx.Module | None = None,
         registers: nnx.Module | None = None,
         positions: nnx.Module | None = None,
         turns: Callable[[int, int], Turns] | None = None,
@@ -66,12 +68,30 @@ class VisionTransformer(nnx.Module):
     ):
         self.embed, self.blocks, self.norm = embed, nnx.List(list(blocks)), norm
         self.class_token, self.registers, self.positions = class_token, registers, positions
-        self.norm_in, self.pool, self.project = norm_in, pool, nnx.List(list(project))
+        self.mask_token, self.norm_in, self.pool, self.project = (
+            mask_token,
+            norm_in,
+            pool,
+            nnx.List(list(project)),
+        )
         self.patch, self.turns = patch, turns
 
-    def __call__(self, x: Map, layers: Sequence[int] = (), *, remat: bool = False) -> Features:
-        """Return the features; `layers` are the numbers of blocks whose outputs are wanted too."""
+    def __call__(
+        self,
+        x: Map,
+        layers: Sequence[int] = (),
+        *,
+        masked: Float[Array, "b rows columns"] | None = None,
+        remat: bool = False,
+    ) -> Features:
+        """Return the features; `layers` are the numbers of blocks whose outputs are wanted too.
+
+        `masked` is 1 at patches that the network must not see, where it has a mask token.
+        """
         x = self.embed(to_patches(x, self.patch))
+        if masked is not None and self.mask_token is not None:
+            token = self.mask_token(len(x))[:, None].astype(x.dtype)
+            x = jnp.where(masked[..., None] > 0, token, x)
         height, width = x.shape[1:3]
         tokens = self._with_others(x.reshape(len(x), height * width, -1), height, width)
         by = None if self.turns is None else self.turns(height, width)

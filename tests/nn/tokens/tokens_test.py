@@ -112,6 +112,7 @@ def test_sincos_positions():
     assert grid.shape == (3, 5, 8)
     np.testing.assert_allclose(grid[1, 2, :4], [np.sin(2), np.sin(0.02), np.cos(2), np.cos(0.02)])
     np.testing.assert_allclose(grid[1, 2, 4:6], [np.sin(1), np.sin(0.01)])
+    np.testing.assert_allclose(sincos_grid(6, 5, 8, extent=3)[4], sincos_grid(3, 5, 8, extent=3)[2])
 
 
 def test_bicubic_keeps_what_a_cubic_must():
