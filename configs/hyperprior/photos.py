@@ -15,8 +15,8 @@ photographs that ship with scikit-learn, so that the recipe runs as it is
 measures bits per pixel and distortion. The authors' codec is close to BPG in PSNR on Kodak's
 photographs, a figure that is theirs and not ours.
 
-Deviations: see pipeline/bottlenecks/scale_hyperprior.py. No entropy coder is included: the rate is
-the length of an ideal code.
+Deviations: see pipeline/bottlenecks/scale_hyperprior.py. `codec.compress(images)` of the exported
+codec gives the bytes, about as many as the rate says, and `codec.decompress` the images.
 """
 
 from pathlib import Path

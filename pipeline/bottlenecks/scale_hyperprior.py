@@ -29,7 +29,7 @@ class ScaleHyperprior(nnx.Module):
     """Features [b h w d] -> latents [b h w d], integers.
 
     The networks give log-scales, as later codes of the authors', where the paper's end in a ReLU.
-    Files hold the numbers, not an entropy coder's bits: the rate is the ideal length.
+    The rate is the ideal length; pipeline.codec.entropy writes bytes of nearly that length.
 
     Args:
       width: channels of the hyper-latents and of the networks (N in the paper).
@@ -60,8 +60,7 @@ class ScaleHyperprior(nnx.Module):
     def __call__(self, h: Float[Array, "b h w d"], key: PRNGKeyArray | None = None) -> Latent:
         """Return the rounded latents and the length of their code; the key changes nothing."""
         del key
-        y = h.astype(jnp.float32)
-        return self._latent(jnp.round(y), jnp.round(self._hyper_latents(y)))
+        return self._latent(*self.integers(h))
 
     def learn(
         self, h: Float[Array, "b h w d"], key: PRNGKeyArray | None, step: Any = 0
@@ -70,7 +69,7 @@ class ScaleHyperprior(nnx.Module):
         del step
         assert key is not None
         y = h.astype(jnp.float32)
-        z = self._hyper_latents(y)
+        z = self.hyper_latents(y)
         of_y, of_z = jax.random.split(key)
         return self._latent(_noisy(of_y, y), _noisy(of_z, z)), {}
 
@@ -86,11 +85,18 @@ class ScaleHyperprior(nnx.Module):
         b, height, width = shape
         keys = jax.random.split(key)
         z = self.density.sample(keys[0], (b, -(-height // _FACTOR), -(-width // _FACTOR)))
-        scale = jnp.exp(self._log_scales(jnp.round(z), height, width))
+        scale = jnp.exp(self.log_scales(jnp.round(z), height, width))
         return temperature * jnp.round(scale * jax.random.normal(keys[1], scale.shape))
 
+    def integers(
+        self, h: Float[Array, "b h w d"]
+    ) -> tuple[Float[Array, "b h w d"], Float[Array, "b h2 w2 n"]]:
+        """Return what an entropy coder codes: the rounded latents and hyper-latents."""
+        y = h.astype(jnp.float32)
+        return jnp.round(y), jnp.round(self.hyper_latents(y))
+
     def _latent(self, y: Float[Array, "b h w d"], z: Float[Array, "b h2 w2 n"]) -> Latent:
-        log_scale = self._log_scales(z, *y.shape[1:3])
+        log_scale = self.log_scales(z, *y.shape[1:3])
         inverse = jnp.exp(-log_scale)
         of_y = -log_normal_interval((y - 0.5) * inverse, (y + 0.5) * inverse)
         of_z = -self.density.log_mass(z).sum(axis=(1, 2, 3), keepdims=True)
@@ -98,7 +104,8 @@ class ScaleHyperprior(nnx.Module):
         zeros = jnp.zeros_like(y)
         return Latent(y, kl, y, zeros + MIN_LOGVAR, zeros, 2 * log_scale)
 
-    def _hyper_latents(self, y: Float[Array, "b h w d"]) -> Float[Array, "b h2 w2 n"]:
+    def hyper_latents(self, y: Float[Array, "b h w d"]) -> Float[Array, "b h2 w2 n"]:
+        """Return the hyper-latents of latents, not rounded."""
         _, height, width, _ = y.shape
         ends = ((0, 0), (0, -height % _FACTOR), (0, -width % _FACTOR), (0, 0))
         x = self.encode_in(jnp.abs(jnp.pad(y, ends)))
@@ -106,9 +113,10 @@ class ScaleHyperprior(nnx.Module):
             x = conv(nnx.relu(x))
         return x.astype(jnp.float32)
 
-    def _log_scales(
+    def log_scales(
         self, z: Float[Array, "b h2 w2 n"], height: int, width: int
     ) -> Float[Array, "b h w d"]:
+        """Return the logarithms of the latents' scales, given the hyper-latents."""
         x = z
         for doubling in self.decode_doublings:
             x = nnx.relu(doubling(x))

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
@@ -24,6 +25,7 @@ from pipeline.backend.jit import jit
 from pipeline.codec.base import BaseCodec
 from pipeline.codec.checks import checked_batch_of_latents, checked_images
 from pipeline.codec.encodings import AnySizeEncoding, CodeEncoding, checked_indices, no_codes
+from pipeline.codec.entropy.hyperprior import HyperpriorCoder
 from pipeline.codec.scaling import mean_and_deviation
 from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.chunks import Chunk
@@ -34,6 +36,7 @@ from pipeline.codec.tiling.streams import Frames, LatentStream, crop_frames, sin
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
 from pipeline.core.windows import Windows
+from pipeline.formats.fingerprint import fingerprint_of
 
 
 class AnySizeCodec(BaseCodec):
@@ -177,6 +180,39 @@ class AnySizeCodec(BaseCodec):
         shape = (None,) * (3 + self.is_video) + ((self.codes_per_position,) if several else ())
         checked_indices(indices, shape, self.num_codes)
         return self._codes(*self._state, indices.astype(np.int32))
+
+    def compress(self, images: Shaped[Array | np.ndarray, "b h w c"]) -> bytes:
+        """Return the latents of a batch in about as many bytes as the prior says.
+
+        Only this codec reads them, on this kind of machine: the decoder must compute the same
+        scales again. Heights and widths are padded as in `encode`, without a warning.
+
+        Raises:
+          DataError: the codec has no entropy coder, or does not take these images.
+        """
+        x = checked_images(images, self.image_shape[2], is_video=self.is_video)
+        padded, _ = self._sizes.pad(x)
+        return self._coder.compress(padded, (int(x.shape[1]), int(x.shape[2])))
+
+    def decompress(self, data: bytes) -> UInt8[Array | np.ndarray, "b h w c"]:
+        """Return `reconstruct` of the images that `compress` took.
+
+        Raises:
+          DataError: the codec has no entropy coder, or the bytes are damaged or another codec's.
+        """
+        latents, size = self._coder.decompress(data)
+        return self.decode(latents, size=size)
+
+    @functools.cached_property
+    def _coder(self) -> HyperpriorCoder:
+        if not hasattr(getattr(self.modeldef.skeleton(), "bottleneck", None), "integers"):
+            raise DataError("this codec has no entropy coder: its latents are not integers")
+        digest = self.fingerprint or fingerprint_of(jax.device_get(self.weights))
+
+        def of_image(height: int, width: int) -> tuple[int, int, int]:
+            return self.latent_shape(1, height, width)[1:]
+
+        return HyperpriorCoder(self.modeldef, self._state, digest, of_image)
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the shape (t, h, w, d) of the latents of a clip, or of an image with frames=1."""

@@ -231,7 +231,9 @@ def _any_size_limits(config: Config) -> str:
     lines += [
         "Tiles are blended where they overlap; results differ slightly from those of whole frames.",
         "Pictures unlike those of its training come out worse.",
-        "Latents are float32 numbers, not a compressed bit stream.",
+        "`codec.compress(images)` gives bytes, for `decompress` on the same kind of machine."
+        if "scale_hyperprior" in str(config["model"].get("bottleneck"))
+        else "Latents are float32 numbers, not a compressed bit stream.",
     ]
     return "\n".join(["## Limits", "", *(f"- {line}" for line in lines), ""])
 

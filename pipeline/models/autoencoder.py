@@ -181,6 +181,11 @@ class Autoencoder(nnx.Module):
             z = self.bottleneck.prior(shape, layer.key, layer.temperature)
         return Reconstruction(self._decode(z, cache=cache)[0])
 
+    def integers(self, images: Shaped[Array, "b h w c"]) -> tuple[Float[Array, "b ..."], ...]:
+        """Return what an entropy coder codes, of a bottleneck that has `integers`."""
+        h, _ = self._features(images)
+        return self.bottleneck.integers(h)
+
     def latents_of(
         self, indices: Sequence[Int[Array, "b ..."]]
     ) -> tuple[Float[Array, "b *t h w d"], ...]:

@@ -30,9 +30,9 @@ def test_evaluation_rounds_and_training_adds_noise_of_less_than_a_half():
     @jax.jit
     def both(h):
         rounded, (noisy, aux) = bottleneck(h), bottleneck.learn(h, jax.random.key(2))
-        z = jnp.round(bottleneck._hyper_latents(h))
+        z = jnp.round(bottleneck.hyper_latents(h))
         of_z = -bottleneck.density.log_mass(z).sum(axis=(1, 2, 3))
-        log_scale = bottleneck._log_scales(z, 5, 6)
+        log_scale = bottleneck.log_scales(z, 5, 6)
         y, scale = rounded.z, jnp.exp(log_scale)
         of_y = -log_normal_interval((y - 0.5) / scale, (y + 0.5) / scale).sum(axis=(1, 2, 3))
         return rounded, noisy, aux, of_y + of_z

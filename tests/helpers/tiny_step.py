@@ -1,6 +1,7 @@
 """A recipe's `:tiny` training step on noise, compiled once per process and number of devices."""
 
 import functools
+import math
 import pathlib
 import runpy
 from typing import Any
@@ -35,6 +36,7 @@ def compiled(recipe: str, devices: int):
     """Return the first state, its shapes, and step(state, batch number), sharded over fsdp."""
     mesh = meshes.create(fsdp=devices, devices=jax.devices()[:devices])
     config = settings(recipe)
+    config["batch_size"] = math.lcm(config["batch_size"], 8)  # a share for each of the devices
     create, update, extras = build.model_factory(config), build.update(config), build.extras(config)
     modeldef, shapes = states.abstract(create, update.optimizer, mesh, config["sharding"], extras)
     state = states.initialize(create, update.optimizer, shapes, 0, extras)

@@ -1,0 +1,1 @@
+"""Entropy coding: the latents of a codec as bytes that are as short as its prior says."""
