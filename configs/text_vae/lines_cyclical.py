@@ -1,5 +1,4 @@
-"""The sentence VAE with the KL's weight rising again and again (arXiv 1903.10145): 728,304
-parameters.
+"""The sentence VAE with cyclical annealing (arXiv 1903.10145): 728,304 parameters.
 
     strata train --config configs/text_vae/lines_cyclical.py --workdir runs/text_cyclical
 
