@@ -4,7 +4,7 @@ strata eval --workdir D [--step N] [--num_importance_samples K] [--num_examples 
             [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
             [--features.network N --features.weights FILE]
             [--anomaly [--normal_labels 3,5]] [--rate] [--factors]
-            [--latents [--teacher.name N --teacher.weights FILE]]
+            [--latents [--teacher.name N --teacher.weights FILE]] [--probe FILE]
 
 LPIPS is measured with the files of a perceptual network, given here or in the recipe's
 objective.perceptual. The Frechet distance is named for its network: rfid for Inception v3 and fvd
@@ -21,7 +21,9 @@ source knows (dsprites). Two thirds of the examples train the classifiers; DCI t
 
 --latents measures what a generative model will meet: where the power of the latents is, how they
 follow a change of scale and a rotation of the images, how evenly images change between two of them,
-their bits, a linear probe of the labels, and the alignment with a frozen encoder.
+their bits, a linear probe of the labels, and the alignment with a frozen encoder. --probe trains a
+small flow-matching transformer on them, with the settings of a file such as
+configs/probe/cifar10.py, and reports its held-out loss over that of a Gaussian.
 
 The result is also written to D/eval/<step>.json.
 

@@ -2,6 +2,7 @@
 and what a generative model can learn of its latents.
 """
 
+import runpy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from absl import flags
 
 from pipeline.cli import flags as cli_flags
-from pipeline.core.errors import ConfigError
+from pipeline.core.construct import check_arguments
+from pipeline.core.errors import ConfigError, one_line
 
 # what is shown while it runs -> batches
 Open = Callable[[str], AbstractContextManager[Any]]
@@ -39,6 +41,12 @@ def define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string(
+        "probe",
+        "",
+        "Train a small generative model on the latents; a file such as configs/probe/cifar10.py.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
         "teacher.name", "", "Frozen encoder for the alignment of --latents.", flag_values=values
     )
     cli_flags.define_path(values, "teacher.weights", "Its folder or file of weights.")
@@ -56,6 +64,7 @@ def check(values: flags.FlagValues) -> None:
     _normal_labels(values)
     if values.normal_labels is not None and not values.anomaly:
         raise ConfigError("--normal_labels needs --anomaly")
+    _probe(values)
     for name in ("teacher.name", "teacher.weights", "teacher.size"):
         if values[name].present and not values.latents:
             raise ConfigError(f"--{name} needs --latents")
@@ -64,7 +73,7 @@ def check(values: flags.FlagValues) -> None:
 def refuse_pixels(values: flags.FlagValues, model: str) -> None:
     """Raise ConfigError for a flag that is for images and clips, of a model that has others."""
     networks = ("perceptual.network", "perceptual.weights", "features.network")
-    flagged = ("anomaly", "rate", "factors", "latents", *networks)
+    flagged = ("anomaly", "rate", "factors", "latents", "probe", *networks)
     given = [name for name in flagged if values[name].present]
     if given:
         raise ConfigError(f"--{given[0]} is for images and clips, and {model} takes neither")
@@ -115,7 +124,50 @@ def evaluate(
         with opened("measuring the latents") as batches:
             found = latents.evaluate(model, batches, teacher=_teacher(values), **where)
             results["latents"] = found
+    if values.probe:
+        results["probe"] = _probed(model, values, opened, data)
     return results
+
+
+def _probe(values: flags.FlagValues) -> dict[str, Any]:
+    """Return the settings of --probe FILE[:arg], or {} without it.
+
+    Raises:
+      ConfigError: there is no such file, or it fails.
+    """
+    if not values.probe:
+        return {}
+    file, _, argument = values.probe.partition(":")
+    try:
+        found = runpy.run_path(file)["get_probe"](argument)
+    except FileNotFoundError:
+        raise ConfigError(f"--probe {file}: there is no such file") from None
+    except KeyError:
+        raise ConfigError(f"--probe {file}: it defines no function get_probe") from None
+    except Exception as error:
+        raise ConfigError(f"--probe {file} fails: {one_line(error)}") from None
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"--probe {file}: get_probe must return a dict")
+    return dict(found)
+
+
+def _probed(model: Any, values: flags.FlagValues, opened: Open, data: Any) -> dict[str, Any]:
+    from pipeline.evaluators import probe
+    from pipeline.metrics.functions import embedding
+
+    given = _probe(values)
+    check_arguments(probe.Settings, given, where="--probe")
+    settings = probe.Settings(**given)
+    network, weights = values["features.network"].value, values["features.weights"].value
+    features = embedding.create(
+        network or embedding.RANDOM,
+        weights=weights or "",
+        is_video=getattr(model, "is_video", False),
+        where="--features",
+    )
+    size = min(settings.batch_size, data.num_examples)
+    with data.train(size, settings.seed) as train, opened("encoding") as held_out:
+        return probe.evaluate(model, train, held_out, settings, features=features)
 
 
 def _teacher(values: flags.FlagValues) -> Any:
@@ -126,7 +178,7 @@ def _teacher(values: flags.FlagValues) -> Any:
     if not name:
         return None
     weights, size = (values[f"teacher.{key}"].value for key in ("weights", "size"))
-    return encoder.create(name=name, weights=weights or "", size=size, where="--teacher")
+    return encoder.create(name=name, weights=weights or "", size=size or 0, where="--teacher")
 
 
 def tables(result: Mapping[str, Any]) -> Iterator[Any]:

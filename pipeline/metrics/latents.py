@@ -82,4 +82,20 @@ METRICS = (
         True,
         "linear CKA of latents and the teacher's features at the same positions, posterior means",
     ),
+    _measure(
+        "loss_ratio",
+        "probe's loss over Gaussian's",
+        False,
+        "held-out flow-matching loss of a small transformer on normalized latents over the best "
+        "loss of a Gaussian of their mean and covariance, mean over 10 intervals of the time",
+        option="probe",
+    ),
+    _measure(
+        "generated_distance",
+        "probe's distance to reconstructions",
+        False,
+        "squared Frechet distance between features of decoded samples and of reconstructions of as "
+        "many held-out examples",
+        option="probe",
+    ),
 )

@@ -19,6 +19,10 @@ UNET = dict(channels=(8, 16), num_blocks=1, head_channels=8, groups=4, dropout=0
 # Settings of every denoiser, and the shape of x_t, whose last channel is a condition.
 DENOISERS = {
     "mlp.SkipMLP": (dict(depth=2, width=16, dropout=0.5), (2, 5)),
+    "transformer.Transformer": (
+        dict(width=24, depth=1, heads=2, patch=2, dropout=0.5),
+        (2, 3, 4, 4, 4),
+    ),
     "unet.UNet": (UNET, (2, 4, 6, 4)),
     "video_unet.VideoUNet": (UNET, (2, 3, 4, 4, 4)),
 }
@@ -90,6 +94,7 @@ def test_frames_know_their_order(made):
         ("unet.UNet", dict(channels=()), "even number"),
         ("unet.UNet", dict(channels=(8, 28), head_channels=8, groups=4), "must divide"),
         ("mlp.SkipMLP", dict(depth=0), "at least 1"),
+        ("transformer.Transformer", dict(width=10, heads=3), "must divide width=10"),
     ],
 )
 def test_wrong_settings_are_refused(name, settings, words):
