@@ -19,7 +19,6 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from pipeline import priors
-from pipeline.backend.halo import with_halo_exchange
 from pipeline.conditioning.labels import AtSites, LabelConditioning, unconditioned
 from pipeline.core import pixels
 from pipeline.core.construct import construct
@@ -28,6 +27,7 @@ from pipeline.core.types import Batch, Latent, Likelihood, Outputs
 from pipeline.distributions import heads
 from pipeline.distributions.continuous import clip_logvar, gaussian_log_prob, gaussian_sample
 from pipeline.distributions.guidance import guided
+from pipeline.nn.conv import convolve, transposed_convolve
 from pipeline.nn.norm import MOMENTUM, Momentum
 from pipeline.priors import hierarchy
 from pipeline.priors.hierarchy import LayerInput, layer_key
@@ -51,7 +51,7 @@ class Scale(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         for conv in self.convs:
-            x = x + nnx.relu(_with_halo_exchange(conv, x, halo=1))
+            x = x + nnx.relu(_convolved(conv, x))
         return x
 
 
@@ -103,7 +103,7 @@ class Encoder(nnx.Module):
         `condition` acts before each ReLU: behind convolutions, then behind linear layers.
         """
         for site, (conv, scale) in enumerate(zip(self.convs, self.scales)):
-            x = scale(nnx.relu(condition(site, _with_halo_exchange(conv, x, halo=2))))
+            x = scale(nnx.relu(condition(site, _convolved(conv, x))))
         flat = x.reshape(x.shape[0], -1)
         for site, linear in enumerate(self.linears, len(self.convs)):
             flat = nnx.relu(condition(site, linear(flat)))
@@ -172,13 +172,9 @@ class Decoder(nnx.Module):
         for site, (conv, scale) in enumerate(
             zip(self.convs[:-1], self.scales[:-1]), len(self.linears)
         ):
-            x = scale(nnx.relu(condition(site, _with_halo_exchange(conv, x, halo=1))))
-        x = _with_halo_exchange(self.convs[-1], x, halo=1)
-        return (
-            x
-            if self.out is None
-            else _with_halo_exchange(self.out, self.scales[-1](nnx.relu(x)), halo=0)
-        )
+            x = scale(nnx.relu(condition(site, _doubled(conv, x))))
+        x = _doubled(self.convs[-1], x)
+        return x if self.out is None else _convolved(self.out, self.scales[-1](nnx.relu(x)))
 
 
 class VAE(nnx.Module):
@@ -294,10 +290,10 @@ class VAE(nnx.Module):
         key = layer_key(key, 0)
         z = mean if key is None else gaussian_sample(key, mean, logvar)
         if self.flow is None:
-            return (priors.latent(self.prior, z, mean, logvar),)
+            return (priors.latent(self.prior, z, mean, logvar, key=key),)
         log_q0 = gaussian_log_prob(z, mean, logvar)
         z, log_det = self.flow(z)
-        return (priors.latent(self.prior, z, mean, logvar, log_q0 - log_det),)
+        return (priors.latent(self.prior, z, mean, logvar, log_q0 - log_det, key=key),)
 
     decode = hierarchy.decode
 
@@ -354,10 +350,23 @@ def _linears(sizes: Sequence[int], *, rngs: nnx.Rngs, dtype: Any) -> list[nnx.Li
     ]
 
 
-def _with_halo_exchange(
-    conv: nnx.Conv | nnx.ConvTranspose, x: Float[Array, "b h w c"], *, halo: int
-) -> Array:
-    graphdef, weights = nnx.split(conv)
-    return with_halo_exchange(
-        lambda weights, x: nnx.merge(graphdef, weights)(x), weights, x, halo=halo
-    )
+# The layers are Flax's, for their initializers and their names in checkpoints, and are computed by
+# ours: on a CPU, a step of the dSprites network takes 2.3 times as long with Flax's.
+
+
+def _convolved(conv: nnx.Conv, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+    """Return conv(x), for a stride of 1, or of 2 with a kernel of 4x4 and a pixel around."""
+    stride = 2 if conv.kernel.shape[0] == 4 else 1
+    kernel, bias = _weights(conv)
+    return convolve(x.astype(conv.dtype), kernel, stride, (1, 1) if stride == 2 else None, bias)
+
+
+def _doubled(conv: nnx.ConvTranspose, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+    """Return conv(x), a transposed 4x4 convolution; Flax's is of the dilated input, ours adds."""
+    kernel, bias = _weights(conv)
+    return transposed_convolve(x.astype(conv.dtype), jnp.flip(kernel, (0, 1))) + bias
+
+
+def _weights(conv: nnx.Conv | nnx.ConvTranspose) -> tuple[Array, Array]:
+    assert conv.bias is not None
+    return conv.kernel[...].astype(conv.dtype), conv.bias[...].astype(conv.dtype)

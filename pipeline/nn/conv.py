@@ -103,12 +103,7 @@ class TransposedConv(Conv):
     def __call__(self, *inputs: Float[Array, "b *t h w _"]) -> Float[Array, "b *t h2 w2 d"]:
         x = inputs[0] if len(inputs) == 1 else jnp.concatenate(inputs, axis=-1)
         kernel = self.weight().astype(self.dtype)
-        out = _per_image(
-            lambda x: with_halo_exchange(
-                lambda kernel, x: _transposed(x, kernel), kernel, x, halo=1
-            ),
-            x.astype(self.dtype),
-        )
+        out = transposed_convolve(x.astype(self.dtype), kernel)
         return out if self.bias is None else out + self.bias[...].astype(self.dtype)
 
 
@@ -139,6 +134,18 @@ def convolve(
             layer, (kernel, bias), x, halo=-(-(size // 2) // stride) * stride
         ),
         x,
+    )
+
+
+def transposed_convolve(
+    x: Float[Array, "b *t h w c"], kernel: Float[Array, "4 4 c d"]
+) -> Float[Array, "b *t h2 w2 d"]:
+    """Return the transposed convolution of stride 2, which doubles height and width.
+
+    kernel[u, v] times the input pixel (i, j) is added to the output's (2 i + u - 1, 2 j + v - 1).
+    """
+    return _per_image(
+        lambda x: with_halo_exchange(lambda kernel, x: _transposed(x, kernel), kernel, x, halo=1), x
     )
 
 
