@@ -42,16 +42,25 @@ WEIGHTINGS: dict[str, Callable[[Path, Time], Time]] = {
 }
 
 
+def check(name: str, *, where: str = "weighting") -> str:
+    """Return the name of a weighting.
+
+    Raises:
+      ConfigError: an unknown name.
+    """
+    if name != "own" and name not in WEIGHTINGS:
+        known = ", ".join(sorted([*WEIGHTINGS, "own"]))
+        raise ConfigError(f"{where}={name!r} must be one of {known}")
+    return name
+
+
 def in_prediction(name: str, prediction: str, path: Path, t: Time) -> Time:
     """Return what the squared error of the prediction itself weighs at each time.
 
     Raises:
       ConfigError: an unknown name.
     """
-    if name == "own":
+    if check(name) == "own":
         return jnp.ones_like(t)
-    if name not in WEIGHTINGS:
-        known = ", ".join(sorted([*WEIGHTINGS, "own"]))
-        raise ConfigError(f"weighting={name!r} must be one of {known}")
     scale = predictions.noise_error_scale(prediction, path, t)
     return WEIGHTINGS[name](path, t) * jnp.square(scale)

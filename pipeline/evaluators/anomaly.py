@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pipeline import priors
 from pipeline.backend.jit import jit
 from pipeline.core import labels, pixels
 from pipeline.core.errors import ConfigError, DataError
@@ -148,7 +149,8 @@ def _added(
     key: PRNGKeyArray,
     running: LogMeanExp,
 ) -> LogMeanExp:
-    outputs = nnx.merge(graph, state)(batch, key=key, train=False)
+    model = nnx.merge(graph, state)
+    outputs = priors.with_log_prob(model, model(batch, key=key, train=False))
     return _replicated(running.add(log_weight(outputs, pixels_of(batch))), replicated)
 
 

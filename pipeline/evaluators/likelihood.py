@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pipeline import priors
 from pipeline.backend.jit import jit
 from pipeline.core.errors import DataError
 from pipeline.core.reduce import layer_rates
@@ -137,7 +138,8 @@ def _iwae_sum(
 def _add_weight(
     graph: nnx.GraphDef, state: Any, batch: Batch, key: PRNGKeyArray, running: LogMeanExp
 ) -> LogMeanExp:
-    outputs = nnx.merge(graph, state)(batch, key=key, train=False)
+    model = nnx.merge(graph, state)
+    outputs = priors.with_log_prob(model, model(batch, key=key, train=False))
     return running.add(log_weight(outputs, examples_of(batch)))
 
 

@@ -197,7 +197,7 @@ class RowVAE(nnx.Module):
         mean, logvar = self.encoder(pixels.to_float(image))
         key = layer_key(key, 0)
         z = mean if key is None else gaussian_sample(key, mean, logvar)
-        return (priors.latent(self.prior, z, mean, logvar),)
+        return (priors.latent(self.prior, z, mean, logvar, key=key),)
 
     decode = hierarchy.decode
 

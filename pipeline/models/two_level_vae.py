@@ -136,7 +136,7 @@ class TwoLevelVAE(nnx.Module):
         low = Latent(
             _draw(of_low, layer_key(key, 1)), gaussian_kl(*of_low, *prior), *of_low, *prior
         )
-        return priors.latent(self.prior, top, *moments), low
+        return priors.latent(self.prior, top, *moments, key=layer_key(key, 0)), low
 
     decode = hierarchy.decode
 

@@ -84,7 +84,7 @@ class VectorVAE(nnx.Module):
         mean, logvar = jnp.split(self.encoder(jnp.arcsinh(x)), 2, axis=-1)
         logvar, key = clip_logvar(logvar), layer_key(key, 0)
         z = mean if key is None else gaussian_sample(key, mean, logvar)
-        return (priors.latent(self.prior, z, mean, logvar),)
+        return (priors.latent(self.prior, z, mean, logvar, key=key),)
 
     decode = hierarchy.decode
 

@@ -204,7 +204,7 @@ class TextVAE(nnx.Module):
         mean, logvar = self.encoder(tokens)
         key = layer_key(key, 0)
         z = mean if key is None else gaussian_sample(key, mean, logvar)
-        return (priors.latent(self.prior, z, mean, logvar),)
+        return (priors.latent(self.prior, z, mean, logvar, key=key),)
 
     decode = hierarchy.decode
 
