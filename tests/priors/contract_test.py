@@ -99,7 +99,7 @@ def test_the_density_integrates_to_one_and_draws_follow_it(prior):
     assert abs(log_p.mean() - negative_entropy) < 5 * log_p.std() / draws**0.5 + 2e-3
     assert (np.abs(z.mean(axis=0) - mean) < 5 * z.std(axis=0) / draws**0.5 + 2e-3).all()
     assert still.shape == (3, *SHAPE) and (still == still[0]).all()
-    if not hasattr(prior, "flow"):
+    if not hasattr(prior, "flow") and not is_slow(prior):
         np.testing.assert_allclose(still[0], mean, atol=5e-3)
 
 
