@@ -35,6 +35,7 @@ class FrozenEncoder:
       width: channels of the patches' features.
       patch: pixels along each side of a patch, after preprocessing.
       depth: number of blocks.
+      stand_in: whether it is a small one trained with Strata, in place of a published encoder.
     """
 
     name: str
@@ -43,6 +44,7 @@ class FrozenEncoder:
     width: int
     patch: int
     depth: int
+    stand_in: bool = False
 
     def __call__(
         self,
@@ -99,6 +101,7 @@ class FrozenEncoder:
             "width": self.width,
             "depth": self.depth,
             "patch": self.patch,
+            "stand_in": self.stand_in,
             "preprocessing": self.preprocessing.describe(),
         }
 
@@ -142,7 +145,7 @@ def create(
         )
     if dtype not in ("float32", "bfloat16"):
         raise ConfigError(f"{where}.dtype={dtype!r} must be 'float32' or 'bfloat16'")
-    modeldef, arrays, normalization = _read(name, weights, dtype)
+    modeldef, arrays, normalization, stand_in = _read(name, weights, dtype)
     own = {key: tuple(map(float, value)) for key, value in (("mean", mean), ("std", std)) if value}
     for key, value in own.items():
         if len(value) != 3:
@@ -151,7 +154,9 @@ def create(
     model = modeldef.skeleton()
     preprocessing.check(model.patch, where)
     width = arrays["embed.kernel"].shape[1]
-    encoder = FrozenEncoder(name, modeldef, preprocessing, width, model.patch, len(model.blocks))
+    encoder = FrozenEncoder(
+        name, modeldef, preprocessing, width, model.patch, len(model.blocks), stand_in
+    )
     return encoder, arrays
 
 
@@ -159,7 +164,7 @@ def create(
 @functools.lru_cache(maxsize=2)
 def _read(
     name: str, path: str, dtype: str
-) -> tuple[ModelDef, dict[str, np.ndarray], Preprocessing]:
+) -> tuple[ModelDef, dict[str, np.ndarray], Preprocessing, bool]:
     family: Any = load(ENCODERS, name, where="name")
     try:
         tensors, config, processor = encoder_files.read(path)
@@ -171,7 +176,8 @@ def _read(
             f"{path} is a {kind!r}, and {name} is {' or '.join(map(repr, family.MODEL_TYPES))}"
         )
     modeldef, arrays = convert(family, tensors, config, path, jnp.dtype(dtype))
-    return modeldef, arrays, of_processor(processor, family.PREPROCESSING)
+    # The folder of a codec states its model.
+    return modeldef, arrays, of_processor(processor, family.PREPROCESSING), "model" in config
 
 
 def convert(

@@ -62,6 +62,19 @@ class Naming:
         raise no_rule(name)
 
 
+@dataclasses.dataclass(frozen=True)
+class Own(Naming):
+    """Our own names and layouts, as in the folder of a codec."""
+
+    names: tuple[tuple[str, str, int], ...] = ()
+    modules: tuple[tuple[str, str], ...] = ()
+
+    def source(self, name: str, shape: Sequence[int]) -> tuple[str, Layout]:
+        """Return the tensor of a parameter, which is the same."""
+        del shape
+        return name, same
+
+
 def choose(namings: Sequence[Naming], names: Container[str], what: str) -> tuple[Naming, str]:
     """Return the naming of a file by the names of its tensors, and the prefix of all names.
 

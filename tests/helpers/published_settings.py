@@ -49,6 +49,37 @@ DC_AE_SANA = _SIZES | dict(
     upsample_block_type="interpolate",
     scaling_factor=0.41407,
 )
+RAE_DINOV2: dict[str, Any] = dict(
+    encoder_type="dinov2",
+    encoder_hidden_size=64,
+    encoder_patch_size=14,
+    encoder_num_hidden_layers=1,
+    decoder_hidden_size=16,
+    decoder_num_hidden_layers=1,
+    decoder_num_attention_heads=2,
+    decoder_intermediate_size=24,
+    patch_size=4,
+    encoder_input_size=42,
+    num_channels=3,
+    image_size=12,
+    encoder_norm_mean=[0.4, 0.5, 0.6],
+    encoder_norm_std=[0.2, 0.3, 0.25],
+    latents_mean=[[[0.1 * (i % 7)]] for i in range(64)],
+    latents_std=[[[0.5 + 0.1 * (i % 5)]] for i in range(64)],
+    noise_tau=0.0,
+    reshape_to_2d=True,
+    use_encoder_loss=False,
+    scaling_factor=1.0,
+)
+RAE_MAE: dict[str, Any] = RAE_DINOV2 | dict(
+    encoder_type="mae",
+    encoder_patch_size=16,
+    encoder_input_size=48,
+    patch_size=8,
+    image_size=24,
+    latents_mean=None,
+    latents_std=None,
+)
 TINY: dict[str, Any] = dict(
     encoder_block_out_channels=[8] * 4,
     decoder_block_out_channels=[8] * 4,
@@ -72,6 +103,7 @@ ALLEGRO: dict[str, Any] = dict(
 )
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "AutoencoderRAE": [RAE_DINOV2, RAE_MAE],
     "AutoencoderKL": [
         dict(
             block_out_channels=[8, 16],

@@ -36,6 +36,9 @@ RECIPES = {
     "m2.M2": dict(image_size=8, latent_dim=2, hidden=(4,)),
     "ladder_vae.HierarchicalVAE": LADDER,
     "ladder_vae.LadderVAE": LADDER,
+    "masked_autoencoder.MaskedAutoencoder": dict(
+        image_size=8, width=8, depth=1, heads=2, decoder_width=8, decoder_depth=1, decoder_heads=2
+    ),
     "nvae.NVAE": NVAE,
     "text_vae.TextVAE": dict(num_tokens=4, vocabulary_size=6, embedding=2, width=3, latent_dim=2),
     "titok.TiTok": dict(

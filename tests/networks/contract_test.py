@@ -33,6 +33,12 @@ SMALL: dict[str, dict[str, Any]] = {
     ),
     "maskgit_vqgan": dict(channels=(8, 16), groups=4, num_blocks=1),
     "patch_resnet": dict(patch=2, channels=(4, 8)),
+    "rae": {
+        "encoder": dict(
+            network=dict(width=4, depth=1, heads=2, hidden=8, patch=2, side=2), factor=2
+        ),
+        "decoder": dict(width=8, depth=1, heads=2, hidden=8, patch=2),
+    },
     "residual_stack": dict(width=8, hidden=4, depth=1),
     "taesd": dict(width=8, num_blocks=1),
     "video.cosmos": dict(channels=(4, 4, 4, 4), num_blocks=1, patch=2, attention_levels=(1,)),
@@ -56,7 +62,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vit": dict(width=8, depth=1, heads=2, hidden=8, patch=4),
     "wf_vae": dict(base_channels=4, flow_channels=4, num_blocks=1),
 }
-CHANNELS, LATENTS = 2, 4
+CHANNELS, LATENTS = 3, 4
 
 
 @functools.cache

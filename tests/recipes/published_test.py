@@ -35,6 +35,7 @@ PUBLISHED = {
     "magvit/easyanimate": 244_375_507,
     "mochi/vae": 459_748_611,
     "qwen_image/vae": 126_892_531,
+    "rae/dinov2_b": 86_582_016 + 415_056_640,
     "taehv/base": 1_470_928 + 9_844_611,
     "va_vae/f16d32": 69_836_067,
     "vidtok/fsq_32768": 157_424_012,

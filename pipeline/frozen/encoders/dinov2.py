@@ -83,6 +83,7 @@ AUTHORS = Naming(
     probe="blocks.0.attn.qkv.weight",
     names=(
         (r"class_token\.vectors", "cls_token", 3),
+        (r"mask_token\.vectors", "mask_token", 2),
         (r"registers\.vectors", "register_tokens", 3),
         (r"positions\.table", "pos_embed", 3),
         (BLOCK + r"scale([12])\.scale", r"blocks.\1.ls\2.gamma", 1),

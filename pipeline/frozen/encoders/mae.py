@@ -1,4 +1,8 @@
-"""The encoder of masked autoencoders (MAE, arXiv 2111.06377), which sees every patch here."""
+"""The encoder of masked autoencoders (MAE, arXiv 2111.06377), which sees every patch here.
+
+It also reads the folder of a codec of pipeline.models.masked_autoencoder: a small stand-in for an
+encoder that was trained on many images.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +12,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from pipeline.formats.names import numbered
-from pipeline.frozen.naming import BLOCK, Naming, fused_attention
+from pipeline.frozen.naming import BLOCK, Naming, Own, fused_attention
 from pipeline.frozen.preprocessing import Preprocessing
 from pipeline.nn.init import layer_factory
 from pipeline.nn.norm import LayerNorm
@@ -79,11 +83,14 @@ AUTHORS = Naming(
     fused=fused_attention(BLOCK + "attention", r"blocks.\1.attn.qkv."),
     ignored=r"mask_token|decoder_.*",
 )
-NAMINGS = (MODULES, FILES, AUTHORS)
+OWN = Own(probe="embed.kernel", prefixes=("encoder.",))
+NAMINGS = (MODULES, FILES, AUTHORS, OWN)
 
 
 def settings(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sizes that the tensors have."""
+    if OWN.probe in tensors:
+        return _own_settings(tensors, config)
 
     def find(*names: str) -> np.ndarray:
         return next(tensors[name] for name in names if name in tensors)
@@ -106,6 +113,19 @@ def settings(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> di
     }
 
 
+def _own_settings(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, Any]:
+    inputs, width = tensors["embed.kernel"].shape
+    return {
+        "width": width,
+        "patch": round((inputs / 3) ** 0.5),
+        "depth": numbered(tensors, r"blocks\.(\d+)\."),
+        "heads": config["model"]["heads"],
+        "hidden": tensors["blocks.0.mlp.wide.kernel"].shape[1],
+        "side": round((len(tensors["positions.table"]) - 1) ** 0.5),
+        "eps": 1e-6,
+    }
+
+
 def create(
     *,
     width: int = 768,
@@ -115,6 +135,7 @@ def create(
     patch: int = 16,
     side: int = 14,
     affine: bool = True,
+    eps: float = _EPS,
     key: PRNGKeyArray,
     dtype: Any = jnp.float32,
 ) -> VisionTransformer:
@@ -124,6 +145,7 @@ def create(
       hidden: width inside the feed-forward layers.
       side: patches along each side of the grid of positions.
       affine: whether the last norm has a scale and a shift.
+      eps: of the norms.
     """
     make = layer_factory(key, dtype)
 
@@ -131,14 +153,14 @@ def create(
         return Block(
             Attention(width, heads, make=make),
             MLP(width, hidden, make=make),
-            norms=(LayerNorm(width, eps=_EPS), LayerNorm(width, eps=_EPS)),
+            norms=(LayerNorm(width, eps=eps), LayerNorm(width, eps=eps)),
         )
 
     return VisionTransformer(
         make(Linear, patch**2 * 3, width),
         [block() for _ in range(depth)],
         patch=patch,
-        norm=LayerNorm(width, eps=_EPS, affine=affine),
+        norm=LayerNorm(width, eps=eps, affine=affine),
         class_token=make(ExtraTokens, 1, width),
         positions=make(LearnedPositions, side, width, others=1),
     )

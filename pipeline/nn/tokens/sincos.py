@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def sincos_grid(
-    height: int, width: int, channels: int, *, extent: float | None = None
+    height: int, width: int, channels: int, *, extent: float | int | None = None
 ) -> Float[Array, "h w c"]:
     """Return sines and cosines of the column in the first half of the channels, then of the row.
 

@@ -2,10 +2,15 @@
 
     config.init = dict(codec="codec/")                        # every array, and the model itself
     config.init = dict(codec="codec/", arrays=("encoder",))   # these arrays; the others are new
+    config.init = dict(encoder="dinov2_vitb14_reg4.pth")      # a frozen encoder's trained weights
 
 With every array the recipe may leave config.model out, or give only settings that differ, such as
 remat; image_size and num_frames are then those of config.data. `arrays` are regular expressions on
 names of arrays.
+
+A model whose encoder is one of pipeline.frozen, such as RAE's, starts from the file of its trained
+weights, or from a codec that has them. It is never made up: only `encoder="untrained"`, for tests,
+leaves it as it is initialized, and that is reported.
 """
 
 import re
@@ -14,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.build.init import frozen_encoder
 from pipeline.build.optimizer import trainable
 from pipeline.codec.latent_origin import encoder_digest
 from pipeline.core.construct import check_arguments, find, nearest
@@ -21,8 +27,14 @@ from pipeline.core.errors import ConfigError
 from pipeline.formats.names import first_few
 
 
-def settings(*, codec: str = "", arrays: Sequence[str] | str = ()) -> tuple[str, tuple[str, ...]]:
-    """Return the codec and the patterns of arrays; the arguments are the keys of config.init."""
+def settings(
+    *, codec: str = "", arrays: Sequence[str] | str = (), encoder: str = ""
+) -> tuple[str, tuple[str, ...]]:
+    """Return the codec and the patterns of arrays; the arguments are the keys of config.init.
+
+    encoder: a file or folder of the weights of a frozen encoder (pipeline.frozen.encoder_files).
+    """
+    del encoder  # pipeline.build.frozen_encoder reads it
     return codec, (arrays,) if isinstance(arrays, str) else tuple(arrays)
 
 
@@ -77,8 +89,9 @@ def arrays(
       ConfigError: an array is missing on one side, or has another shape; the message names it.
     """
     codec, patterns = of(config)
+    frozen = frozen_encoder.arrays(config, params)
     if not codec:
-        return {}
+        return frozen
     found = read(codec)
     weights, wanted = found.weights, {**params, **model_state}
     where = f"config.init.codec={codec!r}"
@@ -104,7 +117,7 @@ def arrays(
             f"{where} does not fit config.model: arrays {'; '.join(problems)}. Without "
             "config.model.name the run takes the codec's model"
         )
-    return {name: np.asarray(array) for name, array in weights.items()}
+    return {name: np.asarray(array) for name, array in weights.items()} | frozen
 
 
 def _chosen(arrays: Mapping[str, Any], patterns: Sequence[str], where: str) -> dict[str, Any]:
@@ -130,7 +143,7 @@ def origin(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     codec, patterns = of(config)
     if not codec:
-        return None
+        return frozen_encoder.origin(config)
     found = read(codec)
     name = str(codec).rstrip("/").rpartition("/")[2]
     about = {"codec": name, "fingerprint": found.fingerprint}
