@@ -118,6 +118,8 @@ SLOW = {
     "hq_vae/cifar10.py": "trained in tests/training/steps/hierarchies_test.py",
     "cvae/digits.py": "trained in tests/training/steps/labels_test.py",
     "m2/mnist.py": "trained in tests/training/steps/labels_test.py",
+    "eq_vae/kl_f8.py": "kl_f8/sd.py with a regularizer of tests/training/steps",
+    "ssvae/wf_vae.py": "wf_vae/s_4ch.py with what tests/training/steps regularizes",
     "kl_f8/sd.py": "traced below, and its network's gradient is in tests/networks",
     "distill/taehv.py": "trained with a teacher in tests/training/distill_video_test.py",
     "distill/turbo_video.py": "taehv.py with a frozen encoder",
