@@ -220,6 +220,7 @@ def _train(
         ema = jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, ema, params)
         return params, ema, opt_state
 
+    of_batch = _batch_loss(definition, others)
     carry = params, jax.tree.map(jnp.copy, params), optimizer.init(params)
     marks, losses, began = {*settings.marks, settings.steps}, [], time.monotonic()
     steps = progress.track(
@@ -229,7 +230,7 @@ def _train(
         carry = update(carry, data, jnp.int32(step))
         late = settings.minutes and time.monotonic() - began > 60 * settings.minutes
         if step in marks or late:
-            losses.append((step, _held_out(definition, others, carry[1], other, settings)))
+            losses.append((step, _held_out(of_batch, carry[1], other, settings)))
         if late:
             break
     ema = carry[1]
@@ -237,10 +238,8 @@ def _train(
     return definition.merge(ema, others), dict(losses=losses, parameters=size)
 
 
-def _held_out(
-    definition: Any, others: Any, params: Any, other: np.ndarray, settings: Settings
-) -> np.ndarray:
-    """Return the held-out loss in each interval of the time, with the same noise at every mark."""
+def _batch_loss(definition: Any, others: Any) -> Callable[..., Array]:
+    """Return the compiled loss of a batch at times of one interval."""
 
     @jax.jit
     def of_batch(params: Any, x: Array, number: Array, key: Array) -> Array:
@@ -255,6 +254,13 @@ def _held_out(
             prediction="velocity",
         ).mean()
 
+    return of_batch
+
+
+def _held_out(
+    of_batch: Callable[..., Array], params: Any, other: np.ndarray, settings: Settings
+) -> np.ndarray:
+    """Return the held-out loss in each interval of the time, with the same noise at every mark."""
     size = min(settings.batch_size, len(other))
     key = jax.random.key(settings.seed + 1)
     rounds = max(1, len(other) // size)

@@ -47,9 +47,11 @@ def test_the_best_velocity_of_gaussian_latents_has_the_ratio_1():
     z = RNG.normal(size=(20_000, 2, 2, 3)) * np.sqrt(variances)
     best = probe._gaussian_losses(z[:10_000], z[10_000:])
     settings = probe.Settings(**TINY | dict(batch_size=2_000))
-    found = probe._held_out(Linear(variances), {}, {}, z[10_000:], settings)
+    found = probe._held_out(probe._batch_loss(Linear(variances), {}), {}, z[10_000:], settings)
     np.testing.assert_allclose(found, best, rtol=0.03)
-    worse = probe._held_out(Linear(variances * 1.5), {}, {}, z[10_000:], settings)
+    worse = probe._held_out(
+        probe._batch_loss(Linear(variances * 1.5), {}), {}, z[10_000:], settings
+    )
     assert worse.mean() > found.mean()
 
 
