@@ -108,6 +108,7 @@ def test_a_recipe_builds_and_documents_its_command_and_its_size(recipe):
         ("titok/l32", 303_410_188, 641_054_735),
         ("taesd/taesd", 1_222_532, 1_222_532 + 1_222_531),
         ("taesd/taef2", 1_338_528, 1_338_528 + 1_338_499),
+        ("distill/taef2", None, 2_012_323),
     ],
 )
 def test_codecs_have_the_published_sizes(recipe, encoder, total):

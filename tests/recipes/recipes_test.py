@@ -122,6 +122,7 @@ SLOW = {
     "eq_vae/kl_f8.py": "kl_f8/sd.py with a regularizer of tests/training/steps",
     "ssvae/wf_vae.py": "wf_vae/s_4ch.py with what tests/training/steps regularizes",
     "kl_f8/sd.py": "traced below, and its network's gradient is in tests/networks",
+    "distill/taef2.py": "taesd.py with other sizes and first weights",
     "distill/taehv.py": "trained with a teacher in tests/training/distill_video_test.py",
     "distill/turbo_video.py": "taehv.py with a frozen encoder",
     "taesd/taef2.py": "traced below, and its network is in tests/networks",

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import runpy
 
 import jax
@@ -195,3 +196,17 @@ def test_a_teacher_that_does_not_fit_is_refused(codec, teacher, match):
         step = spec.stages[0].step
         images = jnp.zeros((4, 8, 8, 1), jnp.uint8)
         jax.eval_shape(lambda frozen: step.teacher({"image": images}, frozen), step.frozen)
+
+
+def test_every_array_of_taef2s_student_starts_as_taef2s():
+    def shapes(name: str):
+        config = runpy.run_path(str(CONFIGS / name))["get_config"]()
+        create = build.model_factory(build.complete(config))
+        return config, parameters.abstract(lambda: create(nnx.Rngs(0)))[1]
+
+    (config, student), (_, teacher) = shapes("distill/taef2.py"), shapes("taesd/taef2.py")
+    patterns = config.init.arrays
+    assert all(any(re.search(pattern, name) for pattern in patterns) for name in student)
+    taken = {n for n in teacher if any(re.search(pattern, n) for pattern in patterns)}
+    assert taken == student.keys(), "config.init takes the same arrays of both"
+    assert all(student[name].shape == teacher[name].shape for name in student)

@@ -141,10 +141,8 @@ def _beginning(spec: RunSpec) -> str:
     origin = spec.provenance.origin
     if origin is None:
         return "from scratch"
-    some = "arrays" in origin
-    what = f"the arrays {', '.join(origin['arrays'])} of codec" if some else "codec"
-    rest = ", the others from scratch" if some else ""
-    return f"from {what} {origin['codec']} (sha256 {origin['fingerprint'][:12]}){rest}"
+    some = f"the arrays {', '.join(origin['arrays'])} of " if "arrays" in origin else ""
+    return f"from {some}codec {origin['codec']} (sha256 {origin['fingerprint'][:12]})"
 
 
 def _num_parameters(state: Any) -> int:
