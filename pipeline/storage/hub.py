@@ -196,6 +196,8 @@ def _failures(place: Place) -> Iterator[None]:
         text = f"{_address()}: {refused} ({shortened(about, 200)}): {login}"
     except (errors.HTTPError, ConnectionError):
         raise _Unreachable(_without_hub(place)) from None
+    except ValueError as error:  # of the large file storage, such as a full one
+        text = f"{_address()}: {shortened(one_line(error), 200)}"
     except OSError as error:
         text = f"{error.filename or 'the download'}: {error.strerror or one_line(error)}"
     else:

@@ -18,6 +18,8 @@ _TREE = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)(
 _FILE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 _PREUPLOAD = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/preupload/.+")
 _COMMIT = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)/commit/.+")
+_BATCH = re.compile(r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch")
+_OBJECT = re.compile(r"/lfs/(?P<oid>[0-9a-f]{64})(?P<verify>/verify)?")
 
 
 class Refused(Exception):
@@ -33,6 +35,9 @@ class Hub:
       listed: entries that the listing of a repository has beside its files.
       requests: "METHOD path" of all requests so far.
       commits: titles of commits by repository.
+      large: ends of names of files that go to the large file storage (LFS) and come from it.
+      objects: the content of these, by sha256.
+      full: what the storage says of an object that it does not take; "" to take all.
     """
 
     def __init__(self, address: str):
@@ -47,6 +52,9 @@ class Hub:
         self.listed: dict[str, list[dict[str, Any]]] = {}
         self.requests: list[str] = []
         self.commits: dict[str, list[str]] = collections.defaultdict(list)
+        self.large: tuple[str, ...] = ()
+        self.objects: dict[str, bytes] = {}
+        self.full = ""
 
     def downloaded(self) -> list[str]:
         """Return the names of the files that were fetched."""
@@ -80,6 +88,10 @@ class Hub:
                 entries[first] = {"type": "directory", "path": prefix + first, "oid": oid}
             else:
                 entries[path] = {"type": "file", "path": path, "size": len(content), "oid": oid}
+                if path.endswith(self.large):
+                    sha256 = hashlib.sha256(content).hexdigest()
+                    about = {"oid": sha256, "size": len(content), "pointerSize": 134}
+                    entries[path]["lfs"] = about
         if not entries and folder:
             raise Refused(404, "EntryNotFound", f"{folder} does not exist")
         return [*entries.values(), *self.listed.get(repo, [])]
@@ -92,6 +104,26 @@ class Hub:
             elif line["key"] == "file":
                 value = line["value"]
                 self.repos[repo][value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                value = line["value"]
+                content = self.objects[value["oid"]]
+                assert len(content) == value["size"] and value["algo"] == "sha256"
+                self.repos[repo][value["path"]] = content
+
+    def batch(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Return where the objects of an upload go (git-lfs, docs/api/batch.md)."""
+        assert wanted["operation"] == "upload" and wanted["hash_algo"] == "sha256"
+        found = []
+        for each in wanted["objects"]:
+            href = f"{self.address}/lfs/{each['oid']}"
+            about = {"oid": each["oid"], "size": each["size"]}
+            if self.full:
+                about["error"] = {"code": 507, "message": self.full}
+            elif each["oid"] not in self.objects:
+                actions = {"upload": href, "verify": f"{href}/verify"}
+                about["actions"] = {name: {"href": where} for name, where in actions.items()}
+            found.append(about)
+        return {"transfer": "basic", "objects": found}
 
 
 @contextlib.contextmanager
@@ -125,6 +157,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         hub: Hub = self.server.hub  # pyright: ignore[reportAttributeAccessIssue]
         address = urllib.parse.urlsplit(self.path)
@@ -133,7 +168,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
         try:
-            if self.command == "POST":
+            if match := _OBJECT.fullmatch(path):
+                self._send(_stored(hub, self.command, match, body))
+            elif self.command == "POST":
                 self._send(json.dumps(_written(hub, path, body, token)).encode())
             elif match := _FILE.fullmatch(path):
                 self._file(hub, match, token)
@@ -152,6 +189,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(404, "EntryNotFound", "Entry not found")
         content = files[match["path"]]
         commit = hub.revision_of(match["repo"])
+        if match["path"].endswith(hub.large):
+            oid = hashlib.sha256(content).hexdigest()
+            hub.objects[oid] = content
+            headers = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content))}
+            # On another host than the hub, as the real one: the client's HEAD then stops here.
+            storage = hub.address.replace("127.0.0.1", "localhost")
+            headers |= {"X-Repo-Commit": commit, "Location": f"{storage}/lfs/{oid}"}
+            self._send(b"", 302, headers)
+            return
         etag = f'"{hashlib.sha1(content).hexdigest()}"'
         self._send(content, headers={"X-Repo-Commit": commit, "ETag": etag})
 
@@ -177,6 +223,24 @@ def _read(hub: Hub, path: str, query: dict[str, list[str]], token: str | None) -
     raise Refused(404, "", f"no such page: {path}")
 
 
+def _stored(hub: Hub, command: str, match: re.Match[str], body: bytes) -> bytes:
+    """Take, check or return an object of the large file storage."""
+    oid = match["oid"]
+    if command == "PUT":
+        if hashlib.sha256(body).hexdigest() != oid:
+            raise Refused(400, "", "the content has another sha256")
+        hub.objects[oid] = body
+        return b""
+    if oid not in hub.objects:
+        raise Refused(404, "", "there is no such object")
+    if match["verify"]:
+        about = json.loads(body)
+        if (about["oid"], about["size"]) != (oid, len(hub.objects[oid])):
+            raise Refused(400, "", "another object was uploaded")
+        return b"{}"
+    return hub.objects[oid]
+
+
 def _written(hub: Hub, path: str, body: bytes, token: str | None) -> Any:
     if path == "/api/validate-yaml":
         return {"errors": [], "warnings": []}
@@ -191,8 +255,19 @@ def _written(hub: Hub, path: str, body: bytes, token: str | None) -> Any:
         return {"url": f"{hub.address}/{repo}", "name": repo}
     if match := _PREUPLOAD.fullmatch(path):
         names = [each["path"] for each in json.loads(body)["files"]]
-        about = {"uploadMode": "regular", "shouldIgnore": False}
-        return {"files": [{"path": name, **about} for name in names]}
+        return {
+            "files": [
+                {
+                    "path": name,
+                    "uploadMode": "lfs" if name.endswith(hub.large) else "regular",
+                    "shouldIgnore": False,
+                }
+                for name in names
+            ]
+        }
+    if match := _BATCH.fullmatch(path):
+        hub.files_of(match["repo"], None, token)
+        return hub.batch(json.loads(body))
     if match := _COMMIT.fullmatch(path):
         hub.commit(match["repo"], [json.loads(line) for line in body.splitlines()])
         oid = hub.revision_of(match["repo"])

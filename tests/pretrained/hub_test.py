@@ -185,3 +185,36 @@ def test_a_push_that_cannot_be(hub):
         with pytest.raises(ConfigError, match=r"is no OWNER/NAME of a repository"):
             codec.push_to_hub(name, token=hub_server.TOKEN)
     assert not hub.repos
+
+
+@pytest.fixture
+def large_files(hub, monkeypatch):
+    """Keep weights in the large file storage, which the client reaches by the LFS API."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    hub.large = (".safetensors",)
+    return hub
+
+
+def test_weights_go_to_the_large_file_storage_and_come_back(large_files):
+    hub, codec = large_files, tiny_codec("flat")
+    codec.push_to_hub("me/new", token=hub_server.TOKEN)
+    (oid,) = hub.objects
+    stored = ["POST /me/new.git/info/lfs/objects/batch", f"PUT /lfs/{oid}"]
+    stored += [f"POST /lfs/{oid}/verify", "POST /api/models/me/new/commit/main"]
+    assert [each for each in hub.requests if each in stored] == stored, "verified, then committed"
+    hub.objects.clear()  # it comes from the storage of the repository
+    hub.requests.clear()
+    loaded = Codec.from_pretrained("me/new")
+    for name, array in codec.weights.items():
+        np.testing.assert_array_equal(array, loaded.weights[name])
+    assert hub.downloaded() == ["config.json"] and f"GET /lfs/{oid}" in hub.requests
+    codec.push_to_hub("me/again", token=hub_server.TOKEN)
+    assert f"PUT /lfs/{oid}" not in hub.requests, "the storage has it"
+    assert Codec.from_pretrained("me/again").fingerprint == loaded.fingerprint
+
+
+def test_an_object_that_the_storage_does_not_take(large_files):
+    large_files.full = "the quota of me is used up"
+    with pytest.raises(ConfigError, match=r"me/new: http.*quota of me is used up") as raised:
+        tiny_codec("flat").push_to_hub("me/new", token=hub_server.TOKEN)
+    assert "\n" not in str(raised.value) and not large_files.repos["me/new"]
