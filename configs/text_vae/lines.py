@@ -5,12 +5,8 @@
     strata sample --workdir runs/text --out walk.txt --interpolate 3 17
 
 The model has 728,304 parameters: an LSTM on either side, z in the decoder's first state and in each
-of its inputs, and word dropout. The weight of the KL rises over a third of the run. For the
-cyclical schedule of arXiv 1903.10145, the recipe takes
-
-    config.objective.rate = dict(weight=dict(name="cyclical", steps=3_000, cycles=4))
-
-and for free bits, in place of the rate, config.objective.free_bits = dict(minimum=0.5). The
+of its inputs, and word dropout. The weight of the KL rises to 1 over a third of the run;
+lines_cyclical.py and lines_free_bits.py keep the latents from being ignored in two other ways. The
 sentences are those of Python's own manual; for your own, one on each line,
 
     --config.data.source=lines --config.data.path=sentences.txt
