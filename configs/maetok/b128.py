@@ -10,9 +10,10 @@ patches are hidden from the encoder, most often 60%. It has 590,592 parameters l
 authors' network, whose decoder has an embedding of patches that it does not use.
 
 The optimizer, the discriminator's start and weight, and 50 epochs of ImageNet in batches of 256 are
-the authors' for the related SoftVQ. Deviations: their auxiliary decoders, which predict features of
-hidden patches, are a setting (--config.model.auxiliary), since their weights are not published;
-their discriminator judges frozen features of DINO, and ours is the one of patches; a share of
+the authors' for the related SoftVQ. Deviations: auxiliary decoders, which predict features of
+hidden patches, are left out, since the weights of their losses are not published; `:tiny` has one,
+and config.model.auxiliary and config.objective.masked_prediction add them. The authors'
+discriminator judges frozen features of DINO, and ours is the one of patches. The share of hidden
 patches is drawn for each example, and not once for a batch.
 
 Expected figure on ImageNet's validation set at 256x256, the authors' and not ours: rFID 0.48.
@@ -85,7 +86,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.eval.batch_size = 32
     if arg == "tiny":
         config = tiny(config)
-        config.model.auxiliary.hog = dict(width=8, depth=1, heads=2, channels=4)
+        config.model.auxiliary.hog = dict(width=8, depth=1, heads=2, channels=108)
+        config.objective.masked_prediction = dict(weight=1.0)
     return config
 
 

@@ -41,6 +41,9 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "residual_stack": dict(width=8, hidden=4, depth=1),
     "taesd": dict(width=8, num_blocks=1),
+    "video.dc_ae": dict(
+        channels=(4, 8), depths=(1, 1), attention_levels=(1,), in_time=(True,), head_dim=4, chunk=4
+    ),
     "video.cosmos": dict(channels=(4, 4, 4, 4), num_blocks=1, patch=2, attention_levels=(1,)),
     "video.ltx": dict(
         channels=(4, 8, 8, 8, 8),

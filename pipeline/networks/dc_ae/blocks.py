@@ -12,6 +12,7 @@ from pipeline.nn.depthwise import DepthwiseConv
 from pipeline.nn.norm import BatchNorm, Momentum, RMSNorm
 
 Map = Float[Array, "b _ _ _"]
+Pixels = Float[Array, "... c"]
 EPS = 1e-5
 EXPANSION = 4  # of the hidden layer of a mix
 
@@ -22,7 +23,9 @@ class PixelNorm(RMSNorm):
     def __init__(self, features: int):
         super().__init__(features, eps=EPS, bias=True)
 
-    def __call__(self, x: Map, momentum: Momentum = None) -> Map:
+    def __call__(
+        self, x: Float[Array, "... c"], momentum: Momentum = None
+    ) -> Float[Array, "... c"]:
         del momentum  # it has no running statistics
         return super().__call__(x)
 

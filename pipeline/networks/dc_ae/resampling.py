@@ -13,12 +13,12 @@ from pipeline.nn.space_to_channel import channel_to_space, space_to_channel
 Map = Float[Array, "b _ _ _"]
 
 
-def average_channels(x: Map, out: int) -> Map:
+def average_channels(x: Float[Array, "*n c"], out: int) -> Float[Array, "*n d"]:
     """Return `out` channels, each the mean of as many consecutive ones."""
     return x.reshape(*x.shape[:-1], out, -1).mean(axis=-1)
 
 
-def repeat_channels(x: Map, out: int) -> Map:
+def repeat_channels(x: Float[Array, "*n c"], out: int) -> Float[Array, "*n d"]:
     """Return `out` channels: each of x as many times in a row."""
     return jnp.repeat(x, out // x.shape[-1], axis=-1)
 
