@@ -18,6 +18,8 @@ from pipeline.backend.conv2d import Padding, Padding2d
 
 # Steps in time, height and width.
 Stride = tuple[int, int, int]
+# Channels, of all taps in time together, up to which the taps are one convolution.
+NARROW = 32
 # The padding of frames, rows and columns.
 Padding3d = tuple[Padding, Padding, Padding]
 
@@ -49,6 +51,8 @@ def _cpu_conv3d(
     bias: Float[Array, " d"] | None,
 ) -> Array:
     frames = _num_output_frames(stride, x, kernel)
+    if len(kernel) * x.shape[-1] <= NARROW:
+        return _of_all_taps(stride, padding, x, kernel, bias)
     taps = [
         conv2d.conv2d(_frames_at_tap(tap, x, stride, frames), kernel[tap], stride[1], padding)
         for tap in range(len(kernel))
@@ -56,6 +60,18 @@ def _cpu_conv3d(
     out = functools.reduce(jnp.add, taps)
     out = out if bias is None else out + bias
     return out.reshape(x.shape[0], frames, *out.shape[1:])
+
+
+def _of_all_taps(
+    stride: Stride, padding: Padding2d, x: Array, kernel: Array, bias: Array | None
+) -> Array:
+    """Return one 2-D convolution of all taps side by side, which for few channels is quicker."""
+    frames = _num_output_frames(stride, x, kernel)
+    taps = [_frames_at_tap(tap, x, stride, frames) for tap in range(len(kernel))]
+    rows, columns, channels, out = kernel.shape[1:]
+    kernel = jnp.moveaxis(kernel, 0, 2).reshape(rows, columns, len(kernel) * channels, out)
+    y = conv2d.conv2d(jnp.concatenate(taps, axis=-1), kernel, stride[1], padding, bias)
+    return y.reshape(x.shape[0], frames, *y.shape[1:])
 
 
 def _forward(

@@ -1,5 +1,6 @@
 """Scheduling hints and reductions for XLA's CPU backend, where the order decides peak memory."""
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -16,10 +17,32 @@ def after(earlier: list[Array], array: Array) -> Array:
     """
     if not applies():
         return array
-    number = sum(one.ravel()[0].astype(jnp.float32) for one in earlier)
+    return array + _zero_of(earlier).astype(array.dtype)
+
+
+@jax.custom_jvp
+def computed(array: Array) -> Array:
+    """Return `array`, such that it is in memory before anything is computed from it.
+
+    XLA would rather compute an elementwise `array` again within each operation that uses it. This
+    makes it pass through a loop of no steps, whose number of steps XLA cannot know.
+    """
+    if not applies():
+        return array
+    steps = _zero_of([array])
+    loop = lax.while_loop(lambda c: c[0] < steps, lambda c: (c[0] + 1, -c[1]), (0, array))
+    return loop[1]
+
+
+computed.defjvp(lambda primals, tangents: (computed(*primals), *tangents))
+
+
+def _zero_of(arrays: list[Array]) -> Array:
+    """Return an integer zero that XLA must compute from the arrays."""
+    number = sum(one.ravel()[0].astype(jnp.float32) for one in arrays)
     bits = lax.bitcast_convert_type(number, jnp.int32)
     # A population count of 32 bits is at most 32, so that >> 6 gives zero.
-    return array + (lax.population_count(bits) >> 6).astype(array.dtype)
+    return lax.population_count(bits) >> 6
 
 
 def applies() -> bool:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from pipeline.backend import cpu_schedule
+
 
 @flax.struct.dataclass
 class Memory:
@@ -49,8 +51,14 @@ class CausalCache:
         The last `keep` frames of the result are cached for the next chunk.
         """
         joined = jnp.concatenate([before(x) if self.first else self._given.pop(), x], axis=1)
-        self._kept.append(joined[:, max(0, joined.shape[1] - keep) :])
-        return joined
+        if not keep or not joined.size:
+            self._kept.append(joined[:, :0])
+            return joined
+        # Otherwise XLA would leave what is cached for last, and hold what it is computed from.
+        joined = cpu_schedule.computed(joined)
+        kept = cpu_schedule.computed(joined[:, max(0, joined.shape[1] - keep) :])
+        self._kept.append(kept)
+        return cpu_schedule.after([kept], joined)
 
     def remember(
         self, x: Float[Array, "b t ..."]
@@ -80,6 +88,18 @@ class CausalCache:
                 f"{len(self._given)} arrays of the cache were not used: it is from another network"
             )
         return tuple(self._kept)
+
+
+def with_context(
+    cache: CausalCache | None,
+    x: Float[Array, "b t h w c"],
+    before: Callable[[Array], Array],
+    keep: int,
+) -> Array:
+    """Return `cache.prepend_context(x, before, keep)`; without a cache, x is a whole clip."""
+    if cache is None:
+        return jnp.concatenate([before(x), x], axis=1)
+    return cache.prepend_context(x, before, keep)
 
 
 def starts_clip(cache: CausalCache | None) -> bool:

@@ -12,7 +12,7 @@ from pipeline.backend.conv3d import Padding3d, conv3d
 from pipeline.backend.halo import with_halo_exchange
 from pipeline.core.errors import ConfigError
 from pipeline.nn import init
-from pipeline.nn.cache import CausalCache, starts_clip
+from pipeline.nn.cache import CausalCache, starts_clip, with_context
 
 PADDINGS = ("replicate", "first_frame", "zeros")
 # What lies beyond the edges of a frame, and the mode of jnp.pad that makes it.
@@ -83,10 +83,8 @@ class CausalConv3d(nnx.Module):
         taps = self.kernel.shape[0]
         x = x.astype(self.dtype)
         if taps > 1:
-            cache = cache or CausalCache()
-            x = cache.prepend_context(
-                x, lambda x: self._context(x, taps - 1), keep=taps - self.stride[0]
-            )
+            keep = taps - self.stride[0]
+            x = with_context(cache, x, lambda x: self._context(x, taps - 1), keep)
         return self._convolved(x)
 
     def _convolved(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h2 w2 d"]:

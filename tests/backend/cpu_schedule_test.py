@@ -29,6 +29,13 @@ def test_the_dependency_is_added_on_a_single_cpu_device_only():
         assert operations() == 0
 
 
+def test_a_computed_array_is_the_array_and_has_its_gradient():
+    x = jax.random.normal(jax.random.key(0), (3, 4)).at[0, 0].set(jnp.nan)
+    np.testing.assert_array_equal(jax.jit(cpu_schedule.computed)(x), x)
+    grad = jax.jit(jax.grad(lambda x: (cpu_schedule.computed(x) ** 2).sum()))(x)
+    np.testing.assert_array_equal(grad, 2 * x)
+
+
 @pytest.mark.parametrize("backend", ["cpu", "tpu"])
 def test_sum_of_pixels_on_every_backend(backend):
     x = jax.random.normal(jax.random.key(0), (2, 5, 3))

@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from pipeline.backend import target
+from pipeline.backend import conv3d, target
 from pipeline.core.errors import ConfigError
 from pipeline.nn.cache import CausalCache
 from pipeline.nn.conv3d import EDGES, CausalConv3d, CentredConv3d
@@ -55,7 +55,9 @@ def reference(made: CausalConv3d, x: jax.Array) -> jax.Array:
 
 @pytest.mark.parametrize("size, stride", CASES, ids=str)
 @pytest.mark.parametrize("time_padding", ["replicate", "zeros"])
-def test_matches_a_convolution_of_the_padded_clip(size, stride, time_padding):
+def test_matches_a_convolution_of_the_padded_clip(size, stride, time_padding, monkeypatch):
+    if time_padding == "zeros":  # as with many channels, whose taps are convolutions of their own
+        monkeypatch.setattr(conv3d, "NARROW", 0)
     made = layer(size, stride, time_padding=time_padding)
     x = jax.random.normal(jax.random.key(2), (2, 5, 6, 8, 2))
     graphdef, params = nnx.split(made)

@@ -19,7 +19,7 @@ from jax import lax
 from pipeline.backend.halo import with_halo_exchange
 from pipeline.networks.video.residual import Clip
 from pipeline.nn.attention import SpatialAttention
-from pipeline.nn.cache import CausalCache, starts_clip
+from pipeline.nn.cache import CausalCache, starts_clip, with_context
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.conv3d import CausalConv3d, convolve_3d
 from pipeline.nn.norm import RMSNorm
@@ -71,7 +71,7 @@ class GroupConv(CausalConv3d):
 
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         x, first = x.astype(self.dtype), starts_clip(cache)
-        joined = (cache or CausalCache()).prepend_context(x, lambda x: x[:, :1], keep=1)
+        joined = with_context(cache, x, lambda x: x[:, :1], keep=1)
         if not first:
             return self._groups(joined)
         head = self._convolved(joined[:, :2])

@@ -26,7 +26,7 @@ from pipeline.networks.video.residual import (
     Stage,
 )
 from pipeline.nn.attention import SpatialAttention
-from pipeline.nn.cache import CausalCache, starts_clip
+from pipeline.nn.cache import CausalCache, starts_clip, with_context
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.conv3d import CausalConv3d, convolve_3d
 from pipeline.nn.norm import LayerNorm
@@ -70,7 +70,7 @@ class TimeHalving(Mixed):
 
     def __call__(self, x: Clip, cache: CausalCache | None = None) -> Clip:
         x = x.astype(self.dtype)
-        joined = (cache or CausalCache()).prepend_context(x, lambda x: x[:, :1], keep=1)
+        joined = with_context(cache, x, lambda x: x[:, :1], keep=1)
         pooled = (joined[:, :-2:2] + joined[:, 1:-1:2] + joined[:, 2::2]) / 3
         kernel, bias = (each[...].astype(self.dtype) for each in (self.kernel, self.bias))
         return self.mixed(pooled, convolve_3d(joined, kernel, (2, 1, 1), bias))

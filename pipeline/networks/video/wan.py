@@ -27,7 +27,7 @@ from pipeline.networks.video.residual import (
     Stage,
 )
 from pipeline.nn.attention import SpatialAttention
-from pipeline.nn.cache import CausalCache, starts_clip
+from pipeline.nn.cache import CausalCache, starts_clip, with_context
 from pipeline.nn.conv import Conv, UpsamplingConv
 from pipeline.nn.conv3d import CausalConv3d, convolve_3d
 from pipeline.nn.norm import RMSNorm
@@ -49,8 +49,8 @@ class TimeHalving(CausalConv3d):
         """
         first = starts_clip(cache)
         self._check_frames(x.shape[1], first=first)
-        cache, x = cache or CausalCache(), x.astype(self.dtype)
-        joined = cache.prepend_context(x, lambda x: x[:, :0], keep=1)
+        x = x.astype(self.dtype)
+        joined = with_context(cache, x, lambda x: x[:, :0], keep=1)
         if joined.shape[1] < 3:  # frame 0 alone
             return joined
         kernel, bias = (each[...].astype(self.dtype) for each in (self.kernel, self.bias))
@@ -72,7 +72,7 @@ class TimeDoubling(CausalConv3d):
         head, rest = (x[:, :1], x[:, 1:]) if starts_clip(cache) else (x[:, :0], x)
         b, t, h, w, c = rest.shape
         zeros = jnp.zeros((b, 2, h, w, c), rest.dtype)
-        joined = (cache or CausalCache()).prepend_context(rest, lambda _: zeros, keep=2)
+        joined = with_context(cache, rest, lambda _: zeros, keep=2)
         if not t:
             return head
         kernel, bias = (each[...].astype(self.dtype) for each in (self.kernel, self.bias))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pipeline.nn.cache import CausalCache
+from pipeline.nn.cache import CausalCache, with_context
 from pipeline.nn.conv import Conv
 
 Clip = Float[Array, "b _ _ _ _"]
@@ -14,9 +14,7 @@ Clip = Float[Array, "b _ _ _ _"]
 
 def frame_before(x: Clip, cache: CausalCache | None) -> Clip:
     """Return for each frame the one before it; the first frame of a clip has one of zeros."""
-    cache = cache or CausalCache()
-    joined = cache.prepend_context(x, lambda x: jnp.zeros_like(x[:, :1]), keep=1)
-    return joined[:, :-1]
+    return with_context(cache, x, lambda x: jnp.zeros_like(x[:, :1]), keep=1)[:, :-1]
 
 
 def conv(width: int, out: int, size: int, rngs: nnx.Rngs, dtype: Any, **settings: Any) -> Conv:
