@@ -62,6 +62,11 @@ def regularizers_of(config: Mapping[str, Any]) -> Regularizers:
     where = f"config.regularizers.{found.parts[0][0]}"
     if config["step"] == "elbo":
         raise ConfigError(f"{where} needs config.step='adversarial', also without a GAN")
+    if found.changes_images and "wavelet" in config["objective"]:
+        raise ConfigError(
+            f"{where}: objective.wavelet compares arrays of the encoder and the decoder, which have "
+            "other sizes here: remove one of them"
+        )
     kind: Any = find("pipeline.models", str(config["model"]["name"]), where="model")
     if not getattr(kind, "regularizes_latents", False):
         raise ConfigError(

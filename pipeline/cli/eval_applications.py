@@ -166,7 +166,7 @@ def _probed(model: Any, values: flags.FlagValues, opened: Open, data: Any) -> di
         where="--features",
     )
     size = min(settings.batch_size, data.num_examples)
-    with data.train(size, settings.seed) as train, opened("encoding") as held_out:
+    with data.train(size, settings.seed) as train, opened("probing the latents") as held_out:
         return probe.evaluate(model, train, held_out, settings, features=features)
 
 

@@ -40,8 +40,17 @@ def teacher_features(teacher: Any, frozen: Mapping[str, Array], batch: Batch) ->
 
 
 def codec_features(outputs: Outputs, layer: str) -> Map:
-    """Return the output of a layer of the codec, or its latents if `layer` is ""."""
+    """Return the output of a layer of the codec, or its latents if `layer` is "".
+
+    Raises:
+      ConfigError: they are on no grid.
+    """
     found = outputs.aux["layers"][layer] if layer else outputs.latents[0].z
+    if found.ndim not in (4, 5):
+        raise ConfigError(
+            f"{layer or 'the latents'} of shape {list(found.shape[1:])}, without the batch, are "
+            "on no grid of rows and columns: name a layer that is, to compare with a teacher's"
+        )
     return found.astype(jnp.float32)
 
 

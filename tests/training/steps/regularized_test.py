@@ -136,6 +136,11 @@ def test_mistakes_are_named(regularizers, message):
         recipe(**regularizers)
 
 
+def test_a_changed_target_and_arrays_of_the_networks_exclude_one_another():
+    with pytest.raises(ConfigError, match="wavelet compares arrays of the encoder"):
+        recipe(dict(wavelet={}), equivariance={})
+
+
 def test_models_and_steps_without_a_place_for_them_are_named():
     config = tiny_gan.recipe()
     config.regularizers = ConfigDict(dict(noise={}))

@@ -71,6 +71,12 @@ def test_a_frozen_encoder_teaches_latents_and_gets_no_gradient(tmp_path):
         gradients(jnp.zeros((2, 4, 4, 5)), {**term.frozen, **own})
 
 
+def test_latents_without_a_grid_are_named():
+    tokens = jnp.zeros((2, 9, 3))
+    with pytest.raises(ConfigError, match=r"the latents of shape \[9, 3\], without the batch"):
+        alignment.codec_features(Outputs(None, (Latent(tokens, tokens),)), "")
+
+
 def test_a_teacher_must_be_named():
     with pytest.raises(ConfigError, match=r"objective\.vf\.teacher is missing: name a frozen"):
         vf()
