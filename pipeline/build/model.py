@@ -64,8 +64,8 @@ def regularizers_of(config: Mapping[str, Any]) -> Regularizers:
         raise ConfigError(f"{where} needs config.step='adversarial', also without a GAN")
     if found.changes_images and "wavelet" in config["objective"]:
         raise ConfigError(
-            f"{where}: objective.wavelet compares arrays of the encoder and the decoder, whose sizes "
-            "differ here: remove one of them"
+            f"{where}: objective.wavelet compares arrays of encoder and decoder, whose sizes differ "
+            "here: remove one of them"
         )
     kind: Any = find("pipeline.models", str(config["model"]["name"]), where="model")
     if not getattr(kind, "regularizes_latents", False):
