@@ -64,7 +64,7 @@ def regularizers_of(config: Mapping[str, Any]) -> Regularizers:
         raise ConfigError(f"{where} needs config.step='adversarial', also without a GAN")
     if found.changes_images and "wavelet" in config["objective"]:
         raise ConfigError(
-            f"{where}: objective.wavelet compares arrays of encoder and decoder, whose sizes differ "
+            f"{where}: objective.wavelet compares arrays of both networks, whose sizes differ "
             "here: remove one of them"
         )
     kind: Any = find("pipeline.models", str(config["model"]["name"]), where="model")
