@@ -60,6 +60,7 @@ MORE_INSTRUCTIONS = {
     "nvae/imagenet32.py": 56_000,
     "nvae/mnist.py": 42_000,
     "nvae/small.py": 56_000,
+    "eq_vae/kl_f8.py": 54_000,
     "kl_f8/sd.py": 54_000,
     "kl_f8/sd3.py": 54_000,
     "rq_vae/f32.py": 27_000,
