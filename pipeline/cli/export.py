@@ -13,10 +13,11 @@ Example:
   strata export --workdir runs/digits --out codec
 """
 
+import fnmatch
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -197,10 +198,21 @@ def _without_paths(objective: Mapping[str, Any]) -> dict[str, Any]:
     """Return the objective's settings without the paths of its networks' files."""
     paths = objectives.path_arguments()
     return {
-        name: {key: value for key, value in part.items() if key not in paths[name]}
-        if name in paths
-        else part
+        name: _without(part, paths[name]) if name in paths else part
         for name, part in objective.items()
+    }
+
+
+def _without(settings: Mapping[str, Any], paths: Sequence[str], start: str = "") -> dict[str, Any]:
+    """Return settings without those that `paths` name, also inside one another."""
+    kept = {
+        key: value
+        for key, value in settings.items()
+        if not any(fnmatch.fnmatchcase(f"{start}{key}", path) for path in paths)
+    }
+    return {
+        key: _without(value, paths, f"{start}{key}.") if isinstance(value, Mapping) else value
+        for key, value in kept.items()
     }
 
 

@@ -347,7 +347,10 @@ def default_keys() -> dict[str, Any]:
 
 
 def path_arguments() -> dict[str, tuple[str, ...]]:
-    """Return the arguments of each term that say where files are on this machine, by term."""
+    """Return the arguments of each term that say where files are on this machine, by term.
+
+    A key inside an argument is "teacher.weights"; "*" stands for any key.
+    """
     modules = {name: load(package, name, where="") for name, package in packages().items()}
     return {name: module.PATHS for name, module in modules.items() if hasattr(module, "PATHS")}
 

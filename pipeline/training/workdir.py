@@ -5,6 +5,7 @@ config.json  env.json  checkpoints/<step>/  metrics.jsonl  speed.jsonl  tb/  sam
 The folder may be in a bucket, see pipeline.training.run_folder.
 """
 
+import fnmatch
 import json
 import os
 import pathlib
@@ -174,6 +175,8 @@ def write_json(path: Path | pathlib.Path, content: Mapping[str, Any]) -> None:
 
 
 def _is_free(key: str) -> bool:
+    if any(fnmatch.fnmatchcase(key, path) for path in network_paths()):
+        return True
     return any(key == free or key.startswith(free + ".") for free in (*FREE, *network_paths()))
 
 

@@ -18,6 +18,7 @@ from pipeline.losses import alignment
 from pipeline.losses.alignment import normalized
 from pipeline.losses.term import Term, Weight
 
+PATHS = ("targets.*.weights",)  # Arguments that say where files are on this machine.
 HOG = "hog"
 _BINS, _CELL = 9, 8
 

@@ -10,6 +10,8 @@ from pipeline.losses import alignment
 from pipeline.losses.alignment import normalized
 from pipeline.losses.term import Term, Weight, num_frames
 
+PATHS = ("teacher.weights",)  # Arguments that say where files are on this machine.
+
 
 def repa(
     *,

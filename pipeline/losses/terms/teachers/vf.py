@@ -16,6 +16,8 @@ from pipeline.losses import alignment
 from pipeline.losses.alignment import Map, normalized
 from pipeline.losses.term import Term, Weight
 
+PATHS = ("teacher.weights",)  # Arguments that say where files are on this machine.
+
 
 def vf(
     *,

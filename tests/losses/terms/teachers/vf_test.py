@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tiny_encoders
 
+from pipeline.cli.export import _without_paths
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Latent, Outputs
 from pipeline.losses import alignment
 from pipeline.losses.terms.teachers.vf import distance, trained, vf
+from pipeline.training.workdir import network_paths
 
 F = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
 
@@ -80,3 +82,9 @@ def test_latents_without_a_grid_are_named():
 def test_a_teacher_must_be_named():
     with pytest.raises(ConfigError, match=r"objective\.vf\.teacher is missing: name a frozen"):
         vf()
+
+
+def test_where_a_teachers_file_is_may_change_and_is_told_to_nobody():
+    given = {"vf": {"teacher": {"name": "dinov2", "weights": "/here", "size": 224}}}
+    assert _without_paths(given) == {"vf": {"teacher": {"name": "dinov2", "size": 224}}}
+    assert {"objective.vf.teacher.weights", "objective.repa.teacher.weights"} < {*network_paths()}
