@@ -34,10 +34,10 @@ SMALL: dict[str, dict[str, Any]] = {
     "maskgit_vqgan": dict(channels=(8, 16), groups=4, num_blocks=1),
     "patch_resnet": dict(patch=2, channels=(4, 8)),
     "rae": {
-        "encoder": dict(
+        "Encoder": dict(
             network=dict(width=4, depth=1, heads=2, hidden=8, patch=2, side=2), factor=2
         ),
-        "decoder": dict(width=8, depth=1, heads=2, hidden=8, patch=2),
+        "Decoder": dict(width=8, depth=1, heads=2, hidden=8, patch=2),
     },
     "residual_stack": dict(width=8, hidden=4, depth=1),
     "taesd": dict(width=8, num_blocks=1),
