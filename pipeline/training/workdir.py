@@ -31,6 +31,7 @@ FREE = (
     "watchdog",
     "preemption",
     "init.codec",
+    "init.encoder",
     "latent_cache",
     "teacher.codec",
     "data.path",
