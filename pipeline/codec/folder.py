@@ -24,7 +24,7 @@ from pipeline.core import bounds, parameters
 from pipeline.core.errors import CheckpointError, ConfigError, StrataError, one_line
 from pipeline.core.parameters import Abstract, ModelDef
 from pipeline.formats import safetensors_header
-from pipeline.formats.fingerprint import fingerprint_of
+from pipeline.formats.fingerprint import Fingerprint, fingerprint_of
 from pipeline.formats.names import first_few
 from pipeline.formats.safetensors_header import Tensor
 from pipeline.storage import transfer
@@ -32,7 +32,7 @@ from pipeline.storage.paths import as_path
 
 FORMAT, VERSION = "strata-codec", 1
 DTYPES = ("float32", "bfloat16")
-_AT_ONCE = 64  # tensors read of a file that is open
+_AT_ONCE = 16  # tensors read of a file that is open
 CARD, PREVIEW = "README.md", "preview.png"
 
 
@@ -71,8 +71,7 @@ def load(
         limit = bounds.Bounds.of(header)
         modeldef, shapes = _model(config, root / CONFIG, limit)
         _check(header, shapes, root / WEIGHTS)
-        weights = _read_weights(root / WEIGHTS)
-        digest = fingerprint_of(weights)
+        weights, digest = _read_weights(root / WEIGHTS)
         recorded = config.get("weights_sha256")
         if recorded and digest != recorded:
             raise CheckpointError(
@@ -80,7 +79,7 @@ def load(
                 f"{digest[:12]}..., and {CONFIG} says {str(recorded)[:12]}... (`strata export "
                 f"--workdir RUN --out {root} --overwrite` writes it again)"
             )
-    return modeldef, jax.device_put(weights), config, digest
+    return modeldef, weights, config, digest
 
 
 def check_dtype(dtype: str | None) -> None:
@@ -185,19 +184,23 @@ def _header(file: pathlib.Path) -> dict[str, Tensor]:
         return safetensors_header.read(file)
 
 
-def _read_weights(file: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_weights(file: pathlib.Path) -> tuple[dict[str, jax.Array], str]:
+    """Return the weights on the device, where each goes before the next is read, and their
+    fingerprint.
+    """
     with _damage_reported(file):
         with safetensors.safe_open(file, "numpy") as opened:
-            names = list(opened.keys())
-        weights = {}
+            names = sorted(opened.keys())
+        weights, fingerprint = {}, Fingerprint()
         # The file is mapped, and what was read of it counts as this process's memory until it is
         # closed.
         for first in range(0, len(names), _AT_ONCE):
             with safetensors.safe_open(file, "numpy") as opened:
-                weights |= {
-                    name: opened.get_tensor(name) for name in names[first : first + _AT_ONCE]
-                }
-        return weights
+                for name in names[first : first + _AT_ONCE]:
+                    array = opened.get_tensor(name)
+                    fingerprint.add(name, array)
+                    weights[name] = jax.device_put(array)
+        return weights, fingerprint.hexdigest()
 
 
 @contextlib.contextmanager

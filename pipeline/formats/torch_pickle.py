@@ -22,6 +22,7 @@ ERRORS = (OSError, ValueError, LookupError, EOFError, AttributeError, TypeError,
 ERRORS += (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
 ERRORS += (RuntimeError, MemoryError)  # deep nesting, encrypted zips; lengths that are damaged
 
+PROGRAM = "it is a TorchScript program, which is not run: give a diffusers folder or a state dict"
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAX_REPEATED = 1 << 24  # elements of a tensor that repeats a smaller storage
 _DTYPES = {
@@ -132,6 +133,8 @@ class _Unpickler(pickle.Unpickler):
 
 def _load_zip(file: io.BufferedIOBase) -> Any:
     with zipfile.ZipFile(file) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise ValueError(PROGRAM)
         (index,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
         folder = index.removesuffix("data.pkl")
         storages: dict[str, _Storage] = {}

@@ -13,6 +13,7 @@ from pipeline.storage import transfer
 
 TORCH = (".pth", ".pt", ".th", ".bin")
 HDF5 = (".h5", ".hdf5")
+SCRIPT = ".jit"
 
 
 def load(path: str) -> dict[str, np.ndarray]:
@@ -22,12 +23,15 @@ def load(path: str) -> dict[str, np.ndarray]:
     Tensors keep their layout; those of an HDF5 file are named by their path in it.
 
     Raises:
-      DataError: the file is missing, or is not in the format of its extension.
+      DataError: the file is missing, or is not in the format of its extension, or is a program of
+        TorchScript.
       ConfigError: the extension is unknown, or h5py is not installed.
     """
     ending = os.path.splitext(path)[1].lower()
     readers: dict[str, Any] = {".safetensors": _load_safetensors}
     readers |= dict.fromkeys(TORCH, torch_pickle.load) | dict.fromkeys(HDF5, _load_hdf5)
+    if ending == SCRIPT:
+        raise DataError(f"{path}: {torch_pickle.PROGRAM}")
     if ending not in readers:
         raise ConfigError(f"{path} must be a file of weights: {', '.join(readers)}")
     local = transfer.local_copy(path)
