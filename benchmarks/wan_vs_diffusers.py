@@ -2,17 +2,17 @@
 
     pip install diffusers==0.42.1
     python benchmarks/wan_vs_diffusers.py [--model wan21] [--frames 17] [--size 128] [--pairs 3] \\
-        [--chunk 8]
+        [--chunk 4]
     python benchmarks/wan_vs_diffusers.py --model wan22 --pairs 0 --no-memory       # parity alone
 
 Weights are random and the same for both, float32; the clip is noise. Both encode a clip to its
 posterior mean and decode that, in chunks of time: diffusers frame 0 and then 4 frames at a time,
-ours frame 0 and then `--chunk` frames (8 is what `Codec.encode_frames` takes at this size, and 0
-the whole clip). One process alternates both, ours first, so that other load on the machine affects
-both; ratios are of medians, our time over theirs, by wall clock and by CPU time. Memory is the peak
-of a separate process for each side and operation, with everything it loads; ours finds its programs
-in the compilation cache. Differences are the largest, over the standard deviation of diffusers'
-result. Prints one JSON row.
+ours frame 0 and then `--chunk` frames (0 takes the whole clip). One process alternates both, ours
+first, so that other load on the machine affects both; ratios are of medians, our time over theirs,
+by wall clock and by CPU time. Memory is the peak of a separate process for each side and operation,
+with everything it loads, diffusers from its folder and ours from the codec that was imported from
+it; ours finds its programs in the compilation cache. Differences are the largest, over the standard
+deviation of diffusers' result. Prints one JSON row.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from peak_memory import peak_bytes
 
 OPERATIONS = ("encode", "decode")
 SIDES = ("ours", "diffusers")
+CODEC = "codec"  # the folder, in diffusers', that ours reads
 MODELS = {
     "wan21": {},
     "wan22": dict(
@@ -74,23 +75,16 @@ class Diffusers:
 
 
 class Ours:
-    """Our model of the same folder, a chunk of time at a time."""
+    """The codec that was imported from the same folder, a chunk of time at a time."""
 
     def __init__(self, folder: str, chunk: int):
         import jax
-        from flax import nnx
 
-        from pipeline import models
         from pipeline.backend.jit import compiler_options
-        from pipeline.core import parameters
-        from pipeline.importers import diffusers as diffusers_importer
+        from pipeline.codec import folder as codec_folder
         from pipeline.nn.cache import CausalCache
 
-        imported = diffusers_importer.read([folder])
-        modeldef, _, _ = parameters.abstract(
-            lambda: models.create(imported.model, rngs=nnx.Rngs(0))
-        )
-        self.weights = {name: jax.device_put(array) for name, array in imported.arrays.items()}
+        modeldef, self.weights, _, _ = codec_folder.read(f"{folder}/{CODEC}")
         self.chunk, self.factor = chunk, modeldef.skeleton().temporal_factor
 
         def encode(weights, x, given):
@@ -133,9 +127,11 @@ def inputs(args: argparse.Namespace) -> dict[str, np.ndarray]:
 
 
 def create(model: str, folder: str) -> None:
-    """Write a folder of diffusers with random weights of which none is constant."""
+    """Write a folder of diffusers with random weights of which none is constant, and our codec."""
     import torch
     from diffusers import AutoencoderKLWan
+
+    from pipeline.cli.import_weights import import_codec
 
     torch.manual_seed(0)
     made = AutoencoderKLWan(**MODELS[model])
@@ -144,6 +140,7 @@ def create(model: str, folder: str) -> None:
             if name.endswith(("gamma", "bias")):
                 parameter.add_(0.1 * torch.randn_like(parameter))
     made.save_pretrained(folder)
+    import_codec("diffusers", [folder], pathlib.Path(folder, CODEC), license="unknown")
 
 
 def timed(function) -> tuple[float, float]:
@@ -238,7 +235,7 @@ def flags() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--chunk", type=int, default=8, help="frames at a time; 0 for all")
+    parser.add_argument("--chunk", type=int, default=4, help="frames at a time; 0 for all")
     parser.add_argument(
         "--threads", type=int, default=2, help="of torch; ours takes what the process may use"
     )
