@@ -48,7 +48,7 @@ MORE_INSTRUCTIONS = {
     "wf_vae/l_4ch.py": 90_000,
     "wf_vae/m_4ch.py": 90_000,
     "wf_vae/moving_crops.py": 88_000,
-    "ssvae/wf_vae.py": 95_000,
+    "ssvae/wf_vae.py": 100_000,
     "wf_vae/s_4ch.py": 90_000,
     "wf_vae/s_8ch.py": 90_000,
     "wf_vae/fsq.py": 90_000,
