@@ -50,8 +50,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.patch = 16
     config.model.num_tokens = 128
     config.model.latent_channels = 32
-    config.model.encoder = dict(width=768, depth=12, heads=12)
-    config.model.decoder = dict(width=768, depth=12, heads=12)
+    config.model.encoder_size = dict(width=768, depth=12, heads=12)
+    config.model.decoder_size = dict(width=768, depth=12, heads=12)
     config.model.bottleneck = ConfigDict(dict(name="identity.Identity"))
     config.model.auxiliary = ConfigDict()
     config.model.mask_lowest = 0.4
@@ -103,8 +103,8 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.patch = 4
     config.model.num_tokens = 4
     config.model.latent_channels = 4
-    config.model.encoder = dict(width=16, depth=1, heads=2)
-    config.model.decoder = dict(width=16, depth=1, heads=2)
+    config.model.encoder_size = dict(width=16, depth=1, heads=2)
+    config.model.decoder_size = dict(width=16, depth=1, heads=2)
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.weight = 0.1
     config.objective.adversarial.start = config.num_steps

@@ -31,8 +31,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.patch = 16
     config.model.num_tokens = 64
     config.model.latent_channels = 32
-    config.model.encoder = dict(width=768, depth=12, heads=12)
-    config.model.decoder = dict(width=768, depth=12, heads=12)
+    config.model.encoder_size = dict(width=768, depth=12, heads=12)
+    config.model.decoder_size = dict(width=768, depth=12, heads=12)
     config.model.bottleneck = ConfigDict()
     config.model.bottleneck.name = "soft_vq.SoftVQ"
     config.model.bottleneck.codebook_size = 8_192

@@ -34,8 +34,8 @@ def get_config(arg: str = "") -> ConfigDict:
     config.model.patch = 16
     config.model.num_tokens = 64
     config.model.latent_channels = 16
-    config.model.encoder = dict(width=768, depth=12, heads=12)
-    config.model.decoder = dict(width=1_024, depth=24, heads=16)
+    config.model.encoder_size = dict(width=768, depth=12, heads=12)
+    config.model.decoder_size = dict(width=1_024, depth=24, heads=16)
     config.model.bottleneck = dict(name="gaussian.Gaussian")
 
     adversarial = config.objective.adversarial
@@ -61,8 +61,8 @@ def tiny(config: ConfigDict) -> ConfigDict:
     config.model.patch = 4
     config.model.num_tokens = 4
     config.model.latent_channels = 4
-    config.model.encoder = dict(width=16, depth=1, heads=2)
-    config.model.decoder = dict(width=16, depth=1, heads=2)
+    config.model.encoder_size = dict(width=16, depth=1, heads=2)
+    config.model.decoder_size = dict(width=16, depth=1, heads=2)
     config.objective.perceptual.weight = 0.0
     config.objective.adversarial.weight = 0.1
     config.objective.adversarial.start = config.num_steps

@@ -22,5 +22,5 @@ def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` is as in configs/titok/bl64_kl.py."""
     config = bl64["get_config"]()
     config.model.num_tokens = 32
-    config.model.encoder = dict(width=1_024, depth=24, heads=16)
+    config.model.encoder_size = dict(width=1_024, depth=24, heads=16)
     return bl64["tiny"](config) if arg == "tiny" else config

@@ -22,7 +22,8 @@ HQ = dict(image_size=8, image_channels=1, width=4, depth=1, num_codes=4, dim=2)
 IAF = dict(image_size=8, width=4, zdim=2, likelihood=dict(name="logistic_mixture", num_mixtures=1))
 NVAE = dict(image_size=8, channels=4, groups=(1, 1), latent_dim=2, cells=1, blocks=(1,))
 TRANSFORMER = dict(width=8, depth=1, heads=2)
-TOKENS = dict(image_size=8, patch=4, num_tokens=3, encoder=TRANSFORMER, decoder=TRANSFORMER)
+SIZES = dict(encoder_size=TRANSFORMER, decoder_size=TRANSFORMER)
+TOKENS = dict(image_size=8, patch=4, num_tokens=3, **SIZES)
 # At least one small recipe of each class; a codec has one for each family of networks.
 RECIPES = {
     "autoencoder.Autoencoder, ldm": ldm(),

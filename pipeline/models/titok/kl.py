@@ -20,7 +20,7 @@ class TiTokKL(TokenAutoencoder):
       image_size, image_channels: shape of an image.
       patch: pixels along each side of a patch.
       num_tokens, latent_channels: number of tokens, and of the channels of each one's latent.
-      encoder, decoder: width, depth and heads of the two transformers.
+      encoder_size, decoder_size: width, depth and heads of the two transformers.
       bottleneck: recipe of the bottleneck, a dict with the key `name`.
     """
 
@@ -34,8 +34,8 @@ class TiTokKL(TokenAutoencoder):
         patch: int = 16,
         num_tokens: int = 64,
         latent_channels: int = 16,
-        encoder: Mapping[str, Any],
-        decoder: Mapping[str, Any],
+        encoder_size: Mapping[str, Any],
+        decoder_size: Mapping[str, Any],
         bottleneck: Mapping[str, Any] = GAUSSIAN,
         rngs: nnx.Rngs,
         dtype: Any = jnp.float32,
@@ -46,8 +46,8 @@ class TiTokKL(TokenAutoencoder):
             patch=patch,
             num_tokens=num_tokens,
             latent_channels=latent_channels,
-            encoder=encoder,
-            decoder=decoder,
+            encoder_size=encoder_size,
+            decoder_size=decoder_size,
             bottleneck=bottleneck,
             rngs=rngs,
             dtype=dtype,

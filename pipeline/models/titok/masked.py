@@ -43,7 +43,7 @@ class MAETok(ScaledTokens):
       image_size, image_channels: shape of an image.
       patch: pixels along each side of a patch.
       num_tokens, latent_channels: number of tokens, and of the channels of each one's latent.
-      encoder, decoder: width, depth and heads of the two transformers.
+      encoder_size, decoder_size: width, depth and heads of the two transformers.
       bottleneck: recipe of the bottleneck, a dict with the key `name`.
       auxiliary: auxiliary decoders by name: width, depth and heads of each one, and the `channels`
         that it predicts for a patch.
@@ -62,8 +62,8 @@ class MAETok(ScaledTokens):
         patch: int = 16,
         num_tokens: int = 128,
         latent_channels: int = 32,
-        encoder: Mapping[str, Any],
-        decoder: Mapping[str, Any],
+        encoder_size: Mapping[str, Any],
+        decoder_size: Mapping[str, Any],
         bottleneck: Mapping[str, Any] = IDENTITY,
         auxiliary: Mapping[str, Mapping[str, Any]] | None = None,
         mask_lowest: float | int = 0.4,
@@ -83,8 +83,8 @@ class MAETok(ScaledTokens):
             patch=patch,
             num_tokens=num_tokens,
             latent_channels=latent_channels,
-            encoder=encoder,
-            decoder=decoder,
+            encoder_size=encoder_size,
+            decoder_size=decoder_size,
             bottleneck=bottleneck,
             rngs=rngs,
             dtype=dtype,

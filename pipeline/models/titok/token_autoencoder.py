@@ -48,8 +48,8 @@ class TokenAutoencoder(nnx.Module):
         patch: int,
         num_tokens: int,
         latent_channels: int,
-        encoder: Mapping[str, Any],
-        decoder: Mapping[str, Any],
+        encoder_size: Mapping[str, Any],
+        decoder_size: Mapping[str, Any],
         bottleneck: Mapping[str, Any],
         rngs: nnx.Rngs,
         dtype: Any,
@@ -66,7 +66,7 @@ class TokenAutoencoder(nnx.Module):
             latent_channels,
         )
         self.latent_shapes = ((num_tokens, latent_channels),)
-        sizes = sizes_of(encoder, "model.encoder")
+        sizes = sizes_of(encoder_size, "model.encoder_size")
         self.encoder: Any = self.encoder_class(
             in_channels=image_channels,
             out_channels=kind.num_inputs(latent_channels),
@@ -80,7 +80,7 @@ class TokenAutoencoder(nnx.Module):
         )
         self.tokens = learned(rngs, (num_tokens, sizes["width"]))
         self.decoder = self.patch_decoder(
-            decoder, patch**2 * image_channels, "model.decoder", rngs, dtype
+            decoder_size, patch**2 * image_channels, "model.decoder_size", rngs, dtype
         )
         self.bottleneck = construct(
             BOTTLENECKS,

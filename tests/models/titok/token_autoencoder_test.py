@@ -11,7 +11,12 @@ from pipeline.core.errors import ConfigError
 
 SIZES = dict(width=8, depth=1, heads=2)
 RECIPE = dict(
-    name="titok.MAETok", image_size=32, patch=4, num_tokens=3, encoder=SIZES, decoder=SIZES
+    name="titok.MAETok",
+    image_size=32,
+    patch=4,
+    num_tokens=3,
+    encoder_size=SIZES,
+    decoder_size=SIZES,
 )
 
 
@@ -60,7 +65,7 @@ def test_training_gives_the_mask_and_predictions_and_evaluation_sees_the_whole_i
     "settings, message",
     [
         (dict(mask_lowest=0.7), "mask_lowest=0.7 and model.mask_highest=0.6"),
-        (dict(encoder=dict(layers=3)), "model.encoder.layers is unknown"),
+        (dict(encoder_size=dict(layers=3)), "model.encoder_size.layers is unknown"),
         (dict(auxiliary=dict(hog=SIZES)), "model.auxiliary.hog.channels is missing"),
         (dict(patch=5), "must be a multiple of 5"),
     ],

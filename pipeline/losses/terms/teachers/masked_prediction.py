@@ -47,7 +47,7 @@ def masked_prediction(
         if found is None or mask is None:
             raise ConfigError(
                 f"{where} needs a model with masked patches and auxiliary decoders, such as "
-                "token_autoencoder.TokenAutoencoder"
+                "titok.MAETok"
             )
         missing = [name for name in targets if name not in found]
         if missing:
