@@ -8,9 +8,9 @@
     strata export --workdir runs/small --out small/
 
 The blocks at the image's resolution and at half of it cost the most. The student has none of the
-former and one of the latter, each way; all its arrays start as TAEF2's, which costs 13 dB at first
-and comes back within minutes, where a narrower student from random weights needs days. The encoder
-learns TAEF2's latents, and the decoder learns from these the originals, at first by L1 alone.
+former and one of the latter, each way; all its arrays start as TAEF2's, which costs 13 dB at first,
+of which 9 come back within minutes. The encoder learns TAEF2's latents, and the decoder learns from
+these the originals.
 
 For any TAESD: --config.model.latent_channels and the pooling of both networks are those of TAEF2.
 One GPU, an hour; docs/benchmarks/finetune.md has our figures, on a CPU. The settings are ours.

@@ -12,7 +12,8 @@ The student's encoder learns the mean of the teacher's posterior by its squared 
 learns from the teacher's latents: the teacher's images and the originals, both by L1, a perceptual
 distance, and in the last third a discriminator. The exported config.json and card record whose
 latents the student reads. --config.model.encoder.width=32 and the decoder's make it four times
-cheaper still. One GPU, some hours; docs/benchmarks/finetune.md has our figures on a CPU.
+cheaper still, from random weights: 46 minutes on a CPU left 20 dB (docs/benchmarks/finetune.md). A
+student of a TAESD starts from it instead, with fewer blocks: configs/distill/taef2.py.
 
 The network, the batch of 16 and Adam at 3e-4 with b2 = 0.9 are those of TAESD's author, who
 published no other settings; weights and schedule are ours.
