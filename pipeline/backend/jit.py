@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from pipeline.backend import program_memory
 from pipeline.core import progress
 
 _CPU = {
@@ -70,11 +71,23 @@ class jit:
             return self._nested(*args, **kwargs)
         if not progress.screen.enabled:
             return self.outermost(*args, **kwargs)
+        with self._compiling(args, kwargs):
+            return self.outermost(*args, **kwargs)
+
+    def memory(self, *args: Any, **kwargs: Any) -> program_memory.ProgramMemory | None:
+        """Return what a call with these arguments, or shapes of some, needs; None if unknown.
+
+        The program is compiled for it, and not again for the call.
+        """
+        with self._compiling(args, kwargs):
+            compiled = self.outermost.lower(*args, **kwargs).compile()
+        return program_memory.of(compiled, on_cpu=jax.default_backend() == "cpu")
+
+    def _compiling(self, args: Any, kwargs: Any) -> contextlib.AbstractContextManager[Any]:
         shapes = tuple(getattr(leaf, "shape", ()) for leaf in jax.tree.leaves((args, kwargs)))
         is_new = shapes not in self._compiled
         self._compiled.add(shapes)
-        with compiling(self._what) if is_new else contextlib.nullcontext():
-            return self.outermost(*args, **kwargs)
+        return compiling(self._what) if is_new else contextlib.nullcontext()
 
 
 def _is_traced(arguments: Any) -> bool:

@@ -1,6 +1,7 @@
 """Decode the latents that `strata encode` wrote, images into PNG files and videos into mp4 files.
 
-strata decode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk LATENT_FRAMES] [--json F]
+strata decode --codec CODEC IN... --out DIR [--tile PIXELS|auto]
+              [--chunk LATENT_FRAMES|auto] [--memory SIZE] [--json F]
 
 IN are .safetensors files and folders of them. Files that cannot be decoded are reported and
 skipped, and the exit code is then 65. The same command resumes: it only decodes files that are
@@ -67,7 +68,7 @@ def _work(codec: Any, values: flags.FlagValues) -> tuple[file_batch.Work, dict[s
     def in_parts(path: pathlib.Path, stem: pathlib.Path, advance: Any) -> dict[str, Any]:
         return any_size_files.decode(codec, path, stem, **parts, advance=advance)
 
-    return in_parts, parts
+    return in_parts, parts | file_batch.budget(codec)
 
 
 def _of_one_size(codec: Any, path: pathlib.Path, stem: pathlib.Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Encode image and video files into latents, one safetensors file each, for `strata decode`.
 
-strata encode --codec CODEC IN... --out DIR [--tile PIXELS] [--chunk FRAMES] [--fit tile|resize]
+strata encode --codec CODEC IN... --out DIR [--tile PIXELS|auto] [--chunk FRAMES|auto]
+              [--memory SIZE] [--fit tile|resize]
               [--label N|LIST|folders] [--json F]
 
 The latents are the posterior means in float32. With --label, a codec that is conditioned on classes
@@ -89,7 +90,7 @@ def _work(
         result = any_size_files.encode(codec, path, target, **parts, advance=advance)
         return {"out": str(target), "latent_numbers": math.prod(result["latent_shape"])} | result
 
-    return inputs, in_parts, parts
+    return inputs, in_parts, parts | file_batch.budget(codec)
 
 
 def _of_one_size(

@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from pipeline.cli import flags as cli_flags
 from pipeline.core import progress
 from pipeline.core.errors import ConfigError
 from pipeline.storage import ownership, transfer
@@ -23,22 +24,29 @@ _DOING = {"reconstruct": "reconstructing", "encode": "encoding", "decode": "deco
 
 
 def define_parts(values: flags.FlagValues) -> None:
-    """Define --tile and --chunk."""
-    flags.DEFINE_integer(
+    """Define --tile, --chunk and --memory."""
+    cli_flags.define_number_or_auto(
+        values,
         "tile",
-        None,
-        "Side in pixels of the tiles into which large frames are cut.",
-        flag_values=values,
-        lower_bound=1,
+        'Side in pixels of the tiles into which large frames are cut; "auto" cuts into the largest '
+        "for which --memory suffices, if whole frames do not fit.",
+        least=1,
     )
-    flags.DEFINE_integer(
+    cli_flags.define_number_or_auto(
+        values,
         "chunk",
-        None,
         "Frames per chunk (for strata decode: latent frames), which bounds memory; 0 for whole "
         "clips. By default 8 (2), or up to 32 (8) if a frame has at most half the pixels of "
-        "128x128 and the result does not depend on it.",
+        '128x128 and the result does not depend on it; "auto" is as many of these as --memory '
+        "suffices for.",
+        least=0,
+    )
+    flags.DEFINE_string(
+        "memory",
+        None,
+        "What --tile auto and --chunk auto may take on the device, such as 8GiB, with the weights; "
+        "by default nine tenths of what it has.",
         flag_values=values,
-        lower_bound=0,
     )
 
 
@@ -71,9 +79,11 @@ def has_any_size(codec: Any, values: flags.FlagValues) -> bool:
         raise ConfigError(
             "--fit is for codecs of one size: this one takes any, and --tile cuts large frames"
         )
-    if not free and (values.tile is not None or values.chunk is not None):
+    given = [values[name].value is not None for name in ("tile", "chunk", "memory")]
+    if not free and any(given):
         raise ConfigError(
-            f"--tile and --chunk are for codecs of any size: this one takes {codec.image_shape}"
+            "--tile, --chunk and --memory are for codecs of any size: this one takes "
+            f"{codec.image_shape}"
         )
     if free and values.chunk is not None and not codec.is_video:
         raise ConfigError("--chunk is for video codecs: this one is an image codec")
@@ -81,39 +91,53 @@ def has_any_size(codec: Any, values: flags.FlagValues) -> bool:
 
 
 def parts(codec: Any, values: flags.FlagValues, *, step: int) -> dict[str, Any]:
-    """Return `tile` (None for whole frames) and `chunk` ("auto" by default, 0 for whole clips).
+    """Return `tile` (None for whole frames) and `chunk` (None by default, 0 for whole clips).
 
-    A chunk must be a multiple of `step`, the codec's frames_step or latents_step.
+    Either may be "auto". A chunk must be a multiple of `step`, the codec's frames_step or
+    latents_step. The codec takes --memory as its budget.
 
     Raises:
-      ConfigError: the codec cannot work with such a tile or chunk.
+      ConfigError: the codec cannot work with such a tile or chunk, or --memory is no size, or for
+        nothing.
     """
+    from pipeline.codec.memory import byte_sizes
     from pipeline.codec.tiling import padding
 
-    space, tile = codec.spatial_factor, values.tile
-    if tile is not None and not padding.is_tile(tile, space):
+    space, tile, chunk = codec.spatial_factor, values.tile, values.chunk
+    if isinstance(tile, int) and not padding.is_tile(tile, space):
         raise ConfigError(
             f"--tile {tile} must be a multiple of {space} pixels (this codec's spatial factor) and "
             f"at least {2 * space}"
         )
-    if values.chunk and not padding.is_chunk(values.chunk, step):
-        few = f"{values.chunk // step * step or step}"
+    if isinstance(chunk, int) and chunk and not padding.is_chunk(chunk, step):
+        few = f"{chunk // step * step or step}"
         of = "windows" if codec.windows else "temporal factor"
         raise ConfigError(
-            f"--chunk {values.chunk} must be a multiple of {step} frames (this codec's {of}), such "
-            f"as {few}, or 0 for whole clips"
+            f"--chunk {chunk} must be a multiple of {step} frames (this codec's {of}), such as "
+            f"{few}, or 0 for whole clips"
         )
-    return dict(tile=tile, chunk="auto" if values.chunk is None else values.chunk)
+    if values.memory is not None:
+        if "auto" not in (tile, chunk):
+            raise ConfigError(
+                "--memory is what --tile auto and --chunk auto may take: give one of them"
+            )
+        codec.memory = byte_sizes.parse(values.memory, "--memory")
+    return dict(tile=tile, chunk=chunk)
 
 
-def warn_of_chunks(command: str, codec: Any, chunk: int | str, *, causal: bool) -> None:
+def budget(codec: Any) -> dict[str, Any]:
+    """Return the setting --memory, on which results depend where tiles or chunks are "auto"."""
+    return {} if codec.memory is None else {"memory": codec.memory}
+
+
+def warn_of_chunks(command: str, codec: Any, chunk: int | str | None, *, causal: bool) -> None:
     """Warn on standard error if results depend on the chunks; the remarks of each video say so too.
 
     `causal` is whether the part of the codec that the command uses (encoder, decoder or both) is
     causal.
     """
-    if codec.is_video and not causal and chunk and codec.windows is None:
-        of = "" if isinstance(chunk, str) else f" of {chunk}"
+    if codec.is_video and not causal and chunk != 0 and codec.windows is None:
+        of = f" of {chunk}" if isinstance(chunk, int) else ""
         print(
             f"strata {command}: this codec is not causal: results in chunks{of} differ from those "
             "of whole clips; --chunk 0 takes clips whole, in memory that grows with their length",

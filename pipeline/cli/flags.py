@@ -88,6 +88,13 @@ def define_path(
     flags.DEFINE_flag(flag, values, module_name=_PATHS)
 
 
+def define_number_or_auto(values: flags.FlagValues, name: str, help: str, *, least: int) -> None:
+    """Define a flag that is a whole number of at least `least`, or "auto"."""
+    flags.DEFINE_flag(
+        flags.Flag(_NumberOrAuto(least), flags.ArgumentSerializer(), name, None, help), values
+    )
+
+
 def define_codec(values: flags.FlagValues, what: str = "Codec: ") -> None:
     """Define --codec, the folder of a codec that the command reads, which may be on a hub."""
     define_path(values, "codec", f"{what}a folder, or OWNER/NAME[@REVISION][/FOLDER] on a hub.")
@@ -152,6 +159,17 @@ def check_inputs(paths: Sequence[str], name: str) -> None:
         as_path(path, name=name)
     for path in {"/".join(path.split("/")[:3]): path for path in paths}.values():
         check_path(path, name)
+
+
+class _NumberOrAuto(flags.ArgumentParser):
+    """Parses a whole number, or "auto"."""
+
+    def __init__(self, least: int):
+        self._number = flags.IntegerParser(lower_bound=least)
+        self.syntactic_help = f'{self._number.syntactic_help}, or "auto"'
+
+    def parse(self, argument: Any) -> int | str | None:
+        return "auto" if argument == "auto" else self._number.parse(argument)
 
 
 class _PathFlag(flags.Flag):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.codec.memory import byte_sizes
+
 
 def verdict(result: Mapping[str, Any]) -> str:
     """Return whether the peak of a plan fits the memory of its chip; "" if that is unknown."""
@@ -14,13 +16,7 @@ def verdict(result: Mapping[str, Any]) -> str:
 
 def size(count: int | float | None) -> str:
     """Return a number of bytes."""
-    if count is None:
-        return "unknown"
-    unit, name = next(
-        ((2**power, name) for power, name in ((30, "GiB"), (20, "MiB")) if count >= 2**power),
-        (1024, "KiB"),
-    )
-    return f"{count / unit:.2f} {name}"
+    return "unknown" if count is None else byte_sizes.text(count)
 
 
 def number(count: int | float | None) -> str:

@@ -1,7 +1,8 @@
 """Encode and decode image and video files with a codec, and measure the reconstructions.
 
 strata reconstruct --codec CODEC IN... --out DIR [--side_by_side] [--json F]
-                   [--tile PIXELS] [--chunk FRAMES] [--verify_chunks] [--fit tile|resize]
+                   [--tile PIXELS|auto] [--chunk FRAMES|auto] [--memory SIZE]
+                   [--verify_chunks] [--fit tile|resize]
                    [--label N|LIST|folders]
                    [--perceptual.network N --perceptual.weights FILE --perceptual.heads FILE]
 
@@ -167,7 +168,7 @@ def _work(
         ratio = {"values_per_latent": round(pixels / math.prod(latents), 2)}
         return {"out": str(target)} | result | ratio
 
-    return inputs, in_parts, parts | shown | measured
+    return inputs, in_parts, parts | file_batch.budget(codec) | shown | measured
 
 
 def _reconstruct(

@@ -1,9 +1,12 @@
 """Base class of codecs of a fixed size and of any size."""
 
+import functools
 import pathlib
 import tempfile
 from collections.abc import Mapping
 from typing import Any
+
+import jax
 
 from pipeline.codec import folder
 from pipeline.core import modalities
@@ -34,10 +37,20 @@ class BaseCodec:
         self.config, self.fingerprint = dict(config), fingerprint
         self.modeldef, self.weights = modeldef, dict(weights)
         self.example_shape: tuple[int, ...] = modalities.example_shape(model)
-        # (parameters, other variables), as compiled functions take them.
-        self._state = (
-            {name: weights[name] for name in modeldef.param_names},
-            {name: weights[name] for name in modeldef.other_names},
+
+    @functools.cached_property
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(parameters, other variables) on the device, as compiled functions take them.
+
+        They go there once, when the codec is first used, and not in every call. Of a codec without
+        weights, they are shapes.
+        """
+        # A first use may be inside of a caller's jit, whose constants they then are.
+        with jax.ensure_compile_time_eval():
+            placed = {name: _placed(array) for name, array in self.weights.items()}
+        return (
+            {name: placed[name] for name in self.modeldef.param_names},
+            {name: placed[name] for name in self.modeldef.other_names},
         )
 
     @property
@@ -72,3 +85,7 @@ class BaseCodec:
             folder.write(name, self.config | {"preview": False}, self.weights)
             settings = {"message": message} if message else {}
             return hub.upload(pathlib.Path(name), repo, private=private, token=token, **settings)
+
+
+def _placed(array: Any) -> Any:
+    return array if isinstance(array, jax.ShapeDtypeStruct) else jax.device_put(array)

@@ -115,7 +115,7 @@ class FixedSizeCodec(BaseCodec):
         """
         latents = self._checked_latents(z)
         return self._generate(
-            *self._state,
+            *self.state,
             latents,
             key,
             self._condition(label, len(latents[0]), guidance),
@@ -141,7 +141,7 @@ class FixedSizeCodec(BaseCodec):
             what = f"indices of layer {layer}"
             checked_indices(array, (None, *shape[:-1]), self.num_codes, what)
         arrays = tuple(array.astype(np.int32) for array in given)
-        return self.decode(tuple(self._codes(*self._state, arrays)), **settings)
+        return self.decode(tuple(self._codes(*self.state, arrays)), **settings)
 
     def reconstruct(
         self, images: Shaped[Array | np.ndarray, "..."], *, label: Any = None
@@ -166,7 +166,7 @@ class FixedSizeCodec(BaseCodec):
         if num < 1:
             raise DataError(f"sample: num={num} must be at least 1")
         return self._draw(
-            *self._state,
+            *self.state,
             key,
             self._condition(label, num, guidance),
             num=num,
@@ -178,7 +178,7 @@ class FixedSizeCodec(BaseCodec):
         self, images: Array, key: PRNGKeyArray | None, condition: Mapping[str, Any]
     ) -> tuple[Latent, ...]:
         """Return the latents of images that `encode` has checked."""
-        return self._infer(*self._state, images, key, condition)
+        return self._infer(*self.state, images, key, condition)
 
     def _condition(
         self, label: Any, batch: int, guidance: float | int | None = None

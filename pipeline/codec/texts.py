@@ -36,7 +36,7 @@ class TokenCodec(VectorCodec):
         Raises:
           DataError: the latents do not have the model's shape, or are not finite floats.
         """
-        return self._writing(*self._state, self._checked_latents(z), key)
+        return self._writing(*self.state, self._checked_latents(z), key)
 
     def _checked(self, images: Any) -> Any:
         dtype = getattr(images, "dtype", None)

@@ -13,7 +13,7 @@ from pipeline.build.outline import CodecOutline
 from pipeline.codec import streaming_contract
 from pipeline.core.construct import blaming
 from pipeline.planning import programs
-from pipeline.planning.codec_pieces import Piece, padded_size, pieces_of, program_of
+from pipeline.planning.codec_pieces import Piece, padded_size, pieces_of, side_of
 from pipeline.planning.topology import Topology
 from pipeline.planning.trip_counts import run_counts
 from pipeline.training.state import mesh as meshes
@@ -50,7 +50,7 @@ def compile_codec(
         "streaming": streaming_contract.letter(model) if codec.is_video else None,
         "exact_in_chunks": codec.is_video and _is_exact(codec, outline.decodes),
         "pieces": [
-            _compiled(program_of(codec, outline), piece, topology, devices, quick)
+            _compiled(side_of(codec, outline).function, piece, topology, devices, quick)
             for piece in pieces_of(codec, outline)
         ],
     }

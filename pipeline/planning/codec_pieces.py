@@ -1,47 +1,19 @@
-"""The pieces in which a codec codes a clip: the shapes of each, and of the cache that it is given.
+"""The pieces in which the codec of an outline codes its clip (pipeline.codec.tiling.pieces)."""
 
-They are those of pipeline.codec.tiling, which codes real clips. Pieces with the same shapes are one
-program.
-"""
-
-import dataclasses
-import functools
-from collections.abc import Callable
-from typing import Any
-
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from pipeline.build.outline import CodecOutline
 from pipeline.codec.any_size import AnySizeCodec
-from pipeline.codec.tiling import chunks
-from pipeline.codec.tiling.cuts import Cuts, decoder_cuts, encoder_cuts
-from pipeline.codec.tiling.parts import decode_part, encode_part
+from pipeline.codec.tiling import pieces
+from pipeline.codec.tiling.cuts import Cuts
+from pipeline.codec.tiling.pieces import Piece
+from pipeline.codec.tiling.side import Side
 from pipeline.core.errors import ConfigError
-from pipeline.nn.cache import Memory, places_for
 
 
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """Pieces of a clip that one program codes.
-
-    Attributes:
-      count: number of these pieces in the clip.
-      arguments: shapes of the parameters, other variables, cache (None for a first piece, or a
-        network that has none) and input.
-    """
-
-    count: int
-    arguments: tuple[Any, Any, Any, jax.ShapeDtypeStruct]
-
-
-def cuts_of(codec: AnySizeCodec, outline: CodecOutline) -> Cuts:
-    """Return where the side of the codec that is planned may be cut in time."""
-    of_time: Any = dict(windows=codec.windows, factor=codec.temporal_factor)
-    if outline.decodes:
-        return decoder_cuts(causal=codec.decoder_causal, **of_time)
-    return encoder_cuts(causal=codec.encoder_causal, **of_time)
+def side_of(codec: AnySizeCodec, outline: CodecOutline) -> Side:
+    """Return the side of the codec that is planned."""
+    return codec.decoder_side if outline.decodes else codec.encoder_side
 
 
 def padded_size(codec: AnySizeCodec, size: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -52,17 +24,7 @@ def padded_size(codec: AnySizeCodec, size: tuple[int, int, int]) -> tuple[int, i
     """
     if not codec.is_video and size[0] != 1:
         raise ConfigError(f"this codec is of images, and takes HEIGHTxWIDTH, not {size[0]} frames")
-    latents, rows, columns, _ = codec.latent_shape(*size)
-    frames = 1 + codec.temporal_factor * (latents - 1) if codec.is_video else 1
-    if codec.windows is not None:
-        frames = codec.windows.num_frames(latents)
-    return frames, rows * codec.spatial_factor, columns * codec.spatial_factor
-
-
-def program_of(codec: AnySizeCodec, outline: CodecOutline) -> Callable[..., Any]:
-    """Return the function that codes a piece, of the `arguments` of a Piece."""
-    part = decode_part if outline.decodes else encode_part
-    return functools.partial(part, codec.modeldef, cuts_of(codec, outline).carries)
+    return codec.sizes.padded(*size)
 
 
 def pieces_of(codec: AnySizeCodec, outline: CodecOutline) -> list[Piece]:
@@ -71,43 +33,13 @@ def pieces_of(codec: AnySizeCodec, outline: CodecOutline) -> list[Piece]:
     Raises:
       ConfigError: the codec cannot be cut into such chunks, or does not take such a clip.
     """
-    program, carries = program_of(codec, outline), cuts_of(codec, outline).carries
-    state = (
-        {name: codec.weights[name] for name in codec.modeldef.param_names},
-        {name: codec.weights[name] for name in codec.modeldef.other_names},
-    )
-    counts: dict[Any, int] = {}
-    arguments: dict[Any, tuple[Any, ...]] = {}
-    following: dict[Any, Any] = {}
-    cache, known = None, ()
-    for shape in _shapes(codec, outline):
-        x = jax.ShapeDtypeStruct(shape, jnp.float32 if outline.decodes else jnp.uint8)
-        leaves, tree = jax.tree.flatten(cache)
-        key = (shape, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-        counts[key] = counts.get(key, 0) + 1
-        if key not in following:
-            arguments[key] = (*state, cache, x)
-            following[key] = jax.eval_shape(program, *arguments[key])[1]
-        if carries:
-            cache, known = _with_room(following[key], cache, known)
-    return [Piece(counts[key], arguments[key]) for key in counts]  # type: ignore[arg-type]
-
-
-def _shapes(codec: AnySizeCodec, outline: CodecOutline) -> list[tuple[int, ...]]:
-    """Return the shape of each piece, with the elements that it takes again."""
-    frames, height, width = padded_size(codec, outline.size)
-    factor, channels = 1, codec.image_shape[-1]
-    if outline.decodes:
-        factor, channels = codec.spatial_factor, codec.latent_channels
-    place = (height // factor, width // factor, channels)
-    cuts = cuts_of(codec, outline)
-    chunk = _checked_chunk(codec, cuts, outline.chunk)
-    if not codec.is_video:
-        return [(1, *place)]
-    elements = codec.latent_shape(*outline.size)[0] if outline.decodes else frames
-    pieces = cuts.pieces(np.empty((1, elements)), chunk)
-    taken = chunks.with_overlap(pieces, cuts.overlap)
-    return [(1, piece.shape[1], *place) for piece, _ in taken]
+    side = side_of(codec, outline)
+    chunk = _checked_chunk(codec, side.cuts, outline.chunk)
+    place = padded_size(codec, outline.size)
+    shape = codec.latent_shape(*place) if outline.decodes else (*place, codec.image_shape[2])
+    shape = (1, *(shape if codec.is_video else shape[1:]))
+    dtype = jnp.float32 if outline.decodes else jnp.uint8
+    return pieces.pieces_of(side, codec.state, shape, dtype, chunk)
 
 
 def _checked_chunk(codec: AnySizeCodec, cuts: Cuts, frames: int | None) -> int | None:
@@ -121,25 +53,3 @@ def _checked_chunk(codec: AnySizeCodec, cuts: Cuts, frames: int | None) -> int |
     if frames < 1 or frames % step:
         raise ConfigError(f"--chunk {frames} (frames) must be a multiple of {step} for this codec")
     return frames // cuts.unit
-
-
-def _with_room(
-    shapes: tuple[Any, ...], before: tuple[Any, ...] | None, known: tuple[int, ...]
-) -> tuple[tuple[Any, ...], tuple[int, ...]]:
-    """Return the shapes of pipeline.nn.cache.with_room, and the frames that each memory has.
-
-    `before` is the cache that the piece was given, and `known` the frames in it.
-    """
-    found, counts = [], []
-    for index, each in enumerate(shapes):
-        if not isinstance(each, Memory):
-            found.append(each)
-            counts.append(0)
-            continue
-        places: Any = 0 if before is None else before[index].frames.shape[1]
-        count = (known[index] if known else 0) + each.frames.shape[1] - places
-        batch, _, *rest = each.frames.shape
-        frames = jax.ShapeDtypeStruct((batch, places_for(count), *rest), each.frames.dtype)
-        found.append(Memory(frames, each.count))
-        counts.append(count)
-    return tuple(found), tuple(counts)

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
+from pipeline.backend import program_memory
+
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = r"(?P<size>[\d.]+)(?P<unit>[KMGT]?)"
 # The TPU compiler's error when the device's memory is too small.
@@ -61,16 +63,13 @@ def figures(compiled: Any) -> dict[str, Any]:
 
     FLOPs and accessed bytes are XLA's cost analysis, which counts the body of a loop once.
     """
-    memory = None if compiled is None else compiled.memory_analysis()
-    result: dict[str, Any] = {"compiled": compiled is not None, "total_bytes_per_device": None}
-    if memory is not None:
-        total = (
-            memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-        )
-        total += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
-        result["total_bytes_per_device"] = total
-    result["argument_bytes_per_device"] = getattr(memory, "argument_size_in_bytes", None)
-    result["temp_bytes_per_device"] = getattr(memory, "temp_size_in_bytes", None)
+    memory = None if compiled is None else program_memory.of(compiled)
+    result: dict[str, Any] = {
+        "compiled": compiled is not None,
+        "total_bytes_per_device": None if memory is None else memory.total,
+        "argument_bytes_per_device": None if memory is None else memory.arguments,
+        "temp_bytes_per_device": None if memory is None else memory.temporary,
+    }
     cost: Any = (compiled.cost_analysis() if compiled is not None else None) or {}
     cost = cost[0] if isinstance(cost, list) else cost
     result["flops_per_device"] = cost.get("flops")

@@ -8,6 +8,7 @@ from pipeline.codec.any_size import AnySizeCodec
 from pipeline.codec.fixed_size import FixedSizeCodec
 from pipeline.codec.texts import TextCodec
 from pipeline.codec.vectors import VectorCodec
+from pipeline.core.errors import ConfigError
 from pipeline.core.parameters import ModelDef
 from pipeline.pretrained import imported
 from pipeline.storage.hub import Token
@@ -40,6 +41,7 @@ class Codec:
         subfolder: str = "",
         dtype: str | None = None,
         token: Token = None,
+        memory: int | str | None = None,
     ) -> Any:
         """Read a folder of Strata or of diffusers; return its codec.
 
@@ -56,16 +58,23 @@ class Codec:
             is in config.json, and float32 for diffusers. Weights and latents are float32 either
             way.
           token: for private repositories; by default that of `hf auth login` or HF_TOKEN.
+          memory: what coding may take on the device where tile or chunk is "auto", such as "8GiB";
+            see `AnySizeCodec.memory`.
 
         Raises:
-          ConfigError: there is no such folder or dtype, the hub is not reached or refuses; the
-            message has the remedy. CheckpointError: it is damaged or incomplete. DataError: weights
-            of diffusers are damaged.
+          ConfigError: there is no such folder or dtype, the hub is not reached or refuses, or the
+            codec takes no `memory`; the message has the remedy. CheckpointError: it is damaged or
+            incomplete. DataError: weights of diffusers are damaged.
         """
         folder.check_dtype(dtype)
         found = places.find(path, revision=revision, subfolder=subfolder, token=token)
         read = imported.from_diffusers if found.is_diffusers else folder.load
-        return Codec.of(*read(found, dtype))
+        codec = Codec.of(*read(found, dtype))
+        if memory is not None:
+            if not isinstance(codec, AnySizeCodec):
+                raise ConfigError(f"memory={memory!r} is for codecs that take any size")
+            codec.memory = memory
+        return codec
 
     @staticmethod
     def of(

@@ -57,7 +57,7 @@ def frames_of(model: Any, z: np.ndarray) -> np.ndarray:
 def decoded(codec: AnySizeCodec, z: Any) -> np.ndarray:
     """Return the frames of latents as floats; where there are windows, by the model itself."""
     if codec.windows is None:  # the program that codec.decode runs
-        return np.asarray(codec._decoder.program(*codec._state, None, z)[0][0])
+        return np.asarray(codec.decoder_side.program(*codec.state, None, z)[0][0])
 
     def decode(weights: Any, z: Any) -> Any:
         return codec.modeldef.merge(weights).decode((z,)).mean()

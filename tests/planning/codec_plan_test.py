@@ -39,7 +39,7 @@ def of_running(given, monkeypatch) -> list:
     abstract = build.abstract_codec(given.config)
     weights = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in abstract.weights.items()}
     codec, seen = AnySizeCodec(abstract.modeldef, weights, {}), []
-    name = "_decoder" if given.decodes else "_encoder"
+    name = "decoder_side" if given.decodes else "encoder_side"
     side = getattr(codec, name)
 
     class Watched(jit):

@@ -16,6 +16,7 @@ from pipeline.codec.media import clip_latents, code_video, image_files
 from pipeline.codec.media.clip_latents import About
 from pipeline.codec.media.video_io import Timing
 from pipeline.codec.tiling.chunks import Chunk
+from pipeline.codec.tiling.side import Tile
 from pipeline.core.errors import DataError
 from pipeline.data.listing import has_image_suffix, has_video_suffix
 from pipeline.metrics.functions.frame_quality import FrameMetric, FrameQuality
@@ -39,7 +40,7 @@ def reconstruct(
     source: pathlib.Path,
     target: pathlib.Path,
     *,
-    tile: int | None,
+    tile: Tile,
     chunk: Chunk,
     side_by_side: bool,
     verify_chunks: bool = False,
@@ -70,7 +71,7 @@ def encode(
     source: pathlib.Path,
     target: pathlib.Path,
     *,
-    tile: int | None,
+    tile: Tile,
     chunk: Chunk,
     advance: code_video.Advance,
 ) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def decode(
     source: pathlib.Path,
     stem: pathlib.Path,
     *,
-    tile: int | None,
+    tile: Tile,
     chunk: Chunk,
     advance: code_video.Advance,
 ) -> dict[str, Any]:

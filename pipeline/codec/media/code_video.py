@@ -1,7 +1,8 @@
 """Code whole video files in memory that does not grow with their length.
 
-`chunk` is the number of frames (in `decode`, latent frames) coded at a time, "auto", or 0 for the
-whole clip, in memory that does grow. The results of an encoder or decoder that is not causal depend
+`chunk` is the number of frames (in `decode`, latent frames) coded at a time, by default that of
+`AnySizeCodec.encode_frames`, "auto" for what memory allows, or 0 for the whole clip, in memory that
+does grow. The results of an encoder or decoder that is not causal depend
 on it, and get a remark.
 """
 
@@ -20,6 +21,7 @@ from pipeline.codec.media.clip_latents import About
 from pipeline.codec.media.video_io import VideoReader, VideoWriter
 from pipeline.codec.tiling import chunks
 from pipeline.codec.tiling.chunks import Chunk
+from pipeline.codec.tiling.side import Tile
 from pipeline.core.errors import DataError
 from pipeline.metrics.functions.frame_quality import FrameMetric, FrameQuality
 
@@ -32,8 +34,8 @@ def reconstruct(
     source: pathlib.Path,
     target: pathlib.Path,
     *,
-    tile: int | None = None,
-    chunk: Chunk = "auto",
+    tile: Tile = None,
+    chunk: Chunk = None,
     side_by_side: bool = False,
     verify_chunks: bool = False,
     further: Mapping[str, FrameMetric] | None = None,
@@ -86,7 +88,7 @@ def reconstruct(
 
 
 def _whole_clip_difference(
-    codec: AnySizeCodec, source: pathlib.Path, frames: list[Frame], tile: int | None
+    codec: AnySizeCodec, source: pathlib.Path, frames: list[Frame], tile: Tile
 ) -> int:
     """Return how far frames are from those of the clip coded at once, of 255, at most."""
     with VideoReader(source) as reader:
@@ -101,8 +103,8 @@ def encode(
     source: pathlib.Path,
     target: pathlib.Path,
     *,
-    tile: int | None = None,
-    chunk: Chunk = "auto",
+    tile: Tile = None,
+    chunk: Chunk = None,
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
     """Write a video's latents without its sound; `decode` turns them into a silent video.
@@ -117,7 +119,7 @@ def encode(
         frames = _watched(reader, size)
         count = 0
         codes = codec.num_codes
-        options: Any = dict(chunk=chunk or None, tile=tile) | (dict(indices=True) if codes else {})
+        options: Any = dict(chunk=chunk, tile=tile) | (dict(indices=True) if codes else {})
         for latents in codec.encode_frames(frames, **options):
             writer.write(smallest_integers(latents, codes) if codes else latents)
             count, shape = count + len(latents), latents.shape[1:]
@@ -145,8 +147,8 @@ def decode(
     source: pathlib.Path,
     target: pathlib.Path,
     *,
-    tile: int | None = None,
-    chunk: Chunk = "auto",
+    tile: Tile = None,
+    chunk: Chunk = None,
     advance: Advance = lambda done, of: None,
 ) -> dict[str, Any]:
     """Write an mp4 of a clip's latents: the encoded frames, at their times.
@@ -160,7 +162,7 @@ def decode(
         VideoWriter(target, about.timing, pixel_aspect=about.pixel_aspect) as writer,
     ):
         pieces = (clip_latents.latents_of(codec, stored) for stored in latents)
-        frames = codec.decode_frames(pieces, chunk=chunk or None, tile=tile, size=about.size)
+        frames = codec.decode_frames(pieces, chunk=chunk, tile=tile, size=about.size)
         for done, (frame, at) in enumerate(zip(frames, about.pts)):
             writer.write(frame, at)
             advance(done + 1, about.size[0])
@@ -176,7 +178,7 @@ def decode(
 
 
 def _pairs(
-    codec: AnySizeCodec, reader: VideoReader, tile: int | None, chunk: Chunk
+    codec: AnySizeCodec, reader: VideoReader, tile: Tile, chunk: Chunk
 ) -> Iterator[tuple[Frame, Frame]]:
     """Yield pairs of original and decoded frame; at most one chunk of originals waits."""
     waiting: collections.deque[Frame] = collections.deque()
@@ -191,9 +193,9 @@ def _pairs(
         for frame in taken():
             yield waiting.popleft(), np.asarray(codec.reconstruct(frame[None], tile=tile))[0]
         return
-    latents = codec.encode_frames(taken(), chunk=chunk or None, tile=tile)
+    latents = codec.encode_frames(taken(), chunk=chunk, tile=tile)
     steps = chunks.in_latents(chunk, codec.temporal_factor)
-    for frame in codec.decode_frames(latents, chunk=steps or None, tile=tile):
+    for frame in codec.decode_frames(latents, chunk=steps, tile=tile):
         if not waiting:  # the remaining frames are padding
             return
         height, width = size[0][:2]
@@ -213,9 +215,13 @@ def _watched(reader: VideoReader, size: list[tuple[int, ...]]) -> Iterator[Frame
 
 
 def _chunk_remarks(codec: AnySizeCodec, causal: bool, frames: int, chunk: Chunk) -> list[str]:
-    chunk = chunks.FRAMES if isinstance(chunk, str) else chunk
     exact = causal or codec.windows is not None
-    if not codec.is_video or exact or not chunk or frames <= 1 + chunk:
+    if not codec.is_video or exact or chunk == 0:
+        return []
+    if isinstance(chunk, str):
+        return ["coded in chunks that memory allowed, which this codec's results depend on"]
+    chunk = chunks.FRAMES if chunk is None else chunk
+    if frames <= 1 + chunk:
         return []
     return [f"coded in chunks of {chunk} frames, which this codec's results depend on"]
 

@@ -1,12 +1,13 @@
 """Split a clip into chunks of time that are coded one after another."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 
-# Number of frames, or latent frames; None is the whole clip and "auto" is `default_chunk`.
+# Number of frames, or latent frames, and 0 for the whole clip; "auto" is as many as memory allows.
+# None is what a function does by default: the whole clip, or of a stream `default_chunk`.
 Chunk = int | Literal["auto"] | None
 FRAMES, PIXELS = 8, 128**2
 
@@ -51,20 +52,20 @@ def with_overlap(chunks: Iterable[Any], overlap: int) -> Iterator[tuple[Any, boo
         last = whole[:, -overlap:] if overlap else None
 
 
-def group(
-    items: Iterable[Any], chunk: Chunk, lead: int | None, default: Callable[[Any], int]
-) -> Iterator[list[Any]]:
-    """Yield lists of `chunk` items, of default(first item) for "auto"; the last may be shorter.
+def peeked(items: Iterable[Any]) -> tuple[Any, Iterator[Any]]:
+    """Return the first of some items, and an iterator over all of them. There must be one."""
+    iterator = iter(items)
+    first = next(iterator)
+    return first, itertools.chain([first], iterator)
+
+
+def group(items: Iterable[Any], chunk: int, lead: int | None) -> Iterator[list[Any]]:
+    """Yield lists of `chunk` items, with 0 all of them; the last may be shorter.
 
     The first list is longer by `lead`, or with None has one item.
     """
     iterator = iter(items)
-    head = list(itertools.islice(iterator, 1))
-    if not head:
-        return
-    size = default(head[0]) if isinstance(chunk, str) else chunk
-    iterator = itertools.chain(head, iterator)
-    count = 1 if lead is None else None if size is None else lead + size
+    count = 1 if lead is None else lead + chunk if chunk else None
     while items_of_chunk := list(itertools.islice(iterator, count)):
         yield items_of_chunk
-        count = size
+        count = chunk or None

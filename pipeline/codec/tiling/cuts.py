@@ -1,13 +1,12 @@
 """Where a codec may be cut in time, and how the parts are joined again, for each side of it."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from pipeline.codec.tiling import chunks
-from pipeline.codec.tiling.chunks import Chunk
 from pipeline.core.errors import DataError
 from pipeline.core.windows import Windows
 from pipeline.nn.clips.windows import ramp
@@ -48,16 +47,14 @@ class Cuts:
         return self.windows is not None and self.windows.consecutive
 
     def pieces(self, x: Any, chunk: int | None) -> Iterator[Any]:
-        """Yield x [b t ...] in pieces [b t ...]; without a chunk whole, where that is allowed."""
+        """Yield x [b t ...] in pieces [b t ...]; with None or 0 whole, where that is allowed."""
         if self.windows is not None and self.windows.consecutive:
             spans = self.windows.spans(x.shape[1], unit=self.unit)
             return (x[:, start:stop] for start, stop in spans)
-        return iter([x]) if chunk is None else chunks.split(x, chunk, self.lead)
+        return iter([x]) if not chunk else chunks.split(x, chunk, self.lead)
 
-    def groups(
-        self, items: Iterable[Any], chunk: Chunk, default: Callable[[Any], int]
-    ) -> Iterator[list[Any]]:
-        """Yield lists of items, each a piece, as they come; with None all of them are there first.
+    def groups(self, items: Iterable[Any], chunk: int) -> Iterator[list[Any]]:
+        """Yield lists of items, each a piece, as they come; with 0 all of them are there first.
 
         Consecutive windows are known while a clip grows only if it begins with a latent of its own,
         as what an encoder takes does. A decoder may be given an even number of latents, whole.
@@ -66,17 +63,17 @@ class Cuts:
           DataError: a stream of latents ends inside of a window.
         """
         if not self.fixed:
-            yield from chunks.group(items, chunk, self.lead, default)
-        elif chunk is None:
+            yield from chunks.group(items, chunk, self.lead)
+        elif chunk == 0:
             whole = np.stack(list(items))[None]
             yield from (list(piece[0]) for piece in self.pieces(whole, None))
         else:
-            for index, group in enumerate(chunks.group(items, self.step, self.lead, default)):
+            for index, group in enumerate(chunks.group(items, self.step, self.lead)):
                 if self.unit > 1 and index and len(group) < self.step:
                     raise DataError(
                         f"decode_frames: this codec takes {self.lead} + {self.step}k latents as a "
                         f"stream, and {len(group)} are left over: decode takes any number, and so "
-                        "does chunk=None"
+                        "does chunk=0"
                     )
                 yield group
 

@@ -3,10 +3,10 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.backend.jit import jit
-from pipeline.codec.tiling import padding
+from pipeline.codec.tiling import chunks, padding
 from pipeline.codec.tiling.blend import Blend, Choice, Tiles
 from pipeline.codec.tiling.coding import coded
 from pipeline.codec.tiling.cuts import Arrays, Cuts, decoder_cuts, encoder_cuts
@@ -14,6 +14,9 @@ from pipeline.codec.tiling.parts import decode_part, encode_part
 from pipeline.codec.tiling.sizes import Sizes
 from pipeline.core.errors import DataError
 from pipeline.core.parameters import ModelDef
+
+# Side in pixels; None is whole frames.
+Tile = int | Literal["auto"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,19 +45,35 @@ class Side:
     program: jit
     joints: Callable[[Tiles], list[Blend | Choice]]
 
-    def checked_chunk(self, chunk: Any) -> int | None:
-        """Return a chunk in elements of this side, or raise DataError if it cannot be."""
+    @property
+    def decodes(self) -> bool:
+        """Whether it is a decoder."""
+        return self.name == "decode"
+
+    def require_time(self) -> None:
+        """Raise DataError if it takes images, of which there are no streams."""
+        if not self.is_video:
+            raise DataError(f"{self.name}_frames: this codec is of images, which have no time")
+
+    def checked_chunk(self, chunk: Any) -> chunks.Chunk:
+        """Return a chunk in elements of this side, 0 for whole clips, "auto" or None.
+
+        Raises:
+          DataError: it is none of these, or cannot be.
+        """
         step = self.cuts.step
-        if chunk is None or (self.is_video and padding.is_chunk(chunk, step)):
+        if chunk is None or _is_auto(chunk) or (self.is_video and _is_zero(chunk)):
+            return chunk
+        if self.is_video and padding.is_chunk(chunk, step):
             return chunk
         multiple = "1 or more" if step == 1 else f"a multiple of {step}"
         kind = f"a whole number, {multiple}" if self.is_video else "not for a codec of images"
         raise DataError(f"{self.name}: chunk={chunk!r} ({self.elements}) must be {kind}")
 
-    def checked_tile(self, tile: Any) -> int | None:
-        """Return a tile in pixels, or raise DataError if it cannot be."""
+    def checked_tile(self, tile: Any) -> Tile:
+        """Return a tile in pixels, "auto" or None, or raise DataError if it cannot be."""
         factor = self.spatial_factor
-        if tile is None or padding.is_tile(tile, factor):
+        if tile is None or _is_auto(tile) or padding.is_tile(tile, factor):
             return tile
         kind = f"a whole number that is a multiple of {factor}, and at least {2 * factor}"
         raise DataError(f"tile={tile!r} (pixels) must be {kind}")
@@ -70,6 +89,14 @@ class Side:
 
         side = None if tile is None else tile // self.spatial_factor
         return coded(part, pieces, self.cuts, side=side, factor=self.factor, blends=self.joints)
+
+
+def _is_auto(given: Any) -> bool:
+    return isinstance(given, str) and given == "auto"
+
+
+def _is_zero(given: Any) -> bool:
+    return padding.is_whole(given) and given == 0
 
 
 def encoder(modeldef: ModelDef, model: Any, sizes: Sizes, *, has_codes: bool) -> Side:

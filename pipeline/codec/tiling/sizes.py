@@ -43,6 +43,12 @@ class Sizes:
             self.latent_channels,
         )
 
+    def padded(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """Return frames, height and width of a clip once `pad` has filled it."""
+        latents, rows, columns, _ = self.latent_shape(frames, height, width)
+        frames = self.num_frames(latents) if self.is_video else 1
+        return frames, rows * self.spatial_factor, columns * self.spatial_factor
+
     def pad(self, x: Any, before: int = 0) -> tuple[Any, str]:
         """Return images or clips of a size that the codec takes, and a message; see padding.pad."""
         return padding.pad(

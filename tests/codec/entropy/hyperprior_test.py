@@ -44,8 +44,8 @@ def test_bytes_give_the_reconstruction_and_are_as_many_as_the_rate(codec, images
     assert size == (200, 230)
     np.testing.assert_array_equal(codec.decompress(data), recon)
     assert codec.compress(images) == data
-    padded, _ = codec._sizes.pad(images)
-    model = codec.modeldef.merge(*codec._state)
+    padded, _ = codec.sizes.pad(images)
+    model = codec.modeldef.merge(*codec.state)
     nats = float(jax.jit(lambda x: model.encode(x)[0].kl.sum())(padded))
     ideal = nats / np.log(2) / 8
     assert 0.99 * ideal < len(data) < 1.01 * ideal + 320, (len(data), ideal)

@@ -32,20 +32,19 @@ def test_chunks_of_small_frames_are_longer_for_causal_networks(height, width, ti
     [
         (4, True, [1, 4, 4, 1]),
         (4, False, [5, 4, 1]),
-        ("auto", True, [1, 3, 3, 3]),
-        ("auto", False, [4, 3, 3]),
-        (None, True, [1, 9]),
-        (None, False, [10]),
+        (3, True, [1, 3, 3, 3]),
+        (0, True, [1, 9]),
+        (0, False, [10]),
     ],
 )
 def test_groups_have_the_requested_lengths(chunk, causal, lengths):
     lead = None if causal else 1
-    groups = list(chunks.group(range(10), chunk, lead, lambda first: 3 + first))
+    groups = list(chunks.group(range(10), chunk, lead))
     assert (
         list(itertools.chain(*groups)) == list(range(10))
         and [len(group) for group in groups] == lengths
     )
-    if isinstance(chunk, int):
+    if chunk:
         assert [part.shape[1] for part in chunks.split(np.zeros((1, 10)), chunk, lead)] == lengths
 
 
@@ -58,14 +57,19 @@ def test_chunks_convert_from_frames_to_latents(chunk, latents):
 
 def test_groups_are_read_lazily():
     frames = iter(range(100))
-    groups = chunks.group(frames, "auto", None, lambda first: 3)
+    groups = chunks.group(frames, 3, None)
     assert (
         next(frames) == 0
         and next(groups) == [1]
         and next(groups) == [2, 3, 4]
         and next(frames) == 5
     )
-    assert list(chunks.group([], "auto", None, lambda first: 3)) == []
+    assert list(chunks.group([], 3, None)) == []
+
+
+def test_the_first_item_is_seen_and_kept():
+    first, items = chunks.peeked(range(3, 6))
+    assert first == 3 and list(items) == [3, 4, 5]
 
 
 def test_default_chunks_follow_the_frame_size_and_do_not_change_the_result():
