@@ -8,7 +8,7 @@ It is no published encoder and no substitute for one: it exists so that losses w
 features of a frozen encoder can be tried within minutes on a CPU. Recipes read it with
 `teacher = dict(name="mae", weights="teacher/")`, and cards call it a stand-in. 4x4 pixels are a
 patch, so that an image of 32x32 has 8x8 features of 128 channels. Three quarters of the patches are
-hidden. docs/benchmarks has what a linear probe of its features gives.
+hidden. We have no figure to expect yet.
 """
 
 from pathlib import Path
