@@ -68,18 +68,20 @@ def height(settings: Mapping[str, Any]) -> int | None:
     return settings["image_size"] if MODALITIES[modality].has_pixels else None
 
 
-def check_dataset(config: Mapping[str, Any], data: Any, *, spatial_factor: int = 1) -> None:
+def check_dataset(config: Mapping[str, Any], data: Any, *, codec: Any = None) -> None:
     """Check that the dataset fits the batch and the model.
 
     Args:
-      spatial_factor: pixels per latent along height and width.
+      codec: the model where its latents have a grid, whose pixels and frames must fill it.
 
     Raises:
       ConfigError, DataError: the message names the setting to change.
     """
     model = config["model"]
     _check_sizes(model, data)
-    _check_multiples(config, spatial_factor)
+    if codec is not None:
+        _check_multiples(config, codec.spatial_factor)
+        _check_length(config, codec)
     _check_classes(model, data)
     _check_values(model, data)
     if config["batch_size"] > data.num_examples:
@@ -160,6 +162,21 @@ def _check_multiples(config: Mapping[str, Any], spatial_factor: int) -> None:
                 f"{key}: {shape[0]}x{shape[1]} must be multiples of {spatial_factor}, the pixels "
                 f"per latent of {config['model']['name']} along each side"
             )
+
+
+def _check_length(config: Mapping[str, Any], codec: Any) -> None:
+    """Check that the frames of a clip are a length that the codec takes."""
+    frames = config["data"].get("num_frames")
+    if frames is None or not codec.is_video:
+        return
+    time, windows = codec.temporal_factor, codec.windows
+    first, step = (windows.shortest, windows.stride) if windows else (1, time)
+    if frames < first or (frames - first) % step:
+        below = max(first, first + (frames - first) // step * step)
+        raise ConfigError(
+            f"data.num_frames={frames} must be {first} + {step}k, the lengths of clips of "
+            f"{config['model']['name']}; the nearest are {below} and {below + step}"
+        )
 
 
 def _check_classes(model: Mapping[str, Any], data: Any) -> None:

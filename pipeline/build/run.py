@@ -82,8 +82,8 @@ def _stage_runs(config: Mapping[str, Any], mesh: Mesh, shapes: TrainState) -> li
         dataset = same[0] if same else data.dataset(own)
         opened.append((own["data"], dataset))
         model = modeldef.skeleton()
-        factor = model.spatial_factor if model.codec_kind == "any_size" else 1
-        data.check_dataset(own, dataset, spatial_factor=factor)
+        codec = model if model.codec_kind == "any_size" else None
+        data.check_dataset(own, dataset, codec=codec)
         runs.append(
             StageRun(
                 number=stage.number,

@@ -47,6 +47,30 @@ def test_bad_buckets_are_refused_before_compilation(tmp_path, capsys):
         assert message in error and "\n" not in error
 
 
+def test_the_frames_of_a_clip_are_a_length_that_the_model_takes(tmp_path, capsys):
+    write_video(tmp_path / "film.mp4", 30, height=16, width=16)
+    for recipe, frames, message in (
+        (RECIPE, 8, "data.num_frames=8 must be 1 + 4k, the lengths of clips of "),
+        ("configs/allegro/vae.py:tiny", 25, "data.num_frames=25 must be 24 + 16k, the lengths "),
+    ):
+        dispatch(
+            [
+                "train",
+                "--config",
+                recipe,
+                "--workdir",
+                str(tmp_path / "run"),
+                "--config.data.source=videos",
+                f"--config.data.path={tmp_path}",
+                "--config.data.eval_fraction=0.0",
+                "--config.eval.every=0",
+                f"--config.data.num_frames={frames}",
+            ]
+        )
+        error = capsys.readouterr().err.strip()
+        assert message in error and "\n" not in error
+
+
 @pytest.mark.slow
 def test_trains_on_packed_clips_in_two_buckets(tmp_path):
     for split, count in (("train", 2), ("eval", 1)):

@@ -44,7 +44,7 @@ class Clip:
     """The frames of a clip.
 
     Attributes:
-      num_frames: number of frames, 1 + 4k.
+      num_frames: number of frames; which lengths a model takes is checked with the model.
       fps: frames per second, each the frame that is displayed at its time; 0 uses the file's frames
         as they are.
       stride: use every stride-th of these frames.
@@ -58,12 +58,8 @@ class Clip:
     short: str = "skip"
 
     def __post_init__(self):
-        if self.num_frames < 1 or self.num_frames % 4 != 1:
-            below = max(1, (self.num_frames - 1) // 4 * 4 + 1)
-            raise ConfigError(
-                f"data.num_frames={self.num_frames} must be 1 + 4k, the nearest are {below} and "
-                f"{below + 4}: causal codecs encode the first frame alone, and then four at a time"
-            )
+        if self.num_frames < 1:
+            raise ConfigError(f"data.num_frames={self.num_frames} must be at least 1")
         if not isinstance(self.fps, int | float) or not 0 <= self.fps < math.inf:
             raise ConfigError(f"data.fps={self.fps!r} must be a number, 0 or more")
         if self.stride < 1:

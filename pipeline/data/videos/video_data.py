@@ -36,7 +36,7 @@ class VideoData(Dataset):
       path: the folder or file; empty for a source that reads none.
       image_size: height and width of clips, in pixels. With buckets, the size that the model and
         reports get.
-      num_frames: number of frames of a clip, 1 + 4k.
+      num_frames: number of frames of a clip, of a length that the model takes.
       fps: frames per second of a clip, whatever the file's rate; 0 uses the file's frames as they
         are.
       stride: use every stride-th of these frames.

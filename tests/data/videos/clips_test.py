@@ -190,8 +190,7 @@ def test_arrays_are_handled_like_files():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_frames": 16}, r"num_frames=16 must be 1 \+ 4k, the nearest are 13 and 17"),
-        ({"num_frames": 0}, "the nearest are 1 and 5"),
+        ({"num_frames": 0}, "num_frames=0 must be at least 1"),
         ({"num_frames": 5, "fps": -1}, "data.fps=-1"),
         ({"num_frames": 5, "stride": 0}, "data.stride=0"),
         ({"num_frames": 5, "short": "loop"}, "data.short='loop' must be one of skip, repeat"),

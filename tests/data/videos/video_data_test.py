@@ -373,7 +373,7 @@ def test_the_fingerprint_follows_examples_and_settings_that_change_the_stream(vi
             "'/nowhere' does not exist: point it at a folder of videos",
         ),
         ({"source": "moving_crops", "fps": 0}, ConfigError, "takes no data.path"),
-        ({"num_frames": 8}, ConfigError, "nearest are 5 and 9"),
+        ({"num_frames": 0}, ConfigError, "must be at least 1"),
         ({"image_size": 64}, DataError, "48x32 pixels are too few for 64x64.*resize='fit'"),
         ({"buckets": [[16]]}, ConfigError, r"data.buckets: \[16\] must be a height and a width"),
         ({"fps": float("inf")}, ConfigError, "data.fps=inf must be a number"),
