@@ -1,4 +1,4 @@
-"""AutoencoderKLCosmos: the continuous video tokenizer CV8x8x8 of Cosmos.
+"""AutoencoderKLCosmos: the continuous video tokenizers CV4x8x8, CV8x8x8 and CV8x16x16 of Cosmos.
 
 It has no variance. Statistics of latents are those of each channel in each of the first latent
 frames.
@@ -63,6 +63,7 @@ _DEFAULTS: dict[str, Any] = {
     "temporal_compression_ratio": 8,
 }
 _WIDTHS = ("encoder_block_out_channels", "decode_block_out_channels")
+_RATIOS = ("temporal_compression_ratio", "spatial_compression_ratio")
 _KINDS = {
     **dict.fromkeys(
         (
@@ -115,6 +116,7 @@ def recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
             "num_blocks": blocks,
             "attention_levels": [i for i, size in enumerate(resolutions) if size in attends],
             "patch": patch,
+            "halvings": _halvings(settings),
         },
         "bottleneck": {"name": "identity.Identity"},
         "decoder": {
@@ -123,6 +125,7 @@ def recipe(settings: Mapping[str, Any]) -> dict[str, Any]:
             "num_blocks": blocks + 1,
             "attention_levels": [i for i, size in enumerate(of_decoder) if size in attends],
             "patch": patch,
+            "halvings": _halvings(settings),
         },
     }
 
@@ -131,6 +134,7 @@ def settings(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config.json of a model."""
     encoder, decoder = model["encoder"], model["decoder"]
     resolution = _DEFAULTS["resolution"]
+    time, space = encoder["halvings"]
     sides = [_resolutions(resolution // encoder["patch"], len(encoder["channels"]) - 1)]
     sides += [_resolutions(resolution // encoder["patch"], len(decoder["channels"]) - 1)[::-1]]
     attends = {
@@ -150,8 +154,8 @@ def settings(model: Mapping[str, Any]) -> dict[str, Any]:
         "num_layers": encoder["num_blocks"],
         "patch_size": encoder["patch"],
         "patch_type": "haar",
-        "spatial_compression_ratio": 2 * encoder["patch"],
-        "temporal_compression_ratio": 2 * encoder["patch"],
+        "spatial_compression_ratio": encoder["patch"] << space,
+        "temporal_compression_ratio": encoder["patch"] << time,
     }
 
 
@@ -244,21 +248,29 @@ def _resolutions(first: int, levels: int) -> list[int]:
     return [first >> level for level in range(levels)]
 
 
+def _halvings(settings: Mapping[str, Any]) -> list[int]:
+    """Return how often levels halve time, and how often height and width, besides the patches."""
+    return [max(0, (settings[key] // settings["patch_size"]).bit_length() - 1) for key in _RATIOS]
+
+
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with the class's defaults. Raises CheckpointError for one we lack."""
     settings: dict[str, Any] = _DEFAULTS | {
         key: value for key, value in given.items() if value is not None
     }
     check(settings, _KINDS)
-    ratio = 2 * settings["patch_size"]
-    check_fixed(
-        settings,
-        {
-            "patch_type": "haar",
-            "spatial_compression_ratio": ratio,
-            "temporal_compression_ratio": ratio,
-        },
-    )
+    check_fixed(settings, {"patch_type": "haar"})
+    time, space = _halvings(settings)
+    ratios = [settings[key] for key in _RATIOS]
+    # The class leaves out, in silence, what is beyond its levels.
+    levels = min(len(settings[key]) for key in _WIDTHS) - 2
+    if [settings["patch_size"] << n for n in (time, space)] != ratios or not (
+        time < space <= levels or time == space < levels
+    ):
+        raise CheckpointError(
+            f"{_RATIOS[0]}={ratios[0]} and {_RATIOS[1]}={ratios[1]}: with "
+            f"patch_size={settings['patch_size']} and {levels + 2} widths there are no such levels"
+        )
     if settings["in_channels"] != settings["out_channels"]:
         raise CheckpointError(
             f"in_channels={settings['in_channels']} and out_channels={settings['out_channels']} "

@@ -20,7 +20,9 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 RECIPES = (
     pytest.param("allegro/vae", marks=pytest.mark.slow),
     "cogvideox/vae",
-    "cosmos/cv8x8x8",
+    "cosmos/cv4x8x8",
+    pytest.param("cosmos/cv8x16x16", marks=pytest.mark.slow),
+    pytest.param("cosmos/cv8x8x8", marks=pytest.mark.slow),
     "hunyuan_video/v10",
     pytest.param("hunyuan_video/v15", marks=pytest.mark.slow),
     pytest.param("iv_vae/z4_d64", marks=pytest.mark.slow),

@@ -149,6 +149,19 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
             resolution=64,
             num_layers=1,
         ),
+        # As CV4x8x8 and CV8x16x16.
+        *(
+            dict(
+                latent_channels=2,
+                encoder_block_out_channels=[4, 4, 4, 4],
+                decode_block_out_channels=[4, 4, 4, 4],
+                num_layers=1,
+                patch_size=2,
+                temporal_compression_ratio=time,
+                spatial_compression_ratio=space,
+            )
+            for time, space in ((2, 4), (4, 8))
+        ),
     ],
     "AutoencoderKLMochi": [
         dict(

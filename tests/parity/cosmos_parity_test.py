@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch", reason="parity needs torch: make parity")
 diffusers = pytest.importorskip("diffusers", reason="parity with diffusers needs it: make parity")
 
 import numpy as np  # noqa: E402
+import published_settings  # noqa: E402
 from video_parity import (  # noqa: E402
     check_exact_streaming,
     check_export,
@@ -14,6 +15,7 @@ from video_parity import (  # noqa: E402
     decoded,
     frames_of,
     from_torch,
+    latents_like,
     pair,
     to_torch,
 )
@@ -46,6 +48,19 @@ def test_latents_and_frames_as_diffusers(both, frames):
         mean = from_torch(both.theirs.encode(to_torch(x)).latent_dist.mode())
     close(both.ours.encode(x).mode(), mean)
     close(decoded(both.ours, mean), frames_of(both.theirs, mean))
+
+
+@pytest.mark.parametrize("number", [2, 3], ids=["as CV4x8x8", "as CV8x16x16"])
+def test_other_compressions_as_diffusers(number, tmp_path):
+    settings = published_settings.SETTINGS["AutoencoderKLCosmos"][number]
+    both = pair(diffusers.AutoencoderKLCosmos, settings, tmp_path)
+    x = clip(9, 16, 16)
+    with torch.no_grad():
+        mean = from_torch(both.theirs.encode(to_torch(x)).latent_dist.mode())
+    close(both.ours.encode(x).mode(), mean)
+    z = latents_like(mean)
+    close(decoded(both.ours, z), frames_of(both.theirs, z))
+    check_export(both)
 
 
 def test_chunks_are_exact(both):

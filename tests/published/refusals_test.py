@@ -7,6 +7,7 @@ from pipeline.core.errors import CheckpointError
 
 HUNYUAN, HUNYUAN15 = "AutoencoderKLHunyuanVideo", "AutoencoderKLHunyuanVideo15"
 COGVIDEOX, MAGVIT = "AutoencoderKLCogVideoX", "AutoencoderKLMagvit"
+COSMOS = "AutoencoderKLCosmos"
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,14 @@ COGVIDEOX, MAGVIT = "AutoencoderKLCogVideoX", "AutoencoderKLMagvit"
         (COGVIDEOX, dict(use_quant_conv=True), "use_quant_conv=True"),
         (COGVIDEOX, dict(layers_per_block=0), "layers_per_block=0"),
         (COGVIDEOX, dict(out_channels=4), "out_channels=4"),
+        (COSMOS, dict(temporal_compression_ratio=16), "temporal_compression_ratio=16"),
+        (COSMOS, dict(spatial_compression_ratio=12), "spatial_compression_ratio=12"),
+        (COSMOS, dict(spatial_compression_ratio=32), "spatial_compression_ratio=32"),
+        (
+            COSMOS,
+            dict(temporal_compression_ratio=16, spatial_compression_ratio=16),
+            "temporal_compression_ratio=16",
+        ),
     ],
 )
 def test_another_network_is_refused(name, settings, said):

@@ -15,6 +15,8 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 PUBLISHED = {
     "allegro/vae": 174_955_751,
     "cogvideox/vae": 215_583_907,
+    "cosmos/cv4x8x8": 104_669_888,
+    "cosmos/cv8x16x16": 110_898_624,
     "cosmos/cv8x8x8": 105_653_696,
     "dc_ae/f128c512": 1_120_682_252,
     "dc_ae/f32c32": 323_356_460,
