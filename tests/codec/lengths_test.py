@@ -3,6 +3,7 @@
 The networks are traced and not run: only the numbers of frames matter.
 """
 
+import copy
 import functools
 import pathlib
 from runpy import run_path
@@ -13,7 +14,6 @@ import pytest
 from flax import nnx
 
 from pipeline import Codec, build, models
-from pipeline.codec.tiling.parts import decode_part, encode_part
 from pipeline.core import parameters
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -37,15 +37,17 @@ RECIPES = (
 )
 
 
-def traced(part, modeldef, carries):
-    """Return `part` without its computation: zeros of the right shapes."""
+def traced(side):
+    """Return a side of a codec without its computation: zeros of the right shapes."""
 
-    @functools.wraps(part)
+    @functools.wraps(side.function)
     def shapes_only(*arguments):
-        found = jax.eval_shape(functools.partial(part, modeldef, carries), *arguments)
+        found = jax.eval_shape(side.function, *arguments)
         return jax.tree.map(lambda array: jax.device_put(np.zeros(array.shape, array.dtype)), found)
 
-    return shapes_only
+    other = copy.copy(side)
+    object.__setattr__(other, "program", shapes_only)
+    return other
 
 
 def codec_of(recipe):
@@ -54,8 +56,8 @@ def codec_of(recipe):
         lambda: models.create(config["model"], rngs=nnx.Rngs(0))
     )
     codec = Codec.of(modeldef, params | state, config)
-    codec._encode_part = traced(encode_part, modeldef, codec._encoder_cuts.carries)
-    codec._decode_part = traced(decode_part, modeldef, codec._decoder_cuts.carries)
+    codec.encoder_side = traced(codec.encoder_side)
+    codec.decoder_side = traced(codec.decoder_side)
     return codec
 
 
@@ -68,6 +70,6 @@ def test_no_frame_of_an_illegal_length_is_lost(recipe):
     x = np.zeros((1, legal + 1, height, width, channels), np.float32)
     with pytest.warns(UserWarning, match=f"{legal + 1} frames are padded to [0-9]+ \\("):
         encoding = codec.encode(x)
-    assert codec._num_frames(encoding.mean.shape[1]) > legal + 1
+    assert codec.sizes.num_frames(encoding.mean.shape[1]) > legal + 1
     z = jax.device_put(np.zeros(encoding.mean.shape, np.float32))
     assert codec.decode(z, size=encoding.size).shape == x.shape
