@@ -102,7 +102,7 @@ def test_the_importance_weighted_bound_is_tighter(model, images):
 
 
 def test_eight_devices_give_the_result_of_one(model, images):
-    mesh = jax.make_mesh((8,), ("fsdp",))
+    mesh = jax.make_mesh((8,), ("fsdp",), axis_types=(jax.sharding.AxisType.Auto,))
     rows, whole = NamedSharding(mesh, PartitionSpec("fsdp")), NamedSharding(mesh, PartitionSpec())
     graph, state = nnx.split(model)
     spread = nnx.merge(graph, jax.device_put(state, whole))

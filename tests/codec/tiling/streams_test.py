@@ -112,7 +112,6 @@ def z(*shape: int) -> np.ndarray:
         ),
         (lambda codec, clip: codec.decode_frames([]), "there are no latents"),
         (lambda codec, clip: codec.decode_frames(3), "an iterable of pieces of latents, not int"),
-        (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], chunk=0), "chunk=0"),
         (lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=16), "size=16 must be"),
         (
             lambda codec, clip: codec.decode_frames([z(1, 2, 2, 2)], size=(5, 16, 16)),

@@ -62,4 +62,4 @@ def test_a_decoder_is_causal_and_gives_a_clip_chunk_by_chunk():
     changed, _ = both(z.at[:, 2].add(1.0))
     np.testing.assert_array_equal(changed[:, :5], clip[:, :5])
     assert np.abs(changed[:, 5:] - clip[:, 5:]).max(axis=(0, 2, 3, 4)).min() > 0
-    np.testing.assert_allclose(chunks, clip, atol=1e-5)
+    np.testing.assert_allclose(chunks, clip, atol=2e-5)

@@ -137,7 +137,7 @@ def test_mistakes_are_named(regularizers, message):
 
 
 def test_a_changed_target_and_arrays_of_the_networks_exclude_one_another():
-    with pytest.raises(ConfigError, match="wavelet compares arrays of the encoder"):
+    with pytest.raises(ConfigError, match="wavelet compares arrays of both networks"):
         recipe(dict(wavelet={}), equivariance={})
 
 
