@@ -63,7 +63,7 @@ test-slow: .venv/dev-installed
 
 # Against the authors' torch mathematics and released weights.
 parity: .venv/parity-installed
-	$(BIN)/python -m pytest -m parity tests/parity
+	$(BIN)/python -m pytest -m "parity and not slow" tests/parity
 
 # A SLURM of two nodes on this machine (needs root: installs Debian's packages, leaves nothing running).
 slurm-test: .venv/dev-installed

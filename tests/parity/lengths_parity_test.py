@@ -117,7 +117,7 @@ def ours_of(codec, z):
         return decoded(codec, z)
     parts, cache = [], None
     for t in range(z.shape[1]):
-        part, cache = codec._decode_part(*codec._state, cache, z[:, t : t + 1])
+        part, cache = codec.decoder_side.program(*codec.state, cache, z[:, t : t + 1])
         parts.append(np.asarray(part))
         cache = with_room(cache)
     return np.concatenate(parts, axis=1)
