@@ -17,36 +17,12 @@ from runpy import run_path
 
 from ml_collections import ConfigDict
 
-video = run_path(str(Path(__file__).parents[1] / "published_video.py"))
+cv8x8x8 = run_path(str(Path(__file__).with_name("cv8x8x8.py")))
 
 
 def get_config(arg: str = "") -> ConfigDict:
     """Return the recipe; `:tiny` trains a narrow network on moving crops."""
-    config = video["defaults"]()
-    config.model.latent_channels = 16
-    config.model.quant_convs = True
-    config.model.encoder = ConfigDict()
-    config.model.encoder.name = "video.cosmos.Encoder"
-    config.model.encoder.channels = (128, 256, 512, 512)
-    config.model.encoder.num_blocks = 2
-    config.model.encoder.patch = 4
-    config.model.encoder.halvings = (1, 2)
-    config.model.bottleneck = dict(name="identity.Identity")
-    config.model.decoder = ConfigDict()
-    config.model.decoder.name = "video.cosmos.Decoder"
-    config.model.decoder.channels = (512, 512, 512, 256)
-    config.model.decoder.num_blocks = 3
-    config.model.decoder.patch = 4
-    config.model.decoder.halvings = (1, 2)
-    return tiny(config) if arg == "tiny" else config
-
-
-def tiny(config: ConfigDict) -> ConfigDict:
-    """Shrink to clips of 5 frames of 16x16, without residual blocks but in the middle."""
-    video["tiny"](config, image_size=16, num_frames=5)
-    config.model.latent_channels = 2
+    config = cv8x8x8["get_config"](arg)
     for network in (config.model.encoder, config.model.decoder):
-        network.channels = (4, 4, 4)
-        network.num_blocks = 0
-        network.patch = 2
+        network.halvings = (1, 2)
     return config

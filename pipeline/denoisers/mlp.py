@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pipeline.conditioning.modulation import zeros_linear
 from pipeline.core.errors import ConfigError
 from pipeline.denoisers.dropout import dropout
 from pipeline.denoisers.time_embedding import TimeEmbedding
@@ -61,10 +62,7 @@ class SkipMLP(nnx.Module):
         self.layers = nnx.List(
             [Layer(each, width, width, rngs=rngs, dtype=dtype) for each in inputs]
         )
-        zeros = nnx.initializers.zeros_init()
-        self.out = nnx.Linear(
-            width + in_channels, out_channels, kernel_init=zeros, dtype=dtype, rngs=rngs
-        )
+        self.out = zeros_linear(width + in_channels, out_channels, dtype=dtype)
         self.dropout = dropout
 
     def __call__(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pipeline.conditioning.modulation import zeros_linear
 from pipeline.core.errors import ConfigError
 from pipeline.denoisers.dropout import dropout
 from pipeline.denoisers.time_embedding import TimeEmbedding
@@ -66,8 +67,7 @@ class PixelAttention(nnx.Module):
     def __init__(self, width: int, heads: int, *, groups: int, rngs: nnx.Rngs, dtype: Any):
         self.norm = GroupNorm(width, groups=groups, eps=EPS)
         self.qkv = nnx.Linear(width, 3 * width, dtype=dtype, rngs=rngs)
-        zeros = nnx.initializers.zeros_init()
-        self.out = nnx.Linear(width, width, kernel_init=zeros, dtype=dtype, rngs=rngs)
+        self.out = zeros_linear(width, width, dtype=dtype)
         self.heads = heads
 
     def __call__(self, x: Map) -> Map:

@@ -109,7 +109,12 @@ def convert(
 
 
 def splitter(name: str, path: Path, predict: Predict) -> Split:
-    """Return the function from x_t to its parts of a network that predicts `name`."""
+    """Return the function from x_t to its parts of a network that predicts `name`.
+
+    Raises:
+      ConfigError: an unknown name.
+    """
+    check(name)
 
     def split(x_t: Float[Array, "b ..."], t: Float[Array, " b"]) -> Parts:
         return parts(name, path, predict(x_t, t), x_t, t)

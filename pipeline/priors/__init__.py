@@ -105,13 +105,17 @@ def with_log_prob(model: Any, outputs: Outputs) -> Outputs:
     """
     if not hasattr(getattr(model, "prior", None), "cross_entropy"):
         return outputs
-    latents = tuple(
+    return dataclasses.replace(outputs, latents=evaluated(model.prior, outputs.latents))
+
+
+def evaluated(prior: Any, latents: tuple[Latent, ...]) -> tuple[Latent, ...]:
+    """Return latents whose log_p, where there is one, is the prior's log-density of z."""
+    return tuple(
         latent
         if latent.log_p is None
-        else dataclasses.replace(latent, log_p=model.prior.log_prob(latent.z))
-        for latent in outputs.latents
+        else dataclasses.replace(latent, log_p=prior.log_prob(latent.z))
+        for latent in latents
     )
-    return dataclasses.replace(outputs, latents=latents)
 
 
 def _constructor(kind: Any) -> Any:

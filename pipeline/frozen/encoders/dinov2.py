@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from pipeline.formats.names import numbered
+from pipeline.formats.names import first_of, numbered
 from pipeline.frozen.naming import BLOCK, Naming, fused_attention
 from pipeline.frozen.preprocessing import Preprocessing
 from pipeline.nn.init import layer_factory
@@ -111,14 +111,13 @@ NAMINGS = (MODULES, FILES, AUTHORS)
 def settings(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sizes that the tensors have."""
 
-    def find(*names: str) -> Any:
-        return next((tensors[name] for name in names if name in tensors), None)
-
-    embed = find("embeddings.patch_embeddings.projection.weight", "patch_embed.proj.weight")
-    table = find("embeddings.position_embeddings", "pos_embed")
-    registers = find("embeddings.register_tokens", "register_tokens")
-    wide = find("encoder.layer.0.mlp.fc1.weight", "blocks.0.mlp.fc1.weight")
-    gated = find("encoder.layer.0.mlp.weights_in.weight", "blocks.0.mlp.w12.weight")
+    embed = first_of(
+        tensors, "embeddings.patch_embeddings.projection.weight", "patch_embed.proj.weight"
+    )
+    table = first_of(tensors, "embeddings.position_embeddings", "pos_embed")
+    registers = first_of(tensors, "embeddings.register_tokens", "register_tokens")
+    wide = first_of(tensors, "encoder.layer.0.mlp.fc1.weight", "blocks.0.mlp.fc1.weight")
+    gated = first_of(tensors, "encoder.layer.0.mlp.weights_in.weight", "blocks.0.mlp.w12.weight")
     width, _, patch, _ = embed.shape
     return {
         "width": width,

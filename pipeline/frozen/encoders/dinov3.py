@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from pipeline.core.errors import CheckpointError
-from pipeline.formats.names import numbered
+from pipeline.formats.names import first_of, numbered
 from pipeline.frozen.naming import BLOCK, Naming, fused_attention
 from pipeline.frozen.preprocessing import Preprocessing
 from pipeline.nn.init import layer_factory
@@ -86,16 +86,17 @@ NAMINGS = (MODULES, FILES, AUTHORS)
 def settings(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sizes that the tensors have."""
 
-    def find(*names: str) -> Any:
-        return next((tensors[name] for name in names if name in tensors), None)
-
-    embed = find("embeddings.patch_embeddings.weight", "patch_embed.proj.weight")
-    registers = find("embeddings.register_tokens", "storage_tokens")
-    gate = find(
-        *(f"{at}layer.0.mlp.gate_proj.weight" for at in ("model.", "")), "blocks.0.mlp.w1.weight"
+    embed = first_of(tensors, "embeddings.patch_embeddings.weight", "patch_embed.proj.weight")
+    registers = first_of(tensors, "embeddings.register_tokens", "storage_tokens")
+    gate = first_of(
+        tensors,
+        *(f"{at}layer.0.mlp.gate_proj.weight" for at in ("model.", "")),
+        "blocks.0.mlp.w1.weight",
     )
-    wide = find(
-        *(f"{at}layer.0.mlp.up_proj.weight" for at in ("model.", "")), "blocks.0.mlp.fc1.weight"
+    wide = first_of(
+        tensors,
+        *(f"{at}layer.0.mlp.up_proj.weight" for at in ("model.", "")),
+        "blocks.0.mlp.fc1.weight",
     )
     if gate is not None and config.get("hidden_act", "silu") != "silu":
         raise CheckpointError(f"hidden_act={config['hidden_act']!r}: gates are silu in our network")

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from pipeline import priors
 from pipeline.core import labels
 from pipeline.core.errors import ConfigError
 from pipeline.core.modalities import of_batch
@@ -184,12 +185,8 @@ def _with_prior(model: Any, latents: tuple[Latent, ...]) -> tuple[Latent, ...]:
     The parameters of a prior are trained like the decoder's: DReG weighs only what reaches the
     encoder through z once more. VampPrior's encoder counts as both.
     """
-    return tuple(
-        latent
-        if latent.log_p is None
-        else dataclasses.replace(latent, log_p=model.prior.log_prob(latent.z))
-        for latent in latents
-    )
+    # A model whose latents have no log_p need not have a prior.
+    return priors.evaluated(getattr(model, "prior", None), latents)
 
 
 def log_mean_exp(log_weights: Float[Array, "b k"]) -> Float[Array, " b"]:
